@@ -1,1 +1,33 @@
-//! Placeholder while the room is being built.
+//! Endpoints joined into a relay of live feeds.
+//!
+//! Everything here is sans-I/O: bytes, packets and the time go in, packets, counts and decisions
+//! come out. No clock is read and no socket is touched, so that each part is tested without either.
+//!
+//! A packet's way through the relay:
+//!
+//! 1. [`endpoint`]: a [`Source`](endpoint::Source) and some
+//!    [`Destination`](endpoint::Destination)s are parsed from URLs.
+//! 2. [`framing`]: bytes of a stream become packets.
+//! 3. [`pool`]: a packet is stored once and shared from then on.
+//! 4. [`queue`]: each subscriber has a bounded queue and a policy for when it is full.
+//! 5. [`stats`]: what passed, what was dropped, how long it took.
+//!
+//! Beside the way: [`backoff`] before connecting again, [`demo`] as a feed that can be checked,
+//! [`units`] for quantities as people write them.
+
+#![forbid(unsafe_code)]
+
+pub mod backoff;
+mod config;
+pub mod demo;
+pub mod endpoint;
+pub mod framing;
+pub mod pool;
+pub mod queue;
+mod run;
+pub mod stats;
+pub mod units;
+
+pub use config::{ChoiceError, DemoConfig, DriverChoice, HostConfig, RelayConfig, WaitChoice};
+pub use run::{RunError, run, run_demo};
+pub use units::Nanos;

@@ -1,0 +1,29 @@
+//! Endpoints: where a feed comes from and where it goes, as one URL each.
+//!
+//! | URL | as source | as destination |
+//! | --- | --- | --- |
+//! | `udp://HOST:PORT` | binds and receives | sends to |
+//! | `tcp://HOST:PORT` | connects and reads | connects and writes |
+//! | `tcp-listen://HOST:PORT` | accepts and reads | accepts many subscribers |
+//! | `unix://PATH` | connects and reads | |
+//! | `unix-listen://PATH` | accepts and reads | accepts many subscribers |
+//! | `file:PATH` | reads to the end | writes from the start |
+//! | `stdin:` / `stdout:` | reads | writes |
+//! | `demo:` | the built-in sequenced feed | |
+//!
+//! `HOST` is a name, an IPv4 address or an IPv6 address in brackets. `@name` in place of a Unix
+//! path names an abstract socket. `%XX` in a path stands for one byte (`%3F` is `?`). Options
+//! follow as `?key=value&key=value`; each error names what was written and the remedy, in one
+//! line.
+
+mod address;
+mod destination;
+mod error;
+mod options;
+mod source;
+mod url;
+
+pub use address::{Host, HostPort, UnixName};
+pub use destination::{DEFAULT_SUBSCRIBERS, Destination, DestinationPlace};
+pub use error::EndpointError;
+pub use source::{DemoFeed, Source, SourcePlace};

@@ -1,0 +1,156 @@
+//! Where a feed comes from.
+
+use core::fmt;
+use core::str::FromStr;
+use std::path::PathBuf;
+
+use super::address::{HostPort, PortZero, UnixName, file_path, host_port, unix_name};
+use super::error::EndpointError;
+use super::options;
+use super::url::{Parts, Role, Scheme, split};
+use crate::demo;
+use crate::framing::{Framing, MAX_PACKET};
+
+/// A source, parsed from its URL by [`str::parse`].
+///
+/// ```
+/// use tautline_relay::endpoint::{Source, SourcePlace};
+/// let source: Source = "udp://[::1]:5004?buffer=4MiB".parse()?;
+/// assert!(matches!(source.place, SourcePlace::Udp(_)));
+/// # Ok::<(), tautline_relay::endpoint::EndpointError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The URL as it was written; names the endpoint in tables and errors.
+    pub url: String,
+    /// What to open.
+    pub place: SourcePlace,
+    /// How packets lie in the stream; without meaning for datagrams and the built-in feed.
+    pub framing: Framing,
+    /// Largest packet accepted (framed, datagram) or chunk read (raw), 1 to 65535 bytes.
+    pub max_packet: usize,
+    /// Receive buffer asked of the system, in bytes; `None` leaves the system's default.
+    pub receive_buffer: Option<u32>,
+}
+
+/// What a source opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourcePlace {
+    /// Bind here and receive datagrams.
+    Udp(HostPort),
+    /// Connect and read; again, with back-off, when the connection ends.
+    Tcp(HostPort),
+    /// Accept connections and read from each.
+    TcpListen(HostPort),
+    /// Connect to a Unix stream socket and read; again, with back-off, when it ends.
+    Unix(UnixName),
+    /// Accept Unix stream connections and read from each.
+    UnixListen(UnixName),
+    /// Read a file to its end.
+    File(PathBuf),
+    /// Read standard input to its end.
+    Stdin,
+    /// Generate the built-in sequenced feed.
+    Demo(DemoFeed),
+}
+
+/// Rate and packet size of the built-in feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DemoFeed {
+    /// Packets a second, at least 1.
+    pub rate: u64,
+    /// Bytes a packet, from [`demo::MIN_SIZE`] to 65535.
+    pub size: usize,
+}
+
+impl Default for DemoFeed {
+    /// 1,000 packets a second of 1,200 bytes: about 10 Mbit/s, the shape of a video feed.
+    fn default() -> Self {
+        Self {
+            rate: 1_000,
+            size: 1_200,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url)
+    }
+}
+
+impl FromStr for Source {
+    type Err = EndpointError;
+
+    fn from_str(url: &str) -> Result<Self, EndpointError> {
+        let parts = split(url, Role::Source)?;
+        let mut source = Self {
+            url: url.to_owned(),
+            place: place(&parts)?,
+            framing: Framing::default(),
+            max_packet: MAX_PACKET,
+            receive_buffer: None,
+        };
+        options::each(&parts, known_keys(parts.scheme), |key, value| {
+            source.apply(key, value)
+        })?;
+        Ok(source)
+    }
+}
+
+impl Source {
+    /// Whether packets of this source arrive with their boundaries kept by the system.
+    #[must_use]
+    pub fn keeps_boundaries(&self) -> bool {
+        matches!(self.place, SourcePlace::Udp(_) | SourcePlace::Demo(_))
+    }
+
+    fn apply(&mut self, key: &'static str, value: &str) -> Result<(), EndpointError> {
+        match (key, &mut self.place) {
+            ("rate", SourcePlace::Demo(feed)) => feed.rate = options::rate(key, value)?,
+            ("size", SourcePlace::Demo(feed)) => {
+                feed.size = options::size(key, value, demo::MIN_SIZE)?
+            }
+            ("size", _) => self.max_packet = options::size(key, value, 1)?,
+            ("buffer", _) => self.receive_buffer = Some(options::socket_buffer(key, value)?),
+            _ => self.framing = options::framing(key, value)?,
+        }
+        Ok(())
+    }
+}
+
+fn place(parts: &Parts<'_>) -> Result<SourcePlace, EndpointError> {
+    let (scheme, body) = (parts.scheme, parts.body);
+    Ok(match scheme {
+        Scheme::Udp => SourcePlace::Udp(host_port(scheme, body, PortZero::Allowed)?),
+        Scheme::Tcp => SourcePlace::Tcp(host_port(scheme, body, PortZero::Refused)?),
+        Scheme::TcpListen => SourcePlace::TcpListen(host_port(scheme, body, PortZero::Allowed)?),
+        Scheme::Unix => SourcePlace::Unix(unix_name(scheme, body)?),
+        Scheme::UnixListen => SourcePlace::UnixListen(unix_name(scheme, body)?),
+        Scheme::File => SourcePlace::File(file_path(body)?),
+        Scheme::Demo => alone(scheme, body, SourcePlace::Demo(DemoFeed::default()))?,
+        Scheme::Stdin | Scheme::Stdout => alone(scheme, body, SourcePlace::Stdin)?,
+    })
+}
+
+/// `place`, provided that nothing follows the scheme.
+pub(super) fn alone<P>(scheme: Scheme, body: &str, place: P) -> Result<P, EndpointError> {
+    if body.is_empty() {
+        return Ok(place);
+    }
+    Err(EndpointError::Unexpected {
+        scheme: scheme.name(),
+        text: body.to_owned(),
+    })
+}
+
+fn known_keys(scheme: Scheme) -> &'static [&'static str] {
+    match scheme {
+        Scheme::Udp => &["size", "buffer"],
+        Scheme::Tcp | Scheme::TcpListen | Scheme::Unix | Scheme::UnixListen => {
+            &["framing", "size", "buffer"]
+        }
+        Scheme::File | Scheme::Stdin | Scheme::Stdout => &["framing", "size"],
+        Scheme::Demo => &["rate", "size"],
+    }
+}

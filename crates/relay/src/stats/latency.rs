@@ -1,0 +1,134 @@
+//! Latency histograms with a fixed footprint.
+
+use core::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+/// Longest latency told apart: one minute. Longer ones count as one minute.
+const LONGEST: u64 = 60_000_000_000;
+
+/// A histogram of durations from 1 ns to one minute at 0.8 % precision.
+///
+/// All its buckets (about 60 KiB) are allocated at construction; recording is one increment.
+#[derive(Debug, Clone)]
+pub struct Latency(Histogram<u64>);
+
+/// The points of a latency distribution, in nanoseconds; all 0 if nothing was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct LatencySnapshot {
+    /// Values recorded.
+    pub count: u64,
+    /// Half of the values are at most this.
+    pub p50_ns: u64,
+    /// 99 of 100 values are at most this.
+    pub p99_ns: u64,
+    /// 999 of 1,000 values are at most this.
+    pub p999_ns: u64,
+    /// The largest value.
+    pub max_ns: u64,
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Latency {
+    /// An empty histogram.
+    ///
+    /// # Panics
+    /// Never: the bounds are constants that the histogram accepts.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Histogram::new_with_bounds(1, LONGEST, 2).expect("constant bounds are valid"))
+    }
+
+    /// Records one value.
+    pub fn record(&mut self, value: Duration) {
+        let nanos = u64::try_from(value.as_nanos()).unwrap_or(LONGEST);
+        self.0.saturating_record(nanos.clamp(1, LONGEST));
+    }
+
+    /// Adds all values of `other`. Allocates nothing.
+    ///
+    /// # Panics
+    /// Never: all histograms of this type share their bounds.
+    pub fn add(&mut self, other: &Self) {
+        self.0
+            .add(&other.0)
+            .expect("histograms with equal bounds add up");
+    }
+
+    /// Forgets all values.
+    pub fn clear(&mut self) {
+        self.0.reset();
+    }
+
+    /// The distribution so far.
+    #[must_use]
+    pub fn snapshot(&self) -> LatencySnapshot {
+        if self.0.is_empty() {
+            return LatencySnapshot::default();
+        }
+        LatencySnapshot {
+            count: self.0.len(),
+            p50_ns: self.0.value_at_quantile(0.5),
+            p99_ns: self.0.value_at_quantile(0.99),
+            p999_ns: self.0.value_at_quantile(0.999),
+            max_ns: self.0.max(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Proves that the points of a known distribution come out within the stated precision.
+    #[test]
+    fn points_are_within_precision() {
+        let mut latency = Latency::new();
+        for micros in 1..=1_000 {
+            latency.record(Duration::from_micros(micros));
+        }
+        let points = latency.snapshot();
+        for (found, exact) in [
+            (points.p50_ns, 500_000),
+            (points.p99_ns, 990_000),
+            (points.max_ns, 1_000_000),
+        ] {
+            assert!(
+                found.abs_diff(exact) * 1_000 <= exact * 8,
+                "{found} is not {exact}"
+            );
+        }
+        assert_eq!(points.count, 1_000);
+    }
+
+    /// Proves that nothing recorded reads as zeros and that extremes saturate instead of failing.
+    #[test]
+    fn extremes_saturate() {
+        let mut latency = Latency::new();
+        assert_eq!(latency.snapshot(), LatencySnapshot::default());
+        latency.record(Duration::ZERO);
+        latency.record(Duration::MAX);
+        let points = latency.snapshot();
+        assert_eq!(points.count, 2);
+        assert!(points.max_ns >= LONGEST);
+    }
+
+    /// Proves that a second's histogram adds up into the total and can be used again.
+    #[test]
+    fn intervals_add_up() {
+        let (mut total, mut second) = (Latency::new(), Latency::new());
+        for value in [10, 20] {
+            second.record(Duration::from_nanos(value));
+            total.add(&second);
+            second.clear();
+        }
+        let points = total.snapshot();
+        assert_eq!((points.count, points.p50_ns, points.max_ns), (2, 10, 20));
+    }
+}
