@@ -1,2 +1,118 @@
-//! Benchmarks.
-fn main() {}
+//! Side-by-side benchmarks: Tautline, the peers people use today, and the physical limit
+//! (a bare hand-written loop for the same work), all measured in one run.
+//!
+//! A benchmark is a list of [`harness::Group`]s. A group is a set of rows that one *slice* of work
+//! yields together, and the contenders that do this work. Slices of all contenders alternate, so
+//! that each round compares them within one speed state of the machine.
+//!
+//! `cargo run --release -p bench -- NAME [--json] [--plot F.svg] [--quick]`
+
+mod buffers;
+mod cli;
+mod echo;
+mod harness;
+mod post;
+mod timers;
+mod turn;
+mod udp_relay;
+
+use std::process::ExitCode;
+
+use crate::harness::{Group, Plan, Report};
+
+/// One benchmark as the command line names it.
+pub(crate) struct Bench {
+    /// Name on the command line and in the report.
+    name: &'static str,
+    /// Number of groups that [`Bench::groups`] returns; the time budget is split among them.
+    shares: u32,
+    /// Builds the groups; the plan says how long a slice should be.
+    groups: fn(&Plan) -> Vec<Group>,
+}
+
+/// Every benchmark, in the order in which `--help` lists them.
+pub(crate) const BENCHES: &[Bench] = &[
+    Bench {
+        name: "echo-rtt",
+        shares: 2,
+        groups: echo::rtt::groups,
+    },
+    Bench {
+        name: "echo-throughput",
+        shares: 4,
+        groups: echo::throughput::groups,
+    },
+    Bench {
+        name: "timers",
+        shares: 3,
+        groups: timers::groups,
+    },
+    Bench {
+        name: "post",
+        shares: 2,
+        groups: post::groups,
+    },
+    Bench {
+        name: "turn",
+        shares: 2,
+        groups: turn::groups,
+    },
+    Bench {
+        name: "buffers",
+        shares: 9,
+        groups: buffers::groups,
+    },
+    Bench {
+        name: "udp-relay",
+        shares: 2,
+        groups: udp_relay::groups,
+    },
+];
+
+fn main() -> ExitCode {
+    match cli::parse() {
+        Ok(Some(options)) => run(&options),
+        Ok(None) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("bench: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Measures one benchmark and hands its report to the terminal, the plot and the last line.
+fn run(options: &cli::Options) -> ExitCode {
+    let bench = options.bench;
+    let plan = Plan::new(options.quick, bench.shares);
+    let groups = (bench.groups)(&plan);
+    let rows = groups
+        .into_iter()
+        .flat_map(|group| harness::measure(group, &plan))
+        .collect();
+    match publish(
+        &Report {
+            bench: bench.name,
+            rows,
+        },
+        options,
+    ) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn publish(report: &Report, options: &cli::Options) -> Result<(), String> {
+    print!("{}", harness::table(report));
+    if let Some(path) = &options.plot {
+        std::fs::write(path, harness::plot(report))
+            .map_err(|error| format!("cannot write the plot to {}: {error}", path.display()))?;
+    }
+    if options.json {
+        let line = serde_json::to_string(report).map_err(|error| error.to_string())?;
+        println!("{line}");
+    }
+    Ok(())
+}

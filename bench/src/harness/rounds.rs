@@ -1,0 +1,383 @@
+//! Interleaved rounds: every contender's slice in each round, in rotating order.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    time::{Duration, Instant},
+};
+
+use super::{
+    report::{Metric, Row, Values},
+    stats::median,
+};
+
+/// What a contender is in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Tautline with its default configuration; one a group.
+    Tautline,
+    /// A bare loop; the best one of a group is its limit.
+    Limit,
+    /// What people use today.
+    Peer,
+    /// Another driver or face of ours, or another way to write the bare loop.
+    Variant,
+}
+
+/// What one slice gave.
+#[derive(Debug, Default)]
+pub(crate) struct Sample {
+    /// One value for each metric of the group, in its order.
+    pub(crate) values: Vec<f64>,
+    /// Processor time of the side under test per operation, nanoseconds.
+    pub(crate) cpu_ns: Option<f64>,
+    /// Share of the slice in which the side under test slept (0.0 to 1.0).
+    pub(crate) idle: Option<f64>,
+    /// Share of what was offered that was lost (0.0 to 1.0).
+    pub(crate) loss: Option<f64>,
+}
+
+impl Sample {
+    /// A sample of values alone.
+    pub(crate) fn of(values: impl Into<Vec<f64>>) -> Self {
+        Self {
+            values: values.into(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Why a slice gave no sample.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The other side gave no answer in time.
+    #[error("no answer within {0:?}: starved by the task that keeps it awake, or stuck")]
+    Stalled(Duration),
+    /// The two ends disagree about what was moved.
+    #[error("miscounted: {sent} sent by one end, {answered} by the other")]
+    Miscounted {
+        /// Counted by the generator.
+        sent: u64,
+        /// Counted by the side under test.
+        answered: u64,
+    },
+    /// The system refused something.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// A named way to do a group's work.
+pub(crate) struct Contender {
+    /// Name in the report.
+    pub(crate) name: &'static str,
+    /// What it counts as.
+    pub(crate) role: Role,
+    /// Sets up, measures one slice and takes everything down again.
+    pub(crate) slice: Box<dyn FnMut() -> Result<Sample, Failure>>,
+}
+
+impl Contender {
+    /// Names a slice.
+    pub(crate) fn new(
+        name: &'static str,
+        role: Role,
+        slice: impl FnMut() -> Result<Sample, Failure> + 'static,
+    ) -> Self {
+        Self {
+            name,
+            role,
+            slice: Box::new(slice),
+        }
+    }
+}
+
+/// Rows that are measured by the same slices.
+pub(crate) struct Group {
+    /// One row each.
+    pub(crate) metrics: Vec<Metric>,
+    /// Who takes part.
+    pub(crate) contenders: Vec<Contender>,
+    /// What holds for all its rows.
+    pub(crate) note: Option<&'static str>,
+}
+
+/// How long to measure.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    /// Time for the rounds of one group.
+    pub(crate) budget: Duration,
+    /// Most rounds of a group, the warm-up round included.
+    pub(crate) rounds: usize,
+    /// Whether the whole run must end within 40 seconds: slices are then shorter.
+    pub(crate) quick: bool,
+}
+
+/// Fewest rounds of a group: one to warm up, two to compare.
+const FEWEST_ROUNDS: usize = 3;
+
+impl Plan {
+    /// Splits the time of a run among `shares` groups.
+    pub(crate) fn new(quick: bool, shares: u32) -> Self {
+        let total = Duration::from_secs(if quick { 24 } else { 150 });
+        Self {
+            budget: total / shares,
+            rounds: 201,
+            quick,
+        }
+    }
+}
+
+/// All slices of one contender, `None` where one failed.
+#[derive(Default)]
+struct Series {
+    samples: Vec<Option<Sample>>,
+    failure: Option<String>,
+}
+
+impl Series {
+    /// Two failures in a row are no accident: the contender is left out from then on.
+    fn is_out(&self) -> bool {
+        matches!(self.samples.as_slice(), [.., None, None])
+    }
+
+    fn take(&mut self, contender: &mut Contender) {
+        if self.is_out() {
+            return self.samples.push(None);
+        }
+        let sample =
+            (contender.slice)().map_err(|failure| self.failure = Some(failure.to_string()));
+        self.samples.push(sample.ok());
+    }
+
+    /// The values of one metric by round, without the warm-up round.
+    fn values(&self, metric: usize) -> impl Iterator<Item = Option<f64>> {
+        let value = move |sample: &Option<Sample>| sample.as_ref()?.values.get(metric).copied();
+        self.samples.iter().skip(1).map(value)
+    }
+
+    fn median(&self, metric: usize) -> Option<f64> {
+        median(self.values(metric).flatten())
+    }
+
+    fn median_of(&self, field: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
+        median(self.samples.iter().skip(1).flatten().filter_map(field))
+    }
+
+    /// Median over rounds of this contender's value over the other's in the same round.
+    fn ratio(&self, metric: usize, other: &Self) -> Option<f64> {
+        let pairs = self.values(metric).zip(other.values(metric));
+        median(pairs.filter_map(|(own, other)| Some(own? / other?)))
+    }
+}
+
+/// Runs the rounds of a group and turns them into its rows.
+pub(crate) fn measure(mut group: Group, plan: &Plan) -> Vec<Row> {
+    let all = rounds(&mut group.contenders, plan);
+    (0..group.metrics.len())
+        .map(|metric| row(&group, metric, &all))
+        .collect()
+}
+
+fn rounds(contenders: &mut [Contender], plan: &Plan) -> Vec<Series> {
+    let count = contenders.len();
+    let mut all: Vec<Series> = contenders.iter().map(|_| Series::default()).collect();
+    let end = Instant::now() + plan.budget;
+    for round in 0..plan.rounds {
+        if round >= FEWEST_ROUNDS && Instant::now() > end {
+            break;
+        }
+        for place in 0..count {
+            let index = turn_of(round, place, count);
+            all[index].take(&mut contenders[index]);
+        }
+    }
+    all
+}
+
+/// Who comes at `place` in `round`: the start rotates and the direction alternates, so that
+/// nobody always follows the same neighbour.
+fn turn_of(round: usize, place: usize, count: usize) -> usize {
+    let step = if round.is_multiple_of(2) {
+        place
+    } else {
+        count - 1 - place
+    };
+    (round + step) % count
+}
+
+fn row(group: &Group, metric: usize, all: &[Series]) -> Row {
+    let Metric { name, unit, better } = group.metrics[metric].clone();
+    let sole = group
+        .contenders
+        .iter()
+        .filter(|contender| contender.role == Role::Limit)
+        .count()
+        == 1;
+    let named = || {
+        group
+            .contenders
+            .iter()
+            .map(move |contender| (contender, key(contender, sole)))
+            .zip(all)
+    };
+    let of = |role: Role| named().filter(move |((contender, _), _)| contender.role == role);
+    let medians = |role| of(role).map(|((_, key), series)| (key, series.median(metric)));
+    let limit = of(Role::Limit)
+        .filter_map(|(_, series)| Some((series, series.median(metric)?)))
+        .reduce(|a, b| if better.pick(a.1, b.1) == a.1 { a } else { b });
+    let mut variants: Values = medians(Role::Variant).collect();
+    if !sole {
+        variants.extend(medians(Role::Limit));
+    }
+    let ratio = |series: &Series| series.ratio(metric, limit?.0);
+    let cpu_ns = named().map(|((_, key), series)| (key, series.median_of(|sample| sample.cpu_ns)));
+    Row {
+        metric: name,
+        unit,
+        better,
+        tautline: medians(Role::Tautline).next().and_then(|(_, value)| value),
+        limit: limit.map(|(_, value)| value),
+        peers: medians(Role::Peer).collect(),
+        variants,
+        ratios: named()
+            .map(|((_, key), series)| (key, ratio(series)))
+            .collect(),
+        cpu_ns: cpu_ns.filter(|(_, value)| value.is_some()).collect(),
+        note: note(group, all),
+    }
+}
+
+/// The contender's name in the maps of a row: its role where the row has a field for it.
+fn key(contender: &Contender, sole_limit: bool) -> &'static str {
+    match contender.role {
+        Role::Tautline => "tautline",
+        Role::Limit if sole_limit => "limit",
+        _ => contender.name,
+    }
+}
+
+/// Above this share of sleep the side under test was not the bottleneck.
+const IDLE_LIMIT: f64 = 0.15;
+
+fn note(group: &Group, all: &[Series]) -> Option<String> {
+    let mut parts: Vec<String> = group.note.map(String::from).into_iter().collect();
+    let named = || {
+        group
+            .contenders
+            .iter()
+            .map(|contender| contender.name)
+            .zip(all)
+    };
+    let idle: BTreeMap<_, _> = named()
+        .filter_map(|(name, series)| Some((name, series.median_of(|sample| sample.idle)?)))
+        .filter(|&(_, idle)| idle > IDLE_LIMIT)
+        .collect();
+    if !idle.is_empty() {
+        parts.push(format!(
+            "generator was the bottleneck, the side under test slept: {}",
+            percentages(&idle)
+        ));
+    }
+    let loss: BTreeMap<_, _> = named()
+        .filter_map(|(name, series)| Some((name, series.median_of(|sample| sample.loss)?)))
+        .collect();
+    if !loss.is_empty() {
+        parts.push(format!("loss: {}", percentages(&loss)));
+    }
+    parts.extend(
+        named().filter_map(|(name, series)| Some(format!("{name}: {}", series.failure.as_ref()?))),
+    );
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+fn percentages(shares: &BTreeMap<&'static str, f64>) -> String {
+    let one = |(name, share): (&&str, &f64)| format!("{name} {:.1} %", share * 100.0);
+    shares.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn constant(name: &'static str, role: Role, value: f64) -> Contender {
+        Contender::new(name, role, move || Ok(Sample::of([value])))
+    }
+
+    fn run(contenders: Vec<Contender>) -> Row {
+        let metrics = vec![Metric::higher("rate", "1/s")];
+        let plan = Plan {
+            budget: Duration::ZERO,
+            rounds: 5,
+            quick: true,
+        };
+        measure(
+            Group {
+                metrics,
+                contenders,
+                note: None,
+            },
+            &plan,
+        )
+        .remove(0)
+    }
+
+    /// Of several bare loops the best in the row's direction is the limit, and all are shown.
+    #[test]
+    fn the_best_bare_loop_is_the_limit() {
+        let row = run(vec![
+            constant("spin", Role::Limit, 90.0),
+            constant("ring", Role::Limit, 100.0),
+            constant("tokio", Role::Peer, 50.0),
+        ]);
+        assert_eq!(row.limit, Some(100.0));
+        assert_eq!(
+            row.variants,
+            Values::from([("spin", Some(90.0)), ("ring", Some(100.0))])
+        );
+        assert_eq!(row.ratios["tokio"], Some(0.5));
+        assert_eq!(row.tautline, None);
+    }
+
+    /// A contender that fails becomes null, and the note says why.
+    #[test]
+    fn failures_become_null_with_a_reason() {
+        let stuck = || Err(Failure::Stalled(Duration::from_millis(300)));
+        let row = run(vec![
+            constant("spin", Role::Limit, 1.0),
+            Contender::new("busy", Role::Peer, stuck),
+        ]);
+        assert_eq!(row.peers["busy"], None);
+        assert!(
+            row.note
+                .is_some_and(|note| note.contains("busy: no answer within 300ms"))
+        );
+    }
+
+    /// A side under test that sleeps a lot makes the row say that the generator was too slow.
+    #[test]
+    fn idle_servers_are_named() {
+        let idle = || {
+            Ok(Sample {
+                values: vec![1.0],
+                idle: Some(0.4),
+                ..Sample::default()
+            })
+        };
+        let row = run(vec![Contender::new("epoll", Role::Limit, idle)]);
+        assert!(
+            row.note
+                .is_some_and(|note| note.contains("generator was the bottleneck")
+                    && note.contains("epoll 40.0 %"))
+        );
+    }
+
+    /// Every contender has exactly one place in each round.
+    #[test]
+    fn rotation_is_a_permutation() {
+        for round in 0..12 {
+            let mut turns: Vec<_> = (0..5).map(|place| turn_of(round, place, 5)).collect();
+            turns.sort_unstable();
+            assert_eq!(turns, [0, 1, 2, 3, 4]);
+        }
+    }
+}

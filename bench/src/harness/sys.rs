@@ -1,0 +1,114 @@
+//! The machine: pinning, processor time, and threads under test on a core of their own.
+
+use std::{
+    io, mem,
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
+    thread,
+    time::Duration,
+};
+
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+/// The core of the thread under test (a server, a relay, a loop).
+pub(crate) const UNDER_TEST: usize = 0;
+/// The core of the client, generator and sink.
+pub(crate) const GENERATOR: usize = 1;
+
+/// Pins the calling thread to one core.
+///
+/// # Errors
+/// The core does not exist or is not granted to this process; the message says which.
+pub(crate) fn pin(core: usize) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(core);
+    sched_setaffinity(None, &set).map_err(|error| {
+        let text = format!("cannot pin to core {core} ({error}): cores 0 and 1 are needed");
+        io::Error::new(error.kind(), text)
+    })
+}
+
+/// The processor time of one thread, readable from others while that thread lives.
+#[derive(Clone, Copy)]
+pub(crate) struct CpuClock(libc::clockid_t);
+
+impl CpuClock {
+    /// The clock of the calling thread.
+    pub(crate) fn of_this_thread() -> Self {
+        let mut id = 0;
+        // SAFETY: `pthread_self` is a live thread and `id` is valid for writing.
+        let failed = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &mut id) };
+        Self(if failed == 0 {
+            id
+        } else {
+            libc::CLOCK_THREAD_CPUTIME_ID
+        })
+    }
+
+    /// Processor time used so far; zero once the thread is gone.
+    pub(crate) fn read(self) -> Duration {
+        let mut time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: `time` is valid for writing; an unknown clock is refused with an error.
+        unsafe { libc::clock_gettime(self.0, &mut time) };
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    }
+}
+
+/// How long a thread under test may take to end after it was told to.
+const JOIN_LIMIT: Duration = Duration::from_secs(3);
+
+/// A contender's thread, pinned to [`UNDER_TEST`].
+pub(crate) struct UnderTest<T> {
+    /// Processor time of the thread.
+    pub(crate) cpu: CpuClock,
+    result: Receiver<T>,
+}
+
+impl<T: Send + 'static> UnderTest<T> {
+    /// Starts `work` on a thread of its own, pinned before it begins.
+    ///
+    /// # Errors
+    /// The thread cannot be started or pinned.
+    pub(crate) fn start(work: impl FnOnce() -> T + Send + 'static) -> io::Result<Self> {
+        let (started, is_started) = mpsc::channel();
+        let (finished, result) = mpsc::channel();
+        thread::Builder::new()
+            .name("under-test".into())
+            .spawn(move || {
+                let pinned = pin(UNDER_TEST);
+                let ready = pinned.is_ok();
+                // A receiver that is gone has given up waiting; the thread then just ends.
+                let _ = started.send(pinned.map(|()| CpuClock::of_this_thread()));
+                if ready {
+                    let _ = finished.send(work());
+                }
+            })?;
+        let cpu = is_started.recv().map_err(io::Error::other)??;
+        Ok(Self { cpu, result })
+    }
+
+    /// Waits, bounded, for the thread's result.
+    ///
+    /// # Errors
+    /// The thread panicked or does not end.
+    pub(crate) fn join(self) -> io::Result<T> {
+        self.result
+            .recv_timeout(JOIN_LIMIT)
+            .map_err(|error| match error {
+                RecvTimeoutError::Timeout => io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the thread under test does not end",
+                ),
+                RecvTimeoutError::Disconnected => {
+                    io::Error::other("the thread under test panicked")
+                }
+            })
+    }
+}
+
+/// `size_of::<T>()` in the width that socket calls ask for.
+pub(crate) const fn socklen<T>() -> libc::socklen_t {
+    mem::size_of::<T>() as libc::socklen_t
+}
