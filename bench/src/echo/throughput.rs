@@ -2,7 +2,8 @@
 //!
 //! The client is itself the ring loop of [`ring`]: primed with eight messages a connection, it
 //! sends back whatever comes back, so that eight stay in flight and its cost is that of the
-//! cheapest server.
+//! cheapest server. Client and servers are kept awake: a sleeper on one side would charge its
+//! wake-ups to the other.
 
 use std::time::{Duration, Instant};
 
@@ -58,7 +59,7 @@ fn group(shape: Shape, window: Duration) -> Group {
         .into_iter()
         .map(|server| {
             Contender::new(server.name, server.role, move || {
-                slice(server.serve, shape, window)
+                slice(server.name, server.serve, shape, window)
             })
         })
         .collect();
@@ -80,9 +81,9 @@ fn servers() -> Vec<Server> {
     servers
 }
 
-fn slice(serve: Serve, shape: Shape, window: Duration) -> Result<Sample, Failure> {
+fn slice(name: &str, serve: Serve, shape: Shape, window: Duration) -> Result<Sample, Failure> {
     pin(GENERATOR)?;
-    let session = Session::start(serve, shape.connections, Wait::Sleep)?;
+    let session = Session::start(serve, shape.connections, Wait::Spin)?;
     let mut client = Client::new(window, session.cpu);
     match drive(&session, shape, &mut client) {
         Ok(()) => {
@@ -99,7 +100,7 @@ fn drive(session: &Session, shape: Shape, client: &mut Client) -> Result<(), Fai
         send(stream, &batch)?;
         client.sent += batch.len() as u64;
     }
-    ring::run(&session.clients, Wait::Sleep, ring::Send::Batched, client)?;
+    ring::run(&session.clients, Wait::Spin, ring::Send::Direct, client)?;
     if client.received == client.sent {
         Ok(())
     } else {
@@ -130,6 +131,10 @@ struct Client {
     last: Option<Mark>,
     /// Bytes received when `latest` was set.
     seen: u64,
+    /// When the latest turn ended.
+    turn: Instant,
+    /// Time of the turns in the window that brought nothing.
+    waited: Duration,
 }
 
 impl Client {
@@ -145,6 +150,8 @@ impl Client {
             first: None,
             last: None,
             seen: 0,
+            turn: start,
+            waited: Duration::ZERO,
         }
     }
 
@@ -166,6 +173,7 @@ impl Client {
             values: vec![messages / time.as_secs_f64()],
             cpu_ns: Some(cpu.as_nanos() as f64 / messages),
             idle: Some(1.0 - cpu.as_secs_f64() / time.as_secs_f64()),
+            spare: Some(self.waited.as_secs_f64() / time.as_secs_f64()),
             loss: None,
         })
     }
@@ -185,7 +193,10 @@ impl End for Client {
         let now = Instant::now();
         if self.seen != self.received {
             (self.seen, self.latest) = (self.received, now);
+        } else if self.first.is_some() && self.last.is_none() {
+            self.waited += now - self.turn;
         }
+        self.turn = now;
         let age = now - self.start;
         if self.first.is_none() && age > WARM_UP {
             self.first = Some(self.mark(now));

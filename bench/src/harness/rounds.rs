@@ -33,6 +33,8 @@ pub(crate) struct Sample {
     pub(crate) cpu_ns: Option<f64>,
     /// Share of the slice in which the side under test slept (0.0 to 1.0).
     pub(crate) idle: Option<f64>,
+    /// Share of the slice in which the generator had nothing to do (0.0 to 1.0).
+    pub(crate) spare: Option<f64>,
     /// Share of what was offered that was lost (0.0 to 1.0).
     pub(crate) loss: Option<f64>,
 }
@@ -258,9 +260,11 @@ fn key(contender: &Contender, sole_limit: bool) -> &'static str {
 
 /// Above this share of sleep the side under test was not the bottleneck.
 const IDLE_LIMIT: f64 = 0.15;
+/// Below this share of spare time the generator may have been the bottleneck.
+const SPARE_LIMIT: f64 = 0.05;
 
+/// What to know about a row: the group's own note, who waited for whom, losses and failures.
 fn note(group: &Group, all: &[Series]) -> Option<String> {
-    let mut parts: Vec<String> = group.note.map(String::from).into_iter().collect();
     let named = || {
         group
             .contenders
@@ -268,31 +272,38 @@ fn note(group: &Group, all: &[Series]) -> Option<String> {
             .map(|contender| contender.name)
             .zip(all)
     };
-    let idle: BTreeMap<_, _> = named()
-        .filter_map(|(name, series)| Some((name, series.median_of(|sample| sample.idle)?)))
-        .filter(|&(_, idle)| idle > IDLE_LIMIT)
-        .collect();
-    if !idle.is_empty() {
-        parts.push(format!(
-            "generator was the bottleneck, the side under test slept: {}",
-            percentages(&idle)
-        ));
-    }
-    let loss: BTreeMap<_, _> = named()
-        .filter_map(|(name, series)| Some((name, series.median_of(|sample| sample.loss)?)))
-        .collect();
-    if !loss.is_empty() {
-        parts.push(format!("loss: {}", percentages(&loss)));
-    }
+    let shares = |field: fn(&Sample) -> Option<f64>, keep: fn(f64) -> bool| -> Shares {
+        let share = |(name, series): (_, &Series)| Some((name, series.median_of(field)?));
+        named()
+            .filter_map(share)
+            .filter(|&(_, share)| keep(share))
+            .collect()
+    };
+    let idle = shares(|sample| sample.idle, |share| share > IDLE_LIMIT);
+    let spare = shares(|sample| sample.spare, |share| share < SPARE_LIMIT);
+    let loss = shares(|sample| sample.loss, |_| true);
+    let mut parts: Vec<String> = group.note.map(String::from).into_iter().collect();
+    parts.extend(listed(
+        "generator was the bottleneck, the side under test slept",
+        &idle,
+    ));
+    parts.extend(listed(
+        "generator may have been the bottleneck, its time to spare was",
+        &spare,
+    ));
+    parts.extend(listed("loss", &loss));
     parts.extend(
         named().filter_map(|(name, series)| Some(format!("{name}: {}", series.failure.as_ref()?))),
     );
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
-fn percentages(shares: &BTreeMap<&'static str, f64>) -> String {
+type Shares = BTreeMap<&'static str, f64>;
+
+fn listed(what: &str, shares: &Shares) -> Option<String> {
     let one = |(name, share): (&&str, &f64)| format!("{name} {:.1} %", share * 100.0);
-    shares.iter().map(one).collect::<Vec<_>>().join(", ")
+    let all = shares.iter().map(one).collect::<Vec<_>>().join(", ");
+    (!shares.is_empty()).then(|| format!("{what}: {all}"))
 }
 
 #[cfg(test)]
