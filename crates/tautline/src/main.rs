@@ -1,2 +1,98 @@
 //! The `tautline` program.
-fn main() {}
+//!
+//! Exit codes: 0 done, 1 an endpoint failed at run time or the demonstration lost packets, 2 the
+//! command line cannot be understood.
+
+#![forbid(unsafe_code)]
+
+mod cli;
+mod doctor;
+mod output;
+mod table;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use cli::{Refusal, Request};
+use output::Output;
+use tautline_relay::stats::Summary;
+
+/// Why the program ends with exit code 1.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// The relay could not run, or an endpoint failed.
+    #[error(transparent)]
+    Run(#[from] tautline_relay::RunError),
+    /// Nobody reads what the program says.
+    #[error("standard output: {0}")]
+    Output(#[from] io::Error),
+    /// A report that has no JSON form.
+    #[error("report: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The demonstration's subscribers missed something.
+    #[error("the demonstration was not lossless; see the summary above, and tautline doctor")]
+    Lossy,
+}
+
+fn main() -> ExitCode {
+    match cli::parse(std::env::args_os().collect()) {
+        Ok(request) => finish(serve(&request)),
+        Err(Refusal::Told(text)) => finish(write!(io::stdout(), "{text}").map_err(Failure::from)),
+        Err(Refusal::Wrong(line)) => {
+            eprintln!("tautline: {line}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// A reader that has seen enough (`tautline doctor | head`) is no failure.
+fn finish(result: Result<(), Failure>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            eprintln!("tautline: {failure}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn serve(request: &Request) -> Result<(), Failure> {
+    match request {
+        Request::Doctor { json } => examine(*json),
+        Request::Relay { config, json } => {
+            let mut output = Output::for_destinations(&config.to, *json);
+            let summary = tautline_relay::run(config, &mut |snapshot| output.snapshot(snapshot))?;
+            Ok(output.summary(&summary)?)
+        }
+        Request::Demo { config, json } => {
+            let mut output = Output::for_destinations(&[], *json);
+            let summary =
+                tautline_relay::run_demo(config, &mut |snapshot| output.snapshot(snapshot))?;
+            output.summary(&summary)?;
+            lossless(&summary)
+        }
+    }
+}
+
+fn lossless(summary: &Summary) -> Result<(), Failure> {
+    if summary.is_lossless() {
+        Ok(())
+    } else {
+        Err(Failure::Lossy)
+    }
+}
+
+fn examine(json: bool) -> Result<(), Failure> {
+    let findings = doctor::examine();
+    let mut stdout = io::stdout().lock();
+    if json {
+        return Ok(writeln!(stdout, "{}", doctor::json(&findings)?)?);
+    }
+    doctor::lines(&findings)
+        .iter()
+        .try_for_each(|line| writeln!(stdout, "{line}"))?;
+    Ok(())
+}

@@ -1,0 +1,388 @@
+//! The command line: arguments in, a checked request out.
+
+use std::time::Duration;
+
+use clap::error::{ContextKind, ErrorKind};
+use clap::{Args, Parser, Subcommand};
+use tautline_relay::endpoint::{DemoFeed, Destination, Source};
+use tautline_relay::{DemoConfig, DriverChoice, HostConfig, RelayConfig, WaitChoice, demo, units};
+
+/// Moves live data from where it arises to everyone who needs it.
+#[derive(Debug, Parser)]
+#[command(name = "tautline", version, about, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Relay one feed to many destinations.
+    Relay(RelayArgs),
+    /// Relay a built-in feed to checking subscribers over loopback (the default).
+    Demo(DemoArgs),
+    /// Tell what this machine grants, with the remedy for what it does not.
+    Doctor(DoctorArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = ENDPOINTS)]
+struct RelayArgs {
+    /// Where the feed comes from.
+    #[arg(long, value_name = "URL", value_parser = |url: &str| url.parse::<Source>())]
+    from: Source,
+    /// Where it goes; give it again for each further destination.
+    #[arg(long, value_name = "URL", required = true, value_parser = |url: &str| url.parse::<Destination>())]
+    to: Vec<Destination>,
+    /// End after this time [default: run until Ctrl-C or the end of the source].
+    #[arg(long = "for", value_name = "DURATION", value_parser = run_time)]
+    run_for: Option<Duration>,
+    /// Packets that can be held at a time, over all queues together.
+    #[arg(long, value_name = "N", default_value = "8192", value_parser = slots)]
+    slots: usize,
+    #[command(flatten)]
+    host: HostArgs,
+    /// One JSON object a second, and a summary object last.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct DemoArgs {
+    /// End after this time.
+    #[arg(long = "for", value_name = "DURATION", default_value = "10s", value_parser = run_time)]
+    run_for: Duration,
+    /// Subscribers, each over a socket of its own.
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    subscribers: u32,
+    /// Packets a second, such as 500 or 20k.
+    #[arg(long, value_name = "RATE", default_value = "1k", value_parser = units::parse_rate)]
+    rate: u64,
+    /// Bytes a packet.
+    #[arg(long, value_name = "SIZE", default_value = "1200", value_parser = packet_size)]
+    size: usize,
+    #[command(flatten)]
+    host: HostArgs,
+    /// One JSON object a second, and a summary object last.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct DoctorArgs {
+    /// One JSON object instead of lines.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct HostArgs {
+    /// How to talk to the kernel: auto, uring or readiness.
+    #[arg(long, value_name = "DRIVER", default_value = "auto", value_parser = |text: &str| text.parse::<DriverChoice>())]
+    driver: DriverChoice,
+    /// What to do when nothing is to do: spin, warm or sleep.
+    #[arg(long, value_name = "MODE", default_value = "sleep", value_parser = |text: &str| text.parse::<WaitChoice>())]
+    wait: WaitChoice,
+    /// Pin the loop to this core.
+    #[arg(long, value_name = "N")]
+    core: Option<usize>,
+}
+
+const ENDPOINTS: &str = "\
+Sources:      udp://HOST:PORT  tcp://HOST:PORT  tcp-listen://HOST:PORT  unix://PATH
+              unix-listen://PATH  file:PATH  stdin:  demo:
+Destinations: udp://HOST:PORT  tcp://HOST:PORT  tcp-listen://HOST:PORT  unix-listen://PATH
+              file:PATH  stdout:
+Options:      ?framing=rfc4571|raw  ?queue=PACKETS,BYTES  ?subscribers=N  ?buffer=BYTES
+              ?policy=drop-old|drop-new|disconnect|wait  ?size=BYTES  ?rate=N (demo:)
+
+Example:      tautline relay --from udp://0.0.0.0:5000 --to 'tcp-listen://0.0.0.0:9000?queue=256'";
+
+/// What the user asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// Run a relay.
+    Relay {
+        /// What to relay.
+        config: RelayConfig,
+        /// Whether to speak JSON.
+        json: bool,
+    },
+    /// Run the demonstration.
+    Demo {
+        /// What to demonstrate.
+        config: DemoConfig,
+        /// Whether to speak JSON.
+        json: bool,
+    },
+    /// Examine the machine.
+    Doctor {
+        /// Whether to speak JSON.
+        json: bool,
+    },
+}
+
+/// Why there is no request.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// Help or version was asked for: print this on standard output and succeed.
+    Told(String),
+    /// Bad input: print this line on standard error and exit with code 2.
+    Wrong(String),
+}
+
+/// Reads the command line, program name first. No subcommand means `demo`.
+pub(crate) fn parse(mut arguments: Vec<std::ffi::OsString>) -> Result<Request, Refusal> {
+    let bare = arguments.get(1).is_none_or(|first| {
+        let first = first.to_string_lossy();
+        first.starts_with('-') && !["-h", "--help", "-V", "--version"].contains(&&*first)
+    });
+    if bare {
+        arguments.insert(arguments.len().min(1), "demo".into());
+    }
+    let cli = Cli::try_parse_from(arguments).map_err(|error| refusal(&error))?;
+    cli.command
+        .map(request)
+        .ok_or_else(|| Refusal::Wrong("write relay, demo or doctor".to_owned()))
+}
+
+fn request(command: Command) -> Request {
+    match command {
+        Command::Relay(args) => {
+            let RelayArgs {
+                from,
+                to,
+                run_for,
+                slots,
+                host,
+                json,
+            } = args;
+            Request::Relay {
+                config: RelayConfig {
+                    from,
+                    to,
+                    run_for,
+                    host: host.into(),
+                    slots,
+                },
+                json,
+            }
+        }
+        Command::Demo(args) => {
+            let DemoArgs {
+                run_for,
+                subscribers,
+                rate,
+                size,
+                host,
+                json,
+            } = args;
+            let feed = DemoFeed { rate, size };
+            Request::Demo {
+                config: DemoConfig {
+                    feed,
+                    subscribers,
+                    run_for,
+                    host: host.into(),
+                },
+                json,
+            }
+        }
+        Command::Doctor(args) => Request::Doctor { json: args.json },
+    }
+}
+
+impl From<HostArgs> for HostConfig {
+    fn from(args: HostArgs) -> Self {
+        Self {
+            driver: args.driver,
+            wait: args.wait,
+            core: args.core,
+        }
+    }
+}
+
+fn run_time(text: &str) -> Result<Duration, String> {
+    match units::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("write more than zero, such as 10s".to_owned()),
+        other => other.map_err(|error| error.to_string()),
+    }
+}
+
+fn slots(text: &str) -> Result<usize, String> {
+    ranged(units::parse_count(text), 64..=1 << 20, "packets")
+}
+
+fn packet_size(text: &str) -> Result<usize, String> {
+    ranged(units::parse_bytes(text), demo::MIN_SIZE..=65_535, "bytes")
+}
+
+fn ranged(
+    value: Result<u64, units::UnitError>,
+    range: std::ops::RangeInclusive<usize>,
+    unit: &str,
+) -> Result<usize, String> {
+    let value = usize::try_from(value.map_err(|error| error.to_string())?).unwrap_or(usize::MAX);
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(format!("write {} to {} {unit}", range.start(), range.end()))
+}
+
+/// One line that names the argument and the remedy.
+fn refusal(error: &clap::Error) -> Refusal {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Refusal::Told(error.to_string()),
+        ErrorKind::ValueValidation | ErrorKind::InvalidValue => Refusal::Wrong(bad_value(error)),
+        ErrorKind::MissingRequiredArgument => {
+            Refusal::Wrong(format!("{} is missing; add it", context(error)))
+        }
+        _ => Refusal::Wrong(first_line(error)),
+    }
+}
+
+fn bad_value(error: &clap::Error) -> String {
+    let argument = context(error);
+    let argument = argument.split(' ').next().unwrap_or_default();
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{argument}: {cause}"),
+        None => first_line(error),
+    }
+}
+
+/// The arguments that the error is about.
+fn context(error: &clap::Error) -> String {
+    error
+        .get(ContextKind::InvalidArg)
+        .map(|arg| arg.to_string())
+        .unwrap_or_default()
+}
+
+/// The first line of clap's message, and where to read on.
+fn first_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    let line = line.strip_prefix("error: ").unwrap_or(line);
+    format!("{line}; see tautline --help")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Request, Refusal> {
+        parse(line.split_whitespace().map(Into::into).collect())
+    }
+
+    fn wrong(line: &str) -> String {
+        match parsed(line) {
+            Err(Refusal::Wrong(message)) => message,
+            other => panic!("{line} gave {other:?}"),
+        }
+    }
+
+    /// Proves that no arguments mean the demonstration with its documented defaults.
+    #[test]
+    fn no_arguments_mean_demo() {
+        let Ok(Request::Demo {
+            config,
+            json: false,
+        }) = parsed("tautline")
+        else {
+            panic!("no demonstration")
+        };
+        assert_eq!(
+            (config.subscribers, config.run_for),
+            (100, Duration::from_secs(10))
+        );
+        assert_eq!(config.feed, DemoFeed::default());
+        assert!(matches!(
+            parsed("tautline --json --for 2s"),
+            Ok(Request::Demo { json: true, .. })
+        ));
+    }
+
+    /// Proves that all of a relay's arguments reach its configuration.
+    #[test]
+    fn relay_arguments_reach_the_configuration() {
+        let line = "tautline relay --from udp://[::1]:5 --to stdout: --to file:a --for 1m \
+                    --driver readiness --wait spin --core 1 --slots 100 --json";
+        let Ok(Request::Relay { config, json: true }) = parsed(line) else {
+            panic!("no relay")
+        };
+        assert_eq!(
+            (config.from.url.as_str(), config.to.len()),
+            ("udp://[::1]:5", 2)
+        );
+        assert_eq!(
+            (config.run_for, config.slots),
+            (Some(Duration::from_secs(60)), 100)
+        );
+        let host = HostConfig {
+            driver: DriverChoice::Readiness,
+            wait: WaitChoice::Spin,
+            core: Some(1),
+        };
+        assert_eq!(config.host, host);
+    }
+
+    /// Proves that each mistake is answered by one line with the argument and the remedy.
+    #[test]
+    fn mistakes_name_argument_and_remedy() {
+        let cases = [
+            (
+                "tautline relay --from udp://x --to stdout:",
+                "--from: ",
+                "HOST:PORT",
+            ),
+            (
+                "tautline relay --from stdin: --to rtmp:x",
+                "--to: ",
+                "tcp-listen://",
+            ),
+            ("tautline relay --from stdin:", "--to <URL>", "missing"),
+            ("tautline relay", "--from <URL>", "missing"),
+            (
+                "tautline relay --from stdin: --to stdout: --driver iocp",
+                "--driver: ",
+                "auto, uring",
+            ),
+            ("tautline demo --for soon", "--for: ", "10s"),
+            ("tautline demo --for 0", "--for: ", "more than zero"),
+            ("tautline demo --size 8", "--size: ", "32 to 65535"),
+            (
+                "tautline demo --subscribers 0",
+                "--subscribers: ",
+                "1..=100000",
+            ),
+            ("tautline demo --colour red", "--colour", "--help"),
+            ("tautline dome", "dome", "--help"),
+        ];
+        for (line, argument, remedy) in cases {
+            let message = wrong(line);
+            assert!(
+                message.contains(argument) && message.contains(remedy),
+                "{line}: {message}"
+            );
+            assert!(!message.contains('\n'), "{message}");
+        }
+    }
+
+    /// Proves that help is no error.
+    #[test]
+    fn help_is_told() {
+        assert!(
+            matches!(parsed("tautline --help"), Err(Refusal::Told(text)) if text.contains("relay"))
+        );
+        assert!(
+            matches!(parsed("tautline relay --help"), Err(Refusal::Told(text)) if text.contains("drop-old"))
+        );
+    }
+
+    /// Proves that the argument definitions hold together.
+    #[test]
+    fn definitions_hold_together() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,204 @@
+//! Where reports go: a live table, plain lines or JSON, on standard output or standard error.
+
+use std::io::{self, IsTerminal, Write};
+
+use tautline_relay::endpoint::{Destination, DestinationPlace};
+use tautline_relay::stats::{Snapshot, Summary};
+
+use crate::table;
+
+/// Columns assumed when the terminal does not say.
+const USUAL_WIDTH: usize = 80;
+
+/// How reports look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// A table drawn over itself once a second.
+    Live,
+    /// One line a second.
+    Plain,
+    /// One JSON object a second.
+    Json,
+}
+
+/// Writes reports.
+pub(crate) struct Output {
+    form: Form,
+    sink: Box<dyn Write>,
+    /// Columns of the terminal; the live table never wraps.
+    width: usize,
+    /// Lines of the table drawn last, to be drawn over.
+    drawn: usize,
+    /// The first failure to write; kept until the summary can return it.
+    failed: Option<io::Error>,
+}
+
+impl Output {
+    /// Reports go to standard output, or to standard error if a destination has taken that.
+    pub(crate) fn for_destinations(to: &[Destination], json: bool) -> Self {
+        let taken = to.iter().any(|to| to.place == DestinationPlace::Stdout);
+        if taken {
+            let form = form(json, io::stderr().is_terminal());
+            return Self::new(form, Box::new(io::stderr()), width(io::stderr()));
+        }
+        let form = form(json, io::stdout().is_terminal());
+        Self::new(form, Box::new(io::stdout()), width(io::stdout()))
+    }
+
+    fn new(form: Form, sink: Box<dyn Write>, width: usize) -> Self {
+        Self {
+            form,
+            sink,
+            width,
+            drawn: 0,
+            failed: None,
+        }
+    }
+
+    /// Writes what happened in the last second. A failure is kept for [`summary`](Self::summary):
+    /// the relay goes on while nobody watches.
+    pub(crate) fn snapshot(&mut self, snapshot: &Snapshot) {
+        if self.failed.is_none() {
+            self.failed = self.try_snapshot(snapshot).err();
+        }
+    }
+
+    /// Writes the end of the run.
+    pub(crate) fn summary(&mut self, summary: &Summary) -> io::Result<()> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        match self.form {
+            Form::Json => self.json(summary),
+            Form::Live => self.draw_over(&table::summary(summary, self.width)),
+            Form::Plain => self.lines(&table::summary(summary, usize::MAX)),
+        }
+    }
+
+    fn try_snapshot(&mut self, snapshot: &Snapshot) -> io::Result<()> {
+        match self.form {
+            Form::Json => self.json(snapshot),
+            Form::Live => self.draw_over(&table::table(snapshot, self.width)),
+            Form::Plain => self.lines(&[table::line(snapshot)]),
+        }
+    }
+
+    fn json(&mut self, report: &impl serde::Serialize) -> io::Result<()> {
+        let text = serde_json::to_string(report)?;
+        self.lines(&[text])
+    }
+
+    fn lines(&mut self, lines: &[String]) -> io::Result<()> {
+        lines
+            .iter()
+            .try_for_each(|line| writeln!(self.sink, "{line}"))?;
+        self.sink.flush()
+    }
+
+    /// Moves to the first line drawn last, clears from there to the end, and draws anew.
+    fn draw_over(&mut self, lines: &[String]) -> io::Result<()> {
+        if self.drawn > 0 {
+            write!(self.sink, "\x1b[{}A\x1b[J", self.drawn)?;
+        }
+        self.drawn = lines.len();
+        self.lines(lines)
+    }
+}
+
+fn form(json: bool, terminal: bool) -> Form {
+    match (json, terminal) {
+        (true, _) => Form::Json,
+        (false, true) => Form::Live,
+        (false, false) => Form::Plain,
+    }
+}
+
+fn width(terminal: impl std::os::fd::AsFd) -> usize {
+    let columns =
+        rustix::termios::tcgetwinsize(terminal).map_or(0, |size| usize::from(size.ws_col));
+    if columns == 0 { USUAL_WIDTH } else { columns }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::table::testing::{snapshot, summary};
+
+    #[derive(Clone, Default)]
+    struct Page(Rc<RefCell<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.borrow_mut().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn written(form: Form) -> String {
+        let page = Page::default();
+        let mut output = Output::new(form, Box::new(page.clone()), 200);
+        output.snapshot(&snapshot());
+        output.snapshot(&snapshot());
+        output.summary(&summary()).unwrap();
+        String::from_utf8(page.0.take()).unwrap()
+    }
+
+    /// Proves that the live table moves up by exactly the lines that it had drawn.
+    #[test]
+    fn live_table_draws_over_itself() {
+        let text = written(Form::Live);
+        let up = format!("\x1b[{}A\x1b[J", table::table(&snapshot(), 200).len());
+        assert_eq!(text.matches(&up).count(), 2, "{text:?}");
+    }
+
+    /// Proves that plain output is a line a second, without control characters.
+    #[test]
+    fn plain_output_has_no_control_characters() {
+        let text = written(Form::Plain);
+        assert!(!text.contains('\x1b'));
+        assert_eq!(
+            text.lines().filter(|line| line.starts_with("1.0s")).count(),
+            2,
+            "{text}"
+        );
+    }
+
+    /// Proves that JSON output is one object a line with the summary last.
+    #[test]
+    fn json_output_ends_with_the_summary() {
+        let text = written(Form::Json);
+        let kinds: Vec<_> = text
+            .lines()
+            .map(|line| {
+                serde_json::from_str::<serde_json::Value>(line).unwrap()["kind"].to_string()
+            })
+            .collect();
+        assert_eq!(kinds, ["\"interval\"", "\"interval\"", "\"summary\""]);
+    }
+
+    /// Proves that a closed reader surfaces at the summary, not as a panic in between.
+    #[test]
+    fn write_failure_surfaces_at_the_end() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut output = Output::new(Form::Plain, Box::new(Closed), 80);
+        output.snapshot(&snapshot());
+        assert_eq!(
+            output.summary(&summary()).unwrap_err().kind(),
+            io::ErrorKind::BrokenPipe
+        );
+    }
+}

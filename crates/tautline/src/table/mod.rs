@@ -1,0 +1,376 @@
+//! Reports as text: pure functions from snapshots to lines.
+
+mod quantity;
+
+use quantity::{bits, bytes, count, nanos};
+use tautline_relay::stats::{
+    EndpointSnapshot, EndpointState, LatencySnapshot, LoopSnapshot, Role, Snapshot, Summary,
+};
+
+const HEAD: [&str; 8] = [
+    "", "endpoint", "peers", "packets", "bytes", "pkt/s", "bit/s", "drops",
+];
+/// The endpoint column takes what the others leave, within these bounds.
+const NAME_LEAST: usize = 8;
+const NAME_MOST: usize = 48;
+const GAP: usize = 2;
+
+/// The live table: a head, a line for each endpoint, relay latency, loop turns. No line is longer
+/// than `width` columns.
+pub(crate) fn table(snapshot: &Snapshot, width: usize) -> Vec<String> {
+    let mut lines = endpoints(&snapshot.endpoints, width);
+    lines.push(latency("relay latency", &snapshot.latency));
+    lines.push(turns(&snapshot.turns, snapshot.elapsed_s));
+    cut(lines, width)
+}
+
+/// The final report: the same columns over the whole run, errors, and the verdict.
+pub(crate) fn summary(summary: &Summary, width: usize) -> Vec<String> {
+    let mut lines = vec![format!("summary of {:.1} s", summary.elapsed_s)];
+    lines.extend(endpoints(&summary.endpoints, width));
+    lines.push(latency("relay latency", &summary.latency));
+    lines.push(turns(&summary.turns, summary.elapsed_s));
+    lines.extend(summary.check.iter().map(|check| {
+        format!(
+            "check: {} packets received, {} missing, {} late, {} duplicate, {} corrupt",
+            check.packets, check.missing, check.late, check.duplicates, check.corrupt
+        )
+    }));
+    lines.push(
+        if summary.is_lossless() {
+            "nothing lost"
+        } else {
+            "PACKETS LOST"
+        }
+        .to_owned(),
+    );
+    cut(lines, width)
+}
+
+/// One line for output that is no terminal: sums over all destinations.
+pub(crate) fn line(snapshot: &Snapshot) -> String {
+    let sum = |role, of: fn(&EndpointSnapshot) -> f64| -> f64 {
+        snapshot
+            .endpoints
+            .iter()
+            .filter(|endpoint| endpoint.role == role)
+            .map(of)
+            .sum()
+    };
+    let of_all =
+        |of: fn(&EndpointSnapshot) -> u64| -> u64 { snapshot.endpoints.iter().map(of).sum() };
+    format!(
+        "{:.1}s  in {} pkt/s {}bit/s  out {} pkt/s {}bit/s  packets {}  bytes {}  peers {}  drops {}  {}  {}",
+        snapshot.elapsed_s,
+        bits(sum(Role::Source, |e| e.rates.packets_per_s)),
+        bits(sum(Role::Source, |e| e.rates.bits_per_s)),
+        bits(sum(Role::Destination, |e| e.rates.packets_per_s)),
+        bits(sum(Role::Destination, |e| e.rates.bits_per_s)),
+        count(of_all(|e| if e.role == Role::Destination {
+            e.rates.packets
+        } else {
+            0
+        })),
+        bytes(of_all(|e| if e.role == Role::Destination {
+            e.rates.bytes
+        } else {
+            0
+        })),
+        of_all(|e| if e.role == Role::Destination {
+            e.peers
+        } else {
+            0
+        }),
+        of_all(|e| e.drops.total()),
+        latency("latency", &snapshot.latency),
+        latency("turn", &snapshot.turns.turn),
+    )
+}
+
+fn endpoints(endpoints: &[EndpointSnapshot], width: usize) -> Vec<String> {
+    let mut rows = vec![HEAD.map(str::to_owned)];
+    rows.extend(endpoints.iter().map(row));
+    let mut lines = align(&rows, width);
+    for endpoint in endpoints {
+        let error = endpoint
+            .error
+            .iter()
+            .map(|error| format!("  {}: {error}", endpoint.url));
+        lines.extend(error);
+    }
+    lines
+}
+
+fn row(endpoint: &EndpointSnapshot) -> [String; 8] {
+    let rates = &endpoint.rates;
+    [
+        mark(endpoint).to_owned(),
+        endpoint.url.clone(),
+        endpoint.peers.to_string(),
+        count(rates.packets),
+        bytes(rates.bytes),
+        bits(rates.packets_per_s),
+        bits(rates.bits_per_s),
+        endpoint.drops.total().to_string(),
+    ]
+}
+
+/// Direction and state in one word.
+fn mark(endpoint: &EndpointSnapshot) -> &'static str {
+    match (endpoint.state, endpoint.role) {
+        (EndpointState::Open, Role::Source) => "from",
+        (EndpointState::Open, Role::Destination) => "to",
+        (EndpointState::Connecting, _) => "wait",
+        (EndpointState::Ended, _) => "end",
+        (EndpointState::Failed, _) => "FAIL",
+    }
+}
+
+/// Columns as wide as their widest cell; text to the left, numbers to the right.
+fn align(rows: &[[String; 8]], width: usize) -> Vec<String> {
+    let mut widths = [0; 8];
+    for row in rows {
+        for (column, cell) in row.iter().enumerate() {
+            widths[column] = widths[column].max(cell.chars().count());
+        }
+    }
+    let others = widths.iter().sum::<usize>() - widths[1] + GAP * (widths.len() - 1);
+    let room = width.saturating_sub(others).clamp(NAME_LEAST, NAME_MOST);
+    widths[1] = widths[1].min(room);
+    rows.iter().map(|row| align_row(row, &widths)).collect()
+}
+
+fn align_row(row: &[String; 8], widths: &[usize; 8]) -> String {
+    let cells = row
+        .iter()
+        .zip(widths)
+        .enumerate()
+        .map(|(column, (cell, &width))| {
+            let cell = shorten(cell, width);
+            if column < 2 {
+                format!("{cell:<width$}")
+            } else {
+                format!("{cell:>width$}")
+            }
+        });
+    cells.collect::<Vec<_>>().join(&" ".repeat(GAP))
+}
+
+fn latency(name: &str, points: &LatencySnapshot) -> String {
+    if points.count == 0 {
+        return format!("{name} -");
+    }
+    format!(
+        "{name} p50 {} p99 {} p99.9 {} max {}",
+        nanos(points.p50_ns),
+        nanos(points.p99_ns),
+        nanos(points.p999_ns),
+        nanos(points.max_ns)
+    )
+}
+
+fn turns(turns: &LoopSnapshot, elapsed_s: f64) -> String {
+    let longest = turns
+        .longest_by
+        .iter()
+        .map(|name| format!(", longest in {name}"));
+    let points = latency("loop turn    ", &turns.turn);
+    format!(
+        "{points} ({} turns, {}, {elapsed_s:.0} s){}",
+        count(turns.turn.count),
+        turns.driver,
+        longest.collect::<String>()
+    )
+}
+
+fn cut(lines: Vec<String>, width: usize) -> Vec<String> {
+    lines.iter().map(|line| shorten(line, width)).collect()
+}
+
+/// `text`, or as much of it as fits before an ellipsis. Control characters do not reach the
+/// terminal.
+fn shorten(text: &str, width: usize) -> String {
+    let clean = text.chars().map(|c| if c.is_control() { '?' } else { c });
+    if text.chars().count() <= width {
+        return clean.collect();
+    }
+    clean.take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use tautline_relay::stats::{Drops, Rates};
+
+    use super::*;
+
+    fn endpoint(url: &str, role: Role, packets: u64) -> EndpointSnapshot {
+        let rates = Rates {
+            packets,
+            bytes: packets * 1_202,
+            packets_per_s: 1_000.0,
+            bits_per_s: 9_616_000.0,
+        };
+        EndpointSnapshot {
+            url: url.to_owned(),
+            role,
+            state: EndpointState::Open,
+            rates,
+            drops: Drops::default(),
+            peers: 100,
+            disconnects: 0,
+            reconnects: 0,
+            queued: 0,
+            error: None,
+        }
+    }
+
+    fn endpoints() -> Vec<EndpointSnapshot> {
+        let to = endpoint(
+            "tcp-listen://127.0.0.1:9000?queue=256&policy=drop-old",
+            Role::Destination,
+            100_000,
+        );
+        vec![endpoint("demo:", Role::Source, 1_000), to]
+    }
+
+    fn points() -> LatencySnapshot {
+        LatencySnapshot {
+            count: 1_000,
+            p50_ns: 812,
+            p99_ns: 45_300,
+            p999_ns: 1_200_000,
+            max_ns: 2_000_000_000,
+        }
+    }
+
+    fn turns() -> LoopSnapshot {
+        LoopSnapshot {
+            driver: "uring".into(),
+            turn: points(),
+            longest_by: Some("relay::accept".into()),
+        }
+    }
+
+    /// A second of a healthy demonstration.
+    pub(crate) fn snapshot() -> Snapshot {
+        Snapshot {
+            elapsed_s: 1.0,
+            endpoints: endpoints(),
+            latency: points(),
+            turns: turns(),
+        }
+    }
+
+    /// The end of a healthy demonstration.
+    pub(crate) fn summary() -> Summary {
+        let check = Some(Default::default());
+        Summary {
+            elapsed_s: 10.0,
+            endpoints: endpoints(),
+            latency: points(),
+            turns: turns(),
+            check,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{snapshot, summary as sample_summary};
+    use super::*;
+
+    /// Proves that the table shows every column of the manual in units that people read.
+    #[test]
+    fn table_shows_every_column() {
+        let text = table(&snapshot(), 200).join("\n");
+        for part in [
+            "endpoint",
+            "packets",
+            "bytes",
+            "drops",
+            "100.0k",
+            "120.2 MB",
+            "9.6M",
+            "p50 812 ns",
+            "p99 45.3 µs",
+            "p99.9 1.2 ms",
+            "max 2.0 s",
+            "relay::accept",
+        ] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+    }
+
+    /// Proves that no line is wider than the terminal, however narrow, because a wrapped line would
+    /// break the redraw.
+    #[test]
+    fn no_line_wraps() {
+        let mut snapshot = snapshot();
+        snapshot.endpoints[0].error = Some("connection refused ".repeat(20));
+        for width in [1, 20, 40, 80, 100] {
+            let lines = table(&snapshot, width);
+            assert!(
+                lines.iter().all(|line| line.chars().count() <= width),
+                "{width}: {lines:?}"
+            );
+        }
+    }
+
+    /// Proves that all rows of the table are aligned: numbers end in the same column.
+    #[test]
+    fn rows_are_aligned() {
+        let lines = table(&snapshot(), 100);
+        let lengths: Vec<_> = lines[..3].iter().map(|line| line.chars().count()).collect();
+        assert!(
+            lengths.iter().all(|&length| length == lengths[0]),
+            "{lines:#?}"
+        );
+    }
+
+    /// Proves that a control character in a URL or an error cannot move the cursor.
+    #[test]
+    fn control_characters_are_defused() {
+        let mut snapshot = snapshot();
+        snapshot.endpoints[0].url = "file:\x1b[2J\nx".into();
+        snapshot.endpoints[0].error = Some("a\rb".into());
+        assert!(
+            table(&snapshot, 100)
+                .iter()
+                .all(|line| !line.contains(char::is_control))
+        );
+    }
+
+    /// Proves that the summary's verdict follows the drops.
+    #[test]
+    fn verdict_follows_the_drops() {
+        let mut summary = sample_summary();
+        assert_eq!(
+            super::summary(&summary, 100).last().unwrap(),
+            "nothing lost"
+        );
+        summary.endpoints[1].drops.old = 1;
+        assert_eq!(
+            super::summary(&summary, 100).last().unwrap(),
+            "PACKETS LOST"
+        );
+    }
+
+    /// Proves that the plain line counts subscribers and packets of destinations, not of the source.
+    #[test]
+    fn plain_line_counts_destinations() {
+        let line = line(&snapshot());
+        assert!(
+            line.contains("packets 100.0k") && line.contains("peers 100 "),
+            "{line}"
+        );
+    }
+
+    /// Proves that an interval without packets shows a dash instead of zeros that look like speed.
+    #[test]
+    fn nothing_measured_is_a_dash() {
+        assert_eq!(
+            latency("relay latency", &LatencySnapshot::default()),
+            "relay latency -"
+        );
+    }
+}
