@@ -59,7 +59,7 @@ fn group(shape: Shape, window: Duration) -> Group {
         .into_iter()
         .map(|server| {
             Contender::new(server.name, server.role, move || {
-                slice(server.name, server.serve, shape, window)
+                slice(server.serve, shape, window)
             })
         })
         .collect();
@@ -81,7 +81,7 @@ fn servers() -> Vec<Server> {
     servers
 }
 
-fn slice(name: &str, serve: Serve, shape: Shape, window: Duration) -> Result<Sample, Failure> {
+fn slice(serve: Serve, shape: Shape, window: Duration) -> Result<Sample, Failure> {
     pin(GENERATOR)?;
     let session = Session::start(serve, shape.connections, Wait::Spin)?;
     let mut client = Client::new(window, session.cpu);

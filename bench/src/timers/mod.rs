@@ -1,0 +1,199 @@
+//! `timers`: arming, cancelling and firing many timers, and how late they fire.
+//!
+//! Anything that implements [`Timers`] takes part in all rows through [`contenders`]; what has a
+//! loop of its own (tokio, our runtime) brings its own slices.
+
+mod btree;
+mod late;
+mod ours;
+mod slab_wheel;
+mod tokio;
+
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+use crate::harness::{
+    Contender, Failure, Group, Metric, Plan, Role, Sample,
+    sys::{CpuClock, UNDER_TEST, pin},
+};
+
+/// Nanoseconds since the start of a slice.
+type Nanos = u64;
+
+/// One microsecond: the tick of everything that has one.
+const TICK: Nanos = 1_000;
+/// Timers that stay armed in `arm-cancel-100k`.
+const LIVE: usize = 100_000;
+/// Deadlines of `arm-cancel-100k` lie this far ahead at most.
+const ARM_WINDOW: Nanos = (1 << 16) * TICK;
+/// Arm and cancel pairs a slice.
+const PAIRS: usize = 200_000;
+/// Timers of `fire-1m`.
+const MANY: usize = 1_000_000;
+/// Deadlines of `fire-1m` lie this far ahead at most.
+const FIRE_WINDOW: Nanos = (1 << 20) * TICK;
+/// Time moves on by this much a turn while `fire-1m` fires.
+const TURN: Nanos = 100 * TICK;
+/// Every slice draws the same numbers.
+const SEED: u64 = 7;
+
+/// A set of timers under virtual or real time.
+trait Timers {
+    /// Names an armed timer.
+    type Key: Copy;
+    /// No timers yet; at most `limit` at once, deadlines at most `window` ahead.
+    fn new(limit: usize, window: Nanos) -> Self;
+    /// Arms a timer.
+    fn arm(&mut self, deadline: Nanos, payload: u64) -> Self::Key;
+    /// Cancels an armed timer.
+    fn cancel(&mut self, key: Self::Key);
+    /// The payload of one timer that is due; never early.
+    fn expire(&mut self, now: Nanos) -> Option<u64>;
+}
+
+/// The rows by what one slice measures.
+pub(crate) fn groups(_: &Plan) -> Vec<Group> {
+    let note = "a random one of the live timers is cancelled and armed anew";
+    let fire = "armed in random order and fired in turns of 100 us; processor time";
+    let late = "64 timers at a time, the loop never sleeps";
+    vec![
+        Group {
+            metrics: vec![Metric::lower("arm-cancel-100k", "ns/pair")],
+            contenders: [
+                with_all(arm_cancels),
+                tokio::arm_cancel(),
+                ours::arm_cancel(),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+            note: Some(note),
+        },
+        Group {
+            metrics: vec![Metric::lower("fire-1m", "ns/timer")],
+            contenders: [with_all(fires), tokio::fire(), ours::fire()]
+                .into_iter()
+                .flatten()
+                .collect(),
+            note: Some(fire),
+        },
+        Group {
+            metrics: vec![
+                Metric::lower("late-p50", "ns"),
+                Metric::lower("late-p99", "ns"),
+            ],
+            contenders: [with_all(lates), tokio::late(), ours::late()]
+                .into_iter()
+                .flatten()
+                .collect(),
+            note: Some(late),
+        },
+    ]
+}
+
+type Slice = fn() -> Result<Sample, Failure>;
+
+/// The slices of one row for both bare structures.
+struct Both {
+    wheel: Slice,
+    btree: Slice,
+}
+
+fn with_all(row: fn() -> Both) -> Vec<Contender> {
+    let Both { wheel, btree } = row();
+    vec![
+        Contender::new("slab-wheel", Role::Limit, wheel),
+        Contender::new("btreemap", Role::Peer, btree),
+    ]
+}
+
+fn arm_cancels() -> Both {
+    Both {
+        wheel: arm_cancel::<slab_wheel::SlabWheel>,
+        btree: arm_cancel::<btree::Tree>,
+    }
+}
+
+fn fires() -> Both {
+    Both {
+        wheel: fire::<slab_wheel::SlabWheel>,
+        btree: fire::<btree::Tree>,
+    }
+}
+
+fn lates() -> Both {
+    Both {
+        wheel: late::slice::<slab_wheel::SlabWheel>,
+        btree: late::slice::<btree::Tree>,
+    }
+}
+
+/// The moves of an `arm-cancel` slice: which timer goes, and when the new one is due.
+fn moves() -> impl Iterator<Item = (usize, Nanos)> {
+    let mut rng = Rng::with_seed(SEED);
+    let moves: Vec<_> = (0..PAIRS)
+        .map(|_| (rng.usize(..LIVE), rng.u64(TICK..ARM_WINDOW)))
+        .collect();
+    moves.into_iter()
+}
+
+/// `count` deadlines in random order within `window`.
+fn deadlines(count: usize, window: Nanos) -> Vec<Nanos> {
+    let mut rng = Rng::with_seed(SEED);
+    (0..count).map(|_| rng.u64(TICK..window)).collect()
+}
+
+fn arm_cancel<T: Timers>() -> Result<Sample, Failure> {
+    pin(UNDER_TEST)?;
+    let mut timers = T::new(LIVE + 1, ARM_WINDOW);
+    let mut keys: Vec<T::Key> = deadlines(LIVE, ARM_WINDOW)
+        .into_iter()
+        .map(|deadline| timers.arm(deadline, 0))
+        .collect();
+    let moves = moves();
+    let start = Instant::now();
+    for (victim, deadline) in moves {
+        timers.cancel(keys[victim]);
+        keys[victim] = timers.arm(deadline, 1);
+    }
+    Ok(per_operation(start.elapsed(), PAIRS))
+}
+
+fn fire<T: Timers>() -> Result<Sample, Failure> {
+    pin(UNDER_TEST)?;
+    let deadlines = deadlines(MANY, FIRE_WINDOW);
+    let mut timers = T::new(MANY, FIRE_WINDOW);
+    let clock = CpuClock::of_this_thread();
+    let start = clock.read();
+    for (payload, deadline) in deadlines.into_iter().enumerate() {
+        timers.arm(deadline, payload as u64);
+    }
+    let (mut fired, mut sum, mut now) = (0, 0, 0);
+    while fired < MANY && now < 2 * FIRE_WINDOW {
+        now += TURN;
+        while let Some(payload) = timers.expire(now) {
+            fired += 1;
+            sum += payload;
+        }
+    }
+    let time = clock.read() - start;
+    all_fired(fired as u64, sum)?;
+    Ok(per_operation(time, MANY))
+}
+
+/// Every timer fired, each once.
+fn all_fired(fired: u64, sum: u64) -> Result<(), Failure> {
+    let count = MANY as u64;
+    if fired == count && sum == count * (count - 1) / 2 {
+        return Ok(());
+    }
+    Err(Failure::Miscounted {
+        sent: count,
+        answered: fired,
+    })
+}
+
+fn per_operation(time: Duration, operations: usize) -> Sample {
+    Sample::of([time.as_nanos() as f64 / operations as f64])
+}
