@@ -15,14 +15,26 @@ use crate::framing::{Framing, MAX_PACKET, PREFIX};
 use crate::queue::Wire;
 use crate::units::Nanos;
 
-/// Every slot is in use. The packet that wanted one is lost, and counted.
+/// Why a packet was not stored. It is lost, and counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "all {slots} packet slots are in use; shorten the subscribers' queues or raise the number of slots"
-)]
-pub struct Exhausted {
-    /// Slots of this pool.
-    pub slots: usize,
+pub enum PoolError {
+    /// Every slot is in use.
+    #[error(
+        "all {slots} packet slots are in use; \
+         shorten the subscribers' queues or raise the number of slots"
+    )]
+    Exhausted {
+        /// Slots of this pool.
+        slots: usize,
+    },
+    /// The packet is larger than a slot.
+    #[error("packet of {len} bytes exceeds the slots' {limit}; raise the source's ?size=")]
+    TooLong {
+        /// Bytes of the packet.
+        len: usize,
+        /// Bytes that a slot holds.
+        limit: usize,
+    },
 }
 
 /// A fixed number of packet slots.
@@ -30,15 +42,15 @@ pub struct Exhausted {
 /// ```
 /// use tautline_relay::{Nanos, pool::Pool};
 /// let pool = Pool::new(2, 1500);
-/// let mut slot = pool.claim()?;
-/// slot.space()[..5].copy_from_slice(b"hello");
-/// let packet = slot.freeze(5, Nanos(17));
+/// let mut claim = pool.claim()?;
+/// claim.space(1500)[..5].copy_from_slice(b"hello");
+/// let packet = claim.freeze(5, Nanos(17));
 /// let shared = packet.clone();
 /// assert_eq!((shared.bytes(), shared.arrival()), (&b"hello"[..], Nanos(17)));
 /// assert_eq!(pool.free(), 1);
 /// drop((packet, shared));
 /// assert_eq!(pool.free(), 2);
-/// # Ok::<(), tautline_relay::pool::Exhausted>(())
+/// # Ok::<(), tautline_relay::pool::PoolError>(())
 /// ```
 #[derive(Debug)]
 pub struct Pool {
@@ -59,8 +71,9 @@ struct Home {
 
 #[derive(Debug)]
 struct Slot {
-    /// Prefix and payload: `PREFIX + size` bytes.
-    memory: Box<[u8]>,
+    /// Prefix and payload. Its capacity, `PREFIX + size`, is allocated once; its length only grows,
+    /// to the longest space ever asked for.
+    memory: Vec<u8>,
     /// Payload bytes in use.
     len: usize,
     arrival: Nanos,
@@ -70,8 +83,8 @@ struct Slot {
 impl Pool {
     /// A pool of `slots` packets of at most `size` bytes (clamped to 1 ..= 65535) each.
     ///
-    /// The memory is reserved here; the system backs it with pages as they are first written, so a
-    /// large `size` costs only what packets really use.
+    /// The memory is reserved here, but first written when it is first used, so that a large `size`
+    /// costs address space for what it allows and memory for what packets really use.
     #[must_use]
     pub fn new(slots: usize, size: usize) -> Self {
         let size = size.clamp(1, MAX_PACKET);
@@ -82,7 +95,8 @@ impl Pool {
             exhausted: Cell::new(0),
         });
         let slot = |_| {
-            let memory = vec![0; PREFIX + size].into();
+            let mut memory = Vec::with_capacity(PREFIX + size);
+            memory.resize(PREFIX, 0);
             Rc::new(Slot {
                 memory,
                 len: 0,
@@ -97,15 +111,31 @@ impl Pool {
     /// Takes an unused slot to write a packet into.
     ///
     /// # Errors
-    /// [`Exhausted`], and counts it, when every slot is in use.
-    pub fn claim(&self) -> Result<Claim, Exhausted> {
+    /// [`PoolError::Exhausted`], and counts it, when every slot is in use.
+    pub fn claim(&self) -> Result<Claim, PoolError> {
         let Some(slot) = self.home.free.borrow_mut().pop() else {
             self.home.exhausted.set(self.home.exhausted.get() + 1);
-            return Err(Exhausted {
+            return Err(PoolError::Exhausted {
                 slots: self.home.slots,
             });
         };
         Ok(Claim(Packet(slot)))
+    }
+
+    /// Copies `bytes`, received at `arrival`, into a slot.
+    ///
+    /// # Errors
+    /// [`PoolError::Exhausted`] and counts it; [`PoolError::TooLong`].
+    pub fn store(&self, bytes: &[u8], arrival: Nanos) -> Result<Packet, PoolError> {
+        if bytes.len() > self.home.size {
+            return Err(PoolError::TooLong {
+                len: bytes.len(),
+                limit: self.home.size,
+            });
+        }
+        let mut claim = self.claim()?;
+        claim.space(bytes.len()).copy_from_slice(bytes);
+        Ok(claim.freeze(bytes.len(), arrival))
     }
 
     /// Slots not in use.
@@ -138,9 +168,15 @@ impl Pool {
 pub struct Claim(Packet);
 
 impl Claim {
-    /// Where the payload goes; holds bytes of an earlier packet until overwritten.
-    pub fn space(&mut self) -> &mut [u8] {
-        &mut self.slot().memory[PREFIX..]
+    /// Room for a payload of `len` bytes (clamped to the slot's size); holds bytes of an earlier
+    /// packet until overwritten.
+    pub fn space(&mut self, len: usize) -> &mut [u8] {
+        let memory = &mut self.slot().memory;
+        let end = (PREFIX + len.min(MAX_PACKET)).min(memory.capacity());
+        if memory.len() < end {
+            memory.resize(end, 0);
+        }
+        &mut memory[PREFIX..end]
     }
 
     /// The finished packet: the first `len` bytes of the space (clamped to it), received at
@@ -209,9 +245,8 @@ mod tests {
     use super::*;
 
     fn packet(pool: &Pool, bytes: &[u8]) -> Packet {
-        let mut claim = pool.claim().expect("the test leaves a slot free");
-        claim.space()[..bytes.len()].copy_from_slice(bytes);
-        claim.freeze(bytes.len(), Nanos(0))
+        pool.store(bytes, Nanos(0))
+            .expect("the test leaves a slot free")
     }
 
     /// Proves that a slot is reused only after its last reference went, whatever the order.
@@ -233,7 +268,7 @@ mod tests {
     fn exhaustion_is_refused_and_counted() {
         let pool = Pool::new(2, 8);
         let held = [packet(&pool, b"a"), packet(&pool, b"b")];
-        assert_eq!(pool.claim().err(), Some(Exhausted { slots: 2 }));
+        assert_eq!(pool.claim().err(), Some(PoolError::Exhausted { slots: 2 }));
         assert_eq!(pool.exhausted(), 1);
         drop(held);
         assert!(pool.claim().is_ok());
@@ -257,12 +292,28 @@ mod tests {
         assert_eq!(largest.wire(Framing::Rfc4571).len(), MAX_PACKET + 2);
     }
 
-    /// Proves that a length beyond the slot is clamped rather than trusted.
+    /// Proves that lengths beyond the slot are clamped where a claim is written, and refused by name
+    /// where a packet is given, without taking a slot.
     #[test]
-    fn oversized_freeze_is_clamped() {
+    fn oversized_packets_do_not_fit() {
         let pool = Pool::new(1, 8);
-        let packet = pool.claim().map(|claim| claim.freeze(99, Nanos(0)));
-        assert_eq!(packet.map(|p| p.bytes().len()), Ok(8));
+        let mut claim = pool.claim().expect("the only slot is free");
+        assert_eq!(claim.space(99).len(), 8);
+        assert_eq!(claim.freeze(99, Nanos(0)).bytes().len(), 8);
+        let refused = PoolError::TooLong { len: 9, limit: 8 };
+        assert_eq!(pool.store(&[0; 9], Nanos(0)).err(), Some(refused));
+        assert_eq!((pool.free(), pool.exhausted()), (1, 0));
+    }
+
+    /// Proves that a short packet in a slot that held a long one does not show the old bytes.
+    #[test]
+    fn reused_slot_shows_only_the_new_packet() {
+        let pool = Pool::new(1, 8);
+        drop(packet(&pool, b"longer"));
+        assert_eq!(
+            packet(&pool, b"ab").wire(Framing::Rfc4571),
+            [0, 2, b'a', b'b']
+        );
     }
 
     /// Proves that packets stay readable after their pool is gone, and free their memory then.

@@ -130,7 +130,7 @@ proptest! {
         for write in writes.iter().copied().cycle() {
             while waiting.is_none() && feed.written() < COUNT {
                 let mut claim = pool.claim().expect("queue and hand hold fewer packets than the pool");
-                let len = feed.write(claim.space(), Nanos(0)).expect("slots hold a packet");
+                let len = feed.write(claim.space(300), Nanos(0)).expect("slots hold a packet");
                 if let Offer::Wait(packet) = queue.offer(claim.freeze(len, Nanos(0))) {
                     waiting = Some(packet);
                 }

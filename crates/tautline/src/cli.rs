@@ -84,7 +84,7 @@ struct HostArgs {
     #[arg(long, value_name = "MODE", default_value = "sleep", value_parser = |text: &str| text.parse::<WaitChoice>())]
     wait: WaitChoice,
     /// Pin the loop to this core.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = core)]
     core: Option<usize>,
 }
 
@@ -209,6 +209,10 @@ fn run_time(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn core(text: &str) -> Result<usize, String> {
+    ranged(units::parse_count(text), 0..=65_535, "as the core's number")
+}
+
 fn slots(text: &str) -> Result<usize, String> {
     ranged(units::parse_count(text), 64..=1 << 20, "packets")
 }
@@ -234,9 +238,10 @@ fn refusal(error: &clap::Error) -> Refusal {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Refusal::Told(error.to_string()),
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => Refusal::Wrong(bad_value(error)),
-        ErrorKind::MissingRequiredArgument => {
-            Refusal::Wrong(format!("{} is missing; add it", context(error)))
-        }
+        ErrorKind::MissingRequiredArgument => Refusal::Wrong(format!(
+            "missing {}; see tautline relay --help",
+            context(error)
+        )),
         _ => Refusal::Wrong(first_line(error)),
     }
 }
@@ -340,13 +345,14 @@ mod tests {
                 "--to: ",
                 "tcp-listen://",
             ),
-            ("tautline relay --from stdin:", "--to <URL>", "missing"),
-            ("tautline relay", "--from <URL>", "missing"),
+            ("tautline relay --from stdin:", "--to <URL>", "--help"),
+            ("tautline relay", "--from <URL>", "--help"),
             (
                 "tautline relay --from stdin: --to stdout: --driver iocp",
                 "--driver: ",
                 "auto, uring",
             ),
+            ("tautline demo --core last", "--core: ", "decimal digits"),
             ("tautline demo --for soon", "--for: ", "10s"),
             ("tautline demo --for 0", "--for: ", "more than zero"),
             ("tautline demo --size 8", "--size: ", "32 to 65535"),

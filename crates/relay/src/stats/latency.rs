@@ -10,7 +10,7 @@ const LONGEST: u64 = 60_000_000_000;
 
 /// A histogram of durations from 1 ns to one minute at 0.8 % precision.
 ///
-/// All its buckets (about 60 KiB) are allocated at construction; recording is one increment.
+/// All its buckets (about 30 KiB) are allocated at construction; recording is one increment.
 #[derive(Debug, Clone)]
 pub struct Latency(Histogram<u64>);
 

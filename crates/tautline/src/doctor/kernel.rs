@@ -4,7 +4,9 @@ use super::Read;
 use super::finding::{Area, Finding};
 
 const AREA: Area = Area("kernel");
-const NEWER: &str = "sudo apt-get install -t stable-backports linux-image-amd64 && sudo reboot";
+/// The command that brings a newer kernel.
+pub(super) const NEWER: &str =
+    "sudo apt-get install -t stable-backports linux-image-amd64 && sudo reboot";
 
 /// Major and minor number of a kernel release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

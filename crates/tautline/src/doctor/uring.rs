@@ -10,11 +10,10 @@ use rustix::io::Errno;
 
 use super::Read;
 use super::finding::{Area, Finding};
-use super::kernel::{Version, version};
+use super::kernel::{NEWER, Version, version};
 use super::limits::{CAP_SYS_ADMIN, capable, status};
 
 const AREA: Area = Area("io_uring");
-const NEWER: &str = "sudo apt-get install -t stable-backports linux-image-amd64 && sudo reboot";
 const ENTRIES: u32 = 8;
 
 /// A set-up flag, with those that it needs beside it.
