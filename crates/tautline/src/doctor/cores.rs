@@ -191,8 +191,9 @@ mod tests {
     fn tightest_quota_is_reported() {
         let unified = machine(&[
             ("/proc/self/cgroup", "0::/a/b"),
-            ("/sys/fs/cgroup/a/b/cpu.max", "max 100000"),
+            ("/sys/fs/cgroup/a/b/cpu.max", "200000 100000"),
             ("/sys/fs/cgroup/a/cpu.max", "150000 100000"),
+            ("/sys/fs/cgroup/cpu.max", "max 100000"),
         ]);
         assert_eq!(quota(&unified), Some(150));
         let legacy = machine(&[
