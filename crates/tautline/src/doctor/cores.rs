@@ -12,7 +12,8 @@ pub(super) fn findings(read: Read<'_>) -> Vec<Finding> {
     let allowed = status(read, "Cpus_allowed_list")
         .and_then(|list| parse_list(&list))
         .unwrap_or_default();
-    let spare = allowed.last().copied().unwrap_or(1);
+    // The boot core cannot be left alone: with no other, there is none to spare.
+    let spare = online.last().copied().filter(|&core| core > 0);
     let mut findings = vec![
         count_finding(&allowed),
         affinity_finding(&online, &allowed),
@@ -68,10 +69,17 @@ fn affinity_finding(online: &[u32], allowed: &[u32]) -> Finding {
     )
 }
 
-fn isolation_finding(item: &'static str, cores: Option<Vec<u32>>, spare: u32) -> Finding {
+fn isolation_finding(item: &'static str, cores: Option<Vec<u32>>, spare: Option<u32>) -> Finding {
     if let Some(cores) = cores.filter(|cores| !cores.is_empty()) {
         return AREA.ok(item, format!("cores {cores:?}"));
     }
+    let Some(spare) = spare else {
+        return AREA.limited(
+            item,
+            "none: this machine has one core",
+            "add a second core to this machine",
+        );
+    };
     let arguments = format!("isolcpus={spare} nohz_full={spare} rcu_nocbs={spare}");
     let remedy = format!(
         "sudo sed -i 's/^GRUB_CMDLINE_LINUX=\"/&{arguments} /' /etc/default/grub && sudo update-grub && sudo reboot"
@@ -229,8 +237,26 @@ mod tests {
                 .remedy
                 .as_ref()
                 .unwrap()
-                .contains("isolcpus=3 ")
+                .contains("isolcpus=7 ")
         );
         assert_eq!(status(&findings, "count"), Status::Ok);
+    }
+
+    /// Proves that nobody is told to isolate the only core.
+    #[test]
+    fn only_core_is_not_isolated() {
+        let read = machine(&[
+            ("/sys/devices/system/cpu/online", "0"),
+            ("/proc/self/status", "Cpus_allowed_list:\t0"),
+        ]);
+        let findings = findings(&read);
+        assert_eq!(status(&findings, "count"), Status::Limited);
+        assert!(
+            !find(&findings, "isolcpus")
+                .remedy
+                .as_ref()
+                .unwrap()
+                .contains("grub")
+        );
     }
 }
