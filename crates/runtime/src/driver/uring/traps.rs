@@ -35,7 +35,7 @@ use super::entry::WAKE;
 use super::scripted::{MORE, ScriptedRing, Turn, cqe, with_buffer};
 use crate::driver::pool::Pool;
 use crate::driver::sys::EventFd;
-use crate::driver::{Attempt, BufferId, Completion, Driver, Full, Interest, Op, Token, Wait, Wake};
+use crate::driver::{Attempt, BufferId, Completion, Driver, Full, Interest, Op, Token, Wait};
 
 /// Buffers of the pool in these tests.
 const BUFFERS: u16 = 4;
