@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::{End, PATIENCE, Serve, Server, Session, Wait, limits, ring, runtimes, send};
 use crate::harness::{
     Contender, Failure, Group, Metric, Plan, Role, Sample,
-    sys::{CpuClock, GENERATOR, pin},
+    sys::{CpuClock, GENERATOR, Usage, pin},
 };
 
 const IN_FLIGHT: usize = 8;
@@ -113,7 +113,7 @@ fn drive(session: &Session, shape: Shape, client: &mut Client) -> Result<(), Fai
 struct Mark {
     time: Instant,
     bytes: u64,
-    cpu: Duration,
+    usage: Usage,
 }
 
 /// The client's end: keeps the bytes in flight until the window is over, then lets them drain.
@@ -159,7 +159,7 @@ impl Client {
         Mark {
             time,
             bytes: self.received,
-            cpu: self.server.read(),
+            usage: self.server.usage(),
         }
     }
 
@@ -168,11 +168,11 @@ impl Client {
             return Err(Failure::Stalled(PATIENCE));
         };
         let messages = (last.bytes - first.bytes) as f64 / message as f64;
-        let (time, cpu) = (last.time - first.time, last.cpu - first.cpu);
+        let (time, usage) = (last.time - first.time, last.usage - first.usage);
         Ok(Sample {
             values: vec![messages / time.as_secs_f64()],
-            cpu_ns: Some(cpu.as_nanos() as f64 / messages),
-            idle: Some(1.0 - cpu.as_secs_f64() / time.as_secs_f64()),
+            cpu_ns: Some(usage.cpu.as_nanos() as f64 / messages),
+            idle: Some(usage.idle(time)),
             spare: Some(self.waited.as_secs_f64() / time.as_secs_f64()),
             loss: None,
         })

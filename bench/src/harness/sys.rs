@@ -2,12 +2,13 @@
 
 use std::{
     io, mem,
+    ops::Sub,
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
     time::Duration,
 };
 
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::thread::{CpuSet, gettid, sched_setaffinity};
 
 /// The core of the thread under test (a server, a relay, a loop).
 pub(crate) const UNDER_TEST: usize = 0;
@@ -27,9 +28,39 @@ pub(crate) fn pin(core: usize) -> io::Result<()> {
     })
 }
 
-/// The processor time of one thread, readable from others while that thread lives.
+/// What one thread has used so far, readable from others while that thread lives.
 #[derive(Clone, Copy)]
-pub(crate) struct CpuClock(libc::clockid_t);
+pub(crate) struct CpuClock {
+    id: libc::clockid_t,
+    thread: i32,
+}
+
+/// Processor time of a thread, and the time for which it had to wait for its core.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Usage {
+    /// Time on the core.
+    pub(crate) cpu: Duration,
+    /// Time spent runnable while something else had the core.
+    pub(crate) delayed: Duration,
+}
+
+impl Usage {
+    /// Share of `time` in which the thread slept of its own accord.
+    pub(crate) fn idle(&self, time: Duration) -> f64 {
+        (1.0 - (self.cpu + self.delayed).as_secs_f64() / time.as_secs_f64()).max(0.0)
+    }
+}
+
+impl Sub for Usage {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            cpu: self.cpu.saturating_sub(earlier.cpu),
+            delayed: self.delayed.saturating_sub(earlier.delayed),
+        }
+    }
+}
 
 impl CpuClock {
     /// The clock of the calling thread.
@@ -37,11 +68,15 @@ impl CpuClock {
         let mut id = 0;
         // SAFETY: `pthread_self` is a live thread and `id` is valid for writing.
         let failed = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &mut id) };
-        Self(if failed == 0 {
+        let id = if failed == 0 {
             id
         } else {
             libc::CLOCK_THREAD_CPUTIME_ID
-        })
+        };
+        Self {
+            id,
+            thread: gettid().as_raw_nonzero().get(),
+        }
     }
 
     /// Processor time used so far; zero once the thread is gone.
@@ -51,8 +86,23 @@ impl CpuClock {
             tv_nsec: 0,
         };
         // SAFETY: `time` is valid for writing; an unknown clock is refused with an error.
-        unsafe { libc::clock_gettime(self.0, &mut time) };
+        unsafe { libc::clock_gettime(self.id, &mut time) };
         Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    }
+
+    /// Processor time and waiting time so far; the latter is zero where the kernel keeps none.
+    pub(crate) fn usage(self) -> Usage {
+        let path = format!("/proc/self/task/{}/schedstat", self.thread);
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let delayed = text
+            .split_whitespace()
+            .nth(1)
+            .and_then(|field| field.parse().ok())
+            .unwrap_or(0);
+        Usage {
+            cpu: self.read(),
+            delayed: Duration::from_nanos(delayed),
+        }
     }
 }
 
