@@ -1,0 +1,234 @@
+//! A bounded queue in an array: many senders, one receiver, no locks.
+//!
+//! The algorithm is Dmitry Vyukov's bounded queue ("Bounded MPMC queue", 1024cores.net)
+//! with its receiving side reduced to one thread, and with a closing bit.
+//!
+//! Each slot carries a *stamp* that says whose turn it is. A position counts up in
+//! steps of two, so that its lowest bit is free; position `p` lives in slot
+//! `p / 2 % capacity`:
+//!
+//! ```text
+//! stamp = p                   slot is free for the message of position p
+//! stamp = p + 1               slot holds the message of position p
+//! stamp = p + 2 * capacity    that message was taken: free for the next lap
+//! ```
+//!
+//! A sender claims a position by moving `tail` on, writes the message and then the
+//! stamp. The lowest bit of `tail` is set when the receiver is gone: no position can
+//! be claimed from then on, so the receiver knows what it has to drop.
+
+use std::mem::MaybeUninit;
+
+use super::PostError;
+use crate::sync::{Arc, AtomicUsize, Ordering, UnsafeCell, back_off};
+
+/// Set in `tail` once the receiver is gone.
+const CLOSED: usize = 1;
+/// From one position to the next.
+const STEP: usize = 2;
+
+/// A queue for up to `capacity` messages, rounded up to a power of two.
+pub(crate) fn channel<T: Send>(capacity: usize) -> (Sender<T>, Receiver<T>) {
+    let capacity = capacity.max(1).next_power_of_two();
+    let slots = (0..capacity)
+        .map(|index| Slot {
+            stamp: AtomicUsize::new(index * STEP),
+            message: UnsafeCell::new(MaybeUninit::uninit()),
+        })
+        .collect();
+    let ring = Arc::new(Ring {
+        tail: Line(AtomicUsize::new(0)),
+        slots,
+    });
+    (Sender { ring: ring.clone() }, Receiver { ring, head: 0 })
+}
+
+/// Keeps what it holds off the cache lines of its neighbours: two lines, for
+/// processors fetch them in pairs.
+#[repr(align(128))]
+struct Line<T>(T);
+
+struct Ring<T> {
+    /// The next position that no sender has claimed, and [`CLOSED`]. Only ever moved by
+    /// read-modify-write operations.
+    tail: Line<AtomicUsize>,
+    /// A power of two of them.
+    slots: Box<[Slot<T>]>,
+}
+
+struct Slot<T> {
+    /// Whose turn it is; see the module.
+    stamp: AtomicUsize,
+    /// Initialised while the stamp is odd.
+    message: UnsafeCell<MaybeUninit<T>>,
+}
+
+// SAFETY: a message is written by the sender that claimed its position and read by the
+// one receiver, handed over by the slot's stamp; the messages themselves are `Send`.
+unsafe impl<T: Send> Send for Ring<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Ring<T> {}
+
+impl<T> Ring<T> {
+    #[inline]
+    fn slot(&self, position: usize) -> &Slot<T> {
+        &self.slots[(position / STEP) & (self.slots.len() - 1)]
+    }
+
+    /// From the position that a slot holds to the one that it holds next.
+    fn lap(&self) -> usize {
+        self.slots.len() * STEP
+    }
+}
+
+/// The sending side; any number of threads may have one.
+pub(crate) struct Sender<T> {
+    ring: Arc<Ring<T>>,
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        Self {
+            ring: self.ring.clone(),
+        }
+    }
+}
+
+impl<T: Send> Sender<T> {
+    /// Puts `message` at the end of the queue.
+    ///
+    /// # Errors
+    /// Gives the message back when the queue is full or the receiver gone.
+    #[inline]
+    pub(crate) fn push(&self, message: T) -> Result<(), PostError<T>> {
+        // Relaxed: a stale tail makes the exchange fail; nothing is read through it.
+        let mut tail = self.ring.tail.0.load(Ordering::Relaxed);
+        loop {
+            if tail & CLOSED != 0 {
+                return Err(PostError::Closed(message));
+            }
+            let slot = self.ring.slot(tail);
+            // Acquire pairs with the Release in `Receiver::take`: the receiver has moved
+            // the message of the last lap out before we write over it.
+            let turn = slot.stamp.load(Ordering::Acquire).wrapping_sub(tail) as isize;
+            if turn < 0 {
+                return Err(PostError::Full(message));
+            }
+            if turn == 0 {
+                match self.claim(tail) {
+                    Ok(()) => {
+                        publish(slot, tail, message);
+                        return Ok(());
+                    }
+                    Err(now) => tail = now,
+                }
+            } else {
+                tail = self.ring.tail.0.load(Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Makes `position` ours if it is the next one, else says what the tail is now.
+    #[inline]
+    fn claim(&self, position: usize) -> Result<(), usize> {
+        // Relaxed: it only picks the owner of the slot; the message travels by the stamp.
+        self.ring
+            .tail
+            .0
+            .compare_exchange_weak(
+                position,
+                position.wrapping_add(STEP),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            )
+            .map(drop)
+    }
+}
+
+/// Writes the message of the claimed `position` into its slot and hands it over.
+#[inline]
+fn publish<T>(slot: &Slot<T>, position: usize, message: T) {
+    slot.message.with_mut(|place| {
+        // SAFETY: the stamp said that the slot is free for `position`, which this thread
+        // alone has claimed; the receiver stays away until the stamp is moved on.
+        unsafe { place.write(MaybeUninit::new(message)) }
+    });
+    // Release pairs with the Acquire in `Receiver::is_ready`: who sees the stamp sees
+    // the message.
+    slot.stamp
+        .store(position.wrapping_add(1), Ordering::Release);
+}
+
+/// The receiving side. Dropping it closes the queue and drops what is in it.
+pub(crate) struct Receiver<T: Send> {
+    ring: Arc<Ring<T>>,
+    /// The position of the next message to take; even.
+    head: usize,
+}
+
+impl<T: Send> Receiver<T> {
+    /// Takes the oldest message. `None` also while the sender of the oldest one is
+    /// still writing it.
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        self.is_ready().then(|| self.take())
+    }
+
+    /// Whether [`Receiver::pop`] has something to take.
+    #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        // Acquire pairs with the Release in `publish`: the message is there.
+        let stamp = self.ring.slot(self.head).stamp.load(Ordering::Acquire);
+        stamp == self.head.wrapping_add(1)
+    }
+
+    /// Messages in the queue, those included that are being written just now.
+    pub(crate) fn len(&self) -> usize {
+        // Relaxed: a hint, old by the time that it is used.
+        let tail = self.ring.tail.0.load(Ordering::Relaxed) & !CLOSED;
+        tail.wrapping_sub(self.head) / STEP
+    }
+
+    /// Messages that the queue has room for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.ring.slots.len()
+    }
+
+    /// Moves the message at the head out; [`Receiver::is_ready`] has just said yes.
+    #[inline]
+    fn take(&mut self) -> T {
+        let slot = self.ring.slot(self.head);
+        let message = slot.message.with(|place| {
+            // SAFETY: the stamp said that the message is written; moving it on below
+            // keeps everybody, this thread included, from reading it again.
+            unsafe { place.read().assume_init() }
+        });
+        let next_lap = self.head.wrapping_add(self.ring.lap());
+        // Release pairs with the Acquire in `Sender::push`: the slot is written again
+        // only after the message was moved out.
+        slot.stamp.store(next_lap, Ordering::Release);
+        self.head = self.head.wrapping_add(STEP);
+        message
+    }
+
+    /// Takes the message at the head, which a sender has claimed and may still be writing.
+    fn take_claimed(&mut self) -> T {
+        let mut attempt = 0;
+        while !self.is_ready() {
+            back_off(attempt);
+            attempt += 1;
+        }
+        self.take()
+    }
+}
+
+impl<T: Send> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        // Relaxed: all that matters is the one order of changes of the tail: positions
+        // below `end` are claimed, and no other will be.
+        let end = self.ring.tail.0.fetch_or(CLOSED, Ordering::Relaxed);
+        while self.head != end {
+            drop(self.take_claimed());
+        }
+    }
+}
