@@ -1,5 +1,0 @@
-//! Stub.
-use crate::harness::{Group, Plan};
-pub(crate) fn groups(_: &Plan) -> Vec<Group> {
-    Vec::new()
-}
