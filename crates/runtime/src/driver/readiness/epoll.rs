@@ -47,6 +47,16 @@ impl Epoll {
         epoll::add(&self.fd, source, EventData::new_u64(data), interest())
     }
 
+    /// Registers `source` for each time that it becomes readable, and nothing else.
+    pub(super) fn add_waker(&self, source: BorrowedFd<'_>, data: u64) -> rustix::io::Result<()> {
+        epoll::add(
+            &self.fd,
+            source,
+            EventData::new_u64(data),
+            EventFlags::IN | EventFlags::ET,
+        )
+    }
+
     /// Registers anew what is registered; its state as of now is reported again.
     pub(super) fn modify(&self, source: BorrowedFd<'_>, data: u64) -> rustix::io::Result<()> {
         epoll::modify(&self.fd, source, EventData::new_u64(data), interest())

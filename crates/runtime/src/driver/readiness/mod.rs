@@ -12,6 +12,8 @@
 mod epoll;
 mod serve;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::io;
@@ -78,7 +80,7 @@ impl ReadinessDriver {
         let epoll = Epoll::new(config.events)?;
         let waker = Arc::new(EventFd::new()?);
         // Edge-triggered, each wake is an event of its own: it is never read.
-        epoll.add(waker.as_fd(), WAKE)?;
+        epoll.add_waker(waker.as_fd(), WAKE)?;
         Ok(Self {
             epoll,
             waker,
