@@ -1,9 +1,8 @@
 //! The memory that all descriptors of a loop receive into.
 
 use std::io;
-use std::ptr::{self, NonNull};
 
-use rustix::mm::{MapFlags, ProtFlags};
+use tautline_buffer::{Error, Region};
 
 use super::BufferId;
 
@@ -11,8 +10,8 @@ use super::BufferId;
 /// reached cost nothing.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    /// First byte of buffer 0; page-aligned. Mapped for `count * size` bytes.
-    base: NonNull<u8>,
+    /// At least `count * size` bytes.
+    region: Region,
     count: u16,
     size: usize,
 }
@@ -30,11 +29,11 @@ impl Pool {
         let bytes = size
             .checked_mul(usize::from(count))
             .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
-        let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
-        // SAFETY: a fresh mapping at an address of the kernel's choice.
-        let base = unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), bytes, access, flags) }?;
-        let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { base, count, size })
+        let region = Region::new(bytes).map_err(|error| match error {
+            Error::Map { source, .. } => source,
+            other => io::Error::other(other),
+        })?;
+        Ok(Self { region, count, size })
     }
 
     /// The first byte of buffer `id`; [`Pool::size`] bytes from it are the buffer's.
@@ -43,14 +42,9 @@ impl Pool {
     /// When the pool has no such buffer.
     #[inline]
     pub(crate) fn ptr(&self, id: BufferId) -> *mut u8 {
-        assert!(
-            id.0 < self.count,
-            "no buffer {} in a pool of {}",
-            id.0,
-            self.count
-        );
-        // SAFETY: below `count`, so that the offset lies in the mapping.
-        unsafe { self.base.as_ptr().add(usize::from(id.0) * self.size) }
+        assert!(id.0 < self.count, "no buffer {} in a pool of {}", id.0, self.count);
+        // SAFETY: below `count`, so that the offset lies in the region.
+        unsafe { self.region.as_ptr().add(usize::from(id.0) * self.size) }
     }
 
     /// Bytes of each buffer.
@@ -61,19 +55,6 @@ impl Pool {
     /// How many buffers there are: `BufferId(0)` to `BufferId(count - 1)`.
     pub(crate) fn count(&self) -> u16 {
         self.count
-    }
-}
-
-impl Drop for Pool {
-    fn drop(&mut self) {
-        let bytes = usize::from(self.count) * self.size;
-        // SAFETY: mapped in `new` with this length. The driver that owns the pool is
-        // going, and with it every operation and completion that named a buffer.
-        let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), bytes) };
-        debug_assert!(
-            unmapped.is_ok(),
-            "a mapping of our own could not be removed"
-        );
     }
 }
 
@@ -125,10 +106,7 @@ mod tests {
         let pool = Pool::new(3, 5000).unwrap();
         for id in 0..pool.count() {
             // SAFETY: `size` bytes from a buffer's first are the buffer's.
-            unsafe {
-                pool.ptr(BufferId(id))
-                    .write_bytes(id as u8 + 1, pool.size())
-            };
+            unsafe { pool.ptr(BufferId(id)).write_bytes(id as u8 + 1, pool.size()) };
         }
         for id in 0..pool.count() {
             let first = pool.ptr(BufferId(id));
@@ -148,14 +126,8 @@ mod tests {
     /// A pool of nothing is refused rather than mapped.
     #[test]
     fn an_empty_pool_is_refused() {
-        assert_eq!(
-            Pool::new(0, 64).unwrap_err().raw_os_error(),
-            Some(libc::EINVAL)
-        );
-        assert_eq!(
-            Pool::new(1, 0).unwrap_err().raw_os_error(),
-            Some(libc::EINVAL)
-        );
+        assert_eq!(Pool::new(0, 64).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+        assert_eq!(Pool::new(1, 0).unwrap_err().raw_os_error(), Some(libc::EINVAL));
     }
 
     /// The buffer given back last goes first, and an empty list says so.

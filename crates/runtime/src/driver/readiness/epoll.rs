@@ -35,11 +35,7 @@ impl Epoll {
     /// An instance of which one wait brings at most `capacity` events, at least 1.
     pub(super) fn new(capacity: usize) -> io::Result<Self> {
         let fd = epoll::create(CreateFlags::CLOEXEC)?;
-        Ok(Self {
-            fd,
-            events: Vec::with_capacity(capacity.max(1)),
-            fine: true,
-        })
+        Ok(Self { fd, events: Vec::with_capacity(capacity.max(1)), fine: true })
     }
 
     /// Registers `source`; its state as of now is reported by the next wait.
@@ -49,12 +45,7 @@ impl Epoll {
 
     /// Registers `source` for each time that it becomes readable, and nothing else.
     pub(super) fn add_waker(&self, source: BorrowedFd<'_>, data: u64) -> rustix::io::Result<()> {
-        epoll::add(
-            &self.fd,
-            source,
-            EventData::new_u64(data),
-            EventFlags::IN | EventFlags::ET,
-        )
+        epoll::add(&self.fd, source, EventData::new_u64(data), EventFlags::IN | EventFlags::ET)
     }
 
     /// Registers anew what is registered; its state as of now is reported again.
@@ -83,10 +74,7 @@ impl Epoll {
     /// Event `index` of the last wait.
     pub(super) fn event(&self, index: usize) -> Event {
         let event = self.events[index];
-        Event {
-            data: event.u64,
-            bits: event.events,
-        }
+        Event { data: event.u64, bits: event.events }
     }
 
     fn enter(&mut self, timeout: Option<Duration>) -> io::Result<usize> {

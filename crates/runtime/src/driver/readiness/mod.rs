@@ -146,10 +146,7 @@ impl ReadinessDriver {
 
     /// The listener `fd` brought `child`.
     fn accepted(&mut self, fd: RawFd, child: RawFd) {
-        let short_empties = self
-            .descriptors
-            .get(fd as usize)
-            .is_some_and(|d| d.short_empties);
+        let short_empties = self.descriptors.get(fd as usize).is_some_and(|d| d.short_empties);
         self.born(child, short_empties);
     }
 
@@ -240,12 +237,7 @@ impl ReadinessDriver {
 
     /// `token` gets its final completion at the next poll.
     fn finish_later(&mut self, token: Token, result: i32) {
-        self.finished.push_back(Completion {
-            token,
-            result,
-            buffer: None,
-            more: false,
-        });
+        self.finished.push_back(Completion { token, result, buffer: None, more: false });
     }
 
     fn deliver_finished(&mut self, limit: usize, out: &mut Vec<Completion>) {
@@ -329,21 +321,14 @@ impl Driver for ReadinessDriver {
     }
 
     fn poll(&mut self, wait: Wait, limit: usize, out: &mut Vec<Completion>) -> io::Result<bool> {
-        debug_assert!(
-            limit > 0,
-            "a poll that may bring nothing would wait for ever"
-        );
+        debug_assert!(limit > 0, "a poll that may bring nothing would wait for ever");
         let start = out.len();
         let limit = start.saturating_add(limit);
         let deadline = Deadline::new(wait);
         self.deliver_finished(limit, out);
         loop {
             let idle = out.len() == start && self.queue.is_empty();
-            let woken = self.collect(if idle {
-                deadline.left()
-            } else {
-                Some(Duration::ZERO)
-            })?;
+            let woken = self.collect(if idle { deadline.left() } else { Some(Duration::ZERO) })?;
             self.serve_ready(limit, out);
             self.deliver_finished(limit, out);
             if woken || out.len() > start || deadline.is_over() {

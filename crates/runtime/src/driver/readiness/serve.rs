@@ -33,21 +33,11 @@ impl Output<'_> {
     }
 
     fn more(&mut self, token: Token, result: i32, buffer: Option<BufferId>) {
-        self.out.push(Completion {
-            token,
-            result,
-            buffer,
-            more: true,
-        });
+        self.out.push(Completion { token, result, buffer, more: true });
     }
 
     fn last(&mut self, token: Token, result: i32, buffer: Option<BufferId>) -> Step {
-        self.out.push(Completion {
-            token,
-            result,
-            buffer,
-            more: false,
-        });
+        self.out.push(Completion { token, result, buffer, more: false });
         Step::Finished
     }
 }
@@ -105,13 +95,7 @@ impl ReadinessDriver {
     fn serve_once(&mut self, token: Token, op: &Op, side: Side, output: &mut Output<'_>) -> Step {
         let always = self.descriptors[side.fd() as usize].registration == Registration::Always;
         // SAFETY: the operation is armed, so that its memory is valid: `Driver::submit`.
-        let result = unsafe {
-            if always {
-                sys::perform(op)
-            } else {
-                sys::attempt(op)
-            }
-        };
+        let result = unsafe { if always { sys::perform(op) } else { sys::attempt(op) } };
         self.learn(op, result);
         match result {
             Attempt::Done(result) => output.last(token, result, None),

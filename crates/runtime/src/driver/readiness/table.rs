@@ -22,11 +22,7 @@ impl Side {
     }
 
     pub(super) fn interest(self) -> Interest {
-        if self.0 & 1 == 0 {
-            Interest::Read
-        } else {
-            Interest::Write
-        }
+        if self.0 & 1 == 0 { Interest::Read } else { Interest::Write }
     }
 
     /// The direction that `op` waits for; `None` for operations on files, which know
@@ -89,21 +85,12 @@ pub(super) struct Descriptor {
     pub(super) write: SideState,
 }
 
-const IDLE: SideState = SideState {
-    ready: true,
-    queued: false,
-    head: NONE,
-    tail: NONE,
-};
+const IDLE: SideState = SideState { ready: true, queued: false, head: NONE, tail: NONE };
 
 impl Descriptor {
     /// One that nothing is known of: everything is worth an attempt.
-    pub(super) const NEW: Self = Self {
-        registration: Registration::None,
-        short_empties: false,
-        read: IDLE,
-        write: IDLE,
-    };
+    pub(super) const NEW: Self =
+        Self { registration: Registration::None, short_empties: false, read: IDLE, write: IDLE };
 
     pub(super) fn side(&self, interest: Interest) -> &SideState {
         match interest {
@@ -122,10 +109,7 @@ impl Descriptor {
     /// Another file has the number now. The lists and the places in the ready queue
     /// stay: both may be walked later.
     pub(super) fn renew(&mut self, short_empties: bool) {
-        debug_assert!(
-            self.read.is_idle() && self.write.is_idle(),
-            "closed while armed"
-        );
+        debug_assert!(self.read.is_idle() && self.write.is_idle(), "closed while armed");
         self.registration = Registration::None;
         self.short_empties = short_empties;
         self.read.ready = true;
@@ -164,9 +148,7 @@ pub(super) struct Operations {
 impl Operations {
     /// Room for tokens of indices below `count`.
     pub(super) fn new(count: u32) -> Self {
-        Self {
-            slots: Vec::with_capacity(count as usize),
-        }
+        Self { slots: Vec::with_capacity(count as usize) }
     }
 
     /// Puts `op` at the end of its side's list.
@@ -175,19 +157,10 @@ impl Operations {
         if index as usize >= self.slots.len() {
             self.slots.resize(index as usize + 1, None);
         }
-        debug_assert!(
-            self.slots[index as usize].is_none(),
-            "{token:?} is armed already"
-        );
+        debug_assert!(self.slots[index as usize].is_none(), "{token:?} is armed already");
         let edge = matches!(op, Op::PollMulti { .. });
         let previous = side.tail;
-        self.slots[index as usize] = Some(Armed {
-            token,
-            op,
-            edge,
-            previous,
-            next: NONE,
-        });
+        self.slots[index as usize] = Some(Armed { token, op, edge, previous, next: NONE });
         match self.get_mut(previous) {
             Some(armed) => armed.next = index,
             None => side.head = index,

@@ -97,10 +97,7 @@ impl<D: Driver> Bench<D> {
         let kept = self.keep(bytes.to_vec());
         // SAFETY: just made; the vector is never resized.
         let start = unsafe { (*kept).as_mut_ptr() };
-        Memory {
-            start,
-            len: bytes.len(),
-        }
+        Memory { start, len: bytes.len() }
     }
 
     /// `len` zero bytes.
@@ -170,21 +167,12 @@ impl<D: Driver> Bench<D> {
     /// One poll: how many completions came, and whether the loop was woken.
     pub(crate) fn turn_of(&mut self, wait: Wait, limit: usize) -> (usize, bool) {
         let before = self.seen.len();
-        let woken = self
-            .driver
-            .poll(wait, limit, &mut self.seen)
-            .expect("the driver works");
+        let woken = self.driver.poll(wait, limit, &mut self.seen).expect("the driver works");
         let count = self.seen.len() - before;
-        assert!(
-            count <= limit,
-            "{count} completions, but the limit was {limit}"
-        );
+        assert!(count <= limit, "{count} completions, but the limit was {limit}");
         for completion in &self.seen[before..] {
             let Completion { token, more, .. } = *completion;
-            assert!(
-                self.armed.contains(&token),
-                "{completion:?} of nothing that is armed"
-            );
+            assert!(self.armed.contains(&token), "{completion:?} of nothing that is armed");
             if !more {
                 self.armed.remove(&token);
             }
@@ -224,26 +212,18 @@ impl<D: Driver> Bench<D> {
 
     /// Arms a receive into `memory`.
     pub(crate) fn submit_recv(&mut self, fd: RawFd, memory: Memory) -> Token {
-        self.submit(Op::Recv {
-            fd,
-            buf: memory.start,
-            len: memory.len,
-        })
+        self.submit(Op::Recv { fd, buf: memory.start, len: memory.len })
     }
 
     /// The next completion of `token`.
     pub(crate) fn next_of(&mut self, token: Token) -> Completion {
-        self.until("a completion comes", |bench| {
-            bench.position(token).is_some()
-        });
+        self.until("a completion comes", |bench| bench.position(token).is_some());
         let position = self.position(token).expect("it is there");
         self.seen.remove(position)
     }
 
     fn position(&self, token: Token) -> Option<usize> {
-        self.seen
-            .iter()
-            .position(|completion| completion.token == token)
+        self.seen.iter().position(|completion| completion.token == token)
     }
 
     /// The result of `token`, whose next completion is its last.
@@ -262,21 +242,15 @@ impl<D: Driver> Bench<D> {
     /// The bytes of a completion with a pool buffer, which is given back.
     pub(crate) fn take_bytes(&mut self, completion: Completion) -> Vec<u8> {
         let bytes = self.bytes(completion);
-        self.driver
-            .recycle(completion.buffer.expect("it has a buffer"));
+        self.driver.recycle(completion.buffer.expect("it has a buffer"));
         bytes
     }
 
     /// The bytes of a completion with a pool buffer, which stays taken.
     pub(crate) fn bytes(&self, completion: Completion) -> Vec<u8> {
         let count = usize::try_from(completion.result).expect("it brought bytes");
-        assert!(
-            count <= CONFIG.pool_buffer_size,
-            "{completion:?} is larger than its buffer"
-        );
-        let start = self
-            .driver
-            .buffer(completion.buffer.expect("it has a buffer"));
+        assert!(count <= CONFIG.pool_buffer_size, "{completion:?} is larger than its buffer");
+        let start = self.driver.buffer(completion.buffer.expect("it has a buffer"));
         // SAFETY: the buffer holds as many bytes, and is ours until given back.
         unsafe { std::slice::from_raw_parts(start, count) }.to_vec()
     }
@@ -296,26 +270,24 @@ impl<D: Driver> Bench<D> {
 
     /// Takes over a descriptor, to close it in the end.
     pub(crate) fn adopt(&mut self, fd: RawFd) -> RawFd {
-        assert!(
-            fd >= 0,
-            "no descriptor but {}",
-            std::io::Error::from_raw_os_error(-fd)
-        );
+        assert!(fd >= 0, "no descriptor but {}", std::io::Error::from_raw_os_error(-fd));
         self.open.push(fd);
         fd
     }
 
+    /// Leaves `fd` to the case, which closes it.
+    pub(crate) fn give_up(&mut self, fd: RawFd) {
+        self.open.retain(|&open| open != fd);
+    }
+
     /// Closes `fd` now.
     pub(crate) fn close(&mut self, fd: RawFd) {
-        self.open.retain(|&open| open != fd);
+        self.give_up(fd);
         self.driver.close(fd);
     }
 
     pub(crate) fn socket(&mut self, kind: Type) -> RawFd {
-        let fd = self
-            .driver
-            .socket(Domain::IPV4, kind, None)
-            .expect("a socket");
+        let fd = self.driver.socket(Domain::IPV4, kind, None).expect("a socket");
         self.adopt(fd)
     }
 
@@ -363,11 +335,7 @@ impl<D: Driver> Bench<D> {
         let mut sent = 0;
         while sent < memory.len {
             let buf = memory.start.wrapping_add(sent);
-            let result = self.attempt_until_done(Op::Send {
-                fd,
-                buf,
-                len: memory.len - sent,
-            });
+            let result = self.attempt_until_done(Op::Send { fd, buf, len: memory.len - sent });
             assert!(result > 0, "send: {result}");
             sent += result as usize;
         }
@@ -379,15 +347,8 @@ impl<D: Driver> Bench<D> {
         let mut received = 0;
         while received < count {
             let buf = memory.start.wrapping_add(received);
-            let result = self.attempt_until_done(Op::Recv {
-                fd,
-                buf,
-                len: count - received,
-            });
-            assert!(
-                result > 0,
-                "receive after {received} of {count} bytes: {result}"
-            );
+            let result = self.attempt_until_done(Op::Recv { fd, buf, len: count - received });
+            assert!(result > 0, "receive after {received} of {count} bytes: {result}");
             received += result as usize;
         }
         memory.first(count)
@@ -398,11 +359,7 @@ impl<D: Driver> Bench<D> {
         let memory = self.copy(&[0x55; 1 << 14]);
         let mut sent = 0;
         while sent < limit {
-            match self.attempt(Op::Send {
-                fd,
-                buf: memory.start,
-                len: memory.len,
-            }) {
+            match self.attempt(Op::Send { fd, buf: memory.start, len: memory.len }) {
                 Attempt::Done(count) if count > 0 => sent += count as usize,
                 Attempt::Done(error) => panic!("send: {error}"),
                 Attempt::WouldBlock => break,

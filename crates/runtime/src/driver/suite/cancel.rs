@@ -11,37 +11,17 @@ pub(crate) fn every_kind_ends_by_cancelling<D: Driver>(bench: &mut Bench<D>) {
     let (client, server) = bench.pair_by(listener, &addr);
     let memory = bench.zeroed(16);
     let message = Message::new(bench, memory);
-    let iov = bench.keep(libc::iovec {
-        iov_base: memory.start.cast(),
-        iov_len: memory.len,
-    });
+    let iov = bench.keep(libc::iovec { iov_base: memory.start.cast(), iov_len: memory.len });
     let kinds = [
-        Op::Recv {
-            fd: server,
-            buf: memory.start,
-            len: memory.len,
-        },
+        Op::Recv { fd: server, buf: memory.start, len: memory.len },
         Op::RecvPool { fd: server },
         Op::RecvMulti { fd: server },
-        Op::RecvMsg {
-            fd: server,
-            msg: message.header,
-        },
-        Op::Readv {
-            fd: server,
-            iov,
-            count: 1,
-        },
+        Op::RecvMsg { fd: server, msg: message.header },
+        Op::Readv { fd: server, iov, count: 1 },
         Op::Accept { fd: listener },
         Op::AcceptMulti { fd: listener },
-        Op::Poll {
-            fd: server,
-            interest: Interest::Read,
-        },
-        Op::PollMulti {
-            fd: server,
-            interest: Interest::Read,
-        },
+        Op::Poll { fd: server, interest: Interest::Read },
+        Op::PollMulti { fd: server, interest: Interest::Read },
     ];
     for op in kinds {
         cancel_idle(bench, op);
@@ -55,11 +35,7 @@ fn cancel_idle<D: Driver>(bench: &mut Bench<D>, op: Op) {
         let token = bench.submit(op);
         if turns_before {
             bench.settle();
-            assert!(
-                bench.is_armed(token),
-                "{op:?} ended by itself: {:?}",
-                bench.seen
-            );
+            assert!(bench.is_armed(token), "{op:?} ended by itself: {:?}", bench.seen);
         }
         bench.driver.cancel(token);
         let end = bench.next_of(token);
@@ -72,20 +48,11 @@ pub(crate) fn a_blocked_send_ends_by_cancelling<D: Driver>(bench: &mut Bench<D>)
     let (client, server) = bench.pair();
     let sent = bench.stuff(client, 64 << 20);
     let memory = bench.copy(b"never");
-    let token = bench.submit(Op::Send {
-        fd: client,
-        buf: memory.start,
-        len: memory.len,
-    });
+    let token = bench.submit(Op::Send { fd: client, buf: memory.start, len: memory.len });
     bench.settle();
     bench.driver.cancel(token);
     assert_eq!(bench.result_of(token), -libc::ECANCELED);
-    assert!(
-        bench
-            .receive_exactly(server, sent)
-            .iter()
-            .all(|&b| b == 0x55)
-    );
+    assert!(bench.receive_exactly(server, sent).iter().all(|&b| b == 0x55));
     bench.send_all(client, b"then");
     assert_eq!(bench.receive_exactly(server, 4), b"then");
 }
@@ -94,11 +61,7 @@ pub(crate) fn a_blocked_send_ends_by_cancelling<D: Driver>(bench: &mut Bench<D>)
 pub(crate) fn an_ended_operation_cannot_be_cancelled<D: Driver>(bench: &mut Bench<D>) {
     let (client, server) = bench.pair();
     let memory = bench.zeroed(16);
-    let token = bench.submit(Op::Recv {
-        fd: server,
-        buf: memory.start,
-        len: memory.len,
-    });
+    let token = bench.submit(Op::Recv { fd: server, buf: memory.start, len: memory.len });
     bench.send_all(client, b"done");
     assert_eq!(bench.result_of(token), 4);
     bench.driver.cancel(token);
@@ -135,11 +98,7 @@ pub(crate) fn cancelling_twice_ends_once<D: Driver>(bench: &mut Bench<D>) {
 pub(crate) fn a_late_token_spares_the_next_tenant<D: Driver>(bench: &mut Bench<D>) {
     let (client, server) = bench.pair();
     let memory = bench.zeroed(16);
-    let op = Op::Recv {
-        fd: server,
-        buf: memory.start,
-        len: memory.len,
-    };
+    let op = Op::Recv { fd: server, buf: memory.start, len: memory.len };
     let (first, second) = (Token::new(2000, 1), Token::new(2000, 2));
     bench.submit_as(first, op);
     bench.driver.cancel(first);
@@ -158,11 +117,7 @@ pub(crate) fn the_other_direction_goes_on<D: Driver>(bench: &mut Bench<D>) {
     let (client, server) = bench.pair();
     let sent = bench.stuff(client, 64 << 20);
     let memory = bench.copy(b"x");
-    let send = bench.submit(Op::Send {
-        fd: client,
-        buf: memory.start,
-        len: 1,
-    });
+    let send = bench.submit(Op::Send { fd: client, buf: memory.start, len: 1 });
     let receive = bench.submit(Op::RecvMulti { fd: client });
     bench.settle();
     bench.driver.cancel(receive);
@@ -177,11 +132,7 @@ pub(crate) fn a_race_with_bytes_loses_nothing<D: Driver>(bench: &mut Bench<D>) {
     let (client, server) = bench.pair();
     let memory = bench.zeroed(16);
     for round in 0..50_u8 {
-        let token = bench.submit(Op::Recv {
-            fd: server,
-            buf: memory.start,
-            len: memory.len,
-        });
+        let token = bench.submit(Op::Recv { fd: server, buf: memory.start, len: memory.len });
         if round % 2 == 0 {
             bench.turn(crate::driver::Wait::No);
         }

@@ -17,19 +17,13 @@ pub(crate) struct Message {
 impl Message {
     /// One whose bytes are `memory`, with room for an address.
     pub(crate) fn new<D: Driver>(bench: &mut Bench<D>, memory: Memory) -> Self {
-        let iov = bench.keep(libc::iovec {
-            iov_base: memory.start.cast(),
-            iov_len: memory.len,
-        });
+        let iov = bench.keep(libc::iovec { iov_base: memory.start.cast(), iov_len: memory.len });
         let name = bench.keep(SockAddrStorage::zeroed());
         // SAFETY: a header of zeros is a valid empty message.
         let mut header: libc::msghdr = unsafe { mem::zeroed() };
         header.msg_iov = iov;
         header.msg_iovlen = 1;
-        Self {
-            header: bench.keep(header),
-            name,
-        }
+        Self { header: bench.keep(header), name }
     }
 
     /// As [`Message::new`], with room for the source.
@@ -80,18 +74,12 @@ pub(crate) fn a_datagram_comes_with_its_source<D: Driver>(bench: &mut Bench<D>) 
     let [(from, source), (to, addr)] = two(bench);
     let into = bench.zeroed(64);
     let message = Message::from_anybody(bench, into);
-    let token = bench.submit(Op::RecvMsg {
-        fd: to,
-        msg: message.header,
-    });
+    let token = bench.submit(Op::RecvMsg { fd: to, msg: message.header });
     bench.settle();
     assert!(bench.is_armed(token));
     let memory = bench.copy(b"datagram");
     let out = Message::to(bench, memory, &addr);
-    let send = Op::SendMsg {
-        fd: from,
-        msg: out.header,
-    };
+    let send = Op::SendMsg { fd: from, msg: out.header };
     assert_eq!(bench.attempt_until_done(send), 8);
     assert_eq!(bench.result_of(token), 8);
     assert_eq!(into.first(8), b"datagram");
@@ -105,30 +93,15 @@ pub(crate) fn a_long_datagram_is_flagged<D: Driver>(bench: &mut Bench<D>) {
     for bytes in [&b"too long"[..], b"fits"] {
         let memory = bench.copy(bytes);
         let out = Message::to(bench, memory, &addr);
-        bench.attempt_until_done(Op::SendMsg {
-            fd: from,
-            msg: out.header,
-        });
+        bench.attempt_until_done(Op::SendMsg { fd: from, msg: out.header });
     }
     let into = bench.zeroed(4);
     let message = Message::from_anybody(bench, into);
-    assert_eq!(
-        bench.run(Op::RecvMsg {
-            fd: to,
-            msg: message.header
-        }),
-        4
-    );
+    assert_eq!(bench.run(Op::RecvMsg { fd: to, msg: message.header }), 4);
     assert_eq!(into.first(4), b"too ");
     assert_ne!(message.flags() & libc::MSG_TRUNC, 0);
     let message = Message::from_anybody(bench, into);
-    assert_eq!(
-        bench.run(Op::RecvMsg {
-            fd: to,
-            msg: message.header
-        }),
-        4
-    );
+    assert_eq!(bench.run(Op::RecvMsg { fd: to, msg: message.header }), 4);
     assert_eq!(into.first(4), b"fits");
     assert_eq!(message.flags() & libc::MSG_TRUNC, 0);
 }
@@ -138,19 +111,10 @@ pub(crate) fn an_empty_datagram_is_one<D: Driver>(bench: &mut Bench<D>) {
     let [(from, source), (to, addr)] = two(bench);
     let into = bench.zeroed(4);
     let message = Message::from_anybody(bench, into);
-    let token = bench.submit(Op::RecvMsg {
-        fd: to,
-        msg: message.header,
-    });
+    let token = bench.submit(Op::RecvMsg { fd: to, msg: message.header });
     let empty = bench.zeroed(0);
     let out = Message::to(bench, empty, &addr);
-    assert_eq!(
-        bench.attempt_until_done(Op::SendMsg {
-            fd: from,
-            msg: out.header
-        }),
-        0
-    );
+    assert_eq!(bench.attempt_until_done(Op::SendMsg { fd: from, msg: out.header }), 0);
     assert_eq!(bench.result_of(token), 0);
     assert_eq!(message.source(), source.as_socket());
 }
@@ -160,13 +124,7 @@ pub(crate) fn an_armed_send_reaches_its_destination<D: Driver>(bench: &mut Bench
     let [(from, _), (to, addr)] = two(bench);
     let memory = bench.copy(b"armed");
     let out = Message::to(bench, memory, &addr);
-    assert_eq!(
-        bench.run(Op::SendMsg {
-            fd: from,
-            msg: out.header
-        }),
-        5
-    );
+    assert_eq!(bench.run(Op::SendMsg { fd: from, msg: out.header }), 5);
     assert_eq!(bench.receive_exactly(to, 5), b"armed");
 }
 
@@ -182,10 +140,7 @@ pub(crate) fn many_datagrams_in_one_call<D: Driver>(bench: &mut Bench<D>) {
         })
         .collect();
     let into: Vec<Memory> = (0..COUNT).map(|_| bench.zeroed(128)).collect();
-    let room: Vec<Message> = into
-        .iter()
-        .map(|&m| Message::from_anybody(bench, m))
-        .collect();
+    let room: Vec<Message> = into.iter().map(|&m| Message::from_anybody(bench, m)).collect();
     let mut headers = headers_of(&room);
     // SAFETY: the bench keeps what the headers name.
     let nothing = unsafe { bench.driver.receive_many(to, &mut headers) };
@@ -205,10 +160,7 @@ pub(crate) fn many_datagrams_in_one_call<D: Driver>(bench: &mut Bench<D>) {
     }
     for (i, header) in headers.iter().enumerate() {
         let length = 10 * i + 1;
-        assert_eq!(
-            (header.msg_len as usize, into[i].first(length)),
-            (length, pattern(length))
-        );
+        assert_eq!((header.msg_len as usize, into[i].first(length)), (length, pattern(length)));
         let name = header.msg_hdr.msg_name.cast::<SockAddrStorage>();
         // SAFETY: the bench keeps the name, which the receive filled.
         let name = unsafe { SockAddr::new(name.read(), header.msg_hdr.msg_namelen) };

@@ -10,10 +10,7 @@ use crate::driver::{Attempt, Driver, Op};
 /// A pipe's reading and writing end, in blocking mode: drivers must not rely on it.
 fn pipe<D: Driver>(bench: &mut Bench<D>) -> io::Result<(RawFd, RawFd)> {
     let (read, write) = io::pipe()?;
-    Ok((
-        bench.adopt(read.into_raw_fd()),
-        bench.adopt(write.into_raw_fd()),
-    ))
+    Ok((bench.adopt(read.into_raw_fd()), bench.adopt(write.into_raw_fd())))
 }
 
 /// Bytes go through a pipe, attempted and armed, to their end.
@@ -23,16 +20,8 @@ pub(crate) fn a_pipe_is_read_and_written<D: Driver>(bench: &mut Bench<D>) {
     }
     let (reader, writer) = pipe(bench).expect("a pipe");
     let (into, from) = (bench.zeroed(16), bench.copy(b"piped"));
-    let read = Op::Read {
-        fd: reader,
-        buf: into.start,
-        len: into.len,
-    };
-    let write = Op::Write {
-        fd: writer,
-        buf: from.start,
-        len: from.len,
-    };
+    let read = Op::Read { fd: reader, buf: into.start, len: into.len };
+    let write = Op::Write { fd: writer, buf: from.start, len: from.len };
     assert_eq!(bench.attempt(read), Attempt::WouldBlock);
     let token = bench.submit(read);
     bench.settle();
@@ -53,11 +42,7 @@ pub(crate) fn a_full_pipe_waits_for_room<D: Driver>(bench: &mut Bench<D>) {
     }
     let (reader, writer) = pipe(bench).expect("a pipe");
     let page = bench.copy(&[7; 4096]);
-    let write = Op::Write {
-        fd: writer,
-        buf: page.start,
-        len: page.len,
-    };
+    let write = Op::Write { fd: writer, buf: page.start, len: page.len };
     let mut filled = 0;
     while let Attempt::Done(count) = bench.attempt(write) {
         filled += usize::try_from(count).expect("a write into a pipe with room");
@@ -67,11 +52,7 @@ pub(crate) fn a_full_pipe_waits_for_room<D: Driver>(bench: &mut Bench<D>) {
     bench.settle();
     assert!(bench.is_armed(token), "the pipe is full");
     let into = bench.zeroed(filled);
-    let read = Op::Read {
-        fd: reader,
-        buf: into.start,
-        len: filled,
-    };
+    let read = Op::Read { fd: reader, buf: into.start, len: filled };
     assert_eq!(bench.attempt(read), Attempt::Done(filled as i32));
     assert!(bench.result_of(token) > 0);
 }
@@ -83,44 +64,18 @@ pub(crate) fn operations_on_files_answer_as_promised<D: Driver>(bench: &mut Benc
     }
     let path = bench.copy(b"/tmp\0");
     let flags = libc::O_TMPFILE | libc::O_RDWR;
-    let open = bench.run(Op::Open {
-        path: path.start.cast(),
-        flags,
-        mode: 0o600,
-    });
+    let open = bench.run(Op::Open { path: path.start.cast(), flags, mode: 0o600 });
     if !bench.driver.files() {
         assert!(open < 0, "an operation that is not served brought {open}");
         return;
     }
     let fd = bench.adopt(open);
     let (from, into) = (bench.copy(b"in a file"), bench.zeroed(16));
-    let write = Op::WriteAt {
-        fd,
-        buf: from.start,
-        len: from.len,
-        offset: 3,
-    };
+    let write = Op::WriteAt { fd, buf: from.start, len: from.len, offset: 3 };
     assert_eq!(bench.run(write), 9);
-    assert_eq!(
-        bench.run(Op::Fsync {
-            fd,
-            data_only: true
-        }),
-        0
-    );
-    assert_eq!(
-        bench.run(Op::Fsync {
-            fd,
-            data_only: false
-        }),
-        0
-    );
-    let read = Op::ReadAt {
-        fd,
-        buf: into.start,
-        len: into.len,
-        offset: 6,
-    };
+    assert_eq!(bench.run(Op::Fsync { fd, data_only: true }), 0);
+    assert_eq!(bench.run(Op::Fsync { fd, data_only: false }), 0);
+    let read = Op::ReadAt { fd, buf: into.start, len: into.len, offset: 6 };
     assert_eq!(bench.run(read), 6);
     assert_eq!(into.first(6), b"a file"[..].to_vec());
 }

@@ -31,11 +31,7 @@ pub(crate) fn closing_tells_the_peer<D: Driver>(bench: &mut Bench<D>) {
     bench.settle();
     bench.close(client);
     assert_eq!(bench.result_of(token), 0);
-    let send = Op::Send {
-        fd: server,
-        buf: memory.start,
-        len: 1,
-    };
+    let send = Op::Send { fd: server, buf: memory.start, len: 1 };
     bench.until("the peer refuses bytes", |bench| {
         bench.settle();
         matches!(bench.attempt(send), Attempt::Done(error) if error < 0)

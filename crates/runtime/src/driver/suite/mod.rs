@@ -35,7 +35,7 @@ macro_rules! driver_suite {
                 half_a_connection_goes_on, a_reset_is_an_error, options_are_accepted,
                 an_edge_taken_before_arming_is_not_lost;
             multishot: a_stream_comes_in_order_to_its_end, buffers_go_round_for_ever,
-                an_empty_pool_ends_it_and_loses_nothing, an_idle_one_needs_no_buffer,
+                an_empty_pool_ends_it_and_loses_nothing, an_idle_one_outlives_an_empty_pool,
                 every_connection_is_accepted, every_datagram_has_its_buffer,
                 a_reset_ends_it, cancelling_loses_nothing;
             cancel: every_kind_ends_by_cancelling, a_blocked_send_ends_by_cancelling,

@@ -23,11 +23,7 @@ pub(crate) fn bytes_make_a_poll_ready<D: Driver>(bench: &mut Bench<D>) {
     assert!(bench.is_armed(token));
     bench.send_all(client, b"bytes");
     assert_ne!(bench.result_of(token) & IN, 0);
-    assert_ne!(
-        bench.run(poll(server, Interest::Read)) & IN,
-        0,
-        "they are still there"
-    );
+    assert_ne!(bench.run(poll(server, Interest::Read)) & IN, 0, "they are still there");
     assert_eq!(bench.receive_exactly(server, 5), b"bytes");
 }
 
@@ -47,9 +43,7 @@ pub(crate) fn room_makes_a_poll_ready<D: Driver>(bench: &mut Bench<D>) {
 /// Any number of polls wait on one descriptor, beside a receive, and all are told.
 pub(crate) fn many_polls_share_a_descriptor<D: Driver>(bench: &mut Bench<D>) {
     let (client, server) = bench.pair();
-    let polls: Vec<_> = (0..5)
-        .map(|_| bench.submit(poll(server, Interest::Read)))
-        .collect();
+    let polls: Vec<_> = (0..5).map(|_| bench.submit(poll(server, Interest::Read))).collect();
     bench.settle();
     bench.driver.cancel(polls[2]);
     assert_eq!(bench.result_of(polls[2]), -libc::ECANCELED);
@@ -64,10 +58,7 @@ pub(crate) fn an_end_makes_a_poll_ready<D: Driver>(bench: &mut Bench<D>) {
     let (client, server) = bench.pair();
     let token = bench.submit(poll(server, Interest::Read));
     bench.settle();
-    bench
-        .driver
-        .shutdown(client, Shutdown::Write)
-        .expect("it is connected");
+    bench.driver.shutdown(client, Shutdown::Write).expect("it is connected");
     let bits = bench.result_of(token);
     assert_eq!(bits & (IN | RDHUP), IN | RDHUP, "bits {bits:#x}");
 }
@@ -78,16 +69,10 @@ pub(crate) fn each_edge_is_told<D: Driver>(bench: &mut Bench<D>) {
     let (client, server) = bench.pair();
     bench.send_all(client, &[9; 3]);
     bench.settle();
-    let token = bench.submit(Op::PollMulti {
-        fd: server,
-        interest: Interest::Read,
-    });
+    let token = bench.submit(Op::PollMulti { fd: server, interest: Interest::Read });
     for round in 0..10_u8 {
         let completion = bench.next_of(token);
-        assert!(
-            completion.more && completion.result & IN != 0,
-            "{completion:?}"
-        );
+        assert!(completion.more && completion.result & IN != 0, "{completion:?}");
         bench.receive_exactly(server, 3);
         bench.settle();
         bench.seen.clear();

@@ -9,11 +9,7 @@ use super::bench::{Bench, Memory, loopback};
 use crate::driver::{Attempt, Driver, KeepAlive, Op, SocketOption};
 
 fn recv(fd: i32, memory: Memory) -> Op {
-    Op::Recv {
-        fd,
-        buf: memory.start,
-        len: memory.len,
-    }
+    Op::Recv { fd, buf: memory.start, len: memory.len }
 }
 
 /// A receive armed on an idle socket ends once, with the bytes, when they come.
@@ -63,10 +59,7 @@ pub(crate) fn an_end_behind_bytes_is_seen<D: Driver>(bench: &mut Bench<D>) {
     let first = bench.submit(recv(server, memory));
     bench.settle();
     bench.send_all(client, b"abc");
-    bench
-        .driver
-        .shutdown(client, Shutdown::Write)
-        .expect("it is connected");
+    bench.driver.shutdown(client, Shutdown::Write).expect("it is connected");
     assert_eq!(bench.result_of(first), 3);
     assert_eq!(bench.run(recv(server, memory)), 0);
     assert_eq!(bench.run(recv(server, memory)), 0);
@@ -84,10 +77,7 @@ pub(crate) fn a_pool_receive_brings_its_buffer<D: Driver>(bench: &mut Bench<D>) 
         assert_eq!(bench.take_bytes(completion), bytes);
     }
     let token = bench.submit(Op::RecvPool { fd: server });
-    bench
-        .driver
-        .shutdown(client, Shutdown::Write)
-        .expect("it is connected");
+    bench.driver.shutdown(client, Shutdown::Write).expect("it is connected");
     let end = bench.next_of(token);
     assert_eq!((end.result, end.more), (0, false));
     if let Some(buffer) = end.buffer {
@@ -100,21 +90,12 @@ pub(crate) fn a_send_waits_for_room<D: Driver>(bench: &mut Bench<D>) {
     let (client, server) = bench.pair();
     let mut sent = bench.stuff(client, 64 << 20);
     let memory = bench.copy(&[0x55; 100]);
-    let token = bench.submit(Op::Send {
-        fd: client,
-        buf: memory.start,
-        len: memory.len,
-    });
+    let token = bench.submit(Op::Send { fd: client, buf: memory.start, len: memory.len });
     let mut drained = 0;
     while bench.is_armed(token) {
         let step = (sent - drained).min(1 << 16);
         assert!(step > 0, "all was drained, and there is still no room");
-        assert!(
-            bench
-                .receive_exactly(server, step)
-                .iter()
-                .all(|&b| b == 0x55)
-        );
+        assert!(bench.receive_exactly(server, step).iter().all(|&b| b == 0x55));
         drained += step;
         bench.settle();
     }
@@ -128,46 +109,18 @@ pub(crate) fn a_send_waits_for_room<D: Driver>(bench: &mut Bench<D>) {
 pub(crate) fn vectors_are_filled_in_order<D: Driver>(bench: &mut Bench<D>) {
     let (client, server) = bench.pair();
     let parts = [bench.copy(b"abc"), bench.copy(b""), bench.copy(b"defgh")];
-    let out = parts.map(|m| libc::iovec {
-        iov_base: m.start.cast(),
-        iov_len: m.len,
-    });
+    let out = parts.map(|m| libc::iovec { iov_base: m.start.cast(), iov_len: m.len });
     let into = [bench.zeroed(2), bench.zeroed(32)];
-    let room = into.map(|m| libc::iovec {
-        iov_base: m.start.cast(),
-        iov_len: m.len,
-    });
+    let room = into.map(|m| libc::iovec { iov_base: m.start.cast(), iov_len: m.len });
     let (out, room) = (bench.keep(out), bench.keep(room));
-    let read = bench.submit(Op::Readv {
-        fd: server,
-        iov: room.cast(),
-        count: 2,
-    });
-    assert_eq!(
-        bench.run(Op::Writev {
-            fd: client,
-            iov: out.cast(),
-            count: 3
-        }),
-        8
-    );
+    let read = bench.submit(Op::Readv { fd: server, iov: room.cast(), count: 2 });
+    assert_eq!(bench.run(Op::Writev { fd: client, iov: out.cast(), count: 3 }), 8);
     assert_eq!(bench.result_of(read), 8);
-    assert_eq!(
-        (into[0].first(2), into[1].first(6)),
-        (b"ab".to_vec(), b"cdefgh".to_vec())
-    );
-    let again = Op::Readv {
-        fd: server,
-        iov: room.cast(),
-        count: 2,
-    };
+    assert_eq!((into[0].first(2), into[1].first(6)), (b"ab".to_vec(), b"cdefgh".to_vec()));
+    let again = Op::Readv { fd: server, iov: room.cast(), count: 2 };
     assert_eq!(bench.attempt(again), Attempt::WouldBlock);
     assert_eq!(
-        bench.attempt(Op::Writev {
-            fd: client,
-            iov: out.cast(),
-            count: 1
-        }),
+        bench.attempt(Op::Writev { fd: client, iov: out.cast(), count: 1 }),
         Attempt::Done(3)
     );
     assert_eq!(bench.attempt_until_done(again), 3);
@@ -179,17 +132,8 @@ pub(crate) fn messages_go_through_streams<D: Driver>(bench: &mut Bench<D>) {
     let (from, into) = (bench.copy(b"message"), bench.zeroed(32));
     let out = super::datagrams::Message::new(bench, from);
     let room = super::datagrams::Message::new(bench, into);
-    let token = bench.submit(Op::RecvMsg {
-        fd: server,
-        msg: room.header,
-    });
-    assert_eq!(
-        bench.run(Op::SendMsg {
-            fd: client,
-            msg: out.header
-        }),
-        7
-    );
+    let token = bench.submit(Op::RecvMsg { fd: server, msg: room.header });
+    assert_eq!(bench.run(Op::SendMsg { fd: client, msg: out.header }), 7);
     assert_eq!(bench.result_of(token), 7);
     assert_eq!(into.first(7), b"message");
 }
@@ -206,25 +150,15 @@ pub(crate) fn a_refused_connect_says_so<D: Driver>(bench: &mut Bench<D>) {
 /// Both ends of a connection name it alike, and only connections have a peer.
 pub(crate) fn addresses_agree<D: Driver>(bench: &mut Bench<D>) {
     let (listener, addr) = bench.listener();
-    assert_ne!(
-        addr.as_socket().map(|a| a.port()),
-        Some(0),
-        "a free port was chosen"
-    );
+    assert_ne!(addr.as_socket().map(|a| a.port()), Some(0), "a free port was chosen");
     let (client, server) = bench.pair_by(listener, &addr);
     let name = |result: std::io::Result<socket2::SockAddr>| result.ok().and_then(|a| a.as_socket());
     assert_eq!(name(bench.driver.peer_addr(client)), addr.as_socket());
     assert_eq!(name(bench.driver.local_addr(server)), addr.as_socket());
-    assert_eq!(
-        name(bench.driver.peer_addr(server)),
-        name(bench.driver.local_addr(client))
-    );
+    assert_eq!(name(bench.driver.peer_addr(server)), name(bench.driver.local_addr(client)));
     assert!(bench.driver.peer_addr(listener).is_err());
     let other = bench.socket(Type::STREAM);
-    let taken = bench
-        .driver
-        .bind(other, &addr)
-        .expect_err("somebody listens there");
+    let taken = bench.driver.bind(other, &addr).expect_err("somebody listens there");
     assert_eq!(taken.raw_os_error(), Some(libc::EADDRINUSE));
     assert!(bench.driver.bind(other, &loopback(0)).is_ok());
 }
@@ -235,11 +169,7 @@ pub(crate) fn both_directions_at_once<D: Driver>(bench: &mut Bench<D>) {
     let (client, server) = bench.pair();
     let sent = bench.stuff(client, 64 << 20);
     let (out, into) = (bench.copy(b"x"), bench.zeroed(16));
-    let send = bench.submit(Op::Send {
-        fd: client,
-        buf: out.start,
-        len: 1,
-    });
+    let send = bench.submit(Op::Send { fd: client, buf: out.start, len: 1 });
     let receive = bench.submit(recv(client, into));
     bench.settle();
     assert!(bench.is_armed(send) && bench.is_armed(receive));
@@ -256,19 +186,12 @@ pub(crate) fn half_a_connection_goes_on<D: Driver>(bench: &mut Bench<D>) {
     let (client, server) = bench.pair();
     let memory = bench.zeroed(16);
     let end = bench.submit(recv(server, memory));
-    bench
-        .driver
-        .shutdown(client, Shutdown::Write)
-        .expect("it is connected");
+    bench.driver.shutdown(client, Shutdown::Write).expect("it is connected");
     assert_eq!(bench.result_of(end), 0);
     let reply = bench.submit(recv(client, memory));
     bench.send_all(server, b"reply");
     assert_eq!(bench.result_of(reply), 5);
-    let late = Op::Send {
-        fd: client,
-        buf: memory.start,
-        len: 1,
-    };
+    let late = Op::Send { fd: client, buf: memory.start, len: 1 };
     assert_eq!(bench.attempt(late), Attempt::Done(-libc::EPIPE));
 }
 
@@ -279,28 +202,17 @@ pub(crate) fn a_reset_is_an_error<D: Driver>(bench: &mut Bench<D>) {
     let memory = bench.zeroed(16);
     let token = bench.submit(recv(server, memory));
     let linger = SocketOption::Linger(Some(Duration::ZERO));
-    bench
-        .driver
-        .set_option(client, linger)
-        .expect("a TCP option");
+    bench.driver.set_option(client, linger).expect("a TCP option");
     bench.close(client);
     assert_eq!(bench.result_of(token), -libc::ECONNRESET);
-    let send = Op::Send {
-        fd: server,
-        buf: memory.start,
-        len: 1,
-    };
+    let send = Op::Send { fd: server, buf: memory.start, len: 1 };
     assert_eq!(bench.attempt(send), Attempt::Done(-libc::EPIPE));
 }
 
 /// Every option that has a meaning on a socket is taken there.
 pub(crate) fn options_are_accepted<D: Driver>(bench: &mut Bench<D>) {
     let second = Duration::from_secs(1);
-    let probes = KeepAlive {
-        idle: second,
-        interval: second,
-        count: 3,
-    };
+    let probes = KeepAlive { idle: second, interval: second, count: 3 };
     let (stream, datagrams) = (bench.socket(Type::STREAM), bench.socket(Type::DGRAM));
     let on_streams = [
         SocketOption::NoDelay(true),
@@ -313,19 +225,10 @@ pub(crate) fn options_are_accepted<D: Driver>(bench: &mut Bench<D>) {
         SocketOption::SendBuffer(1 << 16),
     ];
     for option in on_streams {
-        bench
-            .driver
-            .set_option(stream, option)
-            .unwrap_or_else(|e| panic!("{option:?}: {e}"));
+        bench.driver.set_option(stream, option).unwrap_or_else(|e| panic!("{option:?}: {e}"));
     }
-    for option in [
-        SocketOption::Broadcast(true),
-        SocketOption::ReceiveOffload(true),
-    ] {
-        bench
-            .driver
-            .set_option(datagrams, option)
-            .unwrap_or_else(|e| panic!("{option:?}: {e}"));
+    for option in [SocketOption::Broadcast(true), SocketOption::ReceiveOffload(true)] {
+        bench.driver.set_option(datagrams, option).unwrap_or_else(|e| panic!("{option:?}: {e}"));
     }
 }
 

@@ -13,11 +13,7 @@ use crate::driver::{Driver, Op, Token, Wait};
 pub(crate) fn a_timeout_is_never_early<D: Driver>(bench: &mut Bench<D>) {
     let (_client, server) = bench.pair();
     let memory = bench.zeroed(1);
-    bench.submit(Op::Recv {
-        fd: server,
-        buf: memory.start,
-        len: 1,
-    });
+    bench.submit(Op::Recv { fd: server, buf: memory.start, len: 1 });
     bench.settle();
     for micros in [1, 300, 1_100, 20_500] {
         let wait = Duration::from_micros(micros);
@@ -50,11 +46,8 @@ pub(crate) fn a_wake_before_the_wait_ends_it<D: Driver>(bench: &mut Bench<D>) {
 
 /// Another thread ends the wait, each time.
 pub(crate) fn another_thread_ends_the_wait<D: Driver>(bench: &mut Bench<D>) {
-    let wait = if bench.is_virtual() {
-        Wait::AtMost(Duration::from_millis(1))
-    } else {
-        Wait::Forever
-    };
+    let wait =
+        if bench.is_virtual() { Wait::AtMost(Duration::from_millis(1)) } else { Wait::Forever };
     for _ in 0..10 {
         let waker = bench.driver.waker();
         let other = thread::spawn(move || {
@@ -63,10 +56,7 @@ pub(crate) fn another_thread_ends_the_wait<D: Driver>(bench: &mut Bench<D>) {
         });
         let start = Instant::now();
         while !bench.turn(wait) {
-            assert!(
-                start.elapsed() < Duration::from_secs(20),
-                "the wake was lost"
-            );
+            assert!(start.elapsed() < Duration::from_secs(20), "the wake was lost");
         }
         other.join().expect("the other thread ends");
     }
@@ -79,9 +69,7 @@ pub(crate) fn wakes_do_not_pile_up<D: Driver>(bench: &mut Bench<D>) {
         waker.wake();
     }
     assert!(bench.turn(Wait::Forever));
-    let later = (0..5)
-        .map(|_| bench.turn(Wait::AtMost(Duration::from_millis(1))))
-        .last();
+    let later = (0..5).map(|_| bench.turn(Wait::AtMost(Duration::from_millis(1)))).last();
     assert_eq!(later, Some(false));
 }
 
@@ -89,11 +77,7 @@ pub(crate) fn wakes_do_not_pile_up<D: Driver>(bench: &mut Bench<D>) {
 pub(crate) fn a_wake_leaves_completions_alone<D: Driver>(bench: &mut Bench<D>) {
     let (client, server) = bench.pair();
     let memory = bench.zeroed(1);
-    let token = bench.submit(Op::Recv {
-        fd: server,
-        buf: memory.start,
-        len: 1,
-    });
+    let token = bench.submit(Op::Recv { fd: server, buf: memory.start, len: 1 });
     bench.turn(Wait::No);
     bench.send_all(client, b"x");
     bench.driver.waker().wake();
@@ -146,26 +130,16 @@ pub(crate) fn a_busy_socket_starves_no_other<D: Driver>(bench: &mut Bench<D>) {
     let (client, quiet) = bench.pair_by(listener, &addr);
     let mut stream = bench.submit(Op::RecvMulti { fd: busy });
     let memory = bench.zeroed(1);
-    let single = bench.submit(Op::Recv {
-        fd: quiet,
-        buf: memory.start,
-        len: 1,
-    });
+    let single = bench.submit(Op::Recv { fd: quiet, buf: memory.start, len: 1 });
     bench.settle();
     let stuffed = bench.stuff(feeder, 16 << 20);
-    assert!(
-        stuffed > 100 * CONFIG.pool_buffer_size,
-        "only {stuffed} bytes went in"
-    );
+    assert!(stuffed > 100 * CONFIG.pool_buffer_size, "only {stuffed} bytes went in");
     bench.send_all(client, b"!");
     let mut taken = 0;
     while bench.is_armed(single) {
         bench.turn_of(Wait::AtMost(Duration::from_millis(5)), 4);
         taken += take_all(bench, &mut stream, busy);
-        assert!(
-            taken < stuffed / 2,
-            "the other waited for {taken} of {stuffed} bytes"
-        );
+        assert!(taken < stuffed / 2, "the other waited for {taken} of {stuffed} bytes");
         bench.stuff(feeder, 1 << 14);
     }
     assert_eq!(bench.result_of(single), 1);
@@ -196,14 +170,7 @@ pub(crate) fn hundreds_of_descriptors_at_once<D: Driver>(bench: &mut Bench<D>) {
         .iter()
         .map(|&(_, fd)| {
             let memory = bench.zeroed(8);
-            (
-                bench.submit(Op::Recv {
-                    fd,
-                    buf: memory.start,
-                    len: 8,
-                }),
-                memory,
-            )
+            (bench.submit(Op::Recv { fd, buf: memory.start, len: 8 }), memory)
         })
         .collect();
     bench.settle();
@@ -235,13 +202,7 @@ pub(crate) fn a_full_queue_empties<D: Driver>(bench: &mut Bench<D>) {
     let mut refused = 0;
     while tokens.len() < COUNT {
         let token = bench.fresh();
-        match bench.try_submit_as(
-            token,
-            Op::Poll {
-                fd: server,
-                interest,
-            },
-        ) {
+        match bench.try_submit_as(token, Op::Poll { fd: server, interest }) {
             Ok(()) => tokens.push(token),
             Err(_) => {
                 refused += 1;
