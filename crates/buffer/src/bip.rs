@@ -71,48 +71,26 @@ impl Bip {
         match size {
             0 => return Err(Error::ZeroSize),
             _ if size > limit => {
-                return Err(Error::TooLarge {
-                    requested: size,
-                    limit,
-                });
+                return Err(Error::TooLarge { requested: size, limit });
             }
             _ => {}
         }
         let mut memory = Vec::new();
-        memory
-            .try_reserve_exact(size)
-            .map_err(|_| Error::Heap { size })?;
+        memory.try_reserve_exact(size).map_err(|_| Error::Heap { size })?;
         memory.resize(size, 0);
         let memory = memory.into_boxed_slice();
-        Ok(Self {
-            memory,
-            read: 0,
-            write: 0,
-            mark: 0,
-            wrapped: false,
-            claim: 0,
-            claimed: 0,
-        })
+        Ok(Self { memory, read: 0, write: 0, mark: 0, wrapped: false, claim: 0, claimed: 0 })
     }
 
     #[inline]
     fn rooms(&self) -> Rooms {
         if self.wrapped {
-            Rooms {
-                behind: self.read - self.write,
-                head: 0,
-            }
+            Rooms { behind: self.read - self.write, head: 0 }
         } else if self.read == self.write {
             // Empty: the next claim starts at zero and has everything.
-            Rooms {
-                behind: 0,
-                head: self.memory.len(),
-            }
+            Rooms { behind: 0, head: self.memory.len() }
         } else {
-            Rooms {
-                behind: self.memory.len() - self.write,
-                head: self.read,
-            }
+            Rooms { behind: self.memory.len() - self.write, head: self.read }
         }
     }
 
@@ -140,11 +118,7 @@ impl Fifo for Bip {
             (self.read, self.write) = (0, 0);
         }
         let behind = n <= rooms.behind || rooms.behind >= rooms.head;
-        let (at, room) = if behind {
-            (self.write, rooms.behind)
-        } else {
-            (0, rooms.head)
-        };
+        let (at, room) = if behind { (self.write, rooms.behind) } else { (0, rooms.head) };
         self.claim = at;
         self.claimed = n.min(room);
         &mut self.memory[at..at + self.claimed]
@@ -219,11 +193,7 @@ mod tests {
         assert_eq!(bip.commit(0), 0);
         assert_eq!(bip.claim(2).len(), 2);
         assert_eq!(bip.commit(2), 2);
-        assert_eq!(
-            bip.readable().len(),
-            5,
-            "the two went behind the three that were left"
-        );
+        assert_eq!(bip.readable().len(), 5, "the two went behind the three that were left");
     }
 
     /// A full, wrapped ring is told from an empty one.

@@ -77,6 +77,22 @@ pub enum Error {
     },
 }
 
+/// Why bytes could not be kept aside. The buffer is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SaveError {
+    /// No byte was readable, or none was asked for.
+    #[error("there is no readable byte to save: commit some first, and ask for at least 1")]
+    Empty,
+
+    /// Every slot is in use.
+    #[error("all {limit} slots are in use: discard one, or construct the buffer with more")]
+    Exhausted {
+        /// Slots of this buffer.
+        limit: usize,
+    },
+}
+
 /// A resource limit as people read it.
 struct Limit(Option<u64>);
 
@@ -97,20 +113,10 @@ mod tests {
     #[test]
     fn lock_error_names_the_limit_to_raise() {
         let source = io::Error::from_raw_os_error(12);
-        let text = Error::Lock {
-            size: 4096,
-            limit: Some(1024),
-            source,
-        }
-        .to_string();
+        let text = Error::Lock { size: 4096, limit: Some(1024), source }.to_string();
         assert!(text.contains("4096") && text.contains("1024 bytes") && text.contains("ulimit -l"));
         let source = io::Error::from_raw_os_error(12);
-        let text = Error::Lock {
-            size: 4096,
-            limit: None,
-            source,
-        }
-        .to_string();
+        let text = Error::Lock { size: 4096, limit: None, source }.to_string();
         assert!(text.contains("unlimited"));
     }
 }

@@ -4,10 +4,12 @@
 //! | --- | --- | --- |
 //! | [`Mirrored`] | one memory file, mapped twice in a row | streams: contiguous across the wrap |
 //! | [`Bip`] | heap | packets: each claim contiguous, small, no mapping |
+//! | [`ByteBuffer`] | mapped, address space for its limit | codecs: partial messages, saved pieces |
 //! | [`Region`] | mapped | pools that others carve up |
 //!
 //! All buffers speak [`Fifo`]: claim, commit, readable, consume. Nothing allocates after
-//! construction, nothing copies behind your back, and whatever the system refuses at construction
+//! construction, nothing copies except for
+//! [`ByteBuffer`]'s counted compaction, and whatever the system refuses at construction
 //! is an [`Error`] that names the remedy.
 //!
 //! ```
@@ -23,7 +25,7 @@
 //! ```
 
 mod error;
-pub use error::Error;
+pub use error::{Error, SaveError};
 
 mod fifo;
 pub use fifo::Fifo;
@@ -41,3 +43,8 @@ pub use mirrored::Mirrored;
 
 mod bip;
 pub use bip::Bip;
+
+pub mod byte;
+pub use byte::{ByteBuffer, Slot};
+
+pub mod kernels;

@@ -70,9 +70,7 @@ impl Mapping {
             let at = self.base.as_ptr().add(offset).cast();
             mm::mmap(at, len, prot, flags, &file.fd, 0)
         };
-        placed
-            .map(drop)
-            .map_err(|e| refused(file.pages, "map a memory file", len, e))
+        placed.map(drop).map_err(|e| refused(file.pages, "map a memory file", len, e))
     }
 
     /// Gives memory to the pages of a mapped part of this range, as far as `options` ask for it.
@@ -106,10 +104,7 @@ impl Mapping {
                 Ok(())
             }
             Err(e) if pages == Pages::Huge => Err(refused(pages, "", len, e)),
-            Err(e) => Err(Error::Prefault {
-                size: len,
-                source: e.into(),
-            }),
+            Err(e) => Err(Error::Prefault { size: len, source: e.into() }),
         }
     }
 
@@ -130,11 +125,7 @@ impl Mapping {
         assert!(offset <= self.len && len <= self.len - offset);
         // SAFETY: the part lies within this range; locking changes no contents.
         let locked = unsafe { mm::mlock(self.base.as_ptr().add(offset).cast(), len) };
-        locked.map_err(|e| Error::Lock {
-            size: len,
-            limit: memlock_limit(),
-            source: e.into(),
-        })
+        locked.map_err(|e| Error::Lock { size: len, limit: memlock_limit(), source: e.into() })
     }
 }
 
@@ -203,10 +194,7 @@ pub(crate) fn round_up(size: usize, page: usize, limit: usize) -> Result<usize, 
     }
     let limit = limit & !(page - 1);
     if size > limit {
-        return Err(Error::TooLarge {
-            requested: size,
-            limit,
-        });
+        return Err(Error::TooLarge { requested: size, limit });
     }
     Ok((size + page - 1) & !(page - 1))
 }
@@ -223,19 +211,12 @@ fn memlock_limit() -> Option<u64> {
 fn refused(pages: Pages, what: &'static str, size: usize, errno: Errno) -> Error {
     match pages {
         Pages::Ordinary => map_error(what, size, errno),
-        Pages::Huge => Error::HugePages {
-            size,
-            source: errno.into(),
-        },
+        Pages::Huge => Error::HugePages { size, source: errno.into() },
     }
 }
 
 fn map_error(what: &'static str, size: usize, errno: Errno) -> Error {
-    Error::Map {
-        what,
-        size,
-        source: io::Error::from(errno),
-    }
+    Error::Map { what, size, source: io::Error::from(errno) }
 }
 
 #[cfg(test)]
@@ -248,10 +229,7 @@ mod tests {
         assert_eq!(round_up(1, 4096, MAX_MAPPING).unwrap(), 4096);
         assert_eq!(round_up(4096, 4096, MAX_MAPPING).unwrap(), 4096);
         assert_eq!(round_up(4097, 4096, MAX_MAPPING).unwrap(), 8192);
-        assert!(matches!(
-            round_up(0, 4096, MAX_MAPPING),
-            Err(Error::ZeroSize)
-        ));
+        assert!(matches!(round_up(0, 4096, MAX_MAPPING), Err(Error::ZeroSize)));
         let largest = MAX_MAPPING & !4095;
         assert_eq!(round_up(largest, 4096, MAX_MAPPING).unwrap(), largest);
         for size in [largest + 1, usize::MAX] {

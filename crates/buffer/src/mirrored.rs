@@ -118,20 +118,10 @@ impl Mirrored {
             start + size,
             size,
             pages,
-            options
-                .lock(false)
-                .prefault(options.lock || options.prefault),
+            options.lock(false).prefault(options.lock || options.prefault),
         )?;
         let base = map.base().as_ptr().wrapping_add(start);
-        Ok(Self {
-            _map: map,
-            base,
-            size,
-            read: 0,
-            used: 0,
-            claimed: 0,
-            pages,
-        })
+        Ok(Self { _map: map, base, size, read: 0, used: 0, claimed: 0, pages })
     }
 
     /// Tells the compiler that the bytes may have changed at their other address, so that it moves

@@ -50,11 +50,7 @@ impl MapOptions {
     /// assert_eq!(MapOptions::new(), MapOptions::default());
     /// ```
     pub const fn new() -> Self {
-        Self {
-            prefault: false,
-            huge_pages: HugePages::Off,
-            lock: false,
-        }
+        Self { prefault: false, huge_pages: HugePages::Off, lock: false }
     }
 
     /// Gives every page its memory at construction, so that no first touch costs a page fault.
