@@ -2,7 +2,7 @@
 
 use io_uring::opcode::{
     Accept, AcceptMulti, AsyncCancel, AsyncCancel2, Connect, Fsync, OpenAt, PollAdd, Read, Readv,
-    Recv, RecvMsg, RecvMulti, Send, SendMsg, Write, Writev,
+    Recv, RecvMsg, Send, SendMsg, Write, Writev,
 };
 use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{CancelBuilder, Fd, FsyncFlags};
@@ -24,9 +24,13 @@ const CANCEL: Token = Token::new(u32::MAX - 2, 0);
 /// At the current position, as `read(2)` does, where a file has one.
 const CURRENT_POSITION: u64 = u64::MAX;
 
-/// `IORING_RECVSEND_POLL_FIRST`: an armed receive was attempted just before, so the
-/// kernel need not try again before it waits.
+/// `IORING_RECVSEND_POLL_FIRST`: the kernel waits before it tries. An armed receive was
+/// attempted just before; and one that takes from the pool would otherwise claim a buffer
+/// to try with, and end for want of one though nothing has come.
 const POLL_FIRST: u16 = 1;
+
+/// `IORING_RECV_MULTISHOT`.
+const MULTISHOT: u16 = 2;
 
 /// How accepted sockets are made.
 const ACCEPT_FLAGS: i32 = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
@@ -93,11 +97,8 @@ fn transfer(op: &Op) -> Entry {
         Op::Recv { fd, buf, len } => {
             Recv::new(Fd(fd), buf, length(len)).ioprio(POLL_FIRST).build()
         }
-        Op::RecvPool { fd } => {
-            let entry = Recv::new(Fd(fd), ptr::null_mut(), 0).buf_group(POOL_GROUP);
-            entry.ioprio(POLL_FIRST).build().flags(Flags::BUFFER_SELECT)
-        }
-        Op::RecvMulti { fd } => RecvMulti::new(Fd(fd), POOL_GROUP).build(),
+        Op::RecvPool { fd } => receive_from_pool(fd, POLL_FIRST),
+        Op::RecvMulti { fd } => receive_from_pool(fd, POLL_FIRST | MULTISHOT),
         Op::Send { fd, buf, len } => {
             Send::new(Fd(fd), buf, length(len)).flags(libc::MSG_NOSIGNAL).build()
         }
@@ -109,6 +110,11 @@ fn transfer(op: &Op) -> Entry {
         }
         _ => unreachable!("{op:?} moves no bytes on a socket"),
     }
+}
+
+fn receive_from_pool(fd: RawFd, how: u16) -> Entry {
+    let receive = Recv::new(Fd(fd), ptr::null_mut(), 0).buf_group(POOL_GROUP).ioprio(how);
+    receive.build().flags(Flags::BUFFER_SELECT)
 }
 
 /// Operations on files, pipes and the like.

@@ -29,6 +29,8 @@ mod ring;
 mod setup;
 
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod live;
 #[cfg(test)]
 mod refusal;

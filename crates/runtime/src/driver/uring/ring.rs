@@ -103,6 +103,7 @@ impl KernelRing {
     }
 
     /// The submission queue, seen without owning it.
+    #[inline]
     fn submission(&self) -> io_uring::SubmissionQueue<'_> {
         // SAFETY: `KernelRing` belongs to one thread, and no method keeps a queue while
         // it calls another, so this is the only one.
@@ -115,11 +116,13 @@ impl Ring for KernelRing {
         self.ring.params().sq_entries()
     }
 
+    #[inline]
     fn unsubmitted(&self) -> u32 {
         // At most `sq_entries`, which is a u32.
         self.submission().len() as u32
     }
 
+    #[inline]
     unsafe fn push(&mut self, entry: &Entry) -> Result<(), Full> {
         // SAFETY: the caller keeps what the entry names valid.
         unsafe { self.ring.submission().push(entry) }.map_err(|_| Full)
@@ -145,6 +148,7 @@ impl Ring for KernelRing {
         taken.map(|count| count as u32)
     }
 
+    #[inline]
     fn reap(&mut self, mut each: impl FnMut(Cqe) -> bool) {
         for entry in self.ring.completion() {
             let cqe = Cqe {
@@ -158,16 +162,19 @@ impl Ring for KernelRing {
         }
     }
 
+    #[inline]
     fn has_completions(&self) -> bool {
         // SAFETY: as in `submission`.
         !unsafe { self.ring.completion_shared() }.is_empty()
     }
 
+    #[inline]
     fn wants_enter(&self) -> bool {
         let queue = self.submission();
         queue.taskrun() || queue.cq_overflow()
     }
 
+    #[inline]
     fn overflowed(&self) -> bool {
         self.submission().cq_overflow()
     }

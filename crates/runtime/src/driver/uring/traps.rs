@@ -9,7 +9,7 @@
 //! | a receive that succeeded before its cancel leaks a pool buffer | [`a_buffer_that_won_against_its_cancel_is_handed_over`] |
 //! | a submission that failed is taken for done, or lost | [`a_refused_submission_is_tried_again`], [`a_submission_taken_in_part_goes_on_with_the_rest`], [`a_refusal_never_waits_long`] |
 //! | a refused enter that ends the loop is hidden | [`a_broken_ring_ends_the_poll`] |
-//! | `ENOBUFS` ends a multishot receive, even an idle one | [`a_receive_without_buffers_ends_and_can_be_armed_again`] |
+//! | `ENOBUFS` ends a multishot receive, even an idle one | [`a_receive_without_buffers_ends_and_can_be_armed_again`], [`receives_from_the_pool_wait_before_they_claim_a_buffer`] |
 //! | one busy socket takes every buffer | [`buffers_of_a_busy_socket_serve_the_others_once_recycled`] |
 //! | a failed read reports a buffer that it never got | [`a_buffer_named_by_a_failure_is_not_handed_out`] |
 //! | completions overflow and stay in the kernel | [`overflowed_completions_come_out_in_order`] |
@@ -260,6 +260,17 @@ fn a_receive_without_buffers_ends_and_can_be_armed_again() {
     ring.script().turns.push_back(Turn::completing([cqe(again, 5, MORE | with_buffer(0))]));
     let got = poll(&mut driver);
     assert_eq!(got, [Completion { buffer: Some(BufferId(0)), more: true, ..end(again, 5) }]);
+}
+
+/// Receives from the pool ask the kernel to wait first: a try would claim a buffer, and
+/// end an idle receive when there is none.
+#[test]
+fn receives_from_the_pool_wait_before_they_claim_a_buffer() {
+    let (mut driver, ring) = driver();
+    let poll_first = |token| ring.script().entry(token).unwrap().ioprio & 1 == 1;
+    let multi = arm(&mut driver, 1, Op::RecvMulti { fd: 3 });
+    let once = arm(&mut driver, 2, Op::RecvPool { fd: 3 });
+    assert!(poll_first(multi) && poll_first(once));
 }
 
 /// When one socket has taken every buffer, each comes out once, the next socket is told
