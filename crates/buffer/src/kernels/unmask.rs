@@ -5,7 +5,7 @@
 use std::arch::x86_64::*;
 
 /// From this length on, choosing the widest kernel costs less than it saves.
-const WIDE_FROM: usize = 128;
+const WIDE_FROM: usize = 64;
 
 /// Masks or unmasks `bytes` in place, the first of which lies `phase` bytes behind the start of
 /// the payload. Returns the phase of what follows, from 0 to 3, for the payload's next piece.
@@ -56,9 +56,9 @@ fn next_phase(bytes: &[u8], phase: usize) -> usize {
 
 /// The key as it lies over bytes that start at `phase`.
 #[inline]
-fn rotated(mut key: [u8; 4], phase: usize) -> [u8; 4] {
-    key.rotate_left(phase % 4);
-    key
+fn rotated(key: [u8; 4], phase: usize) -> [u8; 4] {
+    let bits = 8 * (phase % 4) as u32;
+    u32::from_le_bytes(key).rotate_right(bits).to_le_bytes()
 }
 
 /// The widest kernel that this processor has.
@@ -76,16 +76,20 @@ fn wide(bytes: &mut [u8], key: [u8; 4]) {
     by_words(bytes, key);
 }
 
-/// Eight bytes at a time, then one at a time.
+/// Eight bytes at a time, then four, then one.
 #[inline]
 fn by_words(bytes: &mut [u8], key: [u8; 4]) {
-    let [a, b, c, d] = key;
-    let word = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let half = u32::from_ne_bytes(key);
+    let word = u64::from(half) | u64::from(half) << 32;
     let (words, tail) = bytes.as_chunks_mut::<8>();
     for chunk in words {
         *chunk = (u64::from_ne_bytes(*chunk) ^ word).to_ne_bytes();
     }
-    for (byte, key) in tail.iter_mut().zip(word.to_ne_bytes()) {
+    let (halves, tail) = tail.as_chunks_mut::<4>();
+    for chunk in halves {
+        *chunk = (u32::from_ne_bytes(*chunk) ^ half).to_ne_bytes();
+    }
+    for (byte, key) in tail.iter_mut().zip(key) {
         *byte ^= key;
     }
 }
