@@ -1,1 +1,81 @@
-//! Placeholder while the room is being built.
+//! One loop on one pinned thread that owns every connection of its program.
+//!
+//! The two types that matter: [`Runtime`], made once a thread and run, and
+//! [`Descriptor`], anything the kernel can wait for. What happens on a descriptor is an
+//! [`Operation`], which is awaited or given a callback, or goes to persistent handlers
+//! that are called with a [`Conn`]. All faces share one loop and may be mixed.
+//!
+//! Data passes from a driver (the `driver` module: io_uring, epoll, or a simulation)
+//! through the completion core (`engine`), which keeps order and owns memory, to user
+//! code, which only a turn of the loop (`turn`) calls.
+
+#[cfg(not(loom))]
+mod buf;
+#[cfg(not(loom))]
+mod config;
+#[cfg(not(loom))]
+mod conn;
+#[cfg(not(loom))]
+mod core;
+#[cfg(not(loom))]
+mod descriptor;
+#[cfg(not(loom))]
+mod driver;
+#[cfg(not(loom))]
+mod engine;
+#[cfg(not(loom))]
+mod error;
+#[cfg(not(loom))]
+mod files;
+#[cfg(not(loom))]
+mod handlers;
+mod inline_fn;
+#[cfg(not(loom))]
+mod kinds;
+#[cfg(not(loom))]
+mod machine;
+mod mailbox;
+#[cfg(not(loom))]
+mod offload;
+#[cfg(not(loom))]
+mod operation;
+#[cfg(not(loom))]
+mod parcel;
+#[cfg(not(loom))]
+mod report;
+#[cfg(not(loom))]
+mod runtime;
+#[cfg(not(loom))]
+mod slab;
+mod sync;
+#[cfg(not(loom))]
+pub mod task;
+pub mod time;
+#[cfg(not(loom))]
+pub mod timer;
+#[cfg(not(loom))]
+mod turn;
+mod wake_list;
+#[cfg(not(loom))]
+pub mod watch;
+
+#[cfg(not(loom))]
+pub use self::{
+    buf::{IoBuf, IoBufMut},
+    config::{Budgets, Config, DriverChoice, Panics, WaitMode, Wish},
+    conn::Conn,
+    descriptor::Descriptor,
+    driver::{KeepAlive, SocketOption, sim},
+    engine::Stats,
+    error::Error,
+    handlers::{Drained, Outcome},
+    inline_fn::Job,
+    kinds::{
+        Accept, Connect, Datagram, Fsync, Read, ReadAt, ReadVectored, Ready, ReceiveFrom, SendTo,
+        WithBuffer, Write, WriteAt, WriteVectored, Yields,
+    },
+    mailbox::PostError,
+    operation::{Operation, Pending},
+    report::{Metrics, Report},
+    runtime::{Remote, Runtime, now, now_precise, remote, stop},
+};

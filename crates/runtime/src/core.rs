@@ -1,0 +1,278 @@
+//! What a runtime is made of, and how the parts reach each other: the engine behind one
+//! cell that is never borrowed while user code runs, and everything that user code may
+//! touch beside it.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::task::Waker;
+
+use crate::config::{Config, Panics};
+use crate::driver::Driver;
+use crate::engine::ops::{Continuation, Finished};
+use crate::engine::{Engine, Trash};
+use crate::error::Error;
+use crate::files::Files;
+use crate::inline_fn::{Job, OnceFn};
+use crate::mailbox::{Mailbox, Poster, Sleeper};
+use crate::report::{Counters, Report};
+use crate::slab::{Key, Slab};
+use crate::sync::Arc;
+use crate::task::{Executor, panic_message};
+use crate::time::{Clock, Instant};
+use crate::timer::TimerSlot;
+use crate::watch::Watch;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Core>>> = const { RefCell::new(None) };
+}
+
+/// The parts of a runtime. Handles keep it alive; without its [`Runtime`](crate::Runtime)
+/// it refuses all work.
+pub(crate) struct Core {
+    /// Different for every runtime of the process.
+    pub(crate) id: u64,
+    pub(crate) config: Config,
+    engine: RefCell<Engine>,
+    /// Swapped with the engine's list when that is to be emptied.
+    spare: RefCell<Vec<Trash>>,
+    pub(crate) tasks: Executor,
+    pub(crate) timers: RefCell<Slab<TimerSlot>>,
+    /// One-shot callbacks of operations that were refused at once.
+    later: RefCell<VecDeque<(OnceFn<Finished>, Finished)>>,
+    pub(crate) mailbox: RefCell<Mailbox<Job>>,
+    pub(crate) poster: Poster<Job>,
+    pub(crate) sleeper: Arc<Sleeper>,
+    pub(crate) files: Files,
+    pub(crate) clock: RefCell<Clock>,
+    pub(crate) now: Cell<Instant>,
+    /// The last turn in which anything happened.
+    pub(crate) active: Cell<Instant>,
+    /// When the clock was last checked against the system's.
+    pub(crate) checked: Cell<Instant>,
+    /// User code may be on the stack: inside `run*`.
+    pub(crate) running: Cell<bool>,
+    pub(crate) stop: Cell<bool>,
+    pub(crate) watch: RefCell<Watch>,
+    /// A panic that is to be raised from `run*`.
+    pub(crate) raised: RefCell<Option<Error>>,
+    pub(crate) counters: Counters,
+    pub(crate) report: RefCell<Report>,
+}
+
+/// The parts that are made before the core.
+pub(crate) struct Parts {
+    pub(crate) id: u64,
+    pub(crate) config: Config,
+    pub(crate) engine: Engine,
+    pub(crate) sleeper: Arc<Sleeper>,
+    pub(crate) mailbox: (Poster<Job>, Mailbox<Job>),
+    pub(crate) clock: Clock,
+    pub(crate) now: Instant,
+    pub(crate) watch: Watch,
+    pub(crate) report: Report,
+}
+
+impl Core {
+    pub(crate) fn new(parts: Parts) -> Rc<Self> {
+        let Parts { id, config, engine, sleeper, mailbox, clock, now, watch, report } = parts;
+        let (poster, mailbox) = mailbox;
+        Rc::new(Self {
+            id,
+            tasks: Executor::new(id, config.tasks, sleeper.clone()),
+            timers: RefCell::new(Slab::new(config.timers)),
+            later: RefCell::new(VecDeque::new()),
+            files: Files::new(&config, sleeper.clone()),
+            engine: RefCell::new(engine),
+            spare: RefCell::new(Vec::with_capacity(64)),
+            mailbox: RefCell::new(mailbox),
+            poster,
+            sleeper,
+            clock: RefCell::new(clock),
+            now: Cell::new(now),
+            active: Cell::new(now),
+            checked: Cell::new(now),
+            running: Cell::new(false),
+            stop: Cell::new(false),
+            watch: RefCell::new(watch),
+            raised: RefCell::new(None),
+            counters: Counters::default(),
+            report: RefCell::new(report),
+            config,
+        })
+    }
+
+    /// The runtime of this thread.
+    pub(crate) fn current() -> Result<Rc<Self>, Error> {
+        let current = CURRENT.try_with(|current| current.borrow().clone());
+        current.ok().flatten().ok_or(Error::NoRuntime)
+    }
+
+    /// Looks at the runtime of this thread, if there is one.
+    #[inline]
+    pub(crate) fn try_current<R>(look: impl FnOnce(&Rc<Self>) -> R) -> Option<R> {
+        CURRENT.try_with(|current| current.borrow().as_ref().map(look)).ok().flatten()
+    }
+
+    /// Makes this the thread's runtime, or none.
+    pub(crate) fn set_current(core: Option<Rc<Self>>) {
+        let before = CURRENT.try_with(|current| current.replace(core));
+        drop(before);
+    }
+
+    /// Works on the engine; what that leaves to be dropped is dropped afterwards.
+    #[inline]
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&mut Engine) -> R) -> R {
+        let mut engine = self.engine.borrow_mut();
+        let result = work(&mut engine);
+        if !engine.trash.is_empty() {
+            self.empty_trash(engine);
+        }
+        result
+    }
+
+    #[cold]
+    fn empty_trash(&self, mut engine: std::cell::RefMut<'_, Engine>) {
+        let mut trash = self.spare.take();
+        std::mem::swap(&mut trash, &mut engine.trash);
+        drop(engine);
+        trash.clear();
+        self.spare.replace(trash);
+    }
+
+    /// The time: of this turn while the loop runs, else of this moment.
+    #[inline]
+    pub(crate) fn now(&self) -> Instant {
+        if self.running.get() { self.now.get() } else { self.clock.borrow_mut().now() }
+    }
+
+    /// Keeps a callback for the next turn.
+    pub(crate) fn later(&self, callback: OnceFn<Finished>, finished: Finished) {
+        self.later.borrow_mut().push_back((callback, finished));
+    }
+
+    /// Whether callbacks wait for the next turn.
+    pub(crate) fn has_later(&self) -> bool {
+        !self.later.borrow().is_empty()
+    }
+
+    /// Calls what was kept for this turn.
+    pub(crate) fn run_later(&self) -> usize {
+        let waiting = self.later.borrow().len();
+        for _ in 0..waiting {
+            let next = self.later.borrow_mut().pop_front();
+            let Some((callback, finished)) = next else { break };
+            self.user_code(callback.name(), || callback.call(finished));
+        }
+        waiting
+    }
+
+    /// Calls user code: a panic in it is caught, named and counted, and gives `None`.
+    #[inline]
+    pub(crate) fn user_code<R>(&self, name: &'static str, code: impl FnOnce() -> R) -> Option<R> {
+        self.watch.borrow_mut().dispatch_begin(name);
+        let result = catch_unwind(AssertUnwindSafe(code));
+        let now = self.clock.borrow_mut().now();
+        self.watch.borrow_mut().dispatch_end(now);
+        match result {
+            Ok(result) => Some(result),
+            Err(payload) => {
+                self.note_panic(name, payload.as_ref());
+                None
+            }
+        }
+    }
+
+    #[cold]
+    fn note_panic(&self, name: &'static str, payload: &(dyn Any + Send)) {
+        let message = panic_message(payload).to_owned();
+        log::error!("`{name}` panicked: {message}; it is not called any more");
+        self.counters.panics.set(self.counters.panics.get() + 1);
+        if self.config.panics == Panics::Raise {
+            self.raised.borrow_mut().get_or_insert(Error::Panicked { name, message });
+        }
+    }
+
+    /// Whether no other thread has anything for the loop.
+    pub(crate) fn nothing_posted(&self) -> bool {
+        self.mailbox.borrow().is_empty() && self.tasks.is_idle() && self.files.is_idle()
+    }
+
+    /// Ends everything and waits until the kernel has let go of every buffer.
+    pub(crate) fn shut_down(self: &Rc<Self>) {
+        self.with(|engine| engine.shut = true);
+        self.tasks.clear();
+        self.clear_timers();
+        let later = self.later.take();
+        drop(later);
+        self.with(Engine::shut_down);
+        self.await_kernel();
+        while let Some(job) = self.take_job() {
+            drop(job);
+        }
+        self.drop_operations();
+    }
+
+    fn take_job(&self) -> Option<Job> {
+        self.mailbox.borrow_mut().take()
+    }
+
+    /// Polls until no operation is with the driver, within a bound.
+    fn await_kernel(self: &Rc<Self>) {
+        const ROUNDS: u32 = 500;
+        for _ in 0..ROUNDS {
+            self.collect_files();
+            let (left, polled) = self.with(|engine| {
+                engine.refill();
+                let wait = crate::driver::Wait::AtMost(std::time::Duration::from_millis(10));
+                let wait = if engine.ios.len() == 0 { crate::driver::Wait::No } else { wait };
+                let polled = engine.poll_driver(wait, 1024);
+                engine.discard_events();
+                (engine.ios.len(), polled)
+            });
+            if left == 0 || polled.is_err() {
+                return;
+            }
+        }
+        log::error!("the kernel still holds buffers of a runtime that is being dropped");
+    }
+
+    /// Drops what finished operations own, outside the engine.
+    fn drop_operations(&self) {
+        loop {
+            let slot = self.with(|engine| {
+                let key = engine.ops.keys().next()?;
+                engine.ops.remove(key)
+            });
+            if slot.is_none() {
+                return;
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Keeps the waker of a pending operation's future.
+    pub(crate) fn set_waker(&mut self, key: Key, waker: &Waker) {
+        let Some(slot) = self.ops.get_mut(key) else { return };
+        if let Continuation::Future(held) = &mut slot.continuation
+            && !held.will_wake(waker)
+        {
+            self.trash.push(Trash::Waker(std::mem::replace(held, waker.clone())));
+        }
+    }
+
+    /// Drops events that nobody will dispatch, and gives back what they hold.
+    fn discard_events(&mut self) {
+        while let Some(event) = self.events.pop_front() {
+            match event {
+                crate::engine::Event::Accepted(_, fd) => self.driver.close(fd),
+                crate::engine::Event::Data(_, received) => self.recycle(received.at),
+                crate::engine::Event::Wake(waker) => self.trash.push(Trash::Waker(waker)),
+                _ => {}
+            }
+        }
+    }
+}

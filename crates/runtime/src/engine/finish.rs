@@ -1,0 +1,254 @@
+//! An operation's way out: what the driver delivers, what is still to be done, who is
+//! told, and the next in the lane.
+
+use std::os::fd::RawFd;
+
+use crate::driver::{Completion, Driver, Op};
+use crate::engine::io::Closing;
+use crate::engine::ops::{Continuation, Ending, OpSlot, Phase, Side};
+use crate::engine::outbox::Segment;
+use crate::engine::outcome::{Failure, Outcome, outcome};
+use crate::engine::start::progress;
+use crate::engine::{Engine, Event, Trash};
+use crate::slab::Key;
+
+impl Engine {
+    /// Takes in what the driver delivered.
+    pub(super) fn complete(&mut self, completion: Completion) {
+        let token = completion.token;
+        let key = Key { index: token.index(), generation: token.generation() };
+        self.stats.completions += 1;
+        self.refill();
+        let Some(slot) = self.ops.get_mut(key) else { return self.stray(completion) };
+        let io = slot.io;
+        let stood_in = slot.phase == Phase::ArmedPoll;
+        if !completion.more {
+            slot.phase = Phase::Queued;
+            self.disarmed(io);
+        }
+        match self.ops.get(key).map(|slot| &slot.continuation) {
+            Some(Continuation::Pump) => self.pump_step(key, io, completion),
+            Some(Continuation::Inbox) => self.inbox_step(key, io, completion),
+            Some(Continuation::Flush) => self.flush_step(key, completion.result),
+            _ if stood_in => self.stood_in_step(key, completion.result),
+            _ => self.step(key, completion.result),
+        }
+        self.close_if_done(io);
+    }
+
+    /// A file operation came back from the offload pool.
+    pub(crate) fn offloaded(&mut self, key: Key, result: i32) {
+        let Some(slot) = self.ops.get_mut(key) else { return };
+        slot.phase = Phase::Queued;
+        let io = slot.io;
+        self.disarmed(io);
+        self.step(key, result);
+        self.close_if_done(io);
+    }
+
+    fn disarmed(&mut self, io: Key) {
+        if let Some(io) = self.ios.get_mut(io) {
+            io.armed -= 1;
+        }
+    }
+
+    /// A completion that no operation waits for: its resources are freed.
+    fn stray(&mut self, completion: Completion) {
+        self.stats.stray += 1;
+        if let Some(buffer) = completion.buffer {
+            self.driver.recycle(buffer);
+        }
+    }
+
+    /// The poll that stood in for an operation is over: try the operation itself.
+    fn stood_in_step(&mut self, key: Key, result: i32) {
+        match self.ops.get(key).and_then(|slot| slot.ending) {
+            None if result >= 0 => self.kick(key),
+            _ => self.step(key, result.min(-libc::ECANCELED)),
+        }
+    }
+
+    /// A step of an ordinary operation.
+    fn step(&mut self, key: Key, result: i32) {
+        let Some(slot) = self.ops.get_mut(key) else { return };
+        let again = matches!(-result, libc::EINTR | libc::EAGAIN) && slot.ending.is_none();
+        if again {
+            return self.arm(key);
+        }
+        match progress(slot, outcome(result)) {
+            Some(outcome) => self.finish(key, outcome),
+            None if slot.ending.is_some() => self.finish(key, Err(Failure::Cancelled)),
+            None => self.kick(key),
+        }
+    }
+
+    /// Ends an operation: leaves its lane, tells its continuation, starts the next.
+    pub(super) fn finish(&mut self, key: Key, outcome: Outcome) {
+        let Some(slot) = self.ops.get_mut(key) else { return };
+        let outcome = outcome.map_err(|failure| reason(failure, slot.ending));
+        let (io, side) = (slot.io, slot.side);
+        if let Some(timer) = slot.deadline.take() {
+            self.wheel.cancel(timer);
+        }
+        self.note_torn(key, outcome);
+        self.leave_lane(key);
+        self.tell(key, outcome);
+        self.next_in_lane(io, side);
+    }
+
+    /// A write that was stopped in its midst breaks the sending side.
+    fn note_torn(&mut self, key: Key, outcome: Outcome) {
+        let Some(slot) = self.ops.get(key) else { return };
+        let torn = outcome.is_err() && slot.exact && slot.side == Side::Write && slot.done > 0;
+        if torn {
+            let failure =
+                Failure::Torn { written: slot.done, of: slot.done + slot.remaining() };
+            if let Some(io) = self.ios.get_mut(slot.io) {
+                io.broken.get_or_insert(failure);
+            }
+        }
+    }
+
+    fn tell(&mut self, key: Key, outcome: Outcome) {
+        let Some(slot) = self.ops.get_mut(key) else { return };
+        slot.phase = Phase::Finished(outcome);
+        match std::mem::replace(&mut slot.continuation, Continuation::Detached) {
+            Continuation::Future(waker) => {
+                slot.continuation = Continuation::Future(std::task::Waker::noop().clone());
+                if outcome.is_err() {
+                    self.salvage_failed(key);
+                }
+                self.events.push_back(Event::Wake(waker));
+            }
+            Continuation::Callback(callback) => {
+                slot.continuation = Continuation::Callback(callback);
+                if outcome.is_err() {
+                    self.salvage_failed(key);
+                }
+                self.events.push_back(Event::Call(key));
+            }
+            _ => self.discard(key, outcome),
+        }
+    }
+
+    /// An exact read failed: what had arrived goes back to the stream.
+    fn salvage_failed(&mut self, key: Key) {
+        let Some(slot) = self.ops.get(key) else { return };
+        let slot = OpSlot {
+            done: slot.done,
+            exact: slot.exact,
+            ..OpSlot::internal(slot.op, slot.io, slot.side, Continuation::Detached)
+        };
+        self.salvage(&slot, 0);
+    }
+
+    /// Nobody waits for the result: what it brought is kept with the descriptor.
+    pub(super) fn discard(&mut self, key: Key, outcome: Outcome) {
+        let Some(mut slot) = self.ops.remove(key) else { return };
+        match (slot.op, outcome) {
+            (Op::Accept { .. }, Ok(fd)) => self.keep_accepted(slot.io, fd as RawFd),
+            (Op::Open { .. }, Ok(fd)) => self.driver.close(fd as RawFd),
+            (Op::RecvMsg { msg, .. }, Ok(len)) => self.salvage_datagram(slot.io, msg, len),
+            (_, Ok(n)) if !slot.exact => self.salvage(&slot, n),
+            _ => self.salvage(&slot, 0),
+        }
+        self.trash.push(Trash::Parcel(slot.parcel.move_out()));
+    }
+
+    pub(super) fn keep_accepted(&mut self, io: Key, fd: RawFd) {
+        match self.ios.get_mut(io) {
+            Some(io) if io.closing == Closing::No => io.accepted.push_back(fd),
+            _ => self.driver.close(fd),
+        }
+    }
+
+    /// Saves the bytes that a receive got into a buffer nobody will look at: those of
+    /// earlier steps and `last` more.
+    pub(super) fn salvage(&mut self, slot: &OpSlot, last: usize) {
+        let (Op::Recv { buf, .. } | Op::Read { buf, .. }) = slot.op else { return };
+        let got = slot.done + last;
+        if got == 0 {
+            return;
+        }
+        let start = buf.wrapping_sub(slot.done);
+        // SAFETY: the operation's buffer starts `done` bytes before what is left of
+        // it, is owned by the caller, and its first `got` bytes were written.
+        let bytes = unsafe { std::slice::from_raw_parts(start, got) }.to_vec();
+        self.stats.saved_bytes += got as u64;
+        if let Some(io) = self.ios.get_mut(slot.io) {
+            io.inbox.push(Segment::Saved { bytes, start: 0 });
+        }
+    }
+
+    fn salvage_datagram(&mut self, io: Key, msg: *mut libc::msghdr, len: usize) {
+        let Some(io) = self.ios.get_mut(io) else { return };
+        // SAFETY: the header and what it names are owned by the operation, which is over.
+        let segment = unsafe {
+            let header = &*msg;
+            let buffer = &*header.msg_iov;
+            let len = len.min(buffer.iov_len);
+            Segment::Datagram {
+                bytes: std::slice::from_raw_parts(buffer.iov_base.cast::<u8>(), len).to_vec(),
+                from: crate::kinds::source_address(header),
+                truncated: header.msg_flags & libc::MSG_TRUNC != 0,
+            }
+        };
+        io.inbox.push(segment);
+    }
+
+    /// Takes an operation out of its lane, wherever it stands.
+    pub(super) fn leave_lane(&mut self, key: Key) {
+        let Some(slot) = self.ops.get_mut(key) else { return };
+        let (io, side, after) = (slot.io, slot.side, slot.next.take());
+        let Some(io) = self.ios.get_mut(io) else { return };
+        let lane = match side {
+            Side::Read => &mut io.read,
+            Side::Write => &mut io.write,
+            Side::Unordered => return io.others.retain(|&other| other != key),
+        };
+        if lane.head == Some(key) {
+            lane.head = after;
+            if after.is_none() {
+                lane.tail = None;
+            }
+            return;
+        }
+        let mut at = lane.head;
+        while let Some(before) = at {
+            let slot = self.ops.get_mut(before).expect("lanes hold pending operations");
+            if slot.next == Some(key) {
+                slot.next = after;
+                if lane.tail == Some(key) {
+                    lane.tail = Some(before);
+                }
+                return;
+            }
+            at = slot.next;
+        }
+    }
+
+    /// The first of the lane, if it waits for its turn, gets it.
+    pub(super) fn next_in_lane(&mut self, io: Key, side: Side) {
+        let Some(entry) = self.ios.get(io) else { return };
+        let head = match side {
+            Side::Read => entry.read.head,
+            Side::Write => entry.write.head,
+            Side::Unordered => None,
+        };
+        let Some(key) = head else { return };
+        if self.ops.get(key).is_some_and(|slot| slot.phase == Phase::Queued) {
+            self.kick(key);
+        }
+    }
+}
+
+/// What to tell: an operation that was asked to end says why.
+fn reason(failure: Failure, ending: Option<Ending>) -> Failure {
+    let stopped = matches!(failure, Failure::Errno(libc::ECANCELED) | Failure::Cancelled);
+    match ending {
+        Some(Ending::TimedOut) if stopped => Failure::TimedOut,
+        Some(Ending::Cancelled) if stopped => Failure::Cancelled,
+        Some(Ending::Closed) if stopped => Failure::Closed,
+        _ => failure,
+    }
+}

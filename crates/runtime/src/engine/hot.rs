@@ -1,0 +1,264 @@
+//! Direct probes while spinning. On a busy descriptor a plain non-blocking receive once
+//! a turn is the fastest path there is; the driver's queue carries all others. Which
+//! descriptors are worth it is learned: one that received several times in a row while
+//! no other did becomes hot, and cools when others are busy and it is not.
+
+use tautline_buffer::Region;
+
+use crate::config::MAX_HOT;
+use crate::driver::Op;
+use crate::engine::ops::{Continuation, OpSlot, Phase};
+use crate::engine::outbox::Segment;
+use crate::engine::{Engine, Event, ReceivedAt, token};
+use crate::driver::Driver;
+use crate::slab::Key;
+
+/// Receives in a row, undisturbed by other descriptors, that make one hot.
+pub(super) const HOT_AFTER: u32 = 8;
+
+/// Turns in which others received and a hot one did not, after which it cools.
+const COLD_AFTER: u32 = 256;
+
+/// The operations that are probed.
+pub(super) struct Hot {
+    /// At most `limit`.
+    probes: Vec<Probe>,
+    limit: usize,
+    /// The descriptor outside the hot ones that received last.
+    last: Option<Key>,
+    /// Receives outside the hot ones in this turn.
+    others: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Probe {
+    op: Key,
+    io: Key,
+    misses: u32,
+}
+
+impl Hot {
+    /// At most `limit` probes a turn.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { probes: Vec::with_capacity(MAX_HOT), limit, last: None, others: false }
+    }
+
+    /// Forgets an operation, if it is among the hot ones.
+    pub(super) fn remove(&mut self, op: Key) {
+        self.probes.retain(|probe| probe.op != op);
+    }
+
+    fn holds(&self, io: Key) -> bool {
+        self.probes.iter().any(|probe| probe.io == io)
+    }
+}
+
+impl Engine {
+    /// Counts a receive.
+    #[inline]
+    pub(super) fn note_receive(&mut self, key: Key) {
+        if self.hot.holds(key) {
+            return;
+        }
+        self.hot.others = true;
+        if self.hot.last != Some(key) {
+            let before = self.hot.last.replace(key);
+            if let Some(io) = before.and_then(|before| self.ios.get_mut(before)) {
+                io.streak = 0;
+            }
+        }
+        if let Some(io) = self.ios.get_mut(key) {
+            io.streak = io.streak.saturating_add(1);
+            if io.streak == HOT_AFTER {
+                self.warm_up(key);
+            }
+        }
+    }
+
+    /// Ends the multishot receive of a descriptor that became busy, so that it comes
+    /// back as one that can be hot.
+    fn warm_up(&mut self, key: Key) {
+        if !self.spinning || self.hot.probes.len() >= self.hot.limit {
+            return;
+        }
+        let Some(op) = self.ios.get(key).and_then(|io| io.pump) else { return };
+        let Some(slot) = self.ops.get(op) else { return };
+        let multishot = matches!(slot.op, Op::RecvMulti { .. } | Op::PollMulti { .. });
+        if multishot && slot.phase == Phase::Armed {
+            self.driver.cancel(token(op));
+        }
+    }
+
+    /// Keeps an operation from the driver if its descriptor is hot.
+    pub(super) fn keep_hot(&mut self, op: Key) -> bool {
+        if !self.spinning || self.hot.probes.len() >= self.hot.limit {
+            return false;
+        }
+        let Some(slot) = self.ops.get_mut(op) else { return false };
+        let Some(io) = self.ios.get(slot.io) else { return false };
+        if io.streak < HOT_AFTER || !can_be_hot(slot) {
+            return false;
+        }
+        slot.phase = Phase::Hot;
+        self.hot.probes.push(Probe { op, io: slot.io, misses: 0 });
+        true
+    }
+
+    /// Probes every hot operation once. Returns whether any brought something.
+    #[inline]
+    pub(crate) fn probe_hot(&mut self) -> bool {
+        let mut any = false;
+        let mut at = 0;
+        while let Some(&probe) = self.hot.probes.get(at) {
+            let hit = self.probe(probe);
+            any |= hit;
+            if self.hot.probes.get(at).is_some_and(|now| now.op == probe.op) {
+                at += usize::from(!self.judge(at, hit));
+            }
+        }
+        self.hot.others = false;
+        any
+    }
+
+    /// Counts a miss while others are busy; true if the probe cooled and is gone.
+    fn judge(&mut self, at: usize, hit: bool) -> bool {
+        let probe = &mut self.hot.probes[at];
+        probe.misses = match hit {
+            true => 0,
+            false => probe.misses + u32::from(self.hot.others),
+        };
+        if probe.misses < COLD_AFTER {
+            return false;
+        }
+        let op = probe.op;
+        self.cool(op);
+        true
+    }
+
+    /// Hands a hot operation to the driver.
+    fn cool(&mut self, op: Key) {
+        self.hot.remove(op);
+        let Some(slot) = self.ops.get_mut(op) else { return };
+        slot.phase = Phase::Queued;
+        if let Some(io) = self.ios.get_mut(slot.io) {
+            io.streak = 0;
+        }
+        self.arm(op);
+    }
+
+    /// Hands all hot operations to the driver, because the loop is about to sleep.
+    pub(crate) fn cool_all(&mut self) {
+        self.spinning = false;
+        while let Some(probe) = self.hot.probes.pop() {
+            if let Some(slot) = self.ops.get_mut(probe.op) {
+                slot.phase = Phase::Queued;
+                self.arm(probe.op);
+            }
+        }
+    }
+
+    fn probe(&mut self, probe: Probe) -> bool {
+        self.refill();
+        let Some(slot) = self.ops.get(probe.op) else {
+            self.hot.remove(probe.op);
+            return false;
+        };
+        match (&slot.continuation, slot.op) {
+            (Continuation::Pump, Op::PollMulti { .. }) => {
+                self.events.push_back(Event::Readable(probe.io));
+                false
+            }
+            (Continuation::Pump, _) => self.probe_stream(probe),
+            (Continuation::Inbox, _) => self.probe_inbox(probe),
+            _ => self.probe_operation(probe),
+        }
+    }
+
+    fn probe_stream(&mut self, probe: Probe) -> bool {
+        let before = self.events.len();
+        if self.probe_pump(probe.op, probe.io) {
+            self.hot.remove(probe.op);
+            self.finish_internal(probe.op);
+        }
+        self.events.len() > before
+    }
+
+    /// A task waits for the inbox: receive into scratch memory and wake it.
+    fn probe_inbox(&mut self, probe: Probe) -> bool {
+        let Some(io) = self.ios.get(probe.io) else { return false };
+        let Some(at) = self.scratch.take() else { return false };
+        let recv = Op::Recv { fd: io.fd, buf: self.scratch.ptr(at), len: self.receive_buffer_size };
+        // SAFETY: the scratch buffer has that size and is lent to nobody else.
+        let result = match unsafe { self.driver.attempt(&recv) } {
+            crate::driver::Attempt::WouldBlock => {
+                self.scratch.give(at);
+                return false;
+            }
+            crate::driver::Attempt::Done(result) => result,
+        };
+        self.hot.remove(probe.op);
+        if result > 0 {
+            if let Some(io) = self.ios.get_mut(probe.io) {
+                let at = ReceivedAt::Scratch(at);
+                io.inbox.push(Segment::Lent { at, start: 0, end: result as usize });
+            }
+        } else {
+            self.scratch.give(at);
+            if let Some(io) = self.ios.get_mut(probe.io) {
+                let failure = crate::engine::outcome::Failure::Errno(-result);
+                io.ended = Some((result < 0).then_some(failure));
+            }
+        }
+        self.finish_internal(probe.op);
+        true
+    }
+
+    fn probe_operation(&mut self, probe: Probe) -> bool {
+        self.hot.remove(probe.op);
+        let Some(slot) = self.ops.get_mut(probe.op) else { return false };
+        slot.phase = Phase::Queued;
+        self.kick(probe.op);
+        !self.is_hot(probe.op)
+    }
+}
+
+/// Whether an operation receives and can be tried without a buffer of the pool.
+fn can_be_hot(slot: &OpSlot) -> bool {
+    match slot.continuation {
+        Continuation::Pump | Continuation::Inbox => {
+            matches!(slot.op, Op::RecvMulti { .. } | Op::RecvPool { .. } | Op::PollMulti { .. })
+        }
+        _ => matches!(slot.op, Op::Recv { .. } | Op::RecvMsg { .. }),
+    }
+}
+
+/// A few receive buffers of the engine's own, for probes.
+pub(crate) struct Scratch {
+    region: Region,
+    size: usize,
+    free: Vec<u16>,
+}
+
+impl Scratch {
+    /// One for each possible probe and one more, of `size` bytes each.
+    pub(crate) fn new(size: usize) -> Result<Self, tautline_buffer::Error> {
+        let count = MAX_HOT + 1;
+        let region = Region::new(size.saturating_mul(count))?;
+        Ok(Self { region, size, free: (0..count as u16).collect() })
+    }
+
+    /// A free buffer.
+    pub(crate) fn take(&mut self) -> Option<u16> {
+        self.free.pop()
+    }
+
+    /// Gives a buffer back.
+    pub(crate) fn give(&mut self, id: u16) {
+        self.free.push(id);
+    }
+
+    /// The first byte of a buffer.
+    pub(crate) fn ptr(&self, id: u16) -> *mut u8 {
+        self.region.as_ptr().wrapping_add(usize::from(id) * self.size)
+    }
+}

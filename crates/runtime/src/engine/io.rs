@@ -1,0 +1,144 @@
+//! The table of descriptors: what the loop knows of each.
+
+use std::collections::VecDeque;
+use std::os::fd::RawFd;
+use std::task::Waker;
+
+use crate::engine::outbox::{Inbox, Outbox};
+use crate::engine::outcome::Failure;
+use crate::handlers::Handlers;
+use crate::slab::Key;
+use crate::time::TimerKey;
+
+/// What sort of descriptor it is, which decides how it is driven.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Class {
+    /// A connected stream socket.
+    Stream,
+    /// A socket of messages.
+    Datagram,
+    /// A listening socket.
+    Listener,
+    /// Anything else that can be polled: pipe, terminal, eventfd.
+    Plain,
+    /// A regular file: always ready, read and written at offsets.
+    File,
+}
+
+impl Class {
+    /// Whether `recv` and `send` work on it.
+    pub(crate) fn is_socket(self) -> bool {
+        matches!(self, Self::Stream | Self::Datagram | Self::Listener)
+    }
+}
+
+/// The operations of one direction, first come, first served. Only the first is with
+/// the driver.
+#[derive(Default, Debug)]
+pub(crate) struct Lane {
+    pub(crate) head: Option<Key>,
+    pub(crate) tail: Option<Key>,
+}
+
+impl Lane {
+    /// Nothing is pending.
+    #[inline]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.head.is_none()
+    }
+}
+
+/// How far the closing of a descriptor has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Closing {
+    /// In use.
+    No,
+    /// What was given for sending is still sent; receiving has ended.
+    Draining,
+    /// Only the driver's last completions are awaited.
+    Ending,
+}
+
+/// One descriptor.
+pub(crate) struct Io {
+    pub(crate) fd: RawFd,
+    pub(crate) class: Class,
+    pub(crate) read: Lane,
+    pub(crate) write: Lane,
+    /// Arrived, not taken. While it is not empty no receive is armed, but for a pump
+    /// that is being paused.
+    pub(crate) inbox: Inbox,
+    /// Pending operations that keep no order: polls and file operations.
+    pub(crate) others: Vec<Key>,
+    /// Accepted for someone who had gone: the next accept takes them first.
+    pub(crate) accepted: VecDeque<RawFd>,
+    /// Given to send, not taken by the kernel.
+    pub(crate) outbox: Outbox,
+    /// The operation that empties the outbox, while the kernel does not take more, and
+    /// the outbox position up to which it does.
+    pub(crate) flush: Option<Key>,
+    /// Persistent handlers.
+    pub(crate) handlers: Option<Box<Handlers>>,
+    /// The operation that feeds the handlers or the inbox.
+    pub(crate) pump: Option<Key>,
+    /// The pump is to stand still.
+    pub(crate) paused: bool,
+    /// In the list of those whose outbox is to be sent at the end of the turn.
+    pub(crate) dirty: bool,
+    /// The outbox was above its high mark and not since below its low mark.
+    pub(crate) congested: bool,
+    /// Operations on this descriptor that the driver holds; it is closed at zero.
+    pub(crate) armed: u32,
+    pub(crate) closing: Closing,
+    /// Armed while the descriptor is draining.
+    pub(crate) linger: Option<TimerKey>,
+    /// Receiving is over: `None` inside means the peer's orderly end.
+    pub(crate) ended: Option<Option<Failure>>,
+    /// Sending is over.
+    pub(crate) broken: Option<Failure>,
+    /// The sending side is to be shut down once the outbox is empty.
+    pub(crate) shut_write: bool,
+    /// The task that waits for the inbox.
+    pub(crate) reader: Option<Waker>,
+    /// The task that waits for room in the outbox, or for it to be empty.
+    pub(crate) writer: Option<Waker>,
+    /// Consecutive receives while no other descriptor had any.
+    pub(crate) streak: u32,
+}
+
+impl Io {
+    /// A descriptor with nothing pending.
+    pub(crate) fn new(fd: RawFd, class: Class, write_limit: usize) -> Self {
+        Self {
+            fd,
+            class,
+            read: Lane::default(),
+            write: Lane::default(),
+            inbox: Inbox::default(),
+            others: Vec::new(),
+            accepted: VecDeque::new(),
+            outbox: Outbox::new(write_limit),
+            flush: None,
+            handlers: None,
+            pump: None,
+            paused: false,
+            dirty: false,
+            congested: false,
+            armed: 0,
+            closing: Closing::No,
+            linger: None,
+            ended: None,
+            broken: None,
+            shut_write: false,
+            reader: None,
+            writer: None,
+            streak: 0,
+        }
+    }
+
+    /// In use, not being closed.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.closing == Closing::No
+    }
+}

@@ -1,0 +1,167 @@
+//! The table of pending operations.
+
+use std::os::fd::RawFd;
+use std::task::Waker;
+
+use crate::driver::Op;
+use crate::engine::outcome::Outcome;
+use crate::inline_fn::OnceFn;
+use crate::parcel::Parcel;
+use crate::slab::Key;
+use crate::time::TimerKey;
+
+/// Which order an operation keeps on its descriptor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Side {
+    /// After all earlier receiving operations.
+    Read,
+    /// After all earlier sending operations.
+    Write,
+    /// None: it names its place itself (files), or moves nothing (polls).
+    Unordered,
+}
+
+/// What an operation of one sort needs, owns and yields: the buffer, the kernel's
+/// description of it, and the result in the shape that the caller wants.
+pub(crate) trait Kind: 'static {
+    /// The order that it keeps.
+    const SIDE: Side;
+    /// Whether it goes on until all bytes have moved.
+    const EXACT: bool = false;
+
+    /// The kernel's operation on memory that belongs to `self`, of which the first
+    /// `done` bytes have moved already. `self` stays where it is until it is over.
+    fn op(&mut self, fd: RawFd, done: usize) -> Op;
+}
+
+/// Who is told of the end of an operation, and how. A further face is a further variant.
+pub(crate) enum Continuation {
+    /// Nobody: what it brings is saved with the descriptor.
+    Detached,
+    /// A future that will look at the slot when woken.
+    Future(Waker),
+    /// A one-shot callback.
+    Callback(OnceFn<Finished>),
+    /// The persistent handlers of the descriptor: multishot receive, accept or poll.
+    Pump,
+    /// The descriptor's inbox and whoever waits for it.
+    Inbox,
+    /// The descriptor's outbox.
+    Flush,
+}
+
+/// An operation that is over, taken out of the table.
+pub(crate) struct Finished {
+    /// What became of it.
+    pub(crate) outcome: Outcome,
+    /// The [`Kind`] that it owned.
+    pub(crate) parcel: Parcel,
+}
+
+/// Where an operation is on its way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    /// Behind others on its side, or put off to the next turn.
+    Queued,
+    /// In the overflow queue: the driver has no room.
+    Overflow,
+    /// With the driver.
+    Armed,
+    /// A poll stands in for it with the driver; when that is over, it is tried again.
+    ArmedPoll,
+    /// With nobody: tried once a turn.
+    Hot,
+    /// On the offload pool.
+    Offloaded,
+    /// Over; the result waits for its future or callback.
+    Finished(Outcome),
+}
+
+/// Why an operation was asked to end before its time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ending {
+    /// Its deadline passed.
+    TimedOut,
+    /// Its owner cancelled it.
+    Cancelled,
+    /// Its owner is gone, or its descriptor is being closed.
+    Closed,
+}
+
+/// One pending operation.
+pub(crate) struct OpSlot {
+    /// What is left to do, as the kernel sees it. Points into `parcel`'s value or what it owns.
+    pub(crate) op: Op,
+    /// The descriptor's entry.
+    pub(crate) io: Key,
+    pub(crate) side: Side,
+    pub(crate) exact: bool,
+    pub(crate) phase: Phase,
+    /// The next in the lane. Meaningless for unordered operations.
+    pub(crate) next: Option<Key>,
+    pub(crate) continuation: Continuation,
+    /// What the operation owns.
+    pub(crate) parcel: Parcel,
+    /// Armed while the operation is pending and has a deadline.
+    pub(crate) deadline: Option<TimerKey>,
+    /// Bytes of an exact operation that have moved.
+    pub(crate) done: usize,
+    /// For a flush: the outbox position up to which it goes.
+    pub(crate) until: u64,
+    /// Set once the operation was asked to end.
+    pub(crate) ending: Option<Ending>,
+}
+
+impl OpSlot {
+    /// An operation that owns nothing.
+    pub(crate) fn internal(op: Op, io: Key, side: Side, continuation: Continuation) -> Self {
+        Self {
+            op,
+            io,
+            side,
+            exact: false,
+            phase: Phase::Queued,
+            next: None,
+            continuation,
+            parcel: Parcel::empty(),
+            deadline: None,
+            done: 0,
+            until: u64::MAX,
+            ending: None,
+        }
+    }
+
+    /// Bytes that are left to move, for operations that move bytes of one buffer.
+    pub(crate) fn remaining(&self) -> usize {
+        match self.op {
+            Op::Recv { len, .. }
+            | Op::Send { len, .. }
+            | Op::Read { len, .. }
+            | Op::Write { len, .. }
+            | Op::ReadAt { len, .. }
+            | Op::WriteAt { len, .. } => len,
+            _ => 0,
+        }
+    }
+
+    /// Notes that `n` more bytes have moved.
+    pub(crate) fn advance(&mut self, n: usize) {
+        debug_assert!(n <= self.remaining(), "no more than was asked for");
+        self.done += n;
+        match &mut self.op {
+            Op::Recv { buf, len, .. } | Op::Read { buf, len, .. } => {
+                (*buf, *len) = (buf.wrapping_add(n), *len - n);
+            }
+            Op::Send { buf, len, .. } | Op::Write { buf, len, .. } => {
+                (*buf, *len) = (buf.wrapping_add(n), *len - n);
+            }
+            Op::ReadAt { buf, len, offset, .. } => {
+                (*buf, *len, *offset) = (buf.wrapping_add(n), *len - n, *offset + n as u64);
+            }
+            Op::WriteAt { buf, len, offset, .. } => {
+                (*buf, *len, *offset) = (buf.wrapping_add(n), *len - n, *offset + n as u64);
+            }
+            _ => {}
+        }
+    }
+}

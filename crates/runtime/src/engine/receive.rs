@@ -1,0 +1,461 @@
+//! What a descriptor receives on its own account: the inbox that no read has taken yet,
+//! and the pump that feeds persistent handlers.
+
+use std::os::fd::RawFd;
+use std::task::{Poll, Waker};
+
+use crate::driver::{Attempt, Completion, Driver, Interest, Op};
+use crate::engine::io::{Class, Closing, Io};
+use crate::engine::ops::{Continuation, Ending, OpSlot, Phase, Side};
+use crate::engine::outbox::Segment;
+use crate::engine::outcome::{Failure, Outcome, outcome};
+use crate::engine::{Alarm, Engine, Event, Received, ReceivedAt, Trash};
+use crate::slab::Key;
+
+/// How long a listener rests when descriptors or memory are exhausted.
+const ACCEPT_REST: std::time::Duration = std::time::Duration::from_millis(10);
+
+impl Engine {
+    /// What the descriptor holds already, for an operation that would take it from the kernel.
+    pub(super) fn from_inbox(&mut self, slot: &OpSlot) -> Option<Outcome> {
+        let io = self.ios.get_mut(slot.io)?;
+        match slot.op {
+            Op::Accept { .. } => Some(Ok(io.accepted.pop_front()? as usize)),
+            Op::Recv { buf, len, .. } | Op::Read { buf, len, .. } if !io.inbox.is_empty() => {
+                // SAFETY: the operation's buffer is valid for `len` bytes and not
+                // aliased while the operation is being tried.
+                let buf = unsafe { std::slice::from_raw_parts_mut(buf, len) };
+                Some(Ok(self.read_inbox(slot.io, buf)))
+            }
+            Op::RecvMsg { msg, .. } if !io.inbox.is_empty() => match io.inbox.pop()? {
+                // SAFETY: the header and what it names are owned by the operation.
+                Segment::Datagram { bytes, from, truncated } => {
+                    Some(Ok(unsafe { crate::kinds::fill_message(msg, &bytes, from, truncated) }))
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Copies from the inbox; returns how much.
+    pub(crate) fn read_inbox(&mut self, key: Key, buf: &mut [u8]) -> usize {
+        let mut filled = 0;
+        while filled < buf.len() {
+            let Some(part) = self.inbox_front(key) else { break };
+            let n = part.len().min(buf.len() - filled);
+            // SAFETY: `part` lies in receive memory or a saved vector, neither of
+            // which is touched or freed before `inbox_consume`.
+            unsafe { part.cast::<u8>().copy_to_nonoverlapping(buf[filled..].as_mut_ptr(), n) };
+            self.inbox_consume(key, n);
+            filled += n;
+        }
+        filled
+    }
+
+    /// The unread bytes of the first segment.
+    pub(crate) fn inbox_front(&mut self, key: Key) -> Option<*const [u8]> {
+        let (at, start, end) = match self.ios.get_mut(key)?.inbox.front_mut()? {
+            Segment::Lent { at, start, end } => (*at, *start, *end),
+            Segment::Saved { bytes, start } => return Some(&raw const bytes[*start..]),
+            Segment::Datagram { bytes, .. } => return Some(&raw const bytes[..]),
+        };
+        let first = self.received(at).wrapping_add(start);
+        Some(std::ptr::slice_from_raw_parts(first, end - start))
+    }
+
+    /// Drops `n` bytes of the first segment, and the segment when it is used up.
+    pub(crate) fn inbox_consume(&mut self, key: Key, n: usize) {
+        let Some(io) = self.ios.get_mut(key) else { return };
+        let left = match io.inbox.front_mut() {
+            Some(Segment::Lent { start, end, .. }) => {
+                *start += n;
+                *end - *start
+            }
+            Some(Segment::Saved { bytes, start }) => {
+                *start += n;
+                bytes.len() - *start
+            }
+            Some(Segment::Datagram { .. }) | None => 0,
+        };
+        if left == 0
+            && let Some(Segment::Lent { at, .. }) = io.inbox.pop()
+        {
+            self.recycle(at);
+        }
+    }
+
+    /// Drops everything that was received and not taken.
+    pub(super) fn empty_inbox(&mut self, key: Key) {
+        while let Some(segment) = self.ios.get_mut(key).and_then(|io| io.inbox.pop()) {
+            if let Segment::Lent { at, .. } = segment {
+                self.recycle(at);
+            }
+        }
+    }
+
+    /// Reads for a task: from the inbox, or at once, or later through the inbox.
+    pub(crate) fn poll_read(&mut self, key: Key, buf: &mut [u8], waker: &Waker) -> Poll<Outcome> {
+        let io = match self.io(key) {
+            Ok(io) => io,
+            Err(failure) => return Poll::Ready(Err(failure)),
+        };
+        if !io.inbox.is_empty() {
+            return Poll::Ready(Ok(self.read_inbox(key, buf)));
+        }
+        if let Some(end) = io.ended {
+            return Poll::Ready(take_end(io, end));
+        }
+        if self.inline_left == 0 {
+            self.events.push_back(Event::Wake(waker.clone()));
+            return Poll::Pending;
+        }
+        if let Some(outcome) = self.try_read(key, buf) {
+            self.inline_left -= 1;
+            return Poll::Ready(outcome);
+        }
+        self.await_inbox(key, waker)
+    }
+
+    /// Reads now, if nothing is before it. `None`: it would block.
+    pub(crate) fn try_read(&mut self, key: Key, buf: &mut [u8]) -> Option<Outcome> {
+        let io = match self.io(key) {
+            Ok(io) => io,
+            Err(failure) => return Some(Err(failure)),
+        };
+        if !io.inbox.is_empty() {
+            return Some(Ok(self.read_inbox(key, buf)));
+        }
+        if !io.read.is_idle() {
+            return None;
+        }
+        let op = receive_op(io, buf.as_mut_ptr(), buf.len());
+        // SAFETY: the memory is `buf`, borrowed for this call.
+        match unsafe { self.driver.attempt(&op) } {
+            Attempt::WouldBlock => None,
+            Attempt::Done(result) => {
+                if result > 0 {
+                    self.note_receive(key);
+                }
+                Some(outcome(result))
+            }
+        }
+    }
+
+    fn await_inbox(&mut self, key: Key, waker: &Waker) -> Poll<Outcome> {
+        let Some(io) = self.ios.get_mut(key) else { return Poll::Ready(Err(Failure::Closed)) };
+        replace_waker(&mut io.reader, waker, &mut self.trash);
+        if io.pump.is_some() {
+            return Poll::Pending;
+        }
+        let op = match io.class {
+            Class::Stream => Op::RecvPool { fd: io.fd },
+            _ => Op::Poll { fd: io.fd, interest: Interest::Read },
+        };
+        match self.start_internal(key, op, Side::Read, Continuation::Inbox) {
+            Some(op) => {
+                if let Some(io) = self.ios.get_mut(key)
+                    && self.ops.get(op).is_some()
+                {
+                    io.pump = Some(op);
+                }
+                Poll::Pending
+            }
+            None => Poll::Ready(Err(self.no_operation())),
+        }
+    }
+
+    /// A completion for the inbox.
+    pub(super) fn inbox_step(&mut self, op: Key, key: Key, completion: Completion) {
+        let ending = self.ops.get(op).is_some_and(|slot| slot.ending.is_some());
+        let result = completion.result;
+        match completion.buffer.map(ReceivedAt::Pool) {
+            Some(at) if result > 0 => self.keep(key, Received { at, len: result as usize }),
+            Some(at) => self.recycle(at),
+            None => {}
+        }
+        if result == -libc::ENOBUFS && !ending {
+            return self.await_readiness(op);
+        }
+        if result > 0 {
+            self.note_receive(key);
+        }
+        let received = self.ops.get(op).is_some_and(|s| matches!(s.op, Op::RecvPool { .. }));
+        if received && !ending && !matches!(-result, libc::EINTR | libc::EAGAIN) && result <= 0 {
+            self.note_end(key, result);
+        }
+        self.finish_internal(op);
+    }
+
+    /// The pool was empty: wait for readiness instead, which needs no buffer.
+    fn await_readiness(&mut self, op: Key) {
+        let Some(slot) = self.ops.get_mut(op) else { return };
+        if let Some(io) = self.ios.get(slot.io) {
+            slot.op = Op::Poll { fd: io.fd, interest: Interest::Read };
+            self.arm(op);
+        }
+    }
+
+    fn keep(&mut self, key: Key, received: Received) {
+        match self.ios.get_mut(key) {
+            Some(io) if io.closing == Closing::No => {
+                io.inbox.push(Segment::Lent { at: received.at, start: 0, end: received.len });
+            }
+            _ => self.recycle(received.at),
+        }
+    }
+
+    fn note_end(&mut self, key: Key, result: i32) {
+        if let Some(io) = self.ios.get_mut(key) {
+            io.ended = Some((result < 0).then_some(Failure::Errno(-result)));
+        }
+    }
+
+    /// An operation of the descriptor itself is over: its lane goes on, its reader looks.
+    pub(super) fn finish_internal(&mut self, op: Key) {
+        self.leave_lane(op);
+        let Some(slot) = self.ops.remove(op) else { return };
+        let key = slot.io;
+        if let Some(io) = self.ios.get_mut(key) {
+            if io.pump == Some(op) {
+                io.pump = None;
+                self.events.extend(io.reader.take().map(Event::Wake));
+                let wanted = io.handlers.as_ref().is_some_and(|h| h.wants_pump());
+                if wanted && !io.paused && io.is_open() && io.ended.is_none() {
+                    self.start_pump(key);
+                }
+            } else if io.flush == Some(op) {
+                io.flush = None;
+            }
+        }
+        self.next_in_lane(key, slot.side);
+    }
+
+    /// Starts to feed the persistent handlers.
+    pub(crate) fn start_pump(&mut self, key: Key) -> Option<Failure> {
+        let io = match self.io(key) {
+            Ok(io) => io,
+            Err(failure) => return Some(failure),
+        };
+        if !io.inbox.is_empty() {
+            self.events.push_back(Event::Inbox(key));
+        }
+        let io = self.ios.get_mut(key)?;
+        if io.pump.is_some() || io.ended.is_some() {
+            return None;
+        }
+        let op = pump_op(io);
+        let Some(op) = self.start_internal(key, op, Side::Read, Continuation::Pump) else {
+            return Some(self.no_operation());
+        };
+        if let Some(io) = self.ios.get_mut(key) {
+            io.pump = Some(op);
+        }
+        None
+    }
+
+    fn no_operation(&self) -> Failure {
+        Failure::Exhausted {
+            what: "operation",
+            limit: self.limits.operations,
+            knob: "operations",
+        }
+    }
+
+    /// A completion for the persistent handlers.
+    pub(super) fn pump_step(&mut self, op: Key, key: Key, completion: Completion) {
+        let result = completion.result;
+        let lent = completion.buffer.map(ReceivedAt::Pool);
+        if let Some(at) = lent {
+            if result > 0 {
+                self.pumped(key, Received { at, len: result as usize });
+            } else {
+                self.recycle(at);
+            }
+        }
+        let ending = self.ops.get(op).is_some_and(|slot| slot.ending.is_some());
+        let over = match self.ios.get(key).map(|io| io.class) {
+            Some(Class::Stream) => lent.is_none() && self.stream_pump_end(op, key, result),
+            Some(Class::Listener) => self.listener_pump(key, result),
+            Some(_) => self.readiness_pump(key, result),
+            None => true,
+        };
+        if !completion.more {
+            if over || ending {
+                self.finish_internal(op);
+            } else {
+                self.rearm_pump(op);
+            }
+        }
+    }
+
+    /// Bytes for the data handler, or for the inbox while it is paused.
+    fn pumped(&mut self, key: Key, received: Received) {
+        self.note_receive(key);
+        match self.ios.get(key) {
+            Some(io) if io.is_open() && !io.paused && io.inbox.is_empty() => {
+                self.events.push_back(Event::Data(key, received));
+            }
+            _ => self.keep(key, received),
+        }
+    }
+
+    /// A completion without bytes. Returns whether receiving is over.
+    fn stream_pump_end(&mut self, op: Key, key: Key, result: i32) -> bool {
+        match -result {
+            libc::ENOBUFS => {
+                let fd = self.ios.get(key).map_or(-1, |io| io.fd);
+                if let Some(slot) = self.ops.get_mut(op) {
+                    slot.op = Op::Poll { fd, interest: Interest::Read };
+                }
+                false
+            }
+            libc::ECANCELED | libc::EINTR | libc::EAGAIN => false,
+            _ if self.ops.get(op).is_some_and(|s| matches!(s.op, Op::Poll { .. })) => {
+                self.probe_pump(op, key)
+            }
+            _ => {
+                self.note_end(key, result);
+                let failure = (result < 0).then_some(Failure::Errno(-result));
+                self.events.push_back(Event::Ended(key, failure));
+                true
+            }
+        }
+    }
+
+    /// Receives into the engine's own memory, for a pump that is hot or found the pool
+    /// empty. Returns whether receiving is over.
+    pub(super) fn probe_pump(&mut self, op: Key, key: Key) -> bool {
+        let Some(io) = self.ios.get(key) else { return true };
+        let Some(at) = self.scratch.take() else { return false };
+        let recv = Op::Recv { fd: io.fd, buf: self.scratch.ptr(at), len: self.receive_buffer_size };
+        // SAFETY: the scratch buffer has that size and is lent to nobody else.
+        let attempt = unsafe { self.driver.attempt(&recv) };
+        if let Some(slot) = self.ops.get_mut(op)
+            && matches!(slot.op, Op::Poll { .. })
+        {
+            slot.op = Op::RecvMulti { fd: io.fd };
+        }
+        match attempt {
+            Attempt::Done(n) if n > 0 => {
+                let at = ReceivedAt::Scratch(at);
+                self.pumped(key, Received { at, len: n as usize });
+                false
+            }
+            Attempt::WouldBlock => {
+                self.scratch.give(at);
+                false
+            }
+            Attempt::Done(result) => {
+                self.scratch.give(at);
+                self.stream_pump_end(op, key, result)
+            }
+        }
+    }
+
+    fn listener_pump(&mut self, key: Key, result: i32) -> bool {
+        if result >= 0 {
+            let open = self.ios.get(key).is_some_and(|io| io.is_open());
+            if open {
+                self.events.push_back(Event::Accepted(key, result as RawFd));
+            } else {
+                self.driver.close(result as RawFd);
+            }
+            return false;
+        }
+        let scarce = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+        if scarce.contains(&-result) {
+            self.events.push_back(Event::Ended(key, Some(Failure::Errno(-result))));
+            let until = self.now + ACCEPT_REST;
+            let _ = self.wheel.arm(until, Alarm::Retry(key).pack());
+            if let Some(io) = self.ios.get_mut(key) {
+                io.paused = true;
+            }
+            return true;
+        }
+        matches!(-result, libc::EBADF | libc::EINVAL | libc::ENOTSOCK)
+    }
+
+    fn readiness_pump(&mut self, key: Key, result: i32) -> bool {
+        if result >= 0 && self.ios.get(key).is_some_and(Io::is_open) {
+            self.note_receive(key);
+            self.events.push_back(Event::Readable(key));
+        }
+        false
+    }
+
+    fn rearm_pump(&mut self, op: Key) {
+        let Some(slot) = self.ops.get_mut(op) else { return };
+        let Some(io) = self.ios.get_mut(slot.io) else { return };
+        if !io.is_open() || io.paused {
+            return self.finish_internal(op);
+        }
+        if !matches!(slot.op, Op::Poll { .. }) || io.class != Class::Stream {
+            slot.op = pump_op(io);
+        }
+        self.arm(op);
+    }
+
+    /// Stops feeding the handlers; what arrives meanwhile goes to the inbox.
+    pub(crate) fn pause(&mut self, key: Key) {
+        let Some(io) = self.ios.get_mut(key) else { return };
+        io.paused = true;
+        if let Some(op) = io.pump {
+            self.cancel(op, Ending::Cancelled);
+        }
+    }
+
+    /// Feeds the handlers again.
+    pub(crate) fn resume(&mut self, key: Key) -> Option<Failure> {
+        let io = self.ios.get_mut(key)?;
+        io.paused = false;
+        if io.pump.is_some() { None } else { self.start_pump(key) }
+    }
+
+    /// A listener that had to rest goes on.
+    pub(super) fn retry_pump(&mut self, key: Key) {
+        if let Some(failure) = self.resume(key) {
+            self.events.push_back(Event::Ended(key, Some(failure)));
+        }
+    }
+
+    /// Whether a pump's operation is being probed rather than armed.
+    pub(super) fn is_hot(&self, op: Key) -> bool {
+        self.ops.get(op).is_some_and(|slot| slot.phase == Phase::Hot)
+    }
+}
+
+/// The receive that fits the descriptor.
+fn receive_op(io: &Io, buf: *mut u8, len: usize) -> Op {
+    let fd = io.fd;
+    if io.class.is_socket() { Op::Recv { fd, buf, len } } else { Op::Read { fd, buf, len } }
+}
+
+/// The operation that feeds persistent handlers. A descriptor that is busy while the
+/// loop spins takes one receive at a time, so that it can become hot without a cancel.
+fn pump_op(io: &Io) -> Op {
+    let fd = io.fd;
+    match io.class {
+        Class::Stream if io.streak >= super::hot::HOT_AFTER => Op::RecvPool { fd },
+        Class::Stream => Op::RecvMulti { fd },
+        Class::Listener => Op::AcceptMulti { fd },
+        _ => Op::PollMulti { fd, interest: Interest::Read },
+    }
+}
+
+/// What a read after the end gets: zero bytes, or once the error.
+fn take_end(io: &mut Io, end: Option<Failure>) -> Outcome {
+    io.ended = Some(None);
+    match end {
+        None => Ok(0),
+        Some(failure) => Err(failure),
+    }
+}
+
+/// Keeps the waker that will be called; the old one is dropped outside.
+pub(super) fn replace_waker(place: &mut Option<Waker>, waker: &Waker, trash: &mut Vec<Trash>) {
+    if place.as_ref().is_some_and(|held| held.will_wake(waker)) {
+        return;
+    }
+    trash.extend(place.replace(waker.clone()).map(Trash::Waker));
+}

@@ -1,0 +1,322 @@
+//! What a descriptor sends on its own account: the outbox, which leaves in one call at
+//! the end of the turn, and the flush that empties it when the kernel takes no more.
+
+use std::net::Shutdown;
+use std::task::{Poll, Waker};
+
+use crate::driver::{Attempt, Driver, Interest, Op};
+use crate::engine::io::Io;
+use crate::engine::ops::{Continuation, Phase, Side};
+use crate::engine::outcome::{Failure, Outcome};
+use crate::engine::receive::replace_waker;
+use crate::engine::{Engine, Event};
+use crate::slab::Key;
+
+impl Engine {
+    /// Queues bytes for the end of the turn; a large run with nothing before it goes to
+    /// the kernel at once. Returns how many were taken.
+    pub(crate) fn write(&mut self, key: Key, bytes: &[u8]) -> Result<usize, Failure> {
+        let chunk = self.chunks.size();
+        let io = self.writable(key)?;
+        let mut taken = 0;
+        if bytes.len() >= chunk && io.write.is_idle() && io.outbox.len() == 0 {
+            taken = self.send_some(key, bytes)?;
+        }
+        let Some(io) = self.ios.get_mut(key) else { return Err(Failure::Closed) };
+        taken += io.outbox.push(&mut self.chunks, &bytes[taken..]);
+        if taken < bytes.len() {
+            io.congested = true;
+        }
+        self.schedule_flush(key);
+        Ok(taken)
+    }
+
+    /// Sends what is queued and then these bytes at once; queues what the kernel does
+    /// not take. Returns how many were taken.
+    pub(crate) fn write_now(&mut self, key: Key, bytes: &[u8]) -> Result<usize, Failure> {
+        self.writable(key)?;
+        self.flush_inline(key);
+        let io = self.writable(key)?;
+        let mut taken = 0;
+        if io.write.is_idle() && io.outbox.len() == 0 {
+            taken = self.send_some(key, bytes)?;
+        }
+        if taken < bytes.len() {
+            taken += self.write_rest(key, &bytes[taken..]);
+        }
+        Ok(taken)
+    }
+
+    fn write_rest(&mut self, key: Key, bytes: &[u8]) -> usize {
+        let Some(io) = self.ios.get_mut(key) else { return 0 };
+        let taken = io.outbox.push(&mut self.chunks, bytes);
+        io.congested |= taken < bytes.len();
+        self.schedule_flush(key);
+        taken
+    }
+
+    /// Sends at once what the kernel takes, queueing nothing. `Ok(0)`: it would block,
+    /// or something is before it.
+    pub(crate) fn try_write(&mut self, key: Key, bytes: &[u8]) -> Result<usize, Failure> {
+        self.writable(key)?;
+        self.flush_inline(key);
+        let io = self.writable(key)?;
+        if io.write.is_idle() && io.outbox.len() == 0 { self.send_some(key, bytes) } else { Ok(0) }
+    }
+
+    fn writable(&mut self, key: Key) -> Result<&mut Io, Failure> {
+        let io = self.io(key)?;
+        match io.broken {
+            Some(failure) => Err(failure),
+            None if io.shut_write => Err(Failure::Errno(libc::EPIPE)),
+            None => Ok(io),
+        }
+    }
+
+    /// One attempt to send. `Ok(0)`: it would block.
+    fn send_some(&mut self, key: Key, bytes: &[u8]) -> Result<usize, Failure> {
+        let Some(io) = self.ios.get(key) else { return Err(Failure::Closed) };
+        let op = send_op(io, bytes);
+        // SAFETY: the memory is `bytes`, borrowed for this call.
+        match unsafe { self.driver.attempt(&op) } {
+            Attempt::WouldBlock => Ok(0),
+            Attempt::Done(n) if n >= 0 => Ok(n as usize),
+            Attempt::Done(errno) => Err(self.break_sending(key, -errno)),
+        }
+    }
+
+    /// Sending failed for good: what waits is dropped and everybody is told.
+    fn break_sending(&mut self, key: Key, errno: i32) -> Failure {
+        let failure = Failure::Errno(errno);
+        if let Some(io) = self.ios.get_mut(key) {
+            io.broken.get_or_insert(failure);
+            if io.flush.is_none() && io.write.is_idle() {
+                self.stats.discarded_bytes += io.outbox.len() as u64;
+                io.outbox.clear(&mut self.chunks);
+            }
+            self.events.extend(io.writer.take().map(Event::Wake));
+            self.events.push_back(Event::Ended(key, Some(failure)));
+        }
+        failure
+    }
+
+    /// Sees to it that the outbox will be sent: at the end of the turn, or by a flush
+    /// behind the operations that are pending.
+    fn schedule_flush(&mut self, key: Key) {
+        let Some(io) = self.ios.get_mut(key) else { return };
+        if io.outbox.len() == 0 {
+            return;
+        }
+        if io.write.is_idle() {
+            if !io.dirty {
+                io.dirty = true;
+                self.dirty.push(key);
+            }
+        } else if io.flush.is_none() || io.flush != io.write.tail {
+            self.append_flush(key);
+        }
+    }
+
+    /// A new flush at the end of the lane. If the table is full, the next turn tries again.
+    fn append_flush(&mut self, key: Key) {
+        let Some(fd) = self.ios.get(key).map(|io| io.fd) else { return };
+        let slot = super::OpSlot::internal(super::nothing(fd), key, Side::Write, Continuation::Flush);
+        let Ok(op) = self.insert_op(slot) else {
+            if let Some(io) = self.ios.get_mut(key)
+                && !io.dirty
+            {
+                io.dirty = true;
+                self.dirty.push(key);
+            }
+            return;
+        };
+        let first = self.join_lane(op, key, Side::Write);
+        if let Some(io) = self.ios.get_mut(key) {
+            io.flush = Some(op);
+        }
+        if first {
+            self.await_room(op);
+        }
+    }
+
+    /// Fixes how far the flush at the end of the lane goes, since an operation with
+    /// bytes of its own comes behind it.
+    pub(super) fn seal_flush(&mut self, key: Key) {
+        let Some(io) = self.ios.get_mut(key) else { return };
+        if let Some(op) = io.flush.take()
+            && let Some(slot) = self.ops.get_mut(op)
+        {
+            slot.until = io.outbox.end_position();
+        }
+    }
+
+    /// Sends the outboxes that were written to in this turn.
+    pub(crate) fn flush_dirty(&mut self) {
+        for at in 0..self.dirty.len() {
+            let key = self.dirty[at];
+            if let Some(io) = self.ios.get_mut(key) {
+                io.dirty = false;
+                self.flush_inline(key);
+                self.close_if_done(key);
+            }
+        }
+        let done = self.dirty.len();
+        self.dirty.drain(..done.min(self.dirty.len()));
+    }
+
+    /// Sends the outbox now, if nothing is before it; arms a flush for what is left.
+    pub(crate) fn flush_inline(&mut self, key: Key) {
+        let Some(io) = self.ios.get(key) else { return };
+        if !io.write.is_idle() || io.outbox.len() == 0 || io.broken.is_some() {
+            return;
+        }
+        if !self.send_outbox(key, u64::MAX) {
+            self.append_flush(key);
+        }
+    }
+
+    /// Sends the outbox up to a position. True: that is done, or sending broke.
+    fn send_outbox(&mut self, key: Key, until: u64) -> bool {
+        loop {
+            let Some(io) = self.ios.get(key) else { return true };
+            let front = front(io, &mut self.chunks, until);
+            if front.is_empty() {
+                self.after_sending(key);
+                return true;
+            }
+            let op = send_op(io, front);
+            // SAFETY: the bytes lie in the outbox's first chunk, which stays.
+            match unsafe { self.driver.attempt(&op) } {
+                Attempt::WouldBlock => return false,
+                Attempt::Done(n) if n >= 0 => self.sent(key, n as usize),
+                Attempt::Done(errno) => {
+                    self.break_sending(key, -errno);
+                    return true;
+                }
+            }
+        }
+    }
+
+    /// `n` bytes of the outbox have left.
+    fn sent(&mut self, key: Key, n: usize) {
+        let Some(io) = self.ios.get_mut(key) else { return };
+        if n > 0 {
+            io.outbox.consume(&mut self.chunks, n);
+        }
+        if io.congested && io.outbox.len() <= io.outbox.limit() / 4 {
+            io.congested = false;
+            self.events.push_back(Event::Writable(key));
+        }
+        if let Some(io) = self.ios.get_mut(key)
+            && io.outbox.room() > 0
+        {
+            self.events.extend(io.writer.take().map(Event::Wake));
+        }
+    }
+
+    /// The outbox is empty: a half-close that waited for it happens now.
+    fn after_sending(&mut self, key: Key) {
+        let Some(io) = self.ios.get_mut(key) else { return };
+        if io.shut_write && io.outbox.len() == 0 {
+            let fd = io.fd;
+            let _ = self.driver.shutdown(fd, Shutdown::Write);
+        }
+    }
+
+    /// A flush is first in its lane: send, and wait for room if that does not do.
+    pub(super) fn continue_flush(&mut self, op: Key) {
+        let Some(slot) = self.ops.get(op) else { return };
+        let (key, until) = (slot.io, slot.until);
+        let stopped = slot.ending.is_some();
+        if stopped || self.send_outbox(key, until) {
+            self.end_flush(op, key);
+        } else {
+            self.await_room(op);
+        }
+    }
+
+    fn end_flush(&mut self, op: Key, key: Key) {
+        self.finish_internal(op);
+        if let Some(io) = self.ios.get_mut(key)
+            && io.broken.is_some()
+            && io.write.is_idle()
+        {
+            self.stats.discarded_bytes += io.outbox.len() as u64;
+            io.outbox.clear(&mut self.chunks);
+        }
+    }
+
+    fn await_room(&mut self, op: Key) {
+        let Some(slot) = self.ops.get_mut(op) else { return };
+        let Some(io) = self.ios.get(slot.io) else { return };
+        slot.op = Op::Poll { fd: io.fd, interest: Interest::Write };
+        slot.phase = Phase::Queued;
+        self.arm(op);
+    }
+
+    /// The kernel has room again.
+    pub(super) fn flush_step(&mut self, op: Key, result: i32) {
+        if result == -libc::ECANCELED
+            && let Some(slot) = self.ops.get_mut(op)
+        {
+            slot.ending.get_or_insert(crate::engine::ops::Ending::Closed);
+        }
+        self.continue_flush(op);
+    }
+
+    /// Writes for a task: as much as the outbox takes, at least a byte or later.
+    pub(crate) fn poll_write(&mut self, key: Key, bytes: &[u8], waker: &Waker) -> Poll<Outcome> {
+        match self.write(key, bytes) {
+            Err(failure) => Poll::Ready(Err(failure)),
+            Ok(0) if !bytes.is_empty() => {
+                if let Some(io) = self.ios.get_mut(key) {
+                    replace_waker(&mut io.writer, waker, &mut self.trash);
+                }
+                Poll::Pending
+            }
+            Ok(n) => Poll::Ready(Ok(n)),
+        }
+    }
+
+    /// Waits until everything that was written has been taken by the kernel.
+    pub(crate) fn poll_flush(&mut self, key: Key, waker: &Waker) -> Poll<Outcome> {
+        self.flush_inline(key);
+        let io = match self.io(key) {
+            Ok(io) => io,
+            Err(failure) => return Poll::Ready(Err(failure)),
+        };
+        match io.broken {
+            Some(failure) => Poll::Ready(Err(failure)),
+            None if io.outbox.len() == 0 => Poll::Ready(Ok(0)),
+            None => {
+                let Some(io) = self.ios.get_mut(key) else { return Poll::Pending };
+                replace_waker(&mut io.writer, waker, &mut self.trash);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Ends sending once everything that was given has left.
+    pub(crate) fn shut_write(&mut self, key: Key) -> Result<(), Failure> {
+        self.flush_inline(key);
+        let io = self.io(key)?;
+        io.shut_write = true;
+        if io.outbox.len() == 0 && io.write.is_idle() {
+            self.after_sending(key);
+        }
+        Ok(())
+    }
+}
+
+/// The bytes of the first chunk, up to a position.
+fn front<'c>(io: &Io, chunks: &'c mut super::Chunks, until: u64) -> &'c [u8] {
+    let most = until.saturating_sub(io.outbox.position());
+    let front = io.outbox.front(chunks);
+    &front[..front.len().min(usize::try_from(most).unwrap_or(usize::MAX))]
+}
+
+/// The send that fits the descriptor.
+fn send_op(io: &Io, bytes: &[u8]) -> Op {
+    let (fd, buf, len) = (io.fd, bytes.as_ptr(), bytes.len());
+    if io.class.is_socket() { Op::Send { fd, buf, len } } else { Op::Write { fd, buf, len } }
+}

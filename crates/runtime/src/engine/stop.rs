@@ -1,0 +1,189 @@
+//! Ending before the end: cancel, deadline, abandonment; closing of descriptors.
+
+use crate::driver::Driver;
+use crate::engine::io::{Closing, Lane};
+use crate::engine::ops::{Continuation, Ending, Phase, Side};
+use crate::engine::outcome::Failure;
+use crate::engine::{Alarm, Engine, Event, Trash, token};
+use crate::slab::Key;
+
+impl Engine {
+    /// Asks an operation to end. One that is over already stays as it is.
+    pub(crate) fn cancel(&mut self, key: Key, ending: Ending) {
+        let Some(slot) = self.ops.get_mut(key) else { return };
+        match slot.phase {
+            Phase::Finished(_) => {}
+            Phase::Armed | Phase::ArmedPoll => {
+                slot.ending.get_or_insert(ending);
+                self.driver.cancel(token(key));
+            }
+            Phase::Offloaded => {
+                slot.ending.get_or_insert(ending);
+            }
+            Phase::Queued | Phase::Overflow | Phase::Hot => {
+                slot.ending.get_or_insert(ending);
+                self.end_unarmed(key);
+            }
+        }
+    }
+
+    /// Ends an operation that is not with the driver.
+    fn end_unarmed(&mut self, key: Key) {
+        self.hot.remove(key);
+        let Some(slot) = self.ops.get_mut(key) else { return };
+        match slot.continuation {
+            Continuation::Pump | Continuation::Inbox | Continuation::Flush => {
+                self.finish_internal(key);
+            }
+            _ => self.finish(key, Err(Failure::Cancelled)),
+        }
+    }
+
+    /// The future of an operation was dropped. Sending goes on in the background;
+    /// everything else is cancelled, and what it may still bring is kept.
+    pub(crate) fn abandon(&mut self, key: Key) {
+        let Some(slot) = self.ops.get_mut(key) else { return };
+        match std::mem::replace(&mut slot.continuation, Continuation::Detached) {
+            Continuation::Future(waker) => self.trash.push(Trash::Waker(waker)),
+            Continuation::Callback(callback) => self.trash.push(Trash::Callback(callback)),
+            _ => {}
+        }
+        match (slot.phase, slot.side) {
+            (Phase::Finished(outcome), _) => self.discard(key, outcome),
+            (_, Side::Write) => {}
+            _ => self.cancel(key, Ending::Closed),
+        }
+    }
+
+    /// What an alarm of the engine's own asks for.
+    pub(crate) fn alarm(&mut self, alarm: Alarm) {
+        match alarm {
+            Alarm::Operation(key) => {
+                if let Some(slot) = self.ops.get_mut(key) {
+                    slot.deadline = None;
+                }
+                self.cancel(key, Ending::TimedOut);
+            }
+            Alarm::Linger(key) => {
+                if self.ios.get(key).is_some_and(|io| io.closing == Closing::Draining) {
+                    self.abort(key);
+                }
+            }
+            Alarm::Retry(key) => self.retry_pump(key),
+            Alarm::Timer(_) => {}
+        }
+    }
+
+    /// Closes a descriptor: receiving ends now; what was given for sending is sent
+    /// first, within the drain time.
+    pub(crate) fn close(&mut self, key: Key) {
+        let Some(io) = self.ios.get_mut(key) else { return };
+        if io.closing != Closing::No {
+            return;
+        }
+        io.closing = Closing::Draining;
+        self.drop_waiters(key);
+        self.empty_inbox(key);
+        self.cancel_lane(key, Side::Read);
+        self.cancel_others(key);
+        self.flush_inline(key);
+        self.close_if_done(key);
+        if self.ios.get(key).is_some_and(|io| io.closing == Closing::Draining) {
+            let until = self.now + self.drain_time;
+            let armed = self.wheel.arm(until, Alarm::Linger(key).pack()).ok();
+            match self.ios.get_mut(key) {
+                Some(io) if armed.is_some() => io.linger = armed,
+                _ => self.abort(key),
+            }
+        }
+    }
+
+    /// Closes a descriptor without sending what waits.
+    pub(crate) fn abort(&mut self, key: Key) {
+        let Some(io) = self.ios.get_mut(key) else { return };
+        let first = io.closing == Closing::No;
+        io.closing = Closing::Ending;
+        io.broken.get_or_insert(Failure::Closed);
+        if first {
+            self.drop_waiters(key);
+            self.empty_inbox(key);
+        }
+        self.cancel_lane(key, Side::Read);
+        self.cancel_lane(key, Side::Write);
+        self.cancel_others(key);
+        self.close_if_done(key);
+    }
+
+    /// Handlers go; tasks that wait are told.
+    fn drop_waiters(&mut self, key: Key) {
+        let Some(io) = self.ios.get_mut(key) else { return };
+        let waiting = [io.reader.take(), io.writer.take()];
+        if let Some(handlers) = io.handlers.take() {
+            self.trash.push(Trash::Handlers(handlers));
+        }
+        self.events.extend(waiting.into_iter().flatten().map(Event::Wake));
+    }
+
+    fn cancel_lane(&mut self, key: Key, side: Side) {
+        let mut at = self.ios.get(key).and_then(|io| lane(io, side).head);
+        while let Some(op) = at {
+            at = self.ops.get(op).and_then(|slot| slot.next);
+            self.cancel(op, Ending::Closed);
+        }
+    }
+
+    fn cancel_others(&mut self, key: Key) {
+        let others = self.ios.get_mut(key).map(|io| std::mem::take(&mut io.others));
+        for op in others.into_iter().flatten() {
+            self.cancel(op, Ending::Closed);
+        }
+    }
+
+    /// Goes on with a closing as far as it can.
+    pub(super) fn close_if_done(&mut self, key: Key) {
+        let Some(io) = self.ios.get_mut(key) else { return };
+        let sent = io.outbox.len() == 0 || io.broken.is_some();
+        if io.closing == Closing::Draining && sent && io.write.is_idle() {
+            io.closing = Closing::Ending;
+        }
+        let over = io.closing == Closing::Ending
+            && io.armed == 0
+            && io.read.is_idle()
+            && io.write.is_idle();
+        if over {
+            self.close_now(key);
+        }
+    }
+
+    fn close_now(&mut self, key: Key) {
+        self.empty_inbox(key);
+        let Some(mut io) = self.ios.remove(key) else { return };
+        if let Some(timer) = io.linger.take() {
+            self.wheel.cancel(timer);
+        }
+        self.stats.discarded_bytes += io.outbox.len() as u64;
+        io.outbox.clear(&mut self.chunks);
+        for fd in io.accepted.drain(..) {
+            self.driver.close(fd);
+        }
+        self.driver.close(io.fd);
+    }
+
+    /// Ends everything: nothing new is taken, all operations are cancelled, all
+    /// descriptors closed as soon as the driver lets go of them.
+    pub(crate) fn shut_down(&mut self) {
+        self.shut = true;
+        self.spinning = false;
+        let ios: Vec<Key> = self.ios.keys().collect();
+        for key in ios {
+            self.abort(key);
+        }
+    }
+}
+
+fn lane(io: &super::io::Io, side: Side) -> &Lane {
+    match side {
+        Side::Write => &io.write,
+        _ => &io.read,
+    }
+}

@@ -1,0 +1,78 @@
+//! The persistent handlers of a descriptor.
+
+use std::io;
+
+use crate::conn::Conn;
+use crate::descriptor::Descriptor;
+
+/// Sees received bytes where they were received.
+pub(crate) type OnData = Box<dyn FnMut(&Conn, &[u8]) -> io::Result<()>>;
+/// Takes accepted descriptors.
+pub(crate) type OnAccept = Box<dyn FnMut(Descriptor) -> io::Result<()>>;
+/// Takes what is ready; says whether it took everything.
+pub(crate) type OnReadable = Box<dyn FnMut(&Conn) -> io::Result<Drained>>;
+/// Is told that there is room for sending again.
+pub(crate) type OnWritable = Box<dyn FnMut(&Conn) -> io::Result<()>>;
+/// Is told of the end, once: `Ok` at the peer's orderly end.
+pub(crate) type OnClose = Box<dyn FnOnce(&Conn, io::Result<()>)>;
+
+/// Whether a readiness handler has taken all that was there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Drained {
+    /// A call would have blocked: nothing is left.
+    Yes,
+    /// More may be there; the handler wants to be called again in the next turn.
+    No,
+}
+
+/// A handler and the name it goes by in reports.
+pub(crate) struct Named<F> {
+    pub(crate) name: &'static str,
+    pub(crate) call: F,
+}
+
+/// What is registered with a descriptor. A handler is absent while it runs.
+#[derive(Default)]
+pub(crate) struct Handlers {
+    pub(crate) data: Option<Named<OnData>>,
+    pub(crate) accept: Option<Named<OnAccept>>,
+    pub(crate) readable: Option<Named<OnReadable>>,
+    pub(crate) writable: Option<Named<OnWritable>>,
+    pub(crate) close: Option<Named<OnClose>>,
+    /// The stream stays open for sending after the peer's end.
+    pub(crate) half_open: bool,
+    /// A handler that feeds on a pump was registered.
+    pub(crate) pumped: bool,
+}
+
+impl Handlers {
+    /// Whether the descriptor is to be received from on their behalf.
+    pub(crate) fn wants_pump(&self) -> bool {
+        self.pumped
+    }
+}
+
+/// What a handler may return: nothing, a count, or a result. An error closes the
+/// descriptor and reaches its close handler.
+pub trait Outcome {
+    /// As the loop sees it.
+    fn into_result(self) -> io::Result<()>;
+}
+
+impl Outcome for () {
+    fn into_result(self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Outcome for usize {
+    fn into_result(self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<T> Outcome for io::Result<T> {
+    fn into_result(self) -> io::Result<()> {
+        self.map(|_| ())
+    }
+}

@@ -1,0 +1,55 @@
+//! What the tests of the loop share: a runtime on each real driver.
+
+#![allow(dead_code, reason = "every test file uses a part of it")]
+
+use std::time::Duration;
+
+use tautline_runtime::{Config, Descriptor, DriverChoice, Runtime, WaitMode};
+
+/// The drivers that make system calls.
+pub const REAL: [DriverChoice; 2] = [DriverChoice::Uring, DriverChoice::Readiness];
+
+/// Every way to wait.
+pub const WAITS: [WaitMode; 3] = [
+    WaitMode::Spin,
+    WaitMode::Warm { spin_for: Duration::from_micros(20) },
+    WaitMode::Sleep,
+];
+
+/// Runs `test` on a fresh runtime for each real driver and way to wait.
+pub fn everywhere(test: impl Fn(&Runtime)) {
+    for driver in REAL {
+        for wait in WAITS {
+            let runtime = Runtime::new(Config { driver: driver.clone(), wait, ..small() }).unwrap();
+            test(&runtime);
+        }
+    }
+}
+
+/// A configuration that is quick to make.
+pub fn small() -> Config {
+    Config {
+        operations: 4096,
+        descriptors: 4096,
+        timers: 4096,
+        tasks: 4096,
+        receive_buffers: 16,
+        send_chunks: 256,
+        ..Config::default()
+    }
+}
+
+/// A listening TCP socket on a free loopback port, and its address.
+pub fn listener() -> (Descriptor, socket2::SockAddr) {
+    let any: std::net::SocketAddr = ([127, 0, 0, 1], 0).into();
+    let socket = Descriptor::socket(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&any.into()).unwrap();
+    socket.listen(128).unwrap();
+    let addr = socket.conn().local_addr().unwrap();
+    (socket, addr)
+}
+
+/// An unconnected TCP socket.
+pub fn tcp() -> Descriptor {
+    Descriptor::socket(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap()
+}

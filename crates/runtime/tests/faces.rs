@@ -1,0 +1,107 @@
+//! The callback and the async face do the same work on every real driver, in every way
+//! to wait.
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use common::{everywhere, listener, tcp};
+use tautline_runtime::{Descriptor, task};
+
+/// An echo server made of persistent handlers answers an async client, many times over.
+#[test]
+fn handlers_echo_to_a_task() {
+    everywhere(|runtime| {
+        let (server, addr) = listener();
+        server
+            .on_accept(|stream| stream.on_data(|stream, bytes| stream.write(bytes)).map(|_| ()))
+            .unwrap();
+        runtime
+            .block_on(async {
+                let client = tcp();
+                client.connect(addr).await.unwrap();
+                for round in 0..100u8 {
+                    let (sent, _) = client.write_all(vec![round; 64]).await;
+                    assert_eq!(sent.unwrap(), 64);
+                    let (got, bytes) = client.read_exact(vec![0; 64]).await;
+                    assert_eq!(got.unwrap(), 64);
+                    assert_eq!(bytes, vec![round; 64]);
+                }
+            })
+            .unwrap();
+    });
+}
+
+/// One-shot callbacks are called once each, never before the call that started them
+/// has returned.
+#[test]
+fn one_shot_callbacks_come_after_their_start() {
+    everywhere(|runtime| {
+        let (a, b) = Descriptor::pair().unwrap();
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let log = seen.clone();
+        b.read(vec![0; 16]).then(move |(result, buf)| {
+            log.borrow_mut().push(buf[..result.unwrap()].to_vec());
+        });
+        a.write(b"once".to_vec()).then(|(result, _)| assert_eq!(result.unwrap(), 4));
+        assert!(seen.borrow().is_empty());
+        runtime.run_until(|| !seen.borrow().is_empty()).unwrap();
+        runtime.run_pending().unwrap();
+        assert_eq!(*seen.borrow(), [b"once".to_vec()]);
+    });
+}
+
+/// The close handler hears of the peer's end once, after all data.
+#[test]
+fn the_end_comes_after_the_data() {
+    everywhere(|runtime| {
+        let (a, b) = Descriptor::pair().unwrap();
+        let got = Rc::new(Cell::new(0));
+        let ended = Rc::new(Cell::new(0));
+        let (count, end) = (got.clone(), ended.clone());
+        let conn = b.on_data(move |_, bytes| count.set(count.get() + bytes.len())).unwrap();
+        conn.on_close(move |_, result| {
+            result.unwrap();
+            end.set(end.get() + 1);
+        });
+        let bytes = vec![7; 300_000];
+        a.conn().write(&bytes).unwrap();
+        drop(a);
+        runtime.run_until(|| ended.get() > 0).unwrap();
+        runtime.run_pending().unwrap();
+        assert_eq!((got.get(), ended.get()), (300_000, 1));
+        assert!(!conn.is_open());
+    });
+}
+
+/// Tasks talk over a pair, each with its own half, and their results are joined.
+#[test]
+fn tasks_are_joined() {
+    everywhere(|runtime| {
+        let (a, b) = Descriptor::pair().unwrap();
+        let total = runtime
+            .block_on(async move {
+                let writer = task::spawn(async move {
+                    for chunk in 0..100 {
+                        a.write_all(vec![chunk; 1000]).await.0.unwrap();
+                    }
+                })
+                .unwrap();
+                let reader = task::spawn(async move {
+                    let mut total = 0;
+                    loop {
+                        match b.read(vec![0; 777]).await.0.unwrap() {
+                            0 => return total,
+                            n => total += n,
+                        }
+                    }
+                })
+                .unwrap();
+                writer.await.unwrap();
+                reader.await.unwrap()
+            })
+            .unwrap();
+        assert_eq!(total, 100_000);
+    });
+}
