@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 
 use super::*;
 use crate::driver::suite::bench::{Bench, CONFIG};
-use crate::driver::suite::driver_suite;
+use crate::driver::suite::{driver_suite, waiting as waiting_cases};
 
 driver_suite!(|config: &DriverConfig| ReadinessDriver::new(config).expect("epoll is there"));
 
@@ -61,6 +61,32 @@ fn a_regular_file_is_always_ready() {
         assert_eq!(bench.run(read), expected.len() as i32);
         assert_eq!(memory.first(expected.len()), expected);
     }
+    bench.finish();
+}
+
+/// A regular file whose bytes were not at hand when attempted is read all the same,
+/// although no event will come.
+#[test]
+fn a_regular_file_out_of_the_cache_is_read() {
+    let mut bench = bench();
+    let mut file = tempfile::tempfile().expect("a file");
+    file.write_all(b"cold").and_then(|()| file.rewind()).expect("it is written");
+    let fd = bench.adopt(file.into_raw_fd());
+    let memory = bench.zeroed(4);
+    let read = Op::Read { fd, buf: memory.start, len: memory.len };
+    bench.driver.learn(&read, Attempt::WouldBlock);
+    assert_eq!(bench.run(read), 4);
+    assert_eq!(memory.first(4), b"cold");
+    bench.finish();
+}
+
+/// After signals the wait goes on for what is left of it.
+#[test]
+fn signals_do_not_shorten_the_wait() {
+    let mut bench = bench();
+    let wait = Duration::from_millis(30);
+    let waited = waiting_cases::interrupted(&mut bench, wait);
+    assert!(waited >= wait, "waited {waited:?} of {wait:?}");
     bench.finish();
 }
 

@@ -51,7 +51,8 @@ macro_rules! driver_suite {
             waiting: a_timeout_is_never_early, no_wait_returns_with_nothing,
                 a_wake_before_the_wait_ends_it, another_thread_ends_the_wait,
                 wakes_do_not_pile_up, a_wake_leaves_completions_alone,
-                the_limit_is_kept, a_busy_socket_starves_no_other,
+                the_limit_is_kept, what_the_limit_left_is_not_waited_for,
+                a_signal_is_nothing_to_tell, a_busy_socket_starves_no_other,
                 hundreds_of_descriptors_at_once, a_full_queue_empties;
             lifetime: a_number_used_again_starts_afresh, closing_tells_the_peer;
             files: a_pipe_is_read_and_written, a_full_pipe_waits_for_room,

@@ -140,20 +140,24 @@ pub(crate) fn every_connection_is_accepted<D: Driver>(bench: &mut Bench<D>) {
     assert!(bench.is_armed(accept) && bench.seen.is_empty(), "seen: {:?}", bench.seen);
 }
 
-/// Datagrams received into the pool stay apart.
+/// Datagrams received into the pool stay apart, those that came together too.
 pub(crate) fn every_datagram_has_its_buffer<D: Driver>(bench: &mut Bench<D>) {
     let (from, to) = (bench.socket(Type::DGRAM), bench.socket(Type::DGRAM));
     let addr = bench.bind_loopback(to);
     let token = bench.submit(Op::RecvMulti { fd: to });
-    for length in [1, 500, 3, 1000] {
-        let memory = bench.copy(&pattern(length));
-        let message = Message::to(bench, memory, &addr);
-        assert_eq!(bench.run(Op::SendMsg { fd: from, msg: message.header }), length as i32);
-    }
-    for length in [1, 500, 3, 1000] {
-        let completion = bench.next_of(token);
-        assert!(completion.more, "{completion:?}");
-        assert_eq!(bench.take_bytes(completion), pattern(length));
+    for _ in 0..3 {
+        bench.settle();
+        for length in [1, 500, 3, 1000] {
+            let memory = bench.copy(&pattern(length));
+            let msg = Message::to(bench, memory, &addr).header;
+            let sent = bench.attempt_until_done(Op::SendMsg { fd: from, msg });
+            assert_eq!(sent, length as i32);
+        }
+        for length in [1, 500, 3, 1000] {
+            let completion = bench.next_of(token);
+            assert!(completion.more, "{completion:?}");
+            assert_eq!(bench.take_bytes(completion), pattern(length));
+        }
     }
 }
 

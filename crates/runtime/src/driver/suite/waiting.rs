@@ -1,5 +1,8 @@
 //! How a poll waits, and what it brings.
 
+use std::mem;
+use std::ptr;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -121,6 +124,57 @@ fn stream_within_limit<D: Driver>(bench: &mut Bench<D>, (client, server): (i32, 
         let completion = bench.next_of(token);
         received += bench.take_bytes(completion).len();
     }
+}
+
+/// What one poll left for its limit the next ones bring without waiting for anything
+/// new: the waits below would have no end but the guard's wake.
+pub(crate) fn what_the_limit_left_is_not_waited_for<D: Driver>(bench: &mut Bench<D>) {
+    let (client, server) = bench.pair();
+    bench.send_all(client, &[1; 5 * CONFIG.pool_buffer_size]);
+    bench.settle();
+    bench.submit(Op::RecvMulti { fd: server });
+    let waker = bench.driver.waker();
+    let (done, guard) = mpsc::channel::<()>();
+    let guard = thread::spawn(move || {
+        if guard.recv_timeout(Duration::from_secs(5)) == Err(RecvTimeoutError::Timeout) {
+            waker.wake();
+        }
+    });
+    for _ in 0..5 {
+        assert_eq!(bench.turn_of(Wait::Forever, 1), (1, false));
+    }
+    drop(done);
+    guard.join().expect("the guard ends");
+}
+
+/// A signal that interrupts the wait is no error, no completion and no wake.
+pub(crate) fn a_signal_is_nothing_to_tell<D: Driver>(bench: &mut Bench<D>) {
+    interrupted(bench, Duration::from_millis(10));
+}
+
+/// Polls for `wait` while signals come; how long the poll lasted. It may return early.
+pub(crate) fn interrupted<D: Driver>(bench: &mut Bench<D>, wait: Duration) -> Duration {
+    extern "C" fn nothing(_: libc::c_int) {}
+    // SAFETY: installs a handler that does nothing; no flags, so that calls are
+    // interrupted and not restarted.
+    let waiting = unsafe {
+        let mut action: libc::sigaction = mem::zeroed();
+        action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
+        assert_eq!(libc::sigaction(libc::SIGUSR1, &action, ptr::null_mut()), 0);
+        libc::pthread_self()
+    };
+    let signals = thread::spawn(move || {
+        for _ in 0..10 {
+            thread::sleep(Duration::from_millis(2));
+            // SAFETY: the waiting thread joins this one, so that it is alive.
+            unsafe { libc::pthread_kill(waiting, libc::SIGUSR1) };
+        }
+    });
+    let start = bench.clock();
+    assert_eq!(bench.turn_of(Wait::AtMost(wait), 10), (0, false));
+    let waited = bench.since(start);
+    signals.join().expect("the other thread ends");
+    waited
 }
 
 /// A socket that always has bytes does not keep another's from being told.
