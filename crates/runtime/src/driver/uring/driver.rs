@@ -194,9 +194,9 @@ impl<R: Ring> UringDriver<R> {
         match self.ring.enter(0, wait) {
             Ok(_) => Ok(()),
             Err(error) => match error.raw_os_error() {
-                Some(
-                    libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN | libc::ENOMEM,
-                ) => Ok(()),
+                Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN | libc::ENOMEM) => {
+                    Ok(())
+                }
                 _ => Err(error),
             },
         }
@@ -352,8 +352,8 @@ impl<R: Ring> Driver for UringDriver<R> {
         }
         // Behind those that wait already; else at once, if there is room.
         // SAFETY: the entry names no memory.
-        let pushed = self.cancels.is_empty()
-            && unsafe { self.ring.push(&entry::cancel(token)) }.is_ok();
+        let pushed =
+            self.cancels.is_empty() && unsafe { self.ring.push(&entry::cancel(token)) }.is_ok();
         if !pushed {
             self.cancels.push(token);
         }

@@ -94,9 +94,7 @@ fn build(op: &Op) -> Entry {
 /// Operations on sockets that move bytes.
 fn transfer(op: &Op) -> Entry {
     match *op {
-        Op::Recv { fd, buf, len } => {
-            Recv::new(Fd(fd), buf, length(len)).ioprio(POLL_FIRST).build()
-        }
+        Op::Recv { fd, buf, len } => Recv::new(Fd(fd), buf, length(len)).ioprio(POLL_FIRST).build(),
         Op::RecvPool { fd } => receive_from_pool(fd, POLL_FIRST),
         Op::RecvMulti { fd } => receive_from_pool(fd, POLL_FIRST | MULTISHOT),
         Op::Send { fd, buf, len } => {
@@ -134,10 +132,9 @@ fn file(op: &Op) -> Entry {
             let flags = if data_only { FsyncFlags::DATASYNC } else { FsyncFlags::empty() };
             Fsync::new(Fd(fd)).flags(flags).build()
         }
-        Op::Open { path, flags, mode } => OpenAt::new(Fd(libc::AT_FDCWD), path)
-            .flags(flags | libc::O_CLOEXEC)
-            .mode(mode)
-            .build(),
+        Op::Open { path, flags, mode } => {
+            OpenAt::new(Fd(libc::AT_FDCWD), path).flags(flags | libc::O_CLOEXEC).mode(mode).build()
+        }
         _ => unreachable!("{op:?} is no operation on a file"),
     }
 }
@@ -157,8 +154,11 @@ fn poll(fd: RawFd, interest: Interest, multi: bool) -> Entry {
     PollAdd::new(Fd(fd), bits).multi(multi).build()
 }
 
-/// A length as an entry carries it. The kernel moves at most `MAX_RW_COUNT` bytes at a
-/// time in any case, which is less, so a short result is nothing new to the caller.
+/// A length as an entry carries it. The kernel moves at most [`MOST`] bytes at a time in
+/// any case, so a short result is nothing new to the caller.
 fn length(len: usize) -> u32 {
-    u32::try_from(len).unwrap_or(u32::MAX & !0xfff)
+    len.min(MOST) as u32
 }
+
+/// What one call moves at most (`MAX_RW_COUNT`).
+const MOST: usize = 0x7fff_f000;

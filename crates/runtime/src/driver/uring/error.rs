@@ -100,10 +100,9 @@ impl fmt::Display for Forbidden {
                 "forbidden to users without privilege by the sysctl kernel.io_uring_disabled = 1: \
                  set it to 0, or join the group of kernel.io_uring_group",
             ),
-            Self::Sysctl(value) => write!(
-                f,
-                "forbidden by the sysctl kernel.io_uring_disabled = {value}: set it to 0"
-            ),
+            Self::Sysctl(value) => {
+                write!(f, "forbidden by the sysctl kernel.io_uring_disabled = {value}: set it to 0")
+            }
             Self::Seccomp => f.write_str(
                 "forbidden by a seccomp filter, as containers have one: allow io_uring_setup, \
                  io_uring_enter and io_uring_register in its profile",

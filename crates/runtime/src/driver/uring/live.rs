@@ -73,8 +73,12 @@ fn a_real_overflow_loses_nothing() {
     ours.write_all(b"x").unwrap();
     driver.poll(Wait::Forever, 1, &mut out).unwrap();
     assert_eq!(out.len(), 1);
-    assert!(driver.has_work(), "63 more wait, most of them outside the queue");
-    out.extend(gather(&mut driver, 63));
+    // Three are left in the queue of four. Seven at a time empty it with more outside.
+    for _ in 0..64 {
+        if driver.has_work() {
+            driver.poll(Wait::No, 7, &mut out).unwrap();
+        }
+    }
     let mut slots: Vec<u32> = out.iter().map(|c| c.token.index()).collect();
     slots.sort_unstable();
     assert_eq!(slots, (0..64).collect::<Vec<_>>());
@@ -153,7 +157,8 @@ fn a_stream_outlives_the_want_of_buffers() {
     ours.write_all(&sent[..]).unwrap();
     let (mut got, mut dry, mut generation) = (Vec::new(), 0, 0);
     let arm = |driver: &mut UringDriver, generation| {
-        submit(driver, Token::new(0, generation), Op::RecvMulti { fd: theirs.as_raw_fd() }).unwrap();
+        submit(driver, Token::new(0, generation), Op::RecvMulti { fd: theirs.as_raw_fd() })
+            .unwrap();
     };
     arm(&mut driver, generation);
     for _ in 0..1000 {

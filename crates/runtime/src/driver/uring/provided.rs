@@ -26,9 +26,8 @@ impl Mapping {
         let access = ProtFlags::READ | ProtFlags::WRITE;
         let len = len.max(1);
         // SAFETY: a new mapping at an address of the kernel's choice touches no other memory.
-        let start = unsafe {
-            rustix::mm::mmap_anonymous(ptr::null_mut(), len, access, MapFlags::PRIVATE)?
-        };
+        let start =
+            unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), len, access, MapFlags::PRIVATE)? };
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Self { start, len })
     }

@@ -12,8 +12,13 @@ use crate::driver::config::DriverConfig;
 use crate::driver::pool::Pool;
 use crate::driver::sys::EventFd;
 
-const CONFIG: DriverConfig =
-    DriverConfig { entries: 8, operations: 64, pool_buffers: 4, pool_buffer_size: 4096, events: 64 };
+const CONFIG: DriverConfig = DriverConfig {
+    entries: 8,
+    operations: 64,
+    pool_buffers: 4,
+    pool_buffer_size: 4096,
+    events: 64,
+};
 
 /// A kernel that grants everything but what it is told to refuse.
 #[derive(Default)]
@@ -101,7 +106,8 @@ fn refused(mut kernel: Kernel) -> SetupError {
 /// means.
 #[test]
 fn every_refused_step_is_named() {
-    let steps: [(SetupStep, fn(i32) -> Kernel); 5] = [
+    type Refusing = fn(i32) -> Kernel;
+    let steps: [(SetupStep, Refusing); 5] = [
         (SetupStep::Ring, |e| Kernel { ring: Some(e), ..Kernel::default() }),
         (SetupStep::Probe, |e| Kernel { probe: Some(e), ..Kernel::default() }),
         (SetupStep::Pool, |e| Kernel { pool: Some(e), ..Kernel::default() }),
@@ -162,7 +168,8 @@ fn older_kernels_are_asked_for_less() {
 /// A kernel without a needed feature or operation is too old, and the error names it.
 #[test]
 fn what_is_missing_is_named() {
-    let takes: [(fn(&mut Features), &str); 6] = [
+    type Taking = fn(&mut Features);
+    let takes: [(Taking, &str); 6] = [
         (|f| f.nodrop = false, "IORING_FEAT_NODROP"),
         (|f| f.ext_arg = false, "IORING_FEAT_EXT_ARG"),
         (|f| f.submit_stable = false, "IORING_FEAT_SUBMIT_STABLE"),
@@ -202,14 +209,16 @@ fn a_real_seccomp_filter_is_named() {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    let by = if Policy::of_this_machine().disabled == 0 { "seccomp filter" } else { "forbidden by" };
+    let by =
+        if Policy::of_this_machine().disabled == 0 { "seccomp filter" } else { "forbidden by" };
     assert!(text.contains(by) && text.contains("io_uring_setup"), "{text}");
 }
 
 /// Has `io_uring_setup` refused with `EPERM` to this thread, for ever.
 fn filter_io_uring() -> io::Result<()> {
     let op = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt, jf, k };
-    let (load, compare) = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, libc::BPF_JMP | libc::BPF_JEQ);
+    let (load, compare) =
+        (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, libc::BPF_JMP | libc::BPF_JEQ);
     let answer = libc::BPF_RET;
     let mut filter = [
         op(load, 0, 0, 0),

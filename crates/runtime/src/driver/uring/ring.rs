@@ -151,11 +151,8 @@ impl Ring for KernelRing {
     #[inline]
     fn reap(&mut self, mut each: impl FnMut(Cqe) -> bool) {
         for entry in self.ring.completion() {
-            let cqe = Cqe {
-                user_data: entry.user_data(),
-                result: entry.result(),
-                flags: entry.flags(),
-            };
+            let cqe =
+                Cqe { user_data: entry.user_data(), result: entry.result(), flags: entry.flags() };
             if !each(cqe) {
                 break;
             }

@@ -31,13 +31,8 @@ pub(super) struct Flags {
 impl Flags {
     /// Best first; each kernel takes the first that it knows all of.
     pub(super) const LADDER: [Self; 6] = {
-        let best = Self {
-            no_array: true,
-            defer: true,
-            single: true,
-            cooperative: true,
-            submit_all: true,
-        };
+        let best =
+            Self { no_array: true, defer: true, single: true, cooperative: true, submit_all: true };
         let no_array = Self { no_array: false, ..best };
         let no_defer = Self { defer: false, ..no_array };
         let no_single = Self { single: false, ..no_defer };
