@@ -350,11 +350,8 @@ impl<R: Ring> Driver for UringDriver<R> {
         if !self.ledger.cancel(token) {
             return;
         }
-        // Behind those that wait already; else at once, if there is room.
         // SAFETY: the entry names no memory.
-        let pushed =
-            self.cancels.is_empty() && unsafe { self.ring.push(&entry::cancel(token)) }.is_ok();
-        if !pushed {
+        if unsafe { self.ring.push(&entry::cancel(token)) }.is_err() {
             self.cancels.push(token);
         }
     }

@@ -40,4 +40,3 @@ mod scripted;
 mod traps;
 
 pub(crate) use driver::UringDriver;
-pub(crate) use error::SetupError;

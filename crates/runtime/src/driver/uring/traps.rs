@@ -15,7 +15,7 @@
 //! | completions overflow and stay in the kernel | [`overflowed_completions_come_out_in_order`] |
 //! | deferred work waits unseen | [`deferred_work_is_seen_in_memory`] |
 //! | the submission queue is full | [`a_full_queue_refuses_and_arms_nothing`] |
-//! | no room is left for a cancel | [`cancels_have_room_of_their_own`], [`cancels_beyond_the_reserve_wait_in_order`], [`an_operation_is_cancelled_once`] |
+//! | no room is left for a cancel | [`cancels_have_room_of_their_own`], [`cancels_beyond_the_reserve_wait_their_turn`], [`an_operation_is_cancelled_once`] |
 //! | the kernel ends a multishot by leaving `F_MORE` out | [`a_multishot_that_the_kernel_ends_is_over`], [`the_wake_up_is_armed_again_when_the_kernel_ends_it`] |
 //! | a cancelled worker answers `EINTR` | [`an_interrupted_worker_counts_as_cancelled`] |
 //! | a signal interrupts the wait | [`a_signal_does_not_end_an_endless_wait`] |
@@ -374,9 +374,9 @@ fn cancels_have_room_of_their_own() {
     assert!(ring.script().taken.last().unwrap().is_cancel());
 }
 
-/// Cancels that find the whole queue full wait, and leave in order once there is room.
+/// Cancels that find the whole queue full wait, and all leave once there is room.
 #[test]
-fn cancels_beyond_the_reserve_wait_in_order() {
+fn cancels_beyond_the_reserve_wait_their_turn() {
     let (mut driver, ring) = driver();
     let tokens: Vec<_> = (0..20).map(|index| arm(&mut driver, index, readable())).collect();
     for index in 20..27 {
