@@ -171,7 +171,10 @@ impl Clock {
     /// # Panics
     /// On a clock that is not virtual.
     pub fn advance_to(&mut self, now: Instant) {
-        assert!(matches!(self.kind, Kind::Virtual), "only a virtual clock can be advanced: make it with `Clock::virtual_at`");
+        assert!(
+            matches!(self.kind, Kind::Virtual),
+            "only a virtual clock can be advanced: make it with `Clock::virtual_at`"
+        );
         self.last.set(now.as_nanos().max(self.last.get()));
     }
 
@@ -252,7 +255,10 @@ mod tests {
         let mut clock = Clock::virtual_at(Instant::from_nanos(100));
         assert_eq!(clock.now(), Instant::from_nanos(100));
         clock.advance_to(Instant::from_nanos(500));
-        assert_eq!((clock.now(), clock.precise()), (Instant::from_nanos(500), Instant::from_nanos(500)));
+        assert_eq!(
+            (clock.now(), clock.precise()),
+            (Instant::from_nanos(500), Instant::from_nanos(500))
+        );
         clock.advance_to(Instant::from_nanos(200));
         assert_eq!(clock.now(), Instant::from_nanos(500));
         assert_eq!(clock.recheck(), None);
@@ -268,7 +274,10 @@ mod tests {
     /// A counter that jumps is given up once, with a line that says so, and time goes on.
     #[test]
     fn a_counter_astray_is_given_up() {
-        let (first, second) = (Sample { ticks: 0, nanos: 0, width: 1 }, Sample { ticks: 1 << 30, nanos: 1 << 20, width: 1 });
+        let (first, second) = (
+            Sample { ticks: 0, nanos: 0, width: 1 },
+            Sample { ticks: 1 << 30, nanos: 1 << 20, width: 1 },
+        );
         let mut clock = Clock::new(Kind::Counter(Tsc::new(first, second)), 0);
         let report = clock.recheck().expect("this counter is far off");
         assert_eq!(report.source, Source::System);

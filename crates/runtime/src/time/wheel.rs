@@ -173,14 +173,17 @@ impl Wheel {
         assert!(limit < u32::MAX as usize, "a wheel holds fewer than 2^32 - 1 timers, not {limit}");
         let nanos = u64::try_from(tick.as_nanos()).unwrap_or(u64::MAX).clamp(2, 1 << 32);
         let shift = nanos.ilog2();
-        let fine_window = (limit.max(1).ilog2() + 1).clamp(*FINE_WINDOW.start(), *FINE_WINDOW.end());
+        let fine_window =
+            (limit.max(1).ilog2() + 1).clamp(*FINE_WINDOW.start(), *FINE_WINDOW.end());
         let fine_slots = 2usize << fine_window;
         let mut entries = Vec::with_capacity(limit + 1);
         entries.push(Entry::default());
         Self {
             entries,
             heads: vec![NONE; fine_slots + (LEVELS - 1) * SLOTS * STRANDS],
-            levels: std::array::from_fn(|level| Occupancy::new(if level == 0 { fine_slots } else { SLOTS })),
+            levels: std::array::from_fn(|level| {
+                Occupancy::new(if level == 0 { fine_slots } else { SLOTS })
+            }),
             fine_window,
             current: start.as_nanos() >> shift,
             horizon: u64::MAX,

@@ -49,7 +49,9 @@ impl Pair {
         let armed = Armed { deadline, armed_at: self.now };
         match self.wheel.arm(at(deadline), self.count) {
             Ok(key) => drop(self.armed.insert(self.count, (key, armed))),
-            Err(full) => assert_eq!((full.limit, self.armed.len()), (self.wheel.limit(), self.wheel.limit())),
+            Err(full) => {
+                assert_eq!((full.limit, self.armed.len()), (self.wheel.limit(), self.wheel.limit()))
+            }
         }
     }
 
@@ -207,7 +209,8 @@ fn deadlines_up_to_the_end_of_time_are_legal() {
     wheel.arm(at(u64::MAX), 1).expect("room");
     wheel.arm(at(u64::MAX - 1), 2).expect("room");
     assert_eq!(wheel.expire(at(u64::MAX - 1)), None);
-    let payloads: Vec<_> = drain(&mut wheel, u64::MAX).iter().map(|expired| expired.payload).collect();
+    let payloads: Vec<_> =
+        drain(&mut wheel, u64::MAX).iter().map(|expired| expired.payload).collect();
     assert_eq!(payloads, [2, 1]);
 }
 
@@ -296,7 +299,8 @@ fn a_crowded_tick_loses_nothing() {
     for n in 0..3 * ORDERED as u64 {
         wheel.arm(at(10_000_000 + n % 100), n).expect("room");
     }
-    let mut payloads: Vec<_> = drain(&mut wheel, 20_000_000).iter().map(|expired| expired.payload).collect();
+    let mut payloads: Vec<_> =
+        drain(&mut wheel, 20_000_000).iter().map(|expired| expired.payload).collect();
     payloads.sort_unstable();
     assert!(payloads.into_iter().eq(0..3 * ORDERED as u64));
 }
