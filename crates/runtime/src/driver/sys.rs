@@ -171,11 +171,7 @@ fn connect(fd: RawFd, addr: &SockAddr) -> Attempt {
 
 /// Which `POLL*` bits of `interest` (or of trouble) stand on `fd` now.
 pub(crate) fn ready(fd: RawFd, interest: Interest) -> Attempt {
-    let mut poll = libc::pollfd {
-        fd,
-        events: interest.poll_bits(),
-        revents: 0,
-    };
+    let mut poll = libc::pollfd { fd, events: interest.poll_bits(), revents: 0 };
     // SAFETY: one valid entry.
     match retry(|| unsafe { libc::poll(&mut poll, 1, 0) } as isize) {
         Attempt::Done(0) => Attempt::WouldBlock,
@@ -206,10 +202,7 @@ pub(crate) unsafe fn send_many(fd: RawFd, messages: &mut [libc::mmsghdr]) -> Att
 }
 
 fn iovec(buf: *mut u8, len: usize) -> libc::iovec {
-    libc::iovec {
-        iov_base: buf.cast(),
-        iov_len: len,
-    }
+    libc::iovec { iov_base: buf.cast(), iov_len: len }
 }
 
 /// A message without address and ancillary data.
@@ -237,9 +230,7 @@ fn retry(mut call: impl FnMut() -> isize) -> Attempt {
 }
 
 fn errno() -> i32 {
-    io::Error::last_os_error()
-        .raw_os_error()
-        .unwrap_or(libc::EIO)
+    io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
 }
 
 /// A new socket, non-blocking and close-on-exec.
@@ -334,11 +325,7 @@ fn set_receive_offload(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
             size_of::<i32>() as libc::socklen_t,
         )
     };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// `close(2)`. The descriptor is gone even if the call was interrupted.
@@ -367,10 +354,7 @@ impl EventFd {
     /// # Errors
     /// As `eventfd(2)`: no descriptors left.
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self(rustix::event::eventfd(
-            0,
-            EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC,
-        )?))
+        Ok(Self(rustix::event::eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?))
     }
 
     /// Takes all wakes; whether there were any.

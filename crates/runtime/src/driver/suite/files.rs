@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{IntoRawFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
 
 use super::bench::Bench;
 use crate::driver::{Attempt, Driver, Op};
@@ -62,7 +63,9 @@ pub(crate) fn operations_on_files_answer_as_promised<D: Driver>(bench: &mut Benc
     if bench.is_virtual() {
         return;
     }
-    let path = bench.copy(b"/tmp\0");
+    let mut folder = std::env::temp_dir().into_os_string().into_vec();
+    folder.push(0);
+    let path = bench.copy(&folder);
     let flags = libc::O_TMPFILE | libc::O_RDWR;
     let open = bench.run(Op::Open { path: path.start.cast(), flags, mode: 0o600 });
     if !bench.driver.files() {

@@ -4,7 +4,7 @@
 //! A driver's tests call it as
 //!
 //! ```ignore
-//! driver_suite!(|config: &DriverConfig| UringDriver::new(config).unwrap());
+//! driver_suite!(|config: &DriverConfig| UringDriver::new(config).expect("it is there"));
 //! ```
 //!
 //! which makes one test of each case. A simulated world must be free of faults.
