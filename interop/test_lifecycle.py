@@ -1,0 +1,86 @@
+"""Started, asked to end, killed, started again, started twice."""
+
+import signal
+import socket
+
+from support import HOST, Case, connect, free_port, packets_of, read_packet, read_to_end
+from support import udp_socket, wait_bound, wait_for, wait_listening
+
+SOURCE = "demo:?rate=1000&size=200"
+
+
+class Signals(Case):
+    def test_sigint_and_sigterm_drain_and_close_cleanly(self):
+        """Proves that both signals end with exit code 0, a summary, and for the subscriber an
+        orderly end behind a whole packet."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(signal=number.name):
+                port = free_port()
+                relay = self.relay(SOURCE, f"tcp-listen://{HOST}:{port}")
+                wait_listening(port)
+                with connect(port) as subscriber:
+                    first = read_packet(subscriber)
+                    summary = self.finish(relay, number)
+                    packets = [first, *packets_of(read_to_end(subscriber))]
+                self.assert_consecutive(packets)
+                self.assertEqual(summary["endpoints"][1]["packets"], len(packets))
+
+    def assert_consecutive(self, packets):
+        numbers = [int.from_bytes(packet[8:16], "big") for packet in packets]
+        self.assertEqual(numbers, list(range(numbers[0], numbers[0] + len(numbers))))
+
+    def test_a_second_signal_during_the_drain_does_no_harm(self):
+        """Proves that an impatient Ctrl-C, Ctrl-C still ends without a crash."""
+        port = free_port()
+        relay = self.relay(SOURCE, f"tcp-listen://{HOST}:{port}")
+        wait_listening(port)
+        stuck = self.keep(connect(port))
+        read_packet(stuck)
+        relay.signal(signal.SIGINT)
+        relay.signal(signal.SIGINT)
+        self.assertIn(relay.wait(), (0, 130, -signal.SIGINT), str(relay))
+        self.assertNotIn("panicked", relay.errors())
+
+    def test_it_ends_by_itself_after_its_time(self):
+        """Proves that `--for` ends a relay with exit code 0 and a summary."""
+        receiver = self.keep(udp_socket())
+        destination = f"udp://{HOST}:{receiver.getsockname()[1]}"
+        relay = self.relay(SOURCE, destination, arguments=["--for", "1s"])
+        self.assertEqual(relay.wait(), 0, str(relay))
+        summary = relay.last_report()
+        self.assertEqual(summary["kind"], "summary")
+        self.assertGreater(summary["endpoints"][1]["packets"], 500)
+
+
+class Restart(Case):
+    def test_killed_and_started_again_on_the_same_port(self):
+        """Proves that a relay killed in mid-stream can be started again at once on the same
+        ports, three times in a row, with subscribers still connected to the dead one."""
+        source, port = free_port(socket.SOCK_DGRAM), free_port()
+        sender = self.keep(udp_socket())
+        for number in range(3):
+            relay = self.relay(f"udp://{HOST}:{source}", f"tcp-listen://{HOST}:{port}")
+            wait_bound(source)
+            wait_listening(port)
+            subscriber = self.keep(connect(port))
+            wait_for("the subscriber", lambda: relay.endpoint(1).get("peers") == 1)
+            sender.sendto(b"round %d" % number, (HOST, source))
+            self.assertEqual(read_packet(subscriber), b"round %d" % number)
+            relay.kill()
+        self.assertEqual(relay.child.returncode, -signal.SIGKILL)
+
+    def test_two_at_once_on_one_port(self):
+        """Proves that the second relay on a port is refused by name, and that the first does not
+        notice."""
+        port = free_port()
+        first = self.relay(SOURCE, f"tcp-listen://{HOST}:{port}")
+        wait_listening(port)
+        subscriber = self.keep(connect(port))
+        before = read_packet(subscriber)
+        second = self.relay(SOURCE, f"tcp-listen://{HOST}:{port}")
+        self.assert_refused(second, 1, port)
+        for _ in range(100):
+            after = read_packet(subscriber)
+            self.assertEqual(after[8:16], (int.from_bytes(before[8:16], "big") + 1).to_bytes(8, "big"))
+            before = after
+        self.finish(first)
