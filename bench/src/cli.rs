@@ -56,20 +56,10 @@ fn resolve(arguments: Arguments) -> Result<Options, String> {
         return Err(format!("name a benchmark: {}", names()));
     };
     let Some(bench) = BENCHES.iter().find(|bench| bench.name == name) else {
-        return Err(format!(
-            "no benchmark is called '{name}'; choose one of: {}",
-            names()
-        ));
+        return Err(format!("no benchmark is called '{name}'; choose one of: {}", names()));
     };
-    let Arguments {
-        json, plot, quick, ..
-    } = arguments;
-    Ok(Options {
-        bench,
-        json,
-        plot,
-        quick,
-    })
+    let Arguments { json, plot, quick, .. } = arguments;
+    Ok(Options { bench, json, plot, quick })
 }
 
 fn one_line(error: &clap::Error) -> String {
@@ -83,11 +73,7 @@ fn one_line(error: &clap::Error) -> String {
 }
 
 fn names() -> String {
-    BENCHES
-        .iter()
-        .map(|bench| bench.name)
-        .collect::<Vec<_>>()
-        .join(", ")
+    BENCHES.iter().map(|bench| bench.name).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -97,18 +83,11 @@ mod tests {
     /// An unknown name is answered in one line that names it and lists every benchmark.
     #[test]
     fn unknown_names_are_answered_with_the_known_ones() {
-        let arguments = Arguments {
-            name: Some("nope".into()),
-            json: false,
-            plot: None,
-            quick: false,
-        };
+        let arguments =
+            Arguments { name: Some("nope".into()), json: false, plot: None, quick: false };
         let message = resolve(arguments).err().unwrap_or_default();
         assert!(message.contains("'nope'"), "{message}");
-        assert!(
-            BENCHES.iter().all(|bench| message.contains(bench.name)),
-            "{message}"
-        );
+        assert!(BENCHES.iter().all(|bench| message.contains(bench.name)), "{message}");
         assert_eq!(message.lines().count(), 1);
     }
 
@@ -117,10 +96,7 @@ mod tests {
     fn unknown_options_are_answered_in_one_line() {
         let error = Arguments::try_parse_from(["bench", "echo-rtt", "--fast"]).err();
         let message = error.map(|error| one_line(&error)).unwrap_or_default();
-        assert!(
-            message.contains("--fast") && message.contains("echo-rtt"),
-            "{message}"
-        );
+        assert!(message.contains("--fast") && message.contains("echo-rtt"), "{message}");
         assert_eq!(message.lines().count(), 1);
     }
 }

@@ -32,41 +32,13 @@ pub(crate) struct Bench {
 
 /// Every benchmark, in the order in which `--help` lists them.
 pub(crate) const BENCHES: &[Bench] = &[
-    Bench {
-        name: "echo-rtt",
-        shares: 2,
-        groups: echo::rtt::groups,
-    },
-    Bench {
-        name: "echo-throughput",
-        shares: 4,
-        groups: echo::throughput::groups,
-    },
-    Bench {
-        name: "timers",
-        shares: 3,
-        groups: timers::groups,
-    },
-    Bench {
-        name: "post",
-        shares: 2,
-        groups: post::groups,
-    },
-    Bench {
-        name: "turn",
-        shares: 2,
-        groups: turn::groups,
-    },
-    Bench {
-        name: "buffers",
-        shares: 9,
-        groups: buffers::groups,
-    },
-    Bench {
-        name: "udp-relay",
-        shares: 2,
-        groups: udp_relay::groups,
-    },
+    Bench { name: "echo-rtt", shares: 2, groups: echo::rtt::groups },
+    Bench { name: "echo-throughput", shares: 4, groups: echo::throughput::groups },
+    Bench { name: "timers", shares: 3, groups: timers::groups },
+    Bench { name: "post", shares: 2, groups: post::groups },
+    Bench { name: "turn", shares: 2, groups: turn::groups },
+    Bench { name: "buffers", shares: 9, groups: buffers::groups },
+    Bench { name: "udp-relay", shares: 2, groups: udp_relay::groups },
 ];
 
 fn main() -> ExitCode {
@@ -85,17 +57,8 @@ fn run(options: &cli::Options) -> ExitCode {
     let bench = options.bench;
     let plan = Plan::new(options.quick, bench.shares);
     let groups = (bench.groups)(&plan);
-    let rows = groups
-        .into_iter()
-        .flat_map(|group| harness::measure(group, &plan))
-        .collect();
-    match publish(
-        &Report {
-            bench: bench.name,
-            rows,
-        },
-        options,
-    ) {
+    let rows = groups.into_iter().flat_map(|group| harness::measure(group, &plan)).collect();
+    match publish(&Report { bench: bench.name, rows }, options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error}");

@@ -17,11 +17,7 @@ fn next(place: usize, length: usize, all: usize) -> usize {
 
 impl Pipe for Area {
     fn with_capacity(capacity: usize) -> Result<Self, Failure> {
-        Ok(Self {
-            bytes: vec![0; capacity],
-            head: 0,
-            tail: 0,
-        })
+        Ok(Self { bytes: vec![0; capacity], head: 0, tail: 0 })
     }
 
     fn write(&mut self, message: &[u8]) {

@@ -34,11 +34,8 @@ enum Kind {
     Byte,
 }
 
-const KINDS: [(Kind, &str); 3] = [
-    (Kind::Mirrored, "mirrored"),
-    (Kind::Bip, "bip"),
-    (Kind::Byte, "byte"),
-];
+const KINDS: [(Kind, &str); 3] =
+    [(Kind::Mirrored, "mirrored"), (Kind::Bip, "bip"), (Kind::Byte, "byte")];
 
 /// A row: the length of a message, and how many make a slice.
 #[derive(Clone, Copy)]
@@ -49,21 +46,9 @@ struct Shape {
 }
 
 const SHAPES: [Shape; 3] = [
-    Shape {
-        name: "64B",
-        message: 64,
-        count: 400_000,
-    },
-    Shape {
-        name: "1KiB",
-        message: 1024,
-        count: 200_000,
-    },
-    Shape {
-        name: "64KiB",
-        message: 64 * 1024,
-        count: 2_000,
-    },
+    Shape { name: "64B", message: 64, count: 400_000 },
+    Shape { name: "1KiB", message: 1024, count: 200_000 },
+    Shape { name: "64KiB", message: 64 * 1024, count: 2_000 },
 ];
 
 impl Shape {
@@ -78,23 +63,17 @@ const SHIFT: usize = 24;
 
 /// One group for each kind and length.
 pub(crate) fn groups(_: &Plan) -> Vec<Group> {
-    KINDS
-        .iter()
-        .flat_map(|&kind| SHAPES.iter().map(move |&shape| group(kind, shape)))
-        .collect()
+    KINDS.iter().flat_map(|&kind| SHAPES.iter().map(move |&shape| group(kind, shape))).collect()
 }
 
 fn group((kind, name): (Kind, &str), shape: Shape) -> Group {
-    let mut contenders = vec![
+    let contenders = vec![
         contender::<memmove::Area>("memmove", Role::Limit, shape),
         contender::<bytes_mut::Growing>("bytesmut", Role::Peer, shape),
+        ours::contender(kind, shape),
     ];
-    contenders.extend(ours::contender(kind, shape));
     Group {
-        metrics: vec![Metric::lower(
-            format!("{name}-{}", shape.name),
-            "ns/message",
-        )],
+        metrics: vec![Metric::lower(format!("{name}-{}", shape.name), "ns/message")],
         contenders,
         note: Some("one copy in and one copy out"),
     }
@@ -120,10 +99,7 @@ fn slice<P: Pipe>(shape: Shape) -> Result<Sample, Failure> {
     }
     let time = start.elapsed();
     if target[1..] != message[1..] {
-        return Err(Failure::Miscounted {
-            sent: shape.count as u64,
-            answered: 0,
-        });
+        return Err(Failure::Miscounted { sent: shape.count as u64, answered: 0 });
     }
     Ok(Sample::of([time.as_nanos() as f64 / shape.count as f64]))
 }

@@ -13,25 +13,14 @@ use rustix::{
 use super::{End, RECEIVE_BUFFER, Received, Wait, receive, send};
 
 const EVENTS: usize = 256;
-const ZERO: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 0,
-};
-const TENTH: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 100_000_000,
-};
+const ZERO: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+const TENTH: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// Runs until every connection is closed or `end` is over.
 pub(super) fn run(connections: &[TcpStream], wait: Wait, end: &mut impl End) -> io::Result<()> {
     let poll = epoll::create(CreateFlags::CLOEXEC)?;
     for (index, stream) in connections.iter().enumerate() {
-        epoll::add(
-            &poll,
-            stream,
-            EventData::new_u64(index as u64),
-            EventFlags::IN,
-        )?;
+        epoll::add(&poll, stream, EventData::new_u64(index as u64), EventFlags::IN)?;
     }
     let timeout = if wait == Wait::Spin { ZERO } else { TENTH };
     let mut events: Vec<Event> = Vec::with_capacity(EVENTS);

@@ -115,18 +115,9 @@ impl Session {
     fn start(serve: Serve, count: usize, wait: Wait) -> io::Result<Self> {
         let (clients, connections) = connect(count)?;
         let stop = Arc::new(AtomicBool::new(false));
-        let job = Job {
-            connections,
-            wait,
-            stop: Arc::clone(&stop),
-        };
+        let job = Job { connections, wait, stop: Arc::clone(&stop) };
         let server = UnderTest::start(move || serve(job))?;
-        Ok(Self {
-            clients,
-            cpu: server.cpu,
-            stop,
-            server,
-        })
+        Ok(Self { clients, cpu: server.cpu, stop, server })
     }
 
     /// Closes the connections and holds the server's count against the client's.
@@ -134,11 +125,7 @@ impl Session {
         self.stop.store(true, Ordering::Relaxed);
         drop(self.clients);
         let answered = self.server.join()??;
-        if answered == sent {
-            Ok(())
-        } else {
-            Err(Failure::Miscounted { sent, answered })
-        }
+        if answered == sent { Ok(()) } else { Err(Failure::Miscounted { sent, answered }) }
     }
 
     /// Ends a session that went wrong; the first failure is the one to tell.

@@ -17,16 +17,8 @@ use crate::harness::Role;
 /// The runtimes that count as peers.
 pub(super) fn servers() -> Vec<Server> {
     vec![
-        Server {
-            name: "tokio",
-            role: Role::Peer,
-            serve: tokio,
-        },
-        Server {
-            name: "compio",
-            role: Role::Peer,
-            serve: compio,
-        },
+        Server { name: "tokio", role: Role::Peer, serve: tokio },
+        Server { name: "compio", role: Role::Peer, serve: compio },
     ]
 }
 
@@ -50,9 +42,7 @@ async fn yield_once() {
 }
 
 fn tokio(job: Job) -> io::Result<u64> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async {
         if job.wait == Wait::Spin {
             tokio::spawn(async move {
@@ -61,16 +51,8 @@ fn tokio(job: Job) -> io::Result<u64> {
                 }
             });
         }
-        let spawn = |stream| {
-            Ok(tokio::spawn(tokio_echo(tokio::net::TcpStream::from_std(
-                stream,
-            )?)))
-        };
-        let tasks: Vec<_> = job
-            .connections
-            .into_iter()
-            .map(spawn)
-            .collect::<io::Result<_>>()?;
+        let spawn = |stream| Ok(tokio::spawn(tokio_echo(tokio::net::TcpStream::from_std(stream)?)));
+        let tasks: Vec<_> = job.connections.into_iter().map(spawn).collect::<io::Result<_>>()?;
         let mut bytes = 0;
         for task in tasks {
             bytes += task.await?;
@@ -99,20 +81,12 @@ fn compio(job: Job) -> io::Result<u64> {
             compio::runtime::spawn(stay_awake(job.stop)).detach();
         }
         let spawn = |stream| {
-            Ok(compio::runtime::spawn(compio_echo(
-                compio::net::TcpStream::from_std(stream)?,
-            )))
+            Ok(compio::runtime::spawn(compio_echo(compio::net::TcpStream::from_std(stream)?)))
         };
-        let tasks: Vec<_> = job
-            .connections
-            .into_iter()
-            .map(spawn)
-            .collect::<io::Result<_>>()?;
+        let tasks: Vec<_> = job.connections.into_iter().map(spawn).collect::<io::Result<_>>()?;
         let mut bytes = 0;
         for task in tasks {
-            bytes += task
-                .await
-                .map_err(|_| io::Error::other("a task panicked"))?;
+            bytes += task.await.map_err(|_| io::Error::other("a task panicked"))?;
         }
         Ok(bytes)
     })

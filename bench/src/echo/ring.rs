@@ -45,9 +45,7 @@ pub(super) fn run(
         if !closing && end.is_over() {
             closing = true;
             // A connection that is gone already needs no closing.
-            connections
-                .iter()
-                .for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+            connections.iter().for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
         }
     }
     Ok(())
@@ -86,16 +84,7 @@ impl<'a> Echo<'a> {
         let outgoing = connections.iter().map(|_| Outgoing::default()).collect();
         let open = connections.len();
         let (unarmed, batch) = (Vec::new(), Vec::new());
-        Ok(Self {
-            ring,
-            buffers,
-            connections,
-            outgoing,
-            unarmed,
-            batch,
-            mode,
-            open,
-        })
+        Ok(Self { ring, buffers, connections, outgoing, unarmed, batch, mode, open })
     }
 
     fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
@@ -110,20 +99,14 @@ impl<'a> Echo<'a> {
     /// Starts the multishot receive of a connection.
     fn arm(&mut self, index: usize) -> io::Result<()> {
         let fd = types::Fd(self.connections[index].as_raw_fd());
-        self.push(
-            &opcode::RecvMulti::new(fd, buffers::GROUP)
-                .build()
-                .user_data(index as u64),
-        )
+        self.push(&opcode::RecvMulti::new(fd, buffers::GROUP).build().user_data(index as u64))
     }
 
     fn turn(&mut self, wait: Wait, end: &mut impl End) -> io::Result<()> {
         self.enter(wait)?;
         let mut batch = std::mem::take(&mut self.batch);
         batch.extend(
-            self.ring
-                .completion()
-                .map(|entry| (entry.user_data(), entry.result(), entry.flags())),
+            self.ring.completion().map(|entry| (entry.user_data(), entry.result(), entry.flags())),
         );
         for (data, result, flags) in batch.drain(..) {
             match (data & SENT != 0, (data & 0xffff_ffff) as usize) {
@@ -154,9 +137,7 @@ impl<'a> Echo<'a> {
             const GET_EVENTS: u32 = 1;
             // SAFETY: no signal mask is passed; the ring is valid.
             unsafe {
-                self.ring
-                    .submitter()
-                    .enter::<libc::sigset_t>(queued as u32, 0, GET_EVENTS, None)?
+                self.ring.submitter().enter::<libc::sigset_t>(queued as u32, 0, GET_EVENTS, None)?
             };
         }
         Ok(())
@@ -203,11 +184,7 @@ impl<'a> Echo<'a> {
             return Ok(());
         }
         self.outgoing[index].queue.push_back((buffer, count));
-        if self.outgoing[index].queue.len() == 1 {
-            self.send_first(index)
-        } else {
-            Ok(())
-        }
+        if self.outgoing[index].queue.len() == 1 { self.send_first(index) } else { Ok(()) }
     }
 
     fn send_first(&mut self, index: usize) -> io::Result<()> {
@@ -229,9 +206,7 @@ impl<'a> Echo<'a> {
         };
         self.buffers.give_back(buffer);
         if result >= 0 && result as u32 != count {
-            return Err(io::Error::other(format!(
-                "the ring sent {result} of {count} bytes"
-            )));
+            return Err(io::Error::other(format!("the ring sent {result} of {count} bytes")));
         }
         self.send_first(index)
     }

@@ -30,15 +30,8 @@ fn group(wait: Wait) -> Group {
         Wait::Sleep => ("sleep", Some("the wake-up of a sleeping thread dominates")),
     };
     let row = |percentile| Metric::lower(format!("{name}-{percentile}"), "ns");
-    let contenders = servers(wait)
-        .into_iter()
-        .map(|server| contender(server, wait))
-        .collect();
-    Group {
-        metrics: vec![row("p50"), row("p99")],
-        contenders,
-        note,
-    }
+    let contenders = servers(wait).into_iter().map(|server| contender(server, wait)).collect();
+    Group { metrics: vec![row("p50"), row("p99")], contenders, note }
 }
 
 /// The limit is the bare spinning socket, or bare epoll where servers sleep.
@@ -90,15 +83,8 @@ fn round_trips(session: &Session, wait: Wait) -> Result<(Sample, u64), Failure> 
         rest(pause);
     }
     let cpu = (session.cpu.read() - cpu).as_nanos() as f64 / trips as f64;
-    let values = [0.5, 0.99]
-        .iter()
-        .filter_map(|&share| percentile(&mut times, share))
-        .collect();
-    let sample = Sample {
-        values,
-        cpu_ns: Some(cpu),
-        ..Sample::default()
-    };
+    let values = [0.5, 0.99].iter().filter_map(|&share| percentile(&mut times, share)).collect();
+    let sample = Sample { values, cpu_ns: Some(cpu), ..Sample::default() };
     Ok((sample, ((WARM_UP + trips) * MESSAGE) as u64))
 }
 

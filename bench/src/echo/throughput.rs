@@ -26,26 +26,10 @@ struct Shape {
 }
 
 const SHAPES: [Shape; 4] = [
-    Shape {
-        name: "c1",
-        connections: 1,
-        message: 64,
-    },
-    Shape {
-        name: "c100",
-        connections: 100,
-        message: 64,
-    },
-    Shape {
-        name: "c1000",
-        connections: 1000,
-        message: 64,
-    },
-    Shape {
-        name: "c100-4k",
-        connections: 100,
-        message: 4096,
-    },
+    Shape { name: "c1", connections: 1, message: 64 },
+    Shape { name: "c100", connections: 100, message: 64 },
+    Shape { name: "c1000", connections: 1000, message: 64 },
+    Shape { name: "c100-4k", connections: 100, message: 4096 },
 ];
 
 /// One group for each shape.
@@ -58,16 +42,10 @@ fn group(shape: Shape, window: Duration) -> Group {
     let contenders = servers()
         .into_iter()
         .map(|server| {
-            Contender::new(server.name, server.role, move || {
-                slice(server.serve, shape, window)
-            })
+            Contender::new(server.name, server.role, move || slice(server.serve, shape, window))
         })
         .collect();
-    Group {
-        metrics: vec![Metric::higher(shape.name, "messages/s")],
-        contenders,
-        note: None,
-    }
+    Group { metrics: vec![Metric::higher(shape.name, "messages/s")], contenders, note: None }
 }
 
 fn servers() -> Vec<Server> {
@@ -101,11 +79,7 @@ fn drive(session: &Session, shape: Shape, client: &mut Client) -> Result<(), Fai
         client.sent += batch.len() as u64;
     }
     ring::run(&session.clients, Wait::Spin, ring::Send::Direct, client)?;
-    if client.received == client.sent {
-        Ok(())
-    } else {
-        Err(Failure::Stalled(PATIENCE))
-    }
+    if client.received == client.sent { Ok(()) } else { Err(Failure::Stalled(PATIENCE)) }
 }
 
 /// What had happened at one moment.
@@ -156,11 +130,7 @@ impl Client {
     }
 
     fn mark(&self, time: Instant) -> Mark {
-        Mark {
-            time,
-            bytes: self.received,
-            usage: self.server.usage(),
-        }
+        Mark { time, bytes: self.received, usage: self.server.usage() }
     }
 
     fn sample(&self, message: usize) -> Result<Sample, Failure> {

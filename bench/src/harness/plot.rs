@@ -40,24 +40,12 @@ pub(crate) fn plot(report: &Report) -> String {
 
 fn bars(row: &Row) -> Vec<Bar<'_>> {
     let ratio = |name: &str| row.ratios.get(name).copied().flatten();
-    let one = |label, colour, value| Bar {
-        label,
-        colour,
-        value,
-        ratio: ratio(label),
-    };
+    let one = |label, colour, value| Bar { label, colour, value, ratio: ratio(label) };
     let many = |values: &'_ Values, colour| -> Vec<Bar<'_>> {
-        values
-            .iter()
-            .map(|(&name, &value)| one(name, colour, value))
-            .collect()
+        values.iter().map(|(&name, &value)| one(name, colour, value)).collect()
     };
-    let limit = Bar {
-        label: "limit",
-        colour: "#444444",
-        value: row.limit,
-        ratio: row.limit.map(|_| 1.0),
-    };
+    let limit =
+        Bar { label: "limit", colour: "#444444", value: row.limit, ratio: row.limit.map(|_| 1.0) };
     let mut bars = vec![one("tautline", "#d9480f", row.tautline), limit];
     bars.extend(many(&row.peers, "#1c7ed6"));
     bars.extend(many(&row.variants, "#a5b4c3"));
@@ -71,34 +59,23 @@ fn write_panel(
     row: &Row,
     bars: &[Bar<'_>],
 ) -> std::fmt::Result {
-    let way = if row.better == Better::Lower {
-        "lower"
-    } else {
-        "higher"
-    };
+    let way = if row.better == Better::Lower { "lower" } else { "higher" };
     let (metric, unit) = (escape(&row.metric), escape(row.unit));
     writeln!(
         body,
         "<text x=\"10\" y=\"{}\" font-weight=\"bold\">{bench} {metric} ({unit}, {way} is better)</text>",
         top + 18.0
     )?;
-    let most = bars
-        .iter()
-        .filter_map(|bar| bar.value)
-        .fold(f64::MIN_POSITIVE, f64::max);
+    let most = bars.iter().filter_map(|bar| bar.value).fold(f64::MIN_POSITIVE, f64::max);
     bars.iter()
         .enumerate()
         .try_for_each(|(place, bar)| write_bar(body, top + TITLE + STEP * place as f64, bar, most))
 }
 
 fn write_bar(body: &mut String, y: f64, bar: &Bar<'_>, most: f64) -> std::fmt::Result {
-    let length = bar
-        .value
-        .map_or(0.0, |value| (value / most * BARS).max(1.0));
+    let length = bar.value.map_or(0.0, |value| (value / most * BARS).max(1.0));
     let value = bar.value.map_or_else(|| "not measured".into(), number);
-    let ratio = bar
-        .ratio
-        .map_or(String::new(), |ratio| format!(" ({ratio:.2} × limit)"));
+    let ratio = bar.ratio.map_or(String::new(), |ratio| format!(" ({ratio:.2} × limit)"));
     let (base, end) = (y + 12.5, LABELS + length + 6.0);
     writeln!(
         body,
@@ -111,10 +88,7 @@ fn write_bar(body: &mut String, y: f64, bar: &Bar<'_>, most: f64) -> std::fmt::R
         "<rect x=\"{LABELS}\" y=\"{y}\" width=\"{length:.1}\" height=\"{BAR}\" fill=\"{}\"/>",
         bar.colour
     )?;
-    writeln!(
-        body,
-        "<text x=\"{end:.1}\" y=\"{base}\">{value}{ratio}</text>"
-    )
+    writeln!(body, "<text x=\"{end:.1}\" y=\"{base}\">{value}{ratio}</text>")
 }
 
 fn escape(text: &str) -> String {
@@ -140,14 +114,8 @@ mod tests {
             cpu_ns: Values::new(),
             note: None,
         };
-        let svg = plot(&Report {
-            bench: "x",
-            rows: vec![row],
-        });
-        assert!(
-            svg.contains("20.00 (2.00 × limit)") && svg.contains("not measured"),
-            "{svg}"
-        );
+        let svg = plot(&Report { bench: "x", rows: vec![row] });
+        assert!(svg.contains("20.00 (2.00 × limit)") && svg.contains("not measured"), "{svg}");
         assert!(svg.contains("a&lt;b") && !svg.contains("a<b"));
     }
 }

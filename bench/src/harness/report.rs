@@ -38,20 +38,12 @@ pub(crate) struct Metric {
 impl Metric {
     /// A row in which less is better.
     pub(crate) fn lower(name: impl Into<String>, unit: &'static str) -> Self {
-        Self {
-            name: name.into(),
-            unit,
-            better: Better::Lower,
-        }
+        Self { name: name.into(), unit, better: Better::Lower }
     }
 
     /// A row in which more is better.
     pub(crate) fn higher(name: impl Into<String>, unit: &'static str) -> Self {
-        Self {
-            name: name.into(),
-            unit,
-            better: Better::Higher,
-        }
+        Self { name: name.into(), unit, better: Better::Higher }
     }
 }
 

@@ -42,10 +42,7 @@ pub(crate) struct Sample {
 impl Sample {
     /// A sample of values alone.
     pub(crate) fn of(values: impl Into<Vec<f64>>) -> Self {
-        Self {
-            values: values.into(),
-            ..Self::default()
-        }
+        Self { values: values.into(), ..Self::default() }
     }
 }
 
@@ -85,11 +82,7 @@ impl Contender {
         role: Role,
         slice: impl FnMut() -> Result<Sample, Failure> + 'static,
     ) -> Self {
-        Self {
-            name,
-            role,
-            slice: Box::new(slice),
-        }
+        Self { name, role, slice: Box::new(slice) }
     }
 }
 
@@ -121,11 +114,7 @@ impl Plan {
     /// Splits the time of a run among `shares` groups.
     pub(crate) fn new(quick: bool, shares: u32) -> Self {
         let total = Duration::from_secs(if quick { 24 } else { 150 });
-        Self {
-            budget: total / shares,
-            rounds: 201,
-            quick,
-        }
+        Self { budget: total / shares, rounds: 201, quick }
     }
 }
 
@@ -175,9 +164,7 @@ impl Series {
 /// Runs the rounds of a group and turns them into its rows.
 pub(crate) fn measure(mut group: Group, plan: &Plan) -> Vec<Row> {
     let all = rounds(&mut group.contenders, plan);
-    (0..group.metrics.len())
-        .map(|metric| row(&group, metric, &all))
-        .collect()
+    (0..group.metrics.len()).map(|metric| row(&group, metric, &all)).collect()
 }
 
 fn rounds(contenders: &mut [Contender], plan: &Plan) -> Vec<Series> {
@@ -199,29 +186,16 @@ fn rounds(contenders: &mut [Contender], plan: &Plan) -> Vec<Series> {
 /// Who comes at `place` in `round`: the start rotates and the direction alternates, so that
 /// nobody always follows the same neighbour.
 fn turn_of(round: usize, place: usize, count: usize) -> usize {
-    let step = if round.is_multiple_of(2) {
-        place
-    } else {
-        count - 1 - place
-    };
+    let step = if round.is_multiple_of(2) { place } else { count - 1 - place };
     (round + step) % count
 }
 
 fn row(group: &Group, metric: usize, all: &[Series]) -> Row {
     let Metric { name, unit, better } = group.metrics[metric].clone();
-    let sole = group
-        .contenders
-        .iter()
-        .filter(|contender| contender.role == Role::Limit)
-        .count()
-        == 1;
-    let named = || {
-        group
-            .contenders
-            .iter()
-            .map(move |contender| (contender, key(contender, sole)))
-            .zip(all)
-    };
+    let sole =
+        group.contenders.iter().filter(|contender| contender.role == Role::Limit).count() == 1;
+    let named =
+        || group.contenders.iter().map(move |contender| (contender, key(contender, sole))).zip(all);
     let of = |role: Role| named().filter(move |((contender, _), _)| contender.role == role);
     let medians = |role| of(role).map(|((_, key), series)| (key, series.median(metric)));
     let limit = of(Role::Limit)
@@ -241,9 +215,7 @@ fn row(group: &Group, metric: usize, all: &[Series]) -> Row {
         limit: limit.map(|(_, value)| value),
         peers: medians(Role::Peer).collect(),
         variants,
-        ratios: named()
-            .map(|((_, key), series)| (key, ratio(series)))
-            .collect(),
+        ratios: named().map(|((_, key), series)| (key, ratio(series))).collect(),
         cpu_ns: cpu_ns.filter(|(_, value)| value.is_some()).collect(),
         note: note(group, all),
     }
@@ -265,32 +237,17 @@ const SPARE_LIMIT: f64 = 0.05;
 
 /// What to know about a row: the group's own note, who waited for whom, losses and failures.
 fn note(group: &Group, all: &[Series]) -> Option<String> {
-    let named = || {
-        group
-            .contenders
-            .iter()
-            .map(|contender| contender.name)
-            .zip(all)
-    };
+    let named = || group.contenders.iter().map(|contender| contender.name).zip(all);
     let shares = |field: fn(&Sample) -> Option<f64>, keep: fn(f64) -> bool| -> Shares {
         let share = |(name, series): (_, &Series)| Some((name, series.median_of(field)?));
-        named()
-            .filter_map(share)
-            .filter(|&(_, share)| keep(share))
-            .collect()
+        named().filter_map(share).filter(|&(_, share)| keep(share)).collect()
     };
     let idle = shares(|sample| sample.idle, |share| share > IDLE_LIMIT);
     let spare = shares(|sample| sample.spare, |share| share < SPARE_LIMIT);
     let loss = shares(|sample| sample.loss, |_| true);
     let mut parts: Vec<String> = group.note.map(String::from).into_iter().collect();
-    parts.extend(listed(
-        "generator was the bottleneck, the side under test slept",
-        &idle,
-    ));
-    parts.extend(listed(
-        "generator may have been the bottleneck, its time to spare was",
-        &spare,
-    ));
+    parts.extend(listed("generator was the bottleneck, the side under test slept", &idle));
+    parts.extend(listed("generator may have been the bottleneck, its time to spare was", &spare));
     parts.extend(listed("loss", &loss));
     parts.extend(
         named().filter_map(|(name, series)| Some(format!("{name}: {}", series.failure.as_ref()?))),
@@ -316,20 +273,8 @@ mod tests {
 
     fn run(contenders: Vec<Contender>) -> Row {
         let metrics = vec![Metric::higher("rate", "1/s")];
-        let plan = Plan {
-            budget: Duration::ZERO,
-            rounds: 5,
-            quick: true,
-        };
-        measure(
-            Group {
-                metrics,
-                contenders,
-                note: None,
-            },
-            &plan,
-        )
-        .remove(0)
+        let plan = Plan { budget: Duration::ZERO, rounds: 5, quick: true };
+        measure(Group { metrics, contenders, note: None }, &plan).remove(0)
     }
 
     /// Of several bare loops the best in the row's direction is the limit, and all are shown.
@@ -341,10 +286,7 @@ mod tests {
             constant("tokio", Role::Peer, 50.0),
         ]);
         assert_eq!(row.limit, Some(100.0));
-        assert_eq!(
-            row.variants,
-            Values::from([("spin", Some(90.0)), ("ring", Some(100.0))])
-        );
+        assert_eq!(row.variants, Values::from([("spin", Some(90.0)), ("ring", Some(100.0))]));
         assert_eq!(row.ratios["tokio"], Some(0.5));
         assert_eq!(row.tautline, None);
     }
@@ -358,27 +300,17 @@ mod tests {
             Contender::new("busy", Role::Peer, stuck),
         ]);
         assert_eq!(row.peers["busy"], None);
-        assert!(
-            row.note
-                .is_some_and(|note| note.contains("busy: no answer within 300ms"))
-        );
+        assert!(row.note.is_some_and(|note| note.contains("busy: no answer within 300ms")));
     }
 
     /// A side under test that sleeps a lot makes the row say that the generator was too slow.
     #[test]
     fn idle_servers_are_named() {
-        let idle = || {
-            Ok(Sample {
-                values: vec![1.0],
-                idle: Some(0.4),
-                ..Sample::default()
-            })
-        };
+        let idle = || Ok(Sample { values: vec![1.0], idle: Some(0.4), ..Sample::default() });
         let row = run(vec![Contender::new("epoll", Role::Limit, idle)]);
         assert!(
-            row.note
-                .is_some_and(|note| note.contains("generator was the bottleneck")
-                    && note.contains("epoll 40.0 %"))
+            row.note.is_some_and(|note| note.contains("generator was the bottleneck")
+                && note.contains("epoll 40.0 %"))
         );
     }
 

@@ -68,23 +68,13 @@ impl CpuClock {
         let mut id = 0;
         // SAFETY: `pthread_self` is a live thread and `id` is valid for writing.
         let failed = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &mut id) };
-        let id = if failed == 0 {
-            id
-        } else {
-            libc::CLOCK_THREAD_CPUTIME_ID
-        };
-        Self {
-            id,
-            thread: gettid().as_raw_nonzero().get(),
-        }
+        let id = if failed == 0 { id } else { libc::CLOCK_THREAD_CPUTIME_ID };
+        Self { id, thread: gettid().as_raw_nonzero().get() }
     }
 
     /// Processor time used so far; zero once the thread is gone.
     pub(crate) fn read(self) -> Duration {
-        let mut time = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: `time` is valid for writing; an unknown clock is refused with an error.
         unsafe { libc::clock_gettime(self.id, &mut time) };
         Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
@@ -94,15 +84,9 @@ impl CpuClock {
     pub(crate) fn usage(self) -> Usage {
         let path = format!("/proc/self/task/{}/schedstat", self.thread);
         let text = std::fs::read_to_string(path).unwrap_or_default();
-        let delayed = text
-            .split_whitespace()
-            .nth(1)
-            .and_then(|field| field.parse().ok())
-            .unwrap_or(0);
-        Usage {
-            cpu: self.read(),
-            delayed: Duration::from_nanos(delayed),
-        }
+        let delayed =
+            text.split_whitespace().nth(1).and_then(|field| field.parse().ok()).unwrap_or(0);
+        Usage { cpu: self.read(), delayed: Duration::from_nanos(delayed) }
     }
 }
 
@@ -124,17 +108,15 @@ impl<T: Send + 'static> UnderTest<T> {
     pub(crate) fn start(work: impl FnOnce() -> T + Send + 'static) -> io::Result<Self> {
         let (started, is_started) = mpsc::channel();
         let (finished, result) = mpsc::channel();
-        thread::Builder::new()
-            .name("under-test".into())
-            .spawn(move || {
-                let pinned = pin(UNDER_TEST);
-                let ready = pinned.is_ok();
-                // A receiver that is gone has given up waiting; the thread then just ends.
-                let _ = started.send(pinned.map(|()| CpuClock::of_this_thread()));
-                if ready {
-                    let _ = finished.send(work());
-                }
-            })?;
+        thread::Builder::new().name("under-test".into()).spawn(move || {
+            let pinned = pin(UNDER_TEST);
+            let ready = pinned.is_ok();
+            // A receiver that is gone has given up waiting; the thread then just ends.
+            let _ = started.send(pinned.map(|()| CpuClock::of_this_thread()));
+            if ready {
+                let _ = finished.send(work());
+            }
+        })?;
         let cpu = is_started.recv().map_err(io::Error::other)??;
         Ok(Self { cpu, result })
     }
@@ -144,17 +126,12 @@ impl<T: Send + 'static> UnderTest<T> {
     /// # Errors
     /// The thread panicked or does not end.
     pub(crate) fn join(self) -> io::Result<T> {
-        self.result
-            .recv_timeout(JOIN_LIMIT)
-            .map_err(|error| match error {
-                RecvTimeoutError::Timeout => io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "the thread under test does not end",
-                ),
-                RecvTimeoutError::Disconnected => {
-                    io::Error::other("the thread under test panicked")
-                }
-            })
+        self.result.recv_timeout(JOIN_LIMIT).map_err(|error| match error {
+            RecvTimeoutError::Timeout => {
+                io::Error::new(io::ErrorKind::TimedOut, "the thread under test does not end")
+            }
+            RecvTimeoutError::Disconnected => io::Error::other("the thread under test panicked"),
+        })
     }
 }
 

@@ -96,15 +96,18 @@ fn contender<M: Mailbox>(name: &'static str, role: Role, row: Row) -> Contender 
     )
 }
 
-/// Starts the loop with `handler`; returns the posting end and the loop.
-fn start<M: Mailbox, T: Send + 'static>(
+/// A loop that runs, and the posting end of its mailbox.
+struct Session<M: Mailbox> {
+    poster: M::Poster,
+    server: UnderTest<io::Result<()>>,
+}
+
+/// Starts the loop with `handler`; its state arrives at `done` after the last message.
+fn start<M: Mailbox, T: Default + Send + 'static>(
     mut state: T,
     mut handler: impl FnMut(&mut T, u64) + Send + 'static,
     done: Sender<T>,
-) -> Result<(M::Poster, UnderTest<io::Result<()>>), Failure>
-where
-    T: Default,
-{
+) -> Result<Session<M>, Failure> {
     pin(GENERATOR)?;
     let (ready, is_ready) = mpsc::channel();
     let server = UnderTest::start(move || {
@@ -118,10 +121,8 @@ where
             ControlFlow::Break(())
         })
     })?;
-    let poster = is_ready
-        .recv_timeout(PATIENCE)
-        .map_err(|_| Failure::Stalled(PATIENCE))?;
-    Ok((poster, server))
+    let poster = is_ready.recv_timeout(PATIENCE).map_err(|_| Failure::Stalled(PATIENCE))?;
+    Ok(Session { poster, server })
 }
 
 fn post(poster: &mut impl Poster, message: u64) -> Result<(), Failure> {
@@ -144,7 +145,7 @@ fn latency<M: Mailbox>() -> Result<Sample, Failure> {
     let stamp = move || origin.elapsed().as_nanos() as u64;
     let record = move |times: &mut Vec<u64>, sent: u64| times.push(stamp().saturating_sub(sent));
     let times = Vec::with_capacity(PACED.0 as usize);
-    let (mut poster, server) = start::<M, _>(times, record, done)?;
+    let Session { mut poster, server } = start::<M, _>(times, record, done)?;
     for _ in 0..PACED.0 {
         let pause = Instant::now();
         while pause.elapsed() < PACED.1 {
@@ -153,14 +154,10 @@ fn latency<M: Mailbox>() -> Result<Sample, Failure> {
         post(&mut poster, stamp())?;
     }
     post(&mut poster, LAST)?;
-    let mut times = is_done
-        .recv_timeout(PATIENCE)
-        .map_err(|_| Failure::Stalled(PATIENCE))?;
+    let mut times = is_done.recv_timeout(PATIENCE).map_err(|_| Failure::Stalled(PATIENCE))?;
     server.join()??;
     counted(PACED.0, times.len() as u64)?;
-    Ok(Sample::of(
-        percentile(&mut times, 0.5).into_iter().collect::<Vec<_>>(),
-    ))
+    Ok(Sample::of(percentile(&mut times, 0.5).into_iter().collect::<Vec<_>>()))
 }
 
 fn throughput<M: Mailbox>() -> Result<Sample, Failure> {
@@ -169,15 +166,13 @@ fn throughput<M: Mailbox>() -> Result<Sample, Failure> {
         *messages += 1;
         *sum = sum.wrapping_add(message);
     };
-    let (mut poster, server) = start::<M, _>((0, 0), count, done)?;
+    let Session { mut poster, server } = start::<M, _>((0, 0), count, done)?;
     let start = Instant::now();
     for message in 0..FLOOD {
         post(&mut poster, message)?;
     }
     post(&mut poster, LAST)?;
-    let (messages, sum) = is_done
-        .recv_timeout(PATIENCE)
-        .map_err(|_| Failure::Stalled(PATIENCE))?;
+    let (messages, sum) = is_done.recv_timeout(PATIENCE).map_err(|_| Failure::Stalled(PATIENCE))?;
     let time = start.elapsed();
     server.join()??;
     counted(FLOOD, messages)?;
@@ -186,9 +181,5 @@ fn throughput<M: Mailbox>() -> Result<Sample, Failure> {
 }
 
 fn counted(sent: u64, answered: u64) -> Result<(), Failure> {
-    if sent == answered {
-        Ok(())
-    } else {
-        Err(Failure::Miscounted { sent, answered })
-    }
+    if sent == answered { Ok(()) } else { Err(Failure::Miscounted { sent, answered }) }
 }

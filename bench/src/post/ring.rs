@@ -65,14 +65,8 @@ impl Mailbox for Ring {
             tail: Line(AtomicUsize::new(0)),
             slots: (0..CAPACITY).map(|_| AtomicU64::new(0)).collect(),
         });
-        let producer = Producer {
-            shared: Arc::clone(&shared),
-            tail: 0,
-            head: 0,
-        };
-        ready
-            .send(producer)
-            .map_err(|_| io::Error::other("the poster has left"))?;
+        let producer = Producer { shared: Arc::clone(&shared), tail: 0, head: 0 };
+        ready.send(producer).map_err(|_| io::Error::other("the poster has left"))?;
         let mut head = 0;
         loop {
             // Acquire: the slots below the tail have been written.

@@ -25,9 +25,7 @@ impl Mailbox for Channel {
         H: FnMut(u64) -> ControlFlow<()> + Send + 'static,
     {
         let (poster, messages) = sync_channel(CAPACITY);
-        ready
-            .send(poster)
-            .map_err(|_| io::Error::other("the poster has left"))?;
+        ready.send(poster).map_err(|_| io::Error::other("the poster has left"))?;
         loop {
             match messages.try_recv() {
                 Ok(message) if handler(message).is_break() => return Ok(()),

@@ -26,9 +26,7 @@ impl Mailbox for Channel {
         H: FnMut(u64) -> ControlFlow<()> + Send + 'static,
     {
         let (poster, mut messages) = channel(CAPACITY);
-        ready
-            .send(poster)
-            .map_err(|_| io::Error::other("the poster has left"))?;
+        ready.send(poster).map_err(|_| io::Error::other("the poster has left"))?;
         Builder::new_current_thread().build()?.block_on(async {
             tokio::spawn(async {
                 loop {

@@ -14,10 +14,7 @@ impl Timers for Tree {
     type Key = (Nanos, u64);
 
     fn new(_: usize, _: Nanos) -> Self {
-        Self {
-            timers: BTreeMap::new(),
-            next: 0,
-        }
+        Self { timers: BTreeMap::new(), next: 0 }
     }
 
     fn arm(&mut self, deadline: Nanos, payload: u64) -> Self::Key {

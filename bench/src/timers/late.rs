@@ -34,10 +34,8 @@ impl Delays {
 
 /// Median and 99th percentile of a slice's lateness.
 pub(super) fn sample(mut late: Vec<Nanos>) -> Sample {
-    let values: Vec<f64> = [0.5, 0.99]
-        .iter()
-        .filter_map(|&share| percentile(&mut late, share))
-        .collect();
+    let values: Vec<f64> =
+        [0.5, 0.99].iter().filter_map(|&share| percentile(&mut late, share)).collect();
     Sample::of(values)
 }
 

@@ -1,6 +1,6 @@
 //! `timers`: arming, cancelling and firing many timers, and how late they fire.
 //!
-//! Anything that implements [`Timers`] takes part in all rows through [`contenders`]; what has a
+//! Anything that implements [`Timers`] takes part in all rows; what has a
 //! loop of its own (tokio, our runtime) brings its own slices.
 
 mod btree;
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
+use self::{btree::Tree, slab_wheel::SlabWheel};
 use crate::harness::{
     Contender, Failure, Group, Metric, Plan, Role, Sample,
     sys::{CpuClock, UNDER_TEST, pin},
@@ -54,87 +55,59 @@ trait Timers {
 
 /// The rows by what one slice measures.
 pub(crate) fn groups(_: &Plan) -> Vec<Group> {
-    let note = "a random one of the live timers is cancelled and armed anew";
-    let fire = "armed in random order and fired in turns of 100 us; processor time";
-    let late = "64 timers at a time, the loop never sleeps";
     vec![
         Group {
             metrics: vec![Metric::lower("arm-cancel-100k", "ns/pair")],
-            contenders: [
-                with_all(arm_cancels),
-                tokio::arm_cancel(),
-                ours::arm_cancel(),
-            ]
-            .into_iter()
-            .flatten()
-            .collect(),
-            note: Some(note),
+            contenders: bare(arm_cancel::<SlabWheel>, arm_cancel::<Tree>)
+                .chain(tokio::arm_cancel())
+                .chain(ours::arm_cancel())
+                .collect(),
+            note: Some("a random one of the live timers is cancelled and armed anew"),
         },
         Group {
             metrics: vec![Metric::lower("fire-1m", "ns/timer")],
-            contenders: [with_all(fires), tokio::fire(), ours::fire()]
-                .into_iter()
-                .flatten()
+            contenders: bare(fire::<SlabWheel>, fire::<Tree>)
+                .chain([churned("slab-wheel-churned", fire_churned::<SlabWheel>)])
+                .chain(tokio::fire())
+                .chain(ours::fire())
                 .collect(),
-            note: Some(fire),
+            note: Some(
+                "armed in random order and fired in turns of 100 us; processor time; \
+                 churned: the table is out of order, as after a million others",
+            ),
         },
         Group {
-            metrics: vec![
-                Metric::lower("late-p50", "ns"),
-                Metric::lower("late-p99", "ns"),
-            ],
-            contenders: [with_all(lates), tokio::late(), ours::late()]
-                .into_iter()
-                .flatten()
+            metrics: vec![Metric::lower("late-p50", "ns"), Metric::lower("late-p99", "ns")],
+            contenders: bare(late::slice::<SlabWheel>, late::slice::<Tree>)
+                .chain(tokio::late())
+                .chain(ours::late())
                 .collect(),
-            note: Some(late),
+            note: Some("64 timers at a time, the loop never sleeps"),
         },
     ]
 }
 
 type Slice = fn() -> Result<Sample, Failure>;
 
-/// The slices of one row for both bare structures.
-struct Both {
-    wheel: Slice,
-    btree: Slice,
-}
-
-fn with_all(row: fn() -> Both) -> Vec<Contender> {
-    let Both { wheel, btree } = row();
-    vec![
+/// The slices of one row for the bare structures.
+fn bare(wheel: Slice, btree: Slice) -> impl Iterator<Item = Contender> {
+    [
         Contender::new("slab-wheel", Role::Limit, wheel),
         Contender::new("btreemap", Role::Peer, btree),
     ]
+    .into_iter()
 }
 
-fn arm_cancels() -> Both {
-    Both {
-        wheel: arm_cancel::<slab_wheel::SlabWheel>,
-        btree: arm_cancel::<btree::Tree>,
-    }
-}
-
-fn fires() -> Both {
-    Both {
-        wheel: fire::<slab_wheel::SlabWheel>,
-        btree: fire::<btree::Tree>,
-    }
-}
-
-fn lates() -> Both {
-    Both {
-        wheel: late::slice::<slab_wheel::SlabWheel>,
-        btree: late::slice::<btree::Tree>,
-    }
+/// A structure that has been in use before.
+fn churned(name: &'static str, slice: Slice) -> Contender {
+    Contender::new(name, Role::Variant, slice)
 }
 
 /// The moves of an `arm-cancel` slice: which timer goes, and when the new one is due.
 fn moves() -> impl Iterator<Item = (usize, Nanos)> {
     let mut rng = Rng::with_seed(SEED);
-    let moves: Vec<_> = (0..PAIRS)
-        .map(|_| (rng.usize(..LIVE), rng.u64(TICK..ARM_WINDOW)))
-        .collect();
+    let moves: Vec<_> =
+        (0..PAIRS).map(|_| (rng.usize(..LIVE), rng.u64(TICK..ARM_WINDOW))).collect();
     moves.into_iter()
 }
 
@@ -147,10 +120,8 @@ fn deadlines(count: usize, window: Nanos) -> Vec<Nanos> {
 fn arm_cancel<T: Timers>() -> Result<Sample, Failure> {
     pin(UNDER_TEST)?;
     let mut timers = T::new(LIVE + 1, ARM_WINDOW);
-    let mut keys: Vec<T::Key> = deadlines(LIVE, ARM_WINDOW)
-        .into_iter()
-        .map(|deadline| timers.arm(deadline, 0))
-        .collect();
+    let mut keys: Vec<T::Key> =
+        deadlines(LIVE, ARM_WINDOW).into_iter().map(|deadline| timers.arm(deadline, 0)).collect();
     let moves = moves();
     let start = Instant::now();
     for (victim, deadline) in moves {
@@ -160,17 +131,45 @@ fn arm_cancel<T: Timers>() -> Result<Sample, Failure> {
     Ok(per_operation(start.elapsed(), PAIRS))
 }
 
+/// A table that is in order: all memory was touched, by arming and cancelling in reverse.
 fn fire<T: Timers>() -> Result<Sample, Failure> {
+    fire_after::<T>(|timers, deadlines| {
+        let keys: Vec<_> = deadlines.iter().map(|&deadline| timers.arm(deadline, 0)).collect();
+        keys.into_iter().rev().for_each(|key| timers.cancel(key));
+        Ok(())
+    })
+}
+
+/// A table that is out of order: a million timers have fired before.
+fn fire_churned<T: Timers>() -> Result<Sample, Failure> {
+    fire_after::<T>(|timers, deadlines| fire_all(timers, deadlines, 0).map(drop))
+}
+
+fn fire_after<T: Timers>(
+    prepare: impl FnOnce(&mut T, &[Nanos]) -> Result<(), Failure>,
+) -> Result<Sample, Failure> {
     pin(UNDER_TEST)?;
     let deadlines = deadlines(MANY, FIRE_WINDOW);
     let mut timers = T::new(MANY, FIRE_WINDOW);
+    prepare(&mut timers, &deadlines)?;
+    let time = fire_all(&mut timers, &deadlines, 2 * FIRE_WINDOW)?;
+    Ok(per_operation(time, MANY))
+}
+
+/// Arms a timer for each of `deadlines`, counted from `now`, and fires them all.
+fn fire_all(
+    timers: &mut impl Timers,
+    deadlines: &[Nanos],
+    mut now: Nanos,
+) -> Result<Duration, Failure> {
+    while timers.expire(now).is_some() {}
     let clock = CpuClock::of_this_thread();
-    let start = clock.read();
-    for (payload, deadline) in deadlines.into_iter().enumerate() {
-        timers.arm(deadline, payload as u64);
+    let (start, end) = (clock.read(), now + FIRE_WINDOW + TURN);
+    for (payload, deadline) in deadlines.iter().enumerate() {
+        timers.arm(now + deadline, payload as u64);
     }
-    let (mut fired, mut sum, mut now) = (0, 0, 0);
-    while fired < MANY && now < 2 * FIRE_WINDOW {
+    let (mut fired, mut sum) = (0, 0);
+    while now < end {
         now += TURN;
         while let Some(payload) = timers.expire(now) {
             fired += 1;
@@ -178,8 +177,8 @@ fn fire<T: Timers>() -> Result<Sample, Failure> {
         }
     }
     let time = clock.read() - start;
-    all_fired(fired as u64, sum)?;
-    Ok(per_operation(time, MANY))
+    all_fired(fired, sum)?;
+    Ok(time)
 }
 
 /// Every timer fired, each once.
@@ -188,10 +187,7 @@ fn all_fired(fired: u64, sum: u64) -> Result<(), Failure> {
     if fired == count && sum == count * (count - 1) / 2 {
         return Ok(());
     }
-    Err(Failure::Miscounted {
-        sent: count,
-        answered: fired,
-    })
+    Err(Failure::Miscounted { sent: count, answered: fired })
 }
 
 fn per_operation(time: Duration, operations: usize) -> Sample {

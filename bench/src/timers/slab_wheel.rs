@@ -39,12 +39,7 @@ impl Timers for SlabWheel {
 
     fn new(limit: usize, window: Nanos) -> Self {
         let buckets = (window / TICK + 1).next_power_of_two();
-        let entry = |index| Entry {
-            next: index + 1,
-            previous: NONE,
-            tick: 0,
-            payload: 0,
-        };
+        let entry = |index| Entry { next: index + 1, previous: NONE, tick: 0, payload: 0 };
         let mut entries: Vec<_> = (0..limit as u32).map(entry).collect();
         if let Some(last) = entries.last_mut() {
             last.next = NONE;
@@ -64,12 +59,7 @@ impl Timers for SlabWheel {
         let next = std::mem::replace(&mut self.buckets[bucket], index);
         let entry = &mut self.entries[index as usize];
         self.free = entry.next;
-        *entry = Entry {
-            next,
-            previous: NONE,
-            tick,
-            payload,
-        };
+        *entry = Entry { next, previous: NONE, tick, payload };
         if next != NONE {
             self.entries[next as usize].previous = index;
         }
@@ -77,12 +67,7 @@ impl Timers for SlabWheel {
     }
 
     fn cancel(&mut self, key: u32) {
-        let Entry {
-            next,
-            previous,
-            tick,
-            ..
-        } = self.entries[key as usize];
+        let Entry { next, previous, tick, .. } = self.entries[key as usize];
         match previous {
             NONE => {
                 let bucket = self.bucket(tick);

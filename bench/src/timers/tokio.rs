@@ -126,10 +126,7 @@ fn fire_slice() -> Result<Sample, Failure> {
     drop(sleeps);
     match fired.0.load(Ordering::Relaxed) {
         count if count == MANY as u64 => Ok(per_operation(time, MANY)),
-        answered => Err(Failure::Miscounted {
-            sent: MANY as u64,
-            answered,
-        }),
+        answered => Err(Failure::Miscounted { sent: MANY as u64, answered }),
     }
 }
 
@@ -141,9 +138,7 @@ fn late_slice() -> Result<Sample, Failure> {
                 tokio::task::yield_now().await;
             }
         });
-        let lanes: Vec<_> = (0..AT_ONCE)
-            .map(|lane| tokio::spawn(sleeps(lane)))
-            .collect();
+        let lanes: Vec<_> = (0..AT_ONCE).map(|lane| tokio::spawn(sleeps(lane))).collect();
         let mut late = Vec::with_capacity(FIRINGS);
         for lane in lanes {
             late.extend(lane.await.map_err(io::Error::other)?);

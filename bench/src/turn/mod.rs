@@ -59,7 +59,5 @@ fn empty_receives() -> Result<Sample, Failure> {
             Ok(_) => return Err(std::io::Error::other("a quiet socket had something").into()),
         }
     }
-    Ok(Sample::of([
-        start.elapsed().as_nanos() as f64 / TURNS as f64
-    ]))
+    Ok(Sample::of([start.elapsed().as_nanos() as f64 / TURNS as f64]))
 }

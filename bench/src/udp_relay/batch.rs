@@ -24,23 +24,15 @@ impl Batch {
     pub(super) fn new(count: usize, size: usize) -> Self {
         let mut bytes = vec![0_u8; count * size];
         let mut controls = vec![Control([0; 64]); count];
-        let iovec = |bytes: &mut [u8]| libc::iovec {
-            iov_base: bytes.as_mut_ptr().cast(),
-            iov_len: size,
-        };
+        let iovec =
+            |bytes: &mut [u8]| libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: size };
         let mut iovecs: Vec<_> = bytes.chunks_mut(size).map(iovec).collect();
         let headers = iovecs
             .iter_mut()
             .zip(&mut controls)
             .map(|(iovec, control)| header(iovec, control))
             .collect();
-        Self {
-            headers,
-            iovecs,
-            controls,
-            _bytes: bytes,
-            size,
-        }
+        Self { headers, iovecs, controls, _bytes: bytes, size }
     }
 
     /// Receives as many messages as there are and fit; returns how many.
@@ -71,11 +63,7 @@ impl Batch {
         unsafe {
             let control = libc::CMSG_FIRSTHDR(header).as_ref()?;
             let found = control.cmsg_level == libc::SOL_UDP && control.cmsg_type == libc::UDP_GRO;
-            found.then(|| {
-                libc::CMSG_DATA(control)
-                    .cast::<libc::c_int>()
-                    .read_unaligned() as u16
-            })
+            found.then(|| libc::CMSG_DATA(control).cast::<libc::c_int>().read_unaligned() as u16)
         }
     }
 
@@ -128,9 +116,7 @@ fn write_segment(room: &mut [u8; 64], size: u16) -> usize {
     };
     // SAFETY: 64 bytes hold a header and the two bytes after it.
     unsafe {
-        room.as_mut_ptr()
-            .cast::<libc::cmsghdr>()
-            .write_unaligned(head);
+        room.as_mut_ptr().cast::<libc::cmsghdr>().write_unaligned(head);
         let data = room.as_mut_ptr().add(mem::size_of::<libc::cmsghdr>());
         data.cast::<u16>().write_unaligned(size);
     }
@@ -144,17 +130,10 @@ fn write_segment(room: &mut [u8; 64], size: u16) -> usize {
 pub(super) fn send_burst(socket: &UdpSocket, bytes: &mut [u8], segment: u16) -> io::Result<()> {
     let mut control = Control([0; 64]);
     let used = write_segment(&mut control.0, segment);
-    let mut iovec = libc::iovec {
-        iov_base: bytes.as_mut_ptr().cast(),
-        iov_len: bytes.len(),
-    };
+    let mut iovec = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
     let mut header = header(&mut iovec, &mut control).msg_hdr;
     header.msg_controllen = used;
     // SAFETY: the header points to the live iovec, bytes and control room above.
     let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &header, 0) };
-    if sent < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

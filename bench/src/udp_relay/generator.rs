@@ -50,10 +50,7 @@ impl Run {
     /// Packets per second of the relay's processor time, and how much of it the relay needed.
     pub(super) fn sample(&self) -> Sample {
         let packets = (self.last.received - self.first.received) as f64;
-        let (time, usage) = (
-            self.last.time - self.first.time,
-            self.last.usage - self.first.usage,
-        );
+        let (time, usage) = (self.last.time - self.first.time, self.last.usage - self.first.usage);
         Sample {
             values: vec![packets / usage.cpu.as_secs_f64()],
             cpu_ns: Some(usage.cpu.as_nanos() as f64 / packets),
@@ -87,15 +84,7 @@ pub(super) fn run(
 ) -> Result<Run, Failure> {
     sink.set_nonblocking(true)?;
     let (batch, burst) = (Batch::new(SINK.0, SINK.1), vec![7; PACKET * SEGMENTS]);
-    let mut generator = Generator {
-        source,
-        sink,
-        burst,
-        batch,
-        sent: 0,
-        received: 0,
-        lost: 0,
-    };
+    let mut generator = Generator { source, sink, burst, batch, sent: 0, received: 0, lost: 0 };
     let limit = WINDOW.min((socket2::SockRef::from(sink).recv_buffer_size()? / PACKET_COST) as u64);
     generator.drive(limit, Instant::now() + WARM_UP)?;
     let mark = |generator: &Generator<'_>| Mark {
@@ -111,13 +100,7 @@ pub(super) fn run(
     if last.received == first.received || last.sent == first.sent {
         return Err(Failure::Stalled(window));
     }
-    Ok(Run {
-        first,
-        last,
-        sent: generator.sent,
-        received: generator.received,
-        spare,
-    })
+    Ok(Run { first, last, sent: generator.sent, received: generator.received, spare })
 }
 
 impl Generator<'_> {

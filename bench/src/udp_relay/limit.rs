@@ -16,9 +16,8 @@ pub(super) fn forward(job: Job) -> io::Result<u64> {
         let count = batch.receive(&job.input, libc::MSG_WAITFORONE)?;
         let ended = (0..count).find(|&message| batch.len(message) == STOP);
         let count = ended.unwrap_or(count);
-        packets += (0..count)
-            .map(|message| batch.len(message).div_ceil(PACKET))
-            .sum::<usize>() as u64;
+        packets +=
+            (0..count).map(|message| batch.len(message).div_ceil(PACKET)).sum::<usize>() as u64;
         batch.send(&job.output, count)?;
         if ended.is_some() {
             return Ok(packets);

@@ -82,29 +82,15 @@ fn group(name: &str, offload: bool, window: Duration, note: &'static str) -> Gro
     let contenders = relays()
         .into_iter()
         .map(|relay| {
-            Contender::new(relay.name, relay.role, move || {
-                slice(relay.forward, offload, window)
-            })
+            Contender::new(relay.name, relay.role, move || slice(relay.forward, offload, window))
         })
         .collect();
-    Group {
-        metrics: vec![Metric::higher(name, "packets/s")],
-        contenders,
-        note: Some(note),
-    }
+    Group { metrics: vec![Metric::higher(name, "packets/s")], contenders, note: Some(note) }
 }
 
 fn relays() -> Vec<Relay> {
-    let bare = Relay {
-        name: "recvmmsg",
-        role: Role::Limit,
-        forward: limit::forward,
-    };
-    let tokio = Relay {
-        name: "tokio",
-        role: Role::Peer,
-        forward: tokio::forward,
-    };
+    let bare = Relay { name: "recvmmsg", role: Role::Limit, forward: limit::forward };
+    let tokio = Relay { name: "tokio", role: Role::Peer, forward: tokio::forward };
     [vec![bare, tokio], ours::relays()].concat()
 }
 
@@ -117,23 +103,14 @@ fn slice(forward: Forward, offload: bool, window: Duration) -> Result<Sample, Fa
     if offload {
         enable_gro(&sink)?;
     }
-    let relay = UnderTest::start(move || {
-        forward(Job {
-            input,
-            output,
-            offload,
-        })
-    })?;
+    let relay = UnderTest::start(move || forward(Job { input, output, offload }))?;
     let run = generator::run(&source, &sink, window, relay.cpu);
     generator::stop(&source)?;
     let forwarded = relay.join()??;
     let run = run?;
     // Each packet that arrived was forwarded; one that was forwarded may be lost at the sink.
     if forwarded < run.received {
-        return Err(Failure::Miscounted {
-            sent: run.received,
-            answered: forwarded,
-        });
+        return Err(Failure::Miscounted { sent: run.received, answered: forwarded });
     }
     Ok(run.sample())
 }
@@ -159,9 +136,5 @@ fn enable_gro(socket: &UdpSocket) -> io::Result<()> {
             socklen::<libc::c_int>(),
         )
     };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -8,9 +8,7 @@ use super::{Job, STOP};
 pub(super) fn forward(job: Job) -> io::Result<u64> {
     job.input.set_nonblocking(true)?;
     job.output.set_nonblocking(true)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async {
         let target = job.output.peer_addr()?;
         let input = tokio::net::UdpSocket::from_std(job.input)?;

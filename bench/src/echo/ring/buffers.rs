@@ -40,15 +40,9 @@ impl Buffers {
                 MapFlags::PRIVATE,
             )?
         };
-        let mut buffers = Self {
-            memory: memory.cast(),
-            tail: 0,
-        };
+        let mut buffers = Self { memory: memory.cast(), tail: 0 };
         // SAFETY: the entries are page-aligned and outlive the ring, which is dropped first.
-        unsafe {
-            ring.submitter()
-                .register_buf_ring_with_flags(memory as u64, COUNT, GROUP, 0)?
-        };
+        unsafe { ring.submitter().register_buf_ring_with_flags(memory as u64, COUNT, GROUP, 0)? };
         (0..COUNT).for_each(|buffer| buffers.give_back(buffer));
         buffers.publish();
         Ok(buffers)
@@ -57,10 +51,7 @@ impl Buffers {
     fn start(&self, buffer: u16) -> *mut u8 {
         assert!(buffer < COUNT);
         // SAFETY: within the mapping, as `buffer` is below COUNT.
-        unsafe {
-            self.memory
-                .add(RING_BYTES + buffer as usize * RECEIVE_BUFFER)
-        }
+        unsafe { self.memory.add(RING_BYTES + buffer as usize * RECEIVE_BUFFER) }
     }
 
     /// The first `count` bytes of a buffer that is ours.
