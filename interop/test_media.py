@@ -1,10 +1,9 @@
 """ffmpeg sends, the relay forwards, two ffmpeg receivers decode every frame."""
 
+import socket
 import subprocess
 
 from support import HOST, PATIENCE, Case, free_port, udp_socket, wait_bound, wait_for
-
-import socket
 
 FRAMES = 250
 RATE = 50
@@ -77,7 +76,7 @@ class Media(Case):
         """Sends at the pattern's own rate, with parameter sets before each keyframe."""
         self.ffmpeg(
             *["-re", "-i", file, "-c", "copy", "-bsf:v", "h264_mp4toannexb,dump_extra=freq=k"],
-            *["-f", "rtp", f"rtp://{HOST}:{port}?pkt_size=1200"],
+            *["-f", "rtp", "-rtpflags", "send_bye", f"rtp://{HOST}:{port}?pkt_size=1200"],
         )
 
     def test_two_receivers_decode_every_frame_sent(self):
