@@ -14,22 +14,19 @@ use super::super::pool::{FreeList, Pool};
 use super::super::{
     Attempt, BufferId, Completion, Driver, Full, Interest, Op, SocketOption, Token, Wait, Wake,
 };
-use super::names::Name;
 use super::operations::{Operations, label, target};
-use super::world::{Family, Fired, World};
-use super::{Config, Stop, memory};
+use super::perform::outcome;
+use super::world::{Fired, World};
+use super::{Config, Stop};
 use crate::sync::{AtomicBool, Ordering};
 use crate::time::Instant;
 
-/// Most datagrams into which one message may be cut, as on Linux.
-const MOST_SEGMENTS: usize = 128;
-
 /// The driver on a simulated world. See the module.
 pub(crate) struct SimDriver {
-    world: World,
+    pub(super) world: World,
     operations: Operations,
-    pool: Pool,
-    free: FreeList,
+    pub(super) pool: Pool,
+    pub(super) free: FreeList,
     waker: Arc<Flag>,
     turn: Duration,
     patience: Duration,
@@ -89,143 +86,6 @@ impl SimDriver {
         })
     }
 
-    /// Does `op` if it can be done now.
-    ///
-    /// # Safety
-    /// The memory that `op` names is valid for the call.
-    unsafe fn perform(&mut self, op: &Op) -> Result<i32, Stop> {
-        // SAFETY: as the caller promises.
-        unsafe {
-            match *op {
-                Op::Recv { fd, buf, len } | Op::Read { fd, buf, len } => {
-                    let received = self.world.receive(fd, len)?;
-                    memory::write(buf, &received.bytes);
-                    Ok(received.bytes.len() as i32)
-                }
-                Op::Readv { fd, iov, count } => {
-                    let received = self.world.receive(fd, memory::capacity(iov, count))?;
-                    memory::scatter(iov, count, &received.bytes);
-                    Ok(received.bytes.len() as i32)
-                }
-                Op::RecvMsg { fd, msg } => self.receive_message(fd, msg),
-                Op::Send { fd, buf, len } | Op::Write { fd, buf, len } => {
-                    self.send(fd, memory::read(buf, len), None)
-                }
-                Op::Writev { fd, iov, count } => self.send(fd, &memory::gather(iov, count), None),
-                Op::SendMsg { fd, msg } => self.send_message(fd, msg),
-                Op::Accept { fd } => self.world.accept(fd),
-                Op::Connect { fd, addr } => {
-                    let to = Name::of(&*addr).ok_or(libc::EAFNOSUPPORT)?;
-                    self.world.connect(fd, to).map(|()| 0)
-                }
-                Op::Poll { fd, interest } | Op::PollMulti { fd, interest } => {
-                    self.ready(fd, interest)
-                }
-                _ => Err(Stop::WouldBlock),
-            }
-        }
-    }
-
-    fn ready(&self, fd: RawFd, interest: Interest) -> Result<i32, Stop> {
-        let told = interest.poll_bits() | libc::POLLERR | libc::POLLHUP;
-        match self.world.readiness(fd)? & told {
-            0 => Err(Stop::WouldBlock),
-            bits => Ok(i32::from(bits)),
-        }
-    }
-
-    fn send(&mut self, fd: RawFd, bytes: &[u8], to: Option<Name>) -> Result<i32, Stop> {
-        // No more at a time than the kernel moves.
-        let bytes = &bytes[..bytes.len().min(i32::MAX as usize)];
-        self.world.send(fd, bytes, to).map(|count| count as i32)
-    }
-
-    /// # Safety
-    /// The header and what it names are valid for the call.
-    unsafe fn receive_message(&mut self, fd: RawFd, msg: *mut libc::msghdr) -> Result<i32, Stop> {
-        // SAFETY: as the caller promises.
-        let room = unsafe { memory::capacity((*msg).msg_iov, (*msg).msg_iovlen) };
-        let received = self.world.receive(fd, room)?;
-        let v6 = self.world.socket_of(fd)?.1.family == Family::V6;
-        // SAFETY: as the caller promises; no more came than there is room for.
-        unsafe { memory::fill(msg, &received, v6) };
-        Ok(received.bytes.len() as i32)
-    }
-
-    /// # Safety
-    /// The header and what it names are valid for the call.
-    unsafe fn send_message(&mut self, fd: RawFd, msg: *const libc::msghdr) -> Result<i32, Stop> {
-        // SAFETY: as the caller promises.
-        let (to, bytes, size) = unsafe {
-            let bytes = memory::gather((*msg).msg_iov, (*msg).msg_iovlen);
-            (memory::destination(msg)?, bytes, memory::segment_size(msg))
-        };
-        match size {
-            Some(size) if bytes.len() > size => self.send_segments(fd, &bytes, size, to),
-            _ => self.send(fd, &bytes, to),
-        }
-    }
-
-    /// Sends `bytes` as datagrams of `size`. Those for which there is no room after the
-    /// first are lost, as datagrams may be.
-    fn send_segments(
-        &mut self,
-        fd: RawFd,
-        bytes: &[u8],
-        size: usize,
-        to: Option<Name>,
-    ) -> Result<i32, Stop> {
-        let mut segments = bytes.chunks(size);
-        if segments.len() > MOST_SEGMENTS {
-            return Err(Stop::Errno(libc::EINVAL));
-        }
-        if let Some(first) = segments.next() {
-            self.send(fd, first, to.clone())?;
-        }
-        for segment in segments {
-            if self.send(fd, segment, to.clone()).is_err() {
-                break;
-            }
-        }
-        Ok(bytes.len() as i32)
-    }
-
-    /// Does for each of `messages` what `one` does, until one cannot be done.
-    fn many(
-        &mut self,
-        (fd, interest): (RawFd, Interest),
-        messages: &mut [libc::mmsghdr],
-        mut one: impl FnMut(&mut Self, &mut libc::msghdr) -> Result<i32, Stop>,
-    ) -> Attempt {
-        if self.hides(fd, interest) {
-            return Attempt::WouldBlock;
-        }
-        let mut count = 0;
-        for message in messages {
-            match one(self, &mut message.msg_hdr) {
-                Ok(len) => message.msg_len = len as u32,
-                Err(stop) if count == 0 => return outcome(Err(stop)),
-                Err(Stop::Errno(errno)) => {
-                    self.world.tell_later(fd, errno);
-                    break;
-                }
-                Err(Stop::WouldBlock) => break,
-            }
-            count += 1;
-        }
-        self.world.note("many", fd as u64, count.into());
-        Attempt::Done(count)
-    }
-
-    /// Whether a fault hides that something can be done on `fd`.
-    fn hides(&mut self, fd: RawFd, interest: Interest) -> bool {
-        let hides = self.world.chance(|faults| faults.would_block);
-        if hides {
-            self.world.touch_soon(fd, interest);
-        }
-        hides
-    }
-
     /// Goes on with all that waits where something has happened.
     fn serve_touched(&mut self) {
         for (fd, interest) in self.world.take_touched() {
@@ -242,15 +102,15 @@ impl SimDriver {
             let goes_on = match op {
                 Op::RecvPool { fd } => self.receive_into_pool(token, fd, false),
                 Op::RecvMulti { fd } => self.receive_into_pool(token, fd, true),
+                Op::AcceptMulti { fd } => {
+                    let result = self.world.accept(fd);
+                    self.finish(token, result, true)
+                }
                 _ => {
-                    let more = matches!(op, Op::AcceptMulti { .. } | Op::PollMulti { .. });
-                    // SAFETY: the operation is armed, so that the engine keeps what it
-                    // names.
-                    let result = match op {
-                        Op::AcceptMulti { fd } => self.world.accept(fd),
-                        _ => unsafe { self.perform(&op) },
-                    };
-                    self.finish(token, result, more) && matches!(op, Op::AcceptMulti { .. })
+                    // SAFETY: it is armed, so that the engine keeps what it names.
+                    let result = unsafe { self.perform(&op) };
+                    self.finish(token, result, matches!(op, Op::PollMulti { .. }));
+                    false
                 }
             };
             if !goes_on {
@@ -261,7 +121,7 @@ impl SimDriver {
 
     /// Completes `token` with `result`, unless there is none yet; `more` unless it is an
     /// error. Whether it completed.
-    fn finish(&mut self, token: Token, result: Result<i32, Stop>, more: bool) -> bool {
+    pub(super) fn finish(&mut self, token: Token, result: Result<i32, Stop>, more: bool) -> bool {
         let (result, more) = match result {
             Ok(count) => (count, more),
             Err(Stop::Errno(errno)) => (-errno, false),
@@ -271,45 +131,8 @@ impl SimDriver {
         true
     }
 
-    /// Receives into a pool buffer, which is taken only for bytes that are there. Whether
-    /// something came and more is wanted.
-    fn receive_into_pool(&mut self, token: Token, fd: RawFd, multi: bool) -> bool {
-        let some = self.world.readiness(fd).is_ok_and(|bits| bits & libc::POLLIN != 0);
-        let lacking = some && self.world.chance(|faults| faults.no_buffer);
-        let buffer = if lacking { None } else { self.free.take() };
-        let Some(buffer) = buffer else {
-            let result = self.receive_without_buffer(fd);
-            self.finish(token, result, false);
-            return false;
-        };
-        let received = self.world.receive(fd, self.pool.size());
-        match received {
-            Ok(received) if received.source.is_some() || !received.bytes.is_empty() => {
-                let result = received.bytes.len() as i32;
-                // SAFETY: no more than the buffer holds; the buffer is the driver's.
-                unsafe { memory::write(self.pool.ptr(buffer), &received.bytes) };
-                let more = multi && result > 0;
-                self.complete(Completion { token, result, buffer: Some(buffer), more });
-                more
-            }
-            other => {
-                self.free.give(buffer);
-                self.finish(token, other.map(|_| 0), false);
-                false
-            }
-        }
-    }
-
-    /// What a pool receive comes to without a buffer: an end or an error needs none.
-    fn receive_without_buffer(&mut self, fd: RawFd) -> Result<i32, Stop> {
-        if self.world.has_bytes(fd) {
-            return Err(Stop::Errno(libc::ENOBUFS));
-        }
-        self.world.receive(fd, 0).map(|_| 0)
-    }
-
     /// `completion` is told at the next poll, or later by fault.
-    fn complete(&mut self, completion: Completion) {
+    pub(super) fn complete(&mut self, completion: Completion) {
         let token = completion.token;
         if !self.operations.complete(completion) {
             return;
@@ -413,15 +236,6 @@ impl SimDriver {
             }
             _ => false,
         }
-    }
-}
-
-/// As an attempt tells it.
-fn outcome(result: Result<i32, Stop>) -> Attempt {
-    match result {
-        Ok(count) => Attempt::Done(count),
-        Err(Stop::Errno(errno)) => Attempt::Done(-errno),
-        Err(Stop::WouldBlock) => Attempt::WouldBlock,
     }
 }
 
@@ -548,7 +362,7 @@ impl Driver for SimDriver {
 
     fn socket(&mut self, domain: Domain, kind: Type, _: Option<Protocol>) -> io::Result<RawFd> {
         let result = self.world.open(domain, kind);
-        self.world.note("socket", 0, result.map_or_else(|errno| -errno, |fd| fd).into());
+        self.world.note("socket", 0, result.unwrap_or_else(|errno| -errno).into());
         result.map_err(error)
     }
 

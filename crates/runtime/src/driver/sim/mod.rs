@@ -17,11 +17,12 @@
 //! - Segmentation offload of UDP is served; datagrams are never received joined.
 //! - There are no files, pipes or other descriptors.
 //!
-//! Inside, `world` and what it is made of (`streams`, `datagrams`, `tcp`, `udp`, `names`,
+//! Inside, `world` and what it is made of (`connections`, `streams`, `datagrams`, `tcp`, `udp`, `names`,
 //! `table`, `events`) are plain data: no memory but their own, no time but their own.
 //! [`SimDriver`] copies bytes between them and what operations name.
 
 mod config;
+mod connections;
 mod datagrams;
 mod driver;
 mod events;
@@ -29,6 +30,7 @@ mod faults;
 mod memory;
 mod names;
 mod operations;
+mod perform;
 mod rng;
 mod streams;
 mod table;

@@ -9,10 +9,10 @@ use std::time::Duration;
 use socket2::{Domain, SockAddr, Type};
 
 use super::super::{Interest, SocketOption, Token};
+use super::connections::Listener;
 use super::events::{Agenda, Event};
 use super::names::{Claim, Name, Names, Transport};
 use super::rng::Rng;
-use super::streams::Listener;
 use super::table::Descriptors;
 use super::tcp::{Conn, Side};
 use super::udp::Inbox;

@@ -316,8 +316,13 @@ fn each_fault_of_datagrams_shows() {
     assert!(mixed.len() == 200 && !mixed.is_sorted());
 }
 
+/// A whole world a case. A failing seed is printed, and needs no file.
+fn few() -> ProptestConfig {
+    ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(few())]
 
     /// Whatever goes wrong, what arrives of datagrams was sent, whole, and at most twice.
     #[test]
