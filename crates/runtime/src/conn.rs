@@ -8,6 +8,7 @@ use socket2::SockAddr;
 
 use crate::core::Core;
 use crate::driver::{Driver, SocketOption};
+use crate::engine::io::Class;
 use crate::handlers::{Drained, Handlers, Named, Outcome};
 use crate::slab::Key;
 
@@ -184,6 +185,9 @@ impl Conn {
         F: FnMut(&Self, &[u8]) -> R + 'static,
         R: Outcome,
     {
+        if self.class() != Some(Class::Stream) {
+            return self.feed(handler);
+        }
         self.set(|handlers| {
             let call = Box::new(move |conn: &Self, bytes: &[u8]| handler(conn, bytes).into_result());
             handlers.data = Some(Named { name: std::any::type_name::<F>(), call });

@@ -10,7 +10,11 @@
 //! code, which only a turn of the loop (`turn`) calls.
 
 #[cfg(not(loom))]
+mod batch;
+#[cfg(not(loom))]
 mod buf;
+#[cfg(not(loom))]
+mod compat;
 #[cfg(not(loom))]
 mod config;
 #[cfg(not(loom))]
@@ -38,6 +42,8 @@ mod mailbox;
 #[cfg(not(loom))]
 mod offload;
 #[cfg(not(loom))]
+mod offload_call;
+#[cfg(not(loom))]
 mod operation;
 #[cfg(not(loom))]
 mod parcel;
@@ -61,8 +67,9 @@ pub mod watch;
 
 #[cfg(not(loom))]
 pub use self::{
+    batch::{Batch, Packet, PushError, To, divides_datagrams},
     buf::{IoBuf, IoBufMut},
-    config::{Budgets, Config, DriverChoice, Panics, WaitMode, Wish},
+    config::{Budgets, Config, DriverChoice, OnStall, Panics, WaitMode, Wish},
     conn::Conn,
     descriptor::Descriptor,
     driver::{KeepAlive, SocketOption, sim},
@@ -75,6 +82,7 @@ pub use self::{
         WithBuffer, Write, WriteAt, WriteVectored, Yields,
     },
     mailbox::PostError,
+    offload_call::{Offloaded, offload},
     operation::{Operation, Pending},
     report::{Metrics, Report},
     runtime::{Remote, Runtime, now, now_precise, remote, stop},

@@ -1,0 +1,476 @@
+//! Many datagrams in one system call, in memory that is made once.
+
+use std::fmt;
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+use std::ptr;
+
+use socket2::SockAddr;
+
+use crate::compat::settle;
+use crate::conn::Conn;
+use crate::driver::Driver;
+use crate::kinds::source_address;
+
+/// Room for the control message that carries a segment size, in either direction.
+const CONTROL: usize = 64;
+
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+struct Control([u8; CONTROL]);
+
+/// What is known of one datagram of a batch.
+#[derive(Clone, Copy, Default)]
+struct Entry {
+    len: usize,
+    /// Bytes of each datagram that this one consists of; 0: it is one.
+    segment: u16,
+    truncated: bool,
+    /// Bytes of its address; 0: it has none.
+    name_len: libc::socklen_t,
+}
+
+/// A fixed number of datagrams of a fixed size that are received, or sent, by one system
+/// call. Made once and used again and again: nothing is allocated afterwards, and pages
+/// that no datagram has reached are never touched.
+///
+/// What a batch received it can send on, to the peer, to one address or to everyone's
+/// own, without a copy.
+///
+/// ```
+/// # use socket2::{Domain, SockAddr, Type};
+/// # use tautline_runtime::{Batch, Config, Descriptor, Runtime, To};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = Runtime::new(Config::default())?;
+/// # let any: std::net::SocketAddr = ([127, 0, 0, 1], 0).into();
+/// # let a = Descriptor::socket(Domain::IPV4, Type::DGRAM, None)?;
+/// # let b = Descriptor::socket(Domain::IPV4, Type::DGRAM, None)?;
+/// # a.bind(&any.into())?;
+/// # b.bind(&any.into())?;
+/// let mut batch = Batch::new(16, 1500);
+/// batch.push(b"one", None)?;
+/// batch.push(b"two", None)?;
+/// let sent = batch.send(a.conn(), 0, To::All(&b.conn().local_addr()?))?;
+/// assert_eq!(sent, 2);
+/// let received = batch.receive(b.conn())?;
+/// let texts: Vec<&[u8]> = batch.iter().map(|packet| packet.bytes).collect();
+/// assert_eq!((received, texts), (2, vec![&b"one"[..], b"two"]));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Batch {
+    size: usize,
+    /// Bytes from one datagram's place to the next one's: not a multiple of a page, so
+    /// that the first lines do not all compete for the same place in the cache.
+    stride: usize,
+    bytes: Box<[u8]>,
+    /// Point into the other arrays; aimed anew before every call.
+    headers: Box<[libc::mmsghdr]>,
+    vectors: Box<[libc::iovec]>,
+    names: Box<[libc::sockaddr_storage]>,
+    controls: Box<[Control]>,
+    entries: Box<[Entry]>,
+    /// Datagrams that it holds: the first ones.
+    len: usize,
+}
+
+/// Whom a batch is sent to.
+#[derive(Clone, Copy, Debug)]
+pub enum To<'a> {
+    /// The peer that the socket is connected to.
+    Peer,
+    /// Everything to this address.
+    All(&'a SockAddr),
+    /// Each datagram to its own: the one it was pushed with, or came from.
+    Own,
+}
+
+/// Why a datagram was not taken into a batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum PushError {
+    /// It holds as many as it has room for.
+    #[error("the batch is full: send it, then clear it")]
+    Full,
+    /// The datagram is longer than a place.
+    #[error("a datagram of {len} bytes, in a batch for up to {size}: make the batch with a larger size")]
+    TooLong {
+        /// Bytes of the datagram.
+        len: usize,
+        /// Bytes that a place has.
+        size: usize,
+    },
+}
+
+impl From<PushError> for io::Error {
+    fn from(error: PushError) -> Self {
+        Self::new(io::ErrorKind::InvalidInput, error)
+    }
+}
+
+impl Batch {
+    /// Room for `count` datagrams of up to `size` bytes each, both at least 1. One call
+    /// of the kernel takes at most 1,024 datagrams, and a datagram has at most 65,507
+    /// bytes; a socket with receive offload wants a `size` of 65,536.
+    pub fn new(count: usize, size: usize) -> Self {
+        let (count, size) = (count.clamp(1, 1024), size.clamp(1, 1 << 16));
+        let stride = size.next_multiple_of(64) + 64;
+        // SAFETY: headers, vectors and names are plain C data, for which zeroes are valid.
+        unsafe {
+            Self {
+                size,
+                stride,
+                bytes: vec![0; count * stride].into(),
+                headers: vec![mem::zeroed(); count].into(),
+                vectors: vec![mem::zeroed(); count].into(),
+                names: vec![mem::zeroed(); count].into(),
+                controls: vec![Control([0; CONTROL]); count].into(),
+                entries: vec![Entry::default(); count].into(),
+                len: 0,
+            }
+        }
+    }
+
+    /// Datagrams that it has room for.
+    pub fn capacity(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Datagrams that it holds.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Forgets what it holds.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// The datagram at `index`, if it holds so many.
+    pub fn get(&self, index: usize) -> Option<Packet<'_>> {
+        let entry = *self.entries[..self.len].get(index)?;
+        let start = index * self.stride;
+        let bytes = &self.bytes[start..start + entry.len];
+        Some(Packet { bytes, entry, name: &self.names[index] })
+    }
+
+    /// What it holds, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Packet<'_>> {
+        (0..self.len).map(|index| self.get(index).expect("below the length"))
+    }
+
+    /// Adds a datagram; `to` is used by [`To::Own`].
+    ///
+    /// # Errors
+    /// [`PushError`]; the batch is unchanged then.
+    pub fn push(&mut self, bytes: &[u8], to: Option<&SockAddr>) -> Result<(), PushError> {
+        self.push_segments(bytes, 0, to)
+    }
+
+    /// Adds a run of datagrams of `segment` bytes each, the last one maybe shorter,
+    /// which the kernel divides (`UDP_SEGMENT`): one trip down the stack for all.
+    /// Sending fails with an I/O error where a device cannot sum up checksums, and with
+    /// "invalid argument" where a segment does not fit a packet or there are more than
+    /// 64 of them.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub fn push_segments(
+        &mut self,
+        bytes: &[u8],
+        segment: u16,
+        to: Option<&SockAddr>,
+    ) -> Result<(), PushError> {
+        let (at, len) = (self.len, bytes.len());
+        if len > self.size {
+            return Err(PushError::TooLong { len, size: self.size });
+        }
+        let entry = self.entries.get_mut(at).ok_or(PushError::Full)?;
+        let name_len = to.map_or(0, |to| to.len());
+        *entry = Entry { len, segment, truncated: false, name_len };
+        self.bytes[at * self.stride..][..len].copy_from_slice(bytes);
+        if let Some(to) = to {
+            let place = (&raw mut self.names[at]).cast::<u8>();
+            // SAFETY: an address is plain data and never longer than the storage.
+            unsafe { to.as_ptr().cast::<u8>().copy_to_nonoverlapping(place, name_len as usize) };
+        }
+        self.len += 1;
+        Ok(())
+    }
+
+    /// Receives what is there, as far as there is room, in place of what it held.
+    /// Returns how many datagrams it holds now. To be used in an `on_readable` handler
+    /// too.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when nothing is there or another
+    /// receive is before it; what the kernel says.
+    pub fn receive(&mut self, from: &Conn) -> io::Result<usize> {
+        self.len = 0;
+        for at in 0..self.capacity() {
+            self.aim_to_receive(at);
+        }
+        let first = &raw mut self.headers[0].msg_hdr;
+        // SAFETY: every header was just aimed at memory of this batch, which is borrowed.
+        let saved = from.core.with(|engine| unsafe { engine.take_saved_message(from.key, first) });
+        let count = match saved {
+            Some(len) => {
+                self.headers[0].msg_len = len as u32;
+                1
+            }
+            None => settle(from.core.with(|engine| {
+                let headers = &mut self.headers;
+                // SAFETY: the same.
+                engine.receive_now(from.key, |driver, fd| unsafe { driver.receive_many(fd, headers) })
+            }))?,
+        };
+        for at in 0..count {
+            self.note_received(at);
+        }
+        self.len = count;
+        Ok(count)
+    }
+
+    fn aim(&mut self, at: usize, len: usize) -> &mut libc::msghdr {
+        let base = self.bytes[at * self.stride..].as_mut_ptr();
+        self.vectors[at] = libc::iovec { iov_base: base.cast(), iov_len: len };
+        let header = &mut self.headers[at].msg_hdr;
+        header.msg_iov = &raw mut self.vectors[at];
+        header.msg_iovlen = 1;
+        header.msg_flags = 0;
+        header
+    }
+
+    fn aim_to_receive(&mut self, at: usize) {
+        let name = &raw mut self.names[at];
+        // No message of an earlier call is taken for one of this.
+        self.controls[at].0[..size_of::<usize>()].fill(0);
+        let control = &raw mut self.controls[at];
+        let header = self.aim(at, self.size);
+        header.msg_name = name.cast();
+        header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+        header.msg_control = control.cast();
+        header.msg_controllen = CONTROL as _;
+    }
+
+    fn note_received(&mut self, at: usize) {
+        let message = &self.headers[at];
+        self.entries[at] = Entry {
+            len: (message.msg_len as usize).min(self.size),
+            segment: segment_size(&message.msg_hdr),
+            truncated: message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+            name_len: message.msg_hdr.msg_namelen,
+        };
+    }
+
+    /// Sends what it holds from the `first` datagram on, in one call, without waiting.
+    /// Returns how many of them the kernel took; the batch stays as it is, so that the
+    /// rest, or everything, can be sent again.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when there is no room for any or
+    /// another send is before it; what the kernel says of the first one.
+    pub fn send(&mut self, over: &Conn, first: usize, to: To<'_>) -> io::Result<usize> {
+        let first = first.min(self.len);
+        if first == self.len {
+            return Ok(0);
+        }
+        for at in first..self.len {
+            self.aim_to_send(at, to);
+        }
+        let headers = &mut self.headers[first..self.len];
+        settle(over.core.with(|engine| {
+            // SAFETY: every header was just aimed at memory of this batch or at `to`,
+            // both borrowed.
+            engine.send_now(over.key, |driver, fd| unsafe { driver.send_many(fd, headers) })
+        }))
+    }
+
+    fn aim_to_send(&mut self, at: usize, to: To<'_>) {
+        let Entry { len, segment, name_len, .. } = self.entries[at];
+        let own = (&raw mut self.names[at]).cast();
+        let control = (&raw mut self.controls[at]).cast::<libc::c_void>();
+        let header = self.aim(at, len);
+        (header.msg_name, header.msg_namelen) = match to {
+            To::All(addr) => (addr.as_ptr().cast_mut().cast(), addr.len()),
+            To::Own if name_len > 0 => (own, name_len),
+            To::Own | To::Peer => (ptr::null_mut(), 0),
+        };
+        (header.msg_control, header.msg_controllen) = (ptr::null_mut(), 0);
+        if segment > 0 && usize::from(segment) < len {
+            header.msg_control = control;
+            header.msg_controllen = CONTROL as _;
+            // SAFETY: the control memory is `CONTROL` bytes, aligned, and this batch's.
+            unsafe { write_segment_size(header, segment) };
+        }
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch")
+            .field("len", &self.len)
+            .field("capacity", &self.capacity())
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One datagram of a batch.
+#[derive(Clone, Copy)]
+pub struct Packet<'b> {
+    /// Its bytes. With receive offload, those of several datagrams of one flow: see
+    /// [`segments`](Self::segments).
+    pub bytes: &'b [u8],
+    entry: Entry,
+    name: &'b libc::sockaddr_storage,
+}
+
+impl<'b> Packet<'b> {
+    /// It was longer than its place in the batch; the rest is lost.
+    pub fn truncated(&self) -> bool {
+        self.entry.truncated
+    }
+
+    /// The datagrams that it consists of: itself, unless the kernel joined several.
+    pub fn segments(&self) -> impl ExactSizeIterator<Item = &'b [u8]> + use<'b> {
+        let size = match self.entry.segment {
+            0 => self.bytes.len().max(1),
+            segment => usize::from(segment),
+        };
+        self.bytes.chunks(size)
+    }
+
+    /// Whom it came from, or is to go to, where that is an IP address.
+    pub fn source(&self) -> Option<SocketAddr> {
+        self.address()?.as_socket()
+    }
+
+    /// The same for any sort of address.
+    pub fn address(&self) -> Option<SockAddr> {
+        // SAFETY: zeroes are a valid empty header; `name` holds an address of that
+        // length, or the length is 0.
+        unsafe {
+            let mut header: libc::msghdr = mem::zeroed();
+            header.msg_name = ptr::from_ref(self.name).cast_mut().cast();
+            header.msg_namelen = self.entry.name_len;
+            source_address(&header)
+        }
+    }
+}
+
+impl fmt::Debug for Packet<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Packet")
+            .field("len", &self.bytes.len())
+            .field("source", &self.source())
+            .field("truncated", &self.truncated())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The size of the datagrams that the kernel joined; 0 if it did not.
+fn segment_size(header: &libc::msghdr) -> u16 {
+    if header.msg_controllen == 0 {
+        return 0;
+    }
+    // SAFETY: the kernel wrote `msg_controllen` bytes of control messages; the macros
+    // stay within them, and the value of this message is one int.
+    unsafe {
+        let mut at = libc::CMSG_FIRSTHDR(header);
+        while let Some(message) = at.as_ref() {
+            if (message.cmsg_level, message.cmsg_type) == (libc::SOL_UDP, libc::UDP_GRO) {
+                let size = libc::CMSG_DATA(at).cast::<i32>().read_unaligned();
+                return u16::try_from(size).unwrap_or(0);
+            }
+            at = libc::CMSG_NXTHDR(header, at);
+        }
+    }
+    0
+}
+
+/// Writes the one control message of a segmented send.
+///
+/// # Safety
+/// `header.msg_control` names `msg_controllen` aligned writable bytes, at least [`CONTROL`].
+unsafe fn write_segment_size(header: &mut libc::msghdr, segment: u16) {
+    // SAFETY: the caller's promise; one message of a `u16` takes 24 bytes.
+    unsafe {
+        header.msg_controllen = libc::CMSG_SPACE(size_of::<u16>() as u32) as _;
+        let message = libc::CMSG_FIRSTHDR(header);
+        (*message).cmsg_level = libc::SOL_UDP;
+        (*message).cmsg_type = libc::UDP_SEGMENT;
+        (*message).cmsg_len = libc::CMSG_LEN(size_of::<u16>() as u32) as _;
+        libc::CMSG_DATA(message).cast::<u16>().write_unaligned(segment);
+    }
+}
+
+/// Whether the kernel divides datagrams on sending (`UDP_SEGMENT`), for a UDP socket.
+///
+/// # Errors
+/// When the descriptor is closed, or simulated.
+pub fn divides_datagrams(socket: &Conn) -> io::Result<bool> {
+    socket.with_fd(|fd| {
+        let mut value = 0i32;
+        let mut len = size_of::<i32>() as libc::socklen_t;
+        // SAFETY: the option's value is one int.
+        let result = unsafe {
+            libc::getsockopt(
+                std::os::fd::AsRawFd::as_raw_fd(&fd),
+                libc::SOL_UDP,
+                libc::UDP_SEGMENT,
+                (&raw mut value).cast(),
+                &raw mut len,
+            )
+        };
+        Ok(result == 0)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A batch refuses what it has no room for, and says why.
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let mut batch = Batch::new(1, 4);
+        assert_eq!(batch.push(b"12345", None), Err(PushError::TooLong { len: 5, size: 4 }));
+        batch.push(b"1234", None).unwrap();
+        assert_eq!(batch.push(b"", None), Err(PushError::Full));
+        assert_eq!(batch.get(0).unwrap().bytes, b"1234");
+        assert!(batch.get(1).is_none());
+    }
+
+    /// A datagram that the kernel joined falls into its parts, the last one shorter.
+    #[test]
+    fn joined_datagrams_fall_into_their_segments() {
+        let mut batch = Batch::new(1, 100);
+        batch.push_segments(b"aaabbbc", 3, None).unwrap();
+        let packet = batch.get(0).unwrap();
+        assert!(packet.segments().eq([&b"aaa"[..], b"bbb", b"c"]));
+        assert_eq!(packet.source(), None);
+    }
+
+    /// The segment size that is written as a control message is laid out as the kernel
+    /// expects it.
+    #[test]
+    fn the_segment_size_is_one_control_message() {
+        let mut batch = Batch::new(1, 100);
+        batch.push_segments(&[0; 90], 30, None).unwrap();
+        batch.aim_to_send(0, To::Peer);
+        let header = &batch.headers[0].msg_hdr;
+        // SAFETY: the control message was just written.
+        let (message, value) = unsafe {
+            let message = libc::CMSG_FIRSTHDR(header);
+            (*message, libc::CMSG_DATA(message).cast::<u16>().read_unaligned())
+        };
+        assert_eq!((message.cmsg_level, message.cmsg_type), (libc::SOL_UDP, libc::UDP_SEGMENT));
+        assert_eq!(value, 30);
+    }
+}
