@@ -1,9 +1,12 @@
 //! How a runtime is sized and what it asks of the machine.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Error;
 use crate::driver::sim;
+use crate::watch::Stall;
 
 /// How a runtime is sized, how it waits and what it asks of the machine.
 ///
@@ -71,6 +74,9 @@ pub struct Config {
     /// A turn, or one handler in it, that takes longer than this is reported, while
     /// it still runs. `None` switches the watch off. Default 100 ms.
     pub stall: Option<Duration>,
+    /// Is told of a turn that does not end, on the watcher's thread and while it lasts.
+    /// `None`: a warning is logged.
+    pub on_stall: Option<OnStall>,
     /// Threads for blocking work. Default 4.
     pub offload_threads: usize,
     /// Pieces of blocking work that may wait for a thread. Default 1,024.
@@ -104,6 +110,7 @@ impl Default for Config {
             realtime: Wish::Off,
             lock_memory: Wish::Off,
             stall: Some(Duration::from_millis(100)),
+            on_stall: None,
             offload_threads: 4,
             offload_queue: 1 << 10,
             panics: Panics::Catch,
@@ -169,6 +176,23 @@ pub enum Wish<T> {
     Try(T),
     /// A refusal is an error.
     Require(T),
+}
+
+/// What to call when a turn does not end.
+#[derive(Clone)]
+pub struct OnStall(pub(crate) Arc<dyn Fn(&Stall) + Send + Sync>);
+
+impl OnStall {
+    /// Calls `handler` on the watcher's thread.
+    pub fn new(handler: impl Fn(&Stall) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(handler))
+    }
+}
+
+impl fmt::Debug for OnStall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnStall(..)")
+    }
 }
 
 /// What becomes of a panic in a handler. (A task's panic goes to its `JoinHandle`.)

@@ -23,7 +23,7 @@ use crate::sync::Arc;
 use crate::task::{Executor, panic_message};
 use crate::time::{Clock, Instant};
 use crate::timer::TimerSlot;
-use crate::watch::Watch;
+use crate::watch::{StallWatch, Watch};
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<Core>>> = const { RefCell::new(None) };
@@ -56,6 +56,7 @@ pub(crate) struct Core {
     pub(crate) running: Cell<bool>,
     pub(crate) stop: Cell<bool>,
     pub(crate) watch: RefCell<Watch>,
+    pub(crate) stall: Option<StallWatch>,
     /// A panic that is to be raised from `run*`.
     pub(crate) raised: RefCell<Option<Error>>,
     pub(crate) counters: Counters,
@@ -72,12 +73,14 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) now: Instant,
     pub(crate) watch: Watch,
+    pub(crate) stall: Option<StallWatch>,
     pub(crate) report: Report,
 }
 
 impl Core {
     pub(crate) fn new(parts: Parts) -> Rc<Self> {
-        let Parts { id, config, engine, sleeper, mailbox, clock, now, watch, report } = parts;
+        let Parts { id, config, engine, sleeper, mailbox, clock, now, watch, stall, report } =
+            parts;
         let (poster, mailbox) = mailbox;
         Rc::new(Self {
             id,
@@ -97,6 +100,7 @@ impl Core {
             running: Cell::new(false),
             stop: Cell::new(false),
             watch: RefCell::new(watch),
+            stall,
             raised: RefCell::new(None),
             counters: Counters::default(),
             report: RefCell::new(report),
@@ -145,7 +149,7 @@ impl Core {
     /// The time: of this turn while the loop runs, else of this moment.
     #[inline]
     pub(crate) fn now(&self) -> Instant {
-        if self.running.get() { self.now.get() } else { self.clock.borrow_mut().now() }
+        if self.running.get() { self.now.get() } else { self.clock.borrow().now() }
     }
 
     /// Keeps a callback for the next turn.
@@ -173,8 +177,11 @@ impl Core {
     #[inline]
     pub(crate) fn user_code<R>(&self, name: &'static str, code: impl FnOnce() -> R) -> Option<R> {
         self.watch.borrow_mut().dispatch_begin(name);
+        if let Some(stall) = &self.stall {
+            stall.dispatch(name);
+        }
         let result = catch_unwind(AssertUnwindSafe(code));
-        let now = self.clock.borrow_mut().now();
+        let now = self.clock.borrow().now();
         self.watch.borrow_mut().dispatch_end(now);
         match result {
             Ok(result) => Some(result),
@@ -208,19 +215,23 @@ impl Core {
         let later = self.later.take();
         drop(later);
         self.with(Engine::shut_down);
-        self.await_kernel();
+        let released = self.await_kernel();
         while let Some(job) = self.take_job() {
             drop(job);
         }
-        self.drop_operations();
+        if released {
+            self.drop_operations();
+        } else {
+            self.leak();
+        }
     }
 
     fn take_job(&self) -> Option<Job> {
         self.mailbox.borrow_mut().take()
     }
 
-    /// Polls until no operation is with the driver, within a bound.
-    fn await_kernel(self: &Rc<Self>) {
+    /// Polls until no operation is with the driver, within a bound. False: one still is.
+    fn await_kernel(self: &Rc<Self>) -> bool {
         const ROUNDS: u32 = 500;
         for _ in 0..ROUNDS {
             self.collect_files();
@@ -232,11 +243,21 @@ impl Core {
                 engine.discard_events();
                 (engine.ios.len(), polled)
             });
-            if left == 0 || polled.is_err() {
-                return;
+            if left == 0 {
+                return true;
+            }
+            if polled.is_err() {
+                return false;
             }
         }
-        log::error!("the kernel still holds buffers of a runtime that is being dropped");
+        false
+    }
+
+    /// The kernel may still write to memory of ours: rather lose it than free it.
+    #[cold]
+    fn leak(self: &Rc<Self>) {
+        log::error!("the kernel holds on to buffers of a runtime that is dropped: leaking them");
+        std::mem::forget(self.clone());
     }
 
     /// Drops what finished operations own, outside the engine.

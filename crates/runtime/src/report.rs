@@ -30,12 +30,14 @@ pub struct Metrics {
     pub polls: u64,
     /// Panics of handlers.
     pub panics: u64,
+    /// Turns that took longer than `Config::stall`.
+    pub offences: u64,
     /// What the completion core did.
     pub engine: Stats,
 }
 
 impl Counters {
-    pub(crate) fn metrics(&self, engine: Stats) -> Metrics {
+    pub(crate) fn metrics(&self, engine: Stats, offences: u64) -> Metrics {
         Metrics {
             turns: self.turns.get(),
             sleeps: self.sleeps.get(),
@@ -43,6 +45,7 @@ impl Counters {
             timers: self.timers.get(),
             polls: self.polls.get(),
             panics: self.panics.get(),
+            offences,
             engine,
         }
     }

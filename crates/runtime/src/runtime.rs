@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::config::{Config, DriverChoice, WaitMode};
+use crate::config::{Config, DriverChoice, OnStall, WaitMode};
 use crate::core::{Core, Parts};
 use crate::driver::any::AnyDriver;
 use crate::driver::config::DriverConfig;
 use crate::driver::readiness::ReadinessDriver;
-use crate::driver::sim::SimDriver;
+use crate::driver::sim::{self, SimDriver};
 use crate::driver::uring::UringDriver;
 use crate::driver::Driver;
 use crate::engine::Engine;
@@ -23,9 +23,9 @@ use crate::machine;
 use crate::mailbox::{PostError, Poster, Sleeper, mailbox};
 use crate::report::{Metrics, Report};
 use crate::sync::Arc;
-use crate::time::{Clock, Instant};
+use crate::time::{Clock, Instant, Source};
 use crate::turn::MayWait;
-use crate::watch::Watch;
+use crate::watch::{Histogram, Offence, StallWatch, Watch};
 
 /// The loop of this thread and everything on it.
 ///
@@ -67,12 +67,17 @@ impl Runtime {
     /// What the loop has done so far.
     pub fn metrics(&self) -> Metrics {
         let stats = self.core.with(|engine| engine.stats);
-        self.core.counters.metrics(stats)
+        self.core.counters.metrics(stats, self.core.watch.borrow().offences())
     }
 
-    /// How long turns took.
-    pub fn turn_times(&self) -> crate::watch::TurnTimes {
-        self.core.watch.borrow().times()
+    /// How long the turns took in which anything was dispatched, in nanoseconds.
+    pub fn turn_times(&self) -> Histogram {
+        self.core.watch.borrow().busy_turns().clone()
+    }
+
+    /// The longest turn so far, and the handler or task most to blame.
+    pub fn longest_turn(&self) -> Option<Offence> {
+        self.core.watch.borrow().longest()
     }
 
     /// The time: of the turn while one runs, else of this moment.
@@ -273,7 +278,7 @@ pub fn now() -> Result<Instant, Error> {
 /// # Errors
 /// [`Error::NoRuntime`].
 pub fn now_precise() -> Result<Instant, Error> {
-    Ok(Core::current()?.clock.borrow_mut().precise())
+    Ok(Core::current()?.clock.borrow().precise())
 }
 
 /// A way to hand this thread's loop work from other threads.
@@ -330,17 +335,21 @@ impl fmt::Debug for Remote {
 
 fn assemble(config: Config, driver: AnyDriver, mut report: Report) -> Result<Rc<Core>, Error> {
     report.driver = driver.name();
-    let mut clock = match driver.virtual_now() {
+    let clock = match driver.virtual_now() {
         Some(now) => Clock::virtual_at(now),
         None => {
             let (clock, found) = Clock::detect();
+            if found.source == Source::System {
+                log::warn!("{found}");
+            }
             report.clock = found.to_string();
             clock
         }
     };
     let now = clock.now();
     let wake = driver.waker();
-    let never_sleeps = config.wait == WaitMode::Spin && driver.virtual_now().is_none();
+    let simulated = driver.virtual_now().is_some();
+    let never_sleeps = config.wait == WaitMode::Spin && !simulated;
     let sleeper = Arc::new(if never_sleeps {
         Sleeper::never_sleeps(wake)
     } else {
@@ -354,9 +363,27 @@ fn assemble(config: Config, driver: AnyDriver, mut report: Report) -> Result<Rc<
         clock,
         now,
         watch: Watch::new(config.stall),
+        stall: watch_for_stalls(&config, simulated, &mut report),
         report,
         config,
     }))
+}
+
+/// The watcher thread, unless it is switched off or time is not real.
+fn watch_for_stalls(config: &Config, simulated: bool, report: &mut Report) -> Option<StallWatch> {
+    let threshold = config.stall.filter(|_| !simulated)?;
+    let started = match config.on_stall.clone() {
+        Some(OnStall(call)) => StallWatch::start(threshold, move |stall| call(stall)),
+        None => StallWatch::start_logging(threshold),
+    };
+    match started {
+        Ok(watch) => Some(watch),
+        Err(error) => {
+            log::warn!("turns that do not end will not be named: {error}");
+            report.refused.push(format!("the watch for turns that do not end: {error}"));
+            None
+        }
+    }
 }
 
 fn open_driver(config: &Config, report: &mut Report) -> Result<AnyDriver, Error> {
@@ -370,7 +397,7 @@ fn open_driver(config: &Config, report: &mut Report) -> Result<AnyDriver, Error>
     match &config.driver {
         DriverChoice::Uring => Ok(AnyDriver::Uring(uring(&sizes)?)),
         DriverChoice::Readiness => readiness(&sizes),
-        DriverChoice::Sim(world) => Ok(AnyDriver::Sim(SimDriver::new(world, &sizes))),
+        DriverChoice::Sim(world) => simulation(&sizes, world),
         DriverChoice::Auto => match uring(&sizes) {
             Ok(driver) => Ok(AnyDriver::Uring(driver)),
             Err(error) => {
@@ -385,6 +412,12 @@ fn open_driver(config: &Config, report: &mut Report) -> Result<AnyDriver, Error>
 fn uring(sizes: &DriverConfig) -> Result<UringDriver, Error> {
     UringDriver::new(sizes)
         .map_err(|error| Error::Driver { driver: "uring", reason: error.to_string() })
+}
+
+fn simulation(sizes: &DriverConfig, world: &sim::Config) -> Result<AnyDriver, Error> {
+    let driver = SimDriver::new(sizes, world)
+        .map_err(|error| Error::Driver { driver: "sim", reason: error.to_string() })?;
+    Ok(AnyDriver::Sim(driver))
 }
 
 fn readiness(sizes: &DriverConfig) -> Result<AnyDriver, Error> {

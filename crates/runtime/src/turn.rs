@@ -39,6 +39,9 @@ impl Core {
         self.tick();
         let mut did = self.input(may_wait)?;
         self.watch.borrow_mut().turn_begin(self.now.get());
+        if let Some(stall) = &self.stall {
+            stall.turn_begin(self.now.get());
+        }
         did += self.dispatch();
         did += self.posts();
         did += self.alarms();
@@ -64,7 +67,10 @@ impl Core {
     }
 
     fn end_turn(&self, did: usize) {
-        let now = self.clock.borrow_mut().now();
+        if let Some(stall) = &self.stall {
+            stall.turn_end();
+        }
+        let now = self.clock.borrow().now();
         if did > 0 {
             self.active.set(now);
         }
@@ -85,7 +91,11 @@ impl Core {
     fn recheck_clock(&self, now: Instant) {
         if now.saturating_since(self.checked.get()) >= RECHECK {
             self.checked.set(now);
-            self.clock.borrow_mut().recheck();
+            let changed = self.clock.borrow_mut().recheck();
+            if let Some(report) = changed {
+                log::warn!("{report}");
+                self.report.borrow_mut().clock = report.to_string();
+            }
         }
     }
 
@@ -172,7 +182,7 @@ impl Core {
         if !due {
             return 0;
         }
-        let precise = self.clock.borrow_mut().precise();
+        let precise = self.clock.borrow().precise();
         let mut fired = 0;
         while fired < self.config.budgets.timers {
             let expired = self.with(|engine| {

@@ -293,7 +293,8 @@ impl Engine {
         let idle = self.events.is_empty()
             && self.deferred.is_empty()
             && self.dirty.is_empty()
-            && self.again.is_empty();
+            && self.again.is_empty()
+            && self.overflow.is_empty();
         !idle
     }
 

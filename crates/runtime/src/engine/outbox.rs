@@ -240,7 +240,7 @@ mod tests {
     fn bytes_leave_in_order() {
         let mut chunks = Chunks::new(4, 8).unwrap();
         let mut outbox = Outbox::new(30);
-        let mut model = Model::new();
+        let mut model: Model<u8> = Model::new();
         let mut random = fastrand::Rng::with_seed(7);
         for _ in 0..10_000 {
             let bytes: Vec<u8> = (0..random.usize(..20)).map(|_| random.u8(..)).collect();

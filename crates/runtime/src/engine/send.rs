@@ -22,13 +22,7 @@ impl Engine {
         if bytes.len() >= chunk && io.write.is_idle() && io.outbox.len() == 0 {
             taken = self.send_some(key, bytes)?;
         }
-        let Some(io) = self.ios.get_mut(key) else { return Err(Failure::Closed) };
-        taken += io.outbox.push(&mut self.chunks, &bytes[taken..]);
-        if taken < bytes.len() {
-            io.congested = true;
-        }
-        self.schedule_flush(key);
-        Ok(taken)
+        Ok(taken + self.write_rest(key, &bytes[taken..]))
     }
 
     /// Sends what is queued and then these bytes at once; queues what the kernel does
@@ -47,10 +41,24 @@ impl Engine {
         Ok(taken)
     }
 
+    /// Queues what fits. If it is the chunks of all streams that are used up, what this
+    /// turn has queued leaves now.
     fn write_rest(&mut self, key: Key, bytes: &[u8]) -> usize {
+        let mut taken = self.queue(key, bytes);
+        let room = self.ios.get(key).map_or(0, |io| io.outbox.room());
+        if taken < bytes.len() && room > 0 {
+            self.flush_dirty();
+            taken += self.queue(key, &bytes[taken..]);
+        }
+        if let Some(io) = self.ios.get_mut(key) {
+            io.congested |= taken < bytes.len();
+        }
+        taken
+    }
+
+    fn queue(&mut self, key: Key, bytes: &[u8]) -> usize {
         let Some(io) = self.ios.get_mut(key) else { return 0 };
         let taken = io.outbox.push(&mut self.chunks, bytes);
-        io.congested |= taken < bytes.len();
         self.schedule_flush(key);
         taken
     }

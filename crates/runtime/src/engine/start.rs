@@ -39,6 +39,10 @@ impl Engine {
         if let Err(failure) = self.admit(submission.io, K::SIDE) {
             return Start::Done(kind, Err(failure), None);
         }
+        if K::SIDE == Side::Write {
+            // What was queued before goes first, at once or by a flush before this.
+            self.flush_inline(submission.io);
+        }
         let mut done = 0;
         if submission.inline && self.may_go_inline(submission.io, K::SIDE) {
             match self.run_inline(&mut kind, submission.io) {
@@ -64,10 +68,7 @@ impl Engine {
             return false;
         }
         match side {
-            Side::Write => {
-                self.flush_inline(key);
-                self.ios.get(key).is_some_and(|io| io.write.is_idle() && io.outbox.len() == 0)
-            }
+            Side::Write => self.ios.get(key).is_some_and(|io| io.write.is_idle()),
             Side::Read => self.ios.get(key).is_some_and(|io| io.read.is_idle()),
             Side::Unordered => true,
         }
