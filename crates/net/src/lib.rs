@@ -1,1 +1,38 @@
-//! Placeholder while the room is being built.
+//! Sockets on the Tautline loop: TCP, UDP, Unix, pipes, files, signals, and any other
+//! descriptor that does not block.
+//!
+//! Start with [`TcpListener`] and [`TcpStream`], or [`UdpSocket`]. Every type has three
+//! kinds of call, which may be mixed:
+//!
+//! * **callbacks**: `on_` handlers, to which a socket is given once and which see bytes
+//!   where they were received, and `then` on any operation;
+//! * **async**: operations that own their buffer while they are pending, and the traits
+//!   of `futures-io` (of tokio too, behind the feature `tokio`);
+//! * **direct**: `try_` calls, which never wait.
+//!
+//! An error names the address or path that the user gave, and what would help: see
+//! [`Error`].
+
+#![deny(unsafe_code)]
+
+mod address;
+mod call;
+mod calls;
+mod error;
+pub mod op;
+pub mod prelude;
+mod resolve;
+mod split;
+mod tcp;
+
+pub use self::{
+    address::{Address, ToAddress},
+    call::Call,
+    error::Error,
+    resolve::resolve,
+    split::{Duplex, ReadHalf, WriteHalf},
+    tcp::{Dial, Incoming, ListenOptions, TcpListener, TcpStream},
+};
+/// The adapter for every descriptor that has no type here.
+pub use tautline_runtime::Descriptor as FdAdapter;
+pub use tautline_runtime::{Batch, Conn, Datagram, Drained, KeepAlive, Packet, PushError, To};

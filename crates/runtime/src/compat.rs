@@ -9,17 +9,21 @@ use std::task::{Context, Poll};
 
 use socket2::SockAddr;
 
+use crate::Error;
 use crate::conn::Conn;
 use crate::core::Core;
 use crate::descriptor::Descriptor;
 use crate::driver::{Attempt, Driver, Op};
 use crate::engine::io::{Class, Io};
+use crate::engine::ops::Finished;
 use crate::engine::outbox::Segment;
 use crate::engine::outcome::{Failure, Outcome};
 use crate::engine::{Engine, Event};
 use crate::handlers::{Drained, Named, Outcome as Handled};
+use crate::inline_fn::OnceFn;
 use crate::kinds::{Datagram, source_address};
 use crate::machine;
+use crate::parcel::Parcel;
 use crate::slab::Key;
 
 /// Reads that one call of a readiness handler may do before others get their turn.
@@ -330,4 +334,16 @@ fn tried(attempt: Attempt) -> Option<Outcome> {
         Attempt::WouldBlock => None,
         Attempt::Done(n) => Some(usize::try_from(n).map_err(|_| Failure::Errno(-n))),
     }
+}
+
+/// Has `call` called with `argument` on this thread's loop, in its next turn. A panic in
+/// it is caught, named and counted like any handler's.
+///
+/// # Errors
+/// [`Error::NoRuntime`].
+pub fn defer<T: 'static, F: FnOnce(T) + 'static>(argument: T, call: F) -> Result<(), Error> {
+    let core = Core::current()?;
+    let call = OnceFn::named_after::<F, _>(move |_: Finished| call(argument));
+    core.later(call, Finished { outcome: Ok(0), parcel: Parcel::empty() });
+    Ok(())
 }

@@ -69,6 +69,7 @@ pub mod watch;
 pub use self::{
     batch::{Batch, Packet, PushError, To, divides_datagrams},
     buf::{IoBuf, IoBufMut},
+    compat::defer,
     config::{Budgets, Config, DriverChoice, OnStall, Panics, WaitMode, Wish},
     conn::Conn,
     descriptor::Descriptor,

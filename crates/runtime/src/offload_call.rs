@@ -9,10 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::Error;
+use crate::compat::defer;
 use crate::core::Core;
-use crate::engine::ops::Finished;
-use crate::inline_fn::{Job, OnceFn};
-use crate::parcel::Parcel;
+use crate::inline_fn::Job;
 use crate::task::{self, panic_message};
 
 /// Runs `work`, which may block, on a thread of the runtime's small pool
@@ -82,11 +81,9 @@ impl<T: 'static> Offloaded<T> {
     where
         F: FnOnce(Result<T, Error>) + 'static,
     {
-        let core = Core::current()?;
         task::spawn(async move {
-            let result = self.await;
-            let call = OnceFn::named_after::<F, _>(move |_: Finished| done(result));
-            core.later(call, Finished { outcome: Ok(0), parcel: Parcel::empty() });
+            // Only a runtime that is going refuses, and then nobody is to be called.
+            let _ = defer(self.await, done);
         })?;
         Ok(())
     }

@@ -1,0 +1,11 @@
+//! TCP: listening, dialling, streams.
+
+mod dial;
+mod listener;
+mod stream;
+
+pub use self::{
+    dial::Dial,
+    listener::{Incoming, ListenOptions, TcpListener},
+    stream::TcpStream,
+};
