@@ -9,23 +9,25 @@
 //! and so on. With room for a million timers, half of level 0 is half a second of 512 ns
 //! ticks: whatever is due within that time never moves.
 //!
-//! Each level holds *two* windows, one in either half: the window that the wheel is in
-//! and the one after it. So the contents of a coarse slot can move down a level at any
-//! time during the slot before it: an idle wheel moves a few timers a call, ahead of
-//! need, and only what is left is moved at once when the slot's time has come.
+//! A level reaches twice as far as a slot of the level above is wide. So the contents of
+//! a coarse slot can move down at any time during the slot before it: an idle wheel moves
+//! a few timers a call, ahead of need, and only what is left is moved at once when the
+//! slot's time has come.
 //!
 //! A coarse slot can hold very many timers, scattered over the table. Eight lists (chosen
 //! by the timer's index) are walked in turns while the next entry of each is fetched, so
-//! that the misses overlap; one list would serve them one after another. For the same
-//! reason the first timers of the 64 ticks to come are fetched ahead.
+//! that the waits for memory overlap; one list would have them one after another.
 //!
 //! After Varghese and Lauck, "Hashed and hierarchical timing wheels" (SOSP 1987), scheme 7.
 
+mod advance;
+mod fetch;
+mod lists;
 mod occupancy;
+mod order;
 #[cfg(test)]
 mod tests;
 
-use std::ops::Range;
 use std::time::Duration;
 
 use super::Instant;
@@ -34,10 +36,12 @@ use occupancy::Occupancy;
 /// Slots in each level above 0.
 const SLOTS: usize = 4096;
 
-/// Half the slots of a level, a window, as a power of two: above level 0.
+/// Half the slots of a level above 0, as a power of two: as many make one slot of the
+/// level above.
 const WINDOW: u32 = SLOTS.trailing_zeros() - 1;
 
-/// The same for level 0: at least, at most. It depends on the size of the table.
+/// The same for level 0, at least and at most; within that, as the size of the table has
+/// it.
 const FINE_WINDOW: std::ops::RangeInclusive<u32> = WINDOW..=20;
 
 /// Levels enough for any distance in ticks.
@@ -53,12 +57,8 @@ const NONE: u32 = 0;
 /// Timers that an idle call moves down a level, ahead of need.
 const AHEAD: usize = 16;
 
-/// Of the 64 ticks that are fetched ahead, as many must have a timer for more than the
-/// first of each to be fetched.
-const CROWDED: u32 = 16;
-
-/// How far down its list each is then fetched.
-const FETCH_DEPTH: usize = 8;
+/// How far down its list each tick that is fetched ahead is followed.
+const FETCH_DEPTH: usize = 4;
 
 /// Timers in one tick that are put in order before they fire.
 const ORDERED: usize = 1024;
@@ -139,7 +139,9 @@ pub struct Wheel {
     heads: Vec<u32>,
     /// Which slots have a timer.
     levels: [Occupancy; LEVELS],
-    /// A window of level 0, in ticks, as a power of two.
+    /// The slots of level 0, less one.
+    fine_mask: u64,
+    /// Half the slots of level 0, as a power of two.
     fine_window: u32,
     /// The tick reached. Timers in its slot of level 0 are due; earlier slots are empty;
     /// above level 0, so is the slot that it lies in.
@@ -153,10 +155,11 @@ pub struct Wheel {
     free: Vec<u32>,
     /// The number of the latest call of `arm`.
     armed: u32,
-    len: usize,
     limit: usize,
     /// A tick is 2 to this power, in nanoseconds.
     shift: u32,
+    /// A tick less one nanosecond.
+    within_tick: u64,
     /// Where the timers of one tick are put in order: deadline, age, index.
     order: Vec<(u64, u32, u32)>,
 }
@@ -184,15 +187,16 @@ impl Wheel {
             levels: std::array::from_fn(|level| {
                 Occupancy::new(if level == 0 { fine_slots } else { SLOTS })
             }),
+            fine_mask: fine_slots as u64 - 1,
             fine_window,
             current: start.as_nanos() >> shift,
             horizon: u64::MAX,
             ahead_from: u64::MAX,
             free: Vec::with_capacity(limit),
             armed: 0,
-            len: 0,
             limit,
             shift,
+            within_tick: (1 << shift) - 1,
             order: Vec::with_capacity(ORDERED),
         }
     }
@@ -201,10 +205,10 @@ impl Wheel {
     ///
     /// # Errors
     /// [`WheelFull`] when `limit` timers are armed.
+    #[inline]
     pub fn arm(&mut self, deadline: Instant, payload: u64) -> Result<TimerKey, WheelFull> {
         let index = self.take_free()?;
         self.armed = self.armed.wrapping_add(1).max(1);
-        self.len += 1;
         let generation = self.armed;
         let entry = &mut self.entries[index as usize];
         entry.deadline = deadline.as_nanos();
@@ -216,6 +220,7 @@ impl Wheel {
 
     /// Cancels a timer and gives its payload back; `None` if it has expired or was
     /// cancelled before.
+    #[inline]
     pub fn cancel(&mut self, key: TimerKey) -> Option<u64> {
         if !self.is_armed(key) {
             return None;
@@ -253,6 +258,7 @@ impl Wheel {
     }
 
     /// Takes out one timer that is due at `now`. Call it until it returns `None`.
+    #[inline]
     pub fn expire(&mut self, now: Instant) -> Option<Expired> {
         let reached = self.reached(now);
         if reached < self.current {
@@ -271,12 +277,12 @@ impl Wheel {
 
     /// How many timers are armed.
     pub fn len(&self) -> usize {
-        self.len
+        self.entries.len() - 1 - self.free.len()
     }
 
     /// Whether no timer is armed.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// How many timers can be armed at a time.
@@ -294,8 +300,7 @@ impl Wheel {
 /// so that a tick which has been reached holds only deadlines that have passed.
 impl Wheel {
     fn tick_of(&self, deadline: u64) -> u64 {
-        let within = deadline & ((1 << self.shift) - 1);
-        (deadline >> self.shift) + u64::from(within != 0)
+        (deadline >> self.shift) + u64::from(deadline & self.within_tick != 0)
     }
 
     /// The last tick that has started at `now`. The end of time reaches the last of all,
@@ -307,359 +312,5 @@ impl Wheel {
     fn start_of(&self, tick: u64) -> Instant {
         let nanos = u128::from(tick) << self.shift;
         Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
-    }
-}
-
-/// The table and its lists.
-impl Wheel {
-    fn take_free(&mut self) -> Result<u32, WheelFull> {
-        if let Some(index) = self.free.pop() {
-            return Ok(index);
-        }
-        let fresh = self.entries.len();
-        if fresh > self.limit {
-            return Err(WheelFull { limit: self.limit });
-        }
-        self.entries.push(Entry::default());
-        Ok(fresh as u32)
-    }
-
-    fn release(&mut self, index: u32) {
-        self.entries[index as usize].generation = 0;
-        self.free.push(index);
-        self.len -= 1;
-    }
-
-    /// Puts an entry at the front of the list that its deadline belongs to.
-    fn link(&mut self, index: u32, deadline: u64) {
-        let tick = self.tick_of(deadline).max(self.current + 1);
-        let level = self.level_of(tick);
-        let slot = tick >> self.width(level);
-        let list = self.list_of(level, slot, index);
-        let head = std::mem::replace(&mut self.heads[list], index);
-        self.entries[head as usize].prev = index;
-        let entry = &mut self.entries[index as usize];
-        entry.next = head;
-        entry.list = list as u32;
-        self.levels[level].set(slot);
-        if level > 0 {
-            let shift = self.width(level);
-            self.horizon = self.horizon.min(slot << shift);
-            self.ahead_from = self.ahead_from.min((slot - 1) << shift);
-        }
-    }
-
-    /// The lowest level in which `tick` is in the current window or the next.
-    #[inline]
-    fn level_of(&self, tick: u64) -> usize {
-        let distance = tick - self.current;
-        if distance >> self.fine_window == 0 {
-            return 0;
-        }
-        let level = ((distance.ilog2() - self.fine_window) / WINDOW + 1) as usize;
-        let shift = self.width(level);
-        let next_slot = (tick >> shift) - (self.current >> shift) < 2;
-        level - usize::from(next_slot)
-    }
-
-    fn unlink(&mut self, index: u32) {
-        let Entry { next, prev, list, .. } = self.entries[index as usize];
-        self.entries[next as usize].prev = prev;
-        let head = &mut self.heads[list as usize];
-        if *head != index {
-            self.entries[prev as usize].next = next;
-            return;
-        }
-        *head = next;
-        if next == NONE {
-            self.list_emptied(list as usize);
-        }
-    }
-
-    fn list_emptied(&mut self, list: usize) {
-        let (level, slot) = self.slot_of(list);
-        let lists = if level == 0 { list..list + 1 } else { self.strands(level, slot) };
-        if self.heads[lists].iter().all(|&head| head == NONE) {
-            self.levels[level].clear(slot);
-        }
-    }
-}
-
-/// Moving on.
-impl Wheel {
-    /// Takes out the first timer of the current slot.
-    fn pop(&mut self, index: u32) -> Expired {
-        let Entry { deadline, payload, next, generation, .. } = self.entries[index as usize];
-        self.prefetch(next);
-        let list = self.fine(self.current);
-        self.heads[list] = next;
-        if next == NONE {
-            self.levels[0].clear(self.current);
-        }
-        self.release(index);
-        let key = TimerKey { index, generation };
-        Expired { key, payload, deadline: Instant::from_nanos(deadline) }
-    }
-
-    /// Moves on to the next slot that has a due timer, at most to tick `reached`; false
-    /// if there is none.
-    fn advance(&mut self, reached: u64) -> bool {
-        if reached == self.current {
-            return false;
-        }
-        let due = loop {
-            let next = self.next_fine();
-            let until = next.min(reached);
-            if until < self.horizon {
-                break next;
-            }
-            self.open_coarse(until);
-        };
-        if due > reached {
-            self.current = reached;
-            self.work_ahead();
-            return false;
-        }
-        if due / 64 != self.current / 64 {
-            self.fetch_ahead(due);
-        }
-        self.current = due;
-        self.put_in_order();
-        true
-    }
-
-    /// Fetches timers of coming ticks: the first of each tick in the word of 64 ticks
-    /// after next, and where there are many, those behind the first in the next word.
-    fn fetch_ahead(&self, tick: u64) {
-        let (cursors, len) = self.first_of_each(tick + 128);
-        cursors[..len].iter().for_each(|&index| self.prefetch(index));
-        if self.levels[0].word(tick + 64).count_ones() >= CROWDED {
-            let (mut cursors, len) = self.first_of_each(tick + 64);
-            self.fetch_lists(&mut cursors[..len]);
-        }
-    }
-
-    /// The first timers of the 64 ticks around `tick`, and how many these are.
-    #[inline]
-    fn first_of_each(&self, tick: u64) -> ([u32; 64], usize) {
-        let mut ticks = self.levels[0].word(tick);
-        let first = self.fine(tick) / 64 * 64;
-        let (mut found, mut len) = ([NONE; 64], 0);
-        while ticks != 0 {
-            found[len] = self.heads[first + ticks.trailing_zeros() as usize];
-            len += 1;
-            ticks &= ticks - 1;
-        }
-        (found, len)
-    }
-
-    /// Walks lists side by side, so that the waits for their entries overlap.
-    fn fetch_lists(&self, mut cursors: &mut [u32]) {
-        for _ in 0..FETCH_DEPTH {
-            let mut longer = 0;
-            for at in 0..cursors.len() {
-                let next = self.entries[cursors[at] as usize].next;
-                self.prefetch(next);
-                cursors[longer] = next;
-                longer += usize::from(next != NONE);
-            }
-            cursors = &mut cursors[..longer];
-        }
-    }
-
-    /// The first tick in level 0 that has a timer, or `u64::MAX`.
-    fn next_fine(&self) -> u64 {
-        self.levels[0].next(self.current).unwrap_or(u64::MAX)
-    }
-
-    /// The levels above 0 that have a timer.
-    fn coarse_levels(&self) -> impl Iterator<Item = usize> {
-        (1..LEVELS).filter(|&level| !self.levels[level].is_empty())
-    }
-
-    /// The first slot with a timer in each of them.
-    fn coarse_slots(&self) -> impl Iterator<Item = (usize, u64)> {
-        self.coarse_levels().filter_map(|level| {
-            let next = self.levels[level].next(self.current >> self.width(level));
-            next.map(|slot| (level, slot))
-        })
-    }
-
-    /// Empties the first coarse slot if it starts by tick `until`, and finds the horizon
-    /// anew.
-    fn open_coarse(&mut self, until: u64) {
-        let first = self.coarse_slots().min_by_key(|&(level, slot)| slot << self.width(level));
-        if let Some((level, slot)) = first {
-            let start = slot << self.width(level);
-            if start <= until {
-                // Just before, as what is due at the very start must find a slot to come.
-                self.current = start - 1;
-                self.move_down(level, slot, usize::MAX);
-            }
-        }
-        self.find_horizon();
-    }
-
-    /// Moves a few timers of coming coarse slots down a level.
-    #[inline]
-    fn work_ahead(&mut self) {
-        if self.current >= self.ahead_from {
-            self.work_ahead_now();
-        }
-    }
-
-    #[cold]
-    fn work_ahead_now(&mut self) {
-        let mut room = AHEAD;
-        for level in 1..LEVELS {
-            if room > 0 && !self.levels[level].is_empty() {
-                let next = (self.current >> self.width(level)) + 1;
-                room = room.saturating_sub(self.move_ahead(level, next, room));
-            }
-        }
-        self.find_horizon();
-    }
-
-    fn move_ahead(&mut self, level: usize, slot: u64, room: usize) -> usize {
-        if self.levels[level].contains(slot) { self.move_down(level, slot, room) } else { 0 }
-    }
-
-    fn find_horizon(&mut self) {
-        let (mut horizon, mut ahead_from) = (u64::MAX, u64::MAX);
-        for (level, slot) in self.coarse_slots() {
-            let shift = self.width(level);
-            horizon = horizon.min(slot << shift);
-            ahead_from = ahead_from.min((slot - 1) << shift);
-        }
-        (self.horizon, self.ahead_from) = (horizon, ahead_from);
-    }
-
-    /// Moves at least `room` timers of a coarse slot to lower levels, or all it has;
-    /// returns how many.
-    fn move_down(&mut self, level: usize, slot: u64, room: usize) -> usize {
-        let lists = self.strands(level, slot);
-        for list in lists.clone() {
-            self.prefetch(self.heads[list]);
-        }
-        let mut moved = 0;
-        while moved < room {
-            let before = moved;
-            for list in lists.clone() {
-                moved += usize::from(self.move_first(list));
-            }
-            if moved == before {
-                self.levels[level].clear(slot);
-                break;
-            }
-        }
-        moved
-    }
-
-    /// Moves the first timer of a list to where it belongs by now, and fetches the next.
-    fn move_first(&mut self, list: usize) -> bool {
-        let index = self.heads[list];
-        if index == NONE {
-            return false;
-        }
-        let Entry { next, deadline, .. } = self.entries[index as usize];
-        self.heads[list] = next;
-        self.prefetch(next);
-        self.link(index, deadline);
-        true
-    }
-
-    /// Puts the timers of the current slot in order of deadline, then of arming.
-    fn put_in_order(&mut self) {
-        let list = self.fine(self.current);
-        let mut index = self.heads[list];
-        if self.entries[index as usize].next == NONE {
-            return;
-        }
-        self.order.clear();
-        while index != NONE {
-            if self.order.len() == ORDERED {
-                return;
-            }
-            let entry = &self.entries[index as usize];
-            // Counted from the latest, so that a wrap of the count does no harm.
-            let age = entry.generation.wrapping_sub(self.armed).wrapping_sub(1);
-            self.order.push((entry.deadline, age, index));
-            index = entry.next;
-        }
-        self.order.sort_unstable();
-        self.relink(list);
-    }
-
-    /// Links a list of level 0 as `order` has it.
-    fn relink(&mut self, list: usize) {
-        let mut prev = NONE;
-        for at in 0..self.order.len() {
-            let (_, _, index) = self.order[at];
-            self.entries[prev as usize].next = index;
-            self.entries[index as usize].prev = prev;
-            prev = index;
-        }
-        self.entries[prev as usize].next = NONE;
-        self.heads[list] = self.order[0].2;
-    }
-
-    /// Asks the processor for an entry that will be read soon.
-    #[inline]
-    fn prefetch(&self, index: u32) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let entry = self.entries.as_ptr().wrapping_add(index as usize);
-            // SAFETY: a hint; it reads nothing and faults nowhere.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(entry.cast()) };
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = index;
-    }
-}
-
-/// Where things are.
-impl Wheel {
-    /// Ticks in a slot of a level, as a power of two.
-    #[inline]
-    fn width(&self, level: usize) -> u32 {
-        if level == 0 { 0 } else { self.fine_window + (level as u32 - 1) * WINDOW }
-    }
-
-    /// The list of a tick in level 0.
-    #[inline]
-    fn fine(&self, tick: u64) -> usize {
-        tick as usize & (self.fine_slots() - 1)
-    }
-
-    #[inline]
-    fn fine_slots(&self) -> usize {
-        2 << self.fine_window
-    }
-
-    /// The list that an entry belongs to: the slots of level 0 first, then eight lists
-    /// for each slot of the levels above.
-    #[inline]
-    fn list_of(&self, level: usize, slot: u64, index: u32) -> usize {
-        if level == 0 {
-            return self.fine(slot);
-        }
-        let slot = (level - 1) * SLOTS + slot as usize % SLOTS;
-        self.fine_slots() + slot * STRANDS + index as usize % STRANDS
-    }
-
-    /// All lists of a slot above level 0.
-    fn strands(&self, level: usize, slot: u64) -> Range<usize> {
-        let first = self.list_of(level, slot, 0);
-        first..first + STRANDS
-    }
-
-    /// Level and slot of a list.
-    fn slot_of(&self, list: usize) -> (usize, u64) {
-        let Some(coarse) = list.checked_sub(self.fine_slots()) else {
-            return (0, list as u64);
-        };
-        let slot = coarse / STRANDS;
-        (1 + slot / SLOTS, (slot % SLOTS) as u64)
     }
 }

@@ -82,7 +82,8 @@ impl fmt::Display for Frame {
 
 /// Watches the thread that made it. Dropping it stops the watcher and waits for it.
 ///
-/// Publishing costs the loop three stores a turn and one a dispatch, about 1 ns each.
+/// Publishing costs the loop four stores a turn and one a dispatch: 2 ns a turn with one
+/// dispatch, measured at 2.6 GHz.
 ///
 /// ```
 /// use std::{sync::mpsc, thread, time::Duration};

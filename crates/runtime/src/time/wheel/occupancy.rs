@@ -3,8 +3,10 @@
 /// A set of slots on a circle. Slots are named by a number that only grows; it counts
 /// modulo the number of slots.
 pub(super) struct Occupancy {
-    /// Tier 0 has a bit for each slot, each tier above a bit for each word of the tier
-    /// below that is not zero; the last tier is one word.
+    /// A bit for each slot.
+    slots: Box<[u64]>,
+    /// The first tier has a bit for each word of `slots` that is not zero, each further
+    /// one a bit for each word of the one before; the last tier is one word.
     tiers: Vec<Box<[u64]>>,
     /// The number of slots less one: a power of two less one.
     mask: u64,
@@ -14,32 +16,47 @@ impl Occupancy {
     /// An empty set of `slots` slots, a power of two.
     pub(super) fn new(slots: usize) -> Self {
         debug_assert!(slots.is_power_of_two());
+        let mut words = slots.div_ceil(64);
+        let fine = vec![0; words].into_boxed_slice();
         let mut tiers = Vec::new();
-        let mut words = slots;
         while tiers.is_empty() || words > 1 {
             words = words.div_ceil(64);
             tiers.push(vec![0; words].into_boxed_slice());
         }
-        Self { tiers, mask: slots as u64 - 1 }
+        Self { slots: fine, tiers, mask: slots as u64 - 1 }
     }
 
     #[inline]
     pub(super) fn set(&mut self, slot: u64) {
-        let mut bit = (slot & self.mask) as usize;
+        let bit = (slot & self.mask) as usize;
+        let word = &mut self.slots[bit / 64];
+        let known = *word != 0;
+        *word |= 1 << (bit % 64);
+        if !known {
+            self.set_above(bit / 64);
+        }
+    }
+
+    #[cold]
+    fn set_above(&mut self, mut bit: usize) {
         for tier in &mut self.tiers {
-            let word = &mut tier[bit / 64];
-            let known = *word != 0;
-            *word |= 1 << (bit % 64);
-            if known {
-                return;
-            }
+            tier[bit / 64] |= 1 << (bit % 64);
             bit /= 64;
         }
     }
 
     #[inline]
     pub(super) fn clear(&mut self, slot: u64) {
-        let mut bit = (slot & self.mask) as usize;
+        let bit = (slot & self.mask) as usize;
+        let word = &mut self.slots[bit / 64];
+        *word &= !(1 << (bit % 64));
+        if *word == 0 {
+            self.clear_above(bit / 64);
+        }
+    }
+
+    #[cold]
+    fn clear_above(&mut self, mut bit: usize) {
         for tier in &mut self.tiers {
             let word = &mut tier[bit / 64];
             *word &= !(1 << (bit % 64));
@@ -61,7 +78,7 @@ impl Occupancy {
     /// The 64 slots around `slot` that share a word.
     #[inline]
     pub(super) fn word(&self, slot: u64) -> u64 {
-        self.tiers[0][(slot & self.mask) as usize / 64]
+        self.slots[(slot & self.mask) as usize / 64]
     }
 
     /// The first slot in the set, from `slot` on around the circle.
@@ -75,12 +92,18 @@ impl Occupancy {
         self.at_or_after(0).map(|found| turn + self.mask + 1 + found)
     }
 
-    /// Climbs until a word has a bit at or after the place sought, then descends to it.
+    /// The same, if it is in the same word.
     #[inline]
+    pub(super) fn next_in_word(&self, slot: u64) -> Option<u64> {
+        let word = self.word(slot) >> (slot % 64);
+        (word != 0).then(|| slot + u64::from(word.trailing_zeros()))
+    }
+
+    /// Climbs until a word has a bit at or after the place sought, then descends to it.
     fn at_or_after(&self, from: usize) -> Option<u64> {
         let mut bit = from;
-        for (height, tier) in self.tiers.iter().enumerate() {
-            let word = *tier.get(bit / 64)? & (u64::MAX << (bit % 64));
+        for height in 0..=self.tiers.len() {
+            let word = *self.tier(height).get(bit / 64)? & (u64::MAX << (bit % 64));
             if word != 0 {
                 let found = bit / 64 * 64 + word.trailing_zeros() as usize;
                 return Some(self.descend(height, found));
@@ -90,10 +113,13 @@ impl Occupancy {
         None
     }
 
-    #[inline]
     fn descend(&self, height: usize, bit: usize) -> u64 {
-        let below = self.tiers[..height].iter().rev();
-        below.fold(bit, |bit, tier| bit * 64 + tier[bit].trailing_zeros() as usize) as u64
+        let lower = (0..height).rev().map(|height| self.tier(height));
+        lower.fold(bit, |bit, tier| bit * 64 + tier[bit].trailing_zeros() as usize) as u64
+    }
+
+    fn tier(&self, height: usize) -> &[u64] {
+        height.checked_sub(1).map_or(&self.slots, |above| &self.tiers[above])
     }
 }
 
