@@ -24,6 +24,7 @@ pub mod prelude;
 mod resolve;
 mod split;
 mod tcp;
+mod udp;
 
 pub use self::{
     address::{Address, ToAddress},
@@ -32,6 +33,7 @@ pub use self::{
     resolve::resolve,
     split::{Duplex, ReadHalf, WriteHalf},
     tcp::{Dial, Incoming, ListenOptions, TcpListener, TcpStream},
+    udp::{UdpOptions, UdpSocket},
 };
 /// The adapter for every descriptor that has no type here.
 pub use tautline_runtime::Descriptor as FdAdapter;

@@ -4,5 +4,5 @@
 //! use tautline_net::prelude::*;
 //! ```
 
-pub use crate::{FdAdapter, TcpListener, TcpStream, ToAddress, resolve};
+pub use crate::{FdAdapter, TcpListener, TcpStream, ToAddress, UdpSocket, resolve};
 pub use tautline_runtime::{Config, Conn, Drained, Runtime, WaitMode, task, timer};
