@@ -1,9 +1,104 @@
 //! Tautline as an echo server.
 
-use super::Server;
+use std::{cell::Cell, io, net::TcpStream, rc::Rc};
+
+use tautline_runtime::{Config, Descriptor, DriverChoice, Runtime, WaitMode, stop, task};
+
+use super::{Job, RECEIVE_BUFFER, Server, Wait};
+use crate::harness::Role;
 
 /// Our servers: the default configuration as [`Role::Tautline`](crate::harness::Role::Tautline),
 /// other drivers and faces as variants.
 pub(super) fn servers() -> Vec<Server> {
-    Vec::new()
+    let variant = |name, serve| Server { name, role: Role::Variant, serve };
+    vec![
+        Server { name: "tautline", role: Role::Tautline, serve: default_callbacks },
+        variant("tautline-epoll", epoll_callbacks),
+        variant("tautline-async", default_async),
+        variant("tautline-async-epoll", epoll_async),
+    ]
+}
+
+fn default_callbacks(job: Job) -> io::Result<u64> {
+    callbacks(DriverChoice::Auto, job)
+}
+
+fn epoll_callbacks(job: Job) -> io::Result<u64> {
+    callbacks(DriverChoice::Readiness, job)
+}
+
+fn default_async(job: Job) -> io::Result<u64> {
+    tasks(DriverChoice::Auto, job)
+}
+
+fn epoll_async(job: Job) -> io::Result<u64> {
+    tasks(DriverChoice::Readiness, job)
+}
+
+/// The default configuration but for the way to wait, which the row names.
+fn runtime(driver: DriverChoice, wait: Wait) -> io::Result<Runtime> {
+    let wait = match wait {
+        Wait::Spin => WaitMode::Spin,
+        Wait::Sleep => WaitMode::Sleep,
+    };
+    let config = Config { driver, wait, ..Config::default() };
+    assert_eq!(config.receive_buffer_size, RECEIVE_BUFFER, "everybody has the same buffers");
+    Runtime::new(config).map_err(io::Error::other)
+}
+
+/// Persistent handlers: `stream.write(bytes)` on what was received.
+fn callbacks(driver: DriverChoice, job: Job) -> io::Result<u64> {
+    let runtime = runtime(driver, job.wait)?;
+    let echoed = Rc::new(Cell::new(0));
+    let open = Rc::new(Cell::new(job.connections.len()));
+    for stream in job.connections {
+        let (echoed, open) = (Rc::clone(&echoed), Rc::clone(&open));
+        let conn = Descriptor::new(stream.into())?.on_data(move |stream, bytes| {
+            echoed.set(echoed.get() + bytes.len() as u64);
+            stream.write(bytes)
+        })?;
+        conn.on_close(move |_, _| {
+            open.set(open.get() - 1);
+            if open.get() == 0 {
+                let _ = stop();
+            }
+        });
+    }
+    runtime.run().map_err(io::Error::other)?;
+    Ok(echoed.get())
+}
+
+/// A task a connection, over the poll-based calls that the ecosystem's traits use.
+fn tasks(driver: DriverChoice, job: Job) -> io::Result<u64> {
+    let runtime = runtime(driver, job.wait)?;
+    let echo = async {
+        let started: Result<Vec<_>, _> =
+            job.connections.into_iter().map(|stream| task::spawn(echo(stream))).collect();
+        let mut total = 0;
+        for handle in started.map_err(io::Error::other)? {
+            total += handle.await.map_err(|error| io::Error::other(error.to_string()))??;
+        }
+        Ok(total)
+    };
+    runtime.block_on(echo).map_err(io::Error::other)?
+}
+
+async fn echo(stream: TcpStream) -> io::Result<u64> {
+    let stream = Descriptor::new(stream.into())?;
+    let mut buf = vec![0; RECEIVE_BUFFER];
+    let mut total = 0;
+    loop {
+        let read = std::future::poll_fn(|cx| stream.poll_read(cx, &mut buf)).await;
+        let count = match read {
+            Ok(0) => return Ok(total),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(total),
+            other => other?,
+        };
+        let mut sent = 0;
+        while sent < count {
+            let rest = &buf[sent..count];
+            sent += std::future::poll_fn(|cx| stream.poll_write(cx, rest)).await?;
+        }
+        total += count as u64;
+    }
 }

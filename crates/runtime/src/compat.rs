@@ -174,6 +174,16 @@ impl Conn {
         })
     }
 
+    /// Ends it as its peer would: the close handler is called with `result`, in this
+    /// turn or the next, and it is closed. For those who feed a handler themselves.
+    ///
+    /// # Errors
+    /// When the loop is gone.
+    pub fn end(&self, result: io::Result<()>) -> Result<(), Error> {
+        let conn = self.clone();
+        defer(result, move |result| conn.core.end(conn.key, result))
+    }
+
     /// What sort of descriptor it is, while it is open.
     pub(crate) fn class(&self) -> Option<Class> {
         self.core.with(|engine| engine.io(self.key).ok().map(|io| io.class))

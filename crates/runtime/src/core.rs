@@ -50,6 +50,8 @@ pub(crate) struct Core {
     pub(crate) now: Cell<Instant>,
     /// The last turn in which anything happened.
     pub(crate) active: Cell<Instant>,
+    /// Time is the simulation's.
+    pub(crate) simulated: bool,
     /// When the clock was last checked against the system's.
     pub(crate) checked: Cell<Instant>,
     /// User code may be on the stack: inside `run*`.
@@ -82,6 +84,7 @@ impl Core {
         let Parts { id, config, engine, sleeper, mailbox, clock, now, watch, stall, report } =
             parts;
         let (poster, mailbox) = mailbox;
+        let simulated = engine.driver.virtual_now().is_some();
         Rc::new(Self {
             id,
             tasks: Executor::new(id, config.tasks, sleeper.clone()),
@@ -96,6 +99,7 @@ impl Core {
             clock: RefCell::new(clock),
             now: Cell::new(now),
             active: Cell::new(now),
+            simulated,
             checked: Cell::new(now),
             running: Cell::new(false),
             stop: Cell::new(false),

@@ -24,6 +24,8 @@ mod core;
 #[cfg(not(loom))]
 mod descriptor;
 #[cfg(not(loom))]
+mod dispatch;
+#[cfg(not(loom))]
 mod driver;
 #[cfg(not(loom))]
 mod engine;

@@ -196,7 +196,7 @@ impl Core {
         let slot = TimerSlot { wheel: None, action };
         let inserted = self.timers.borrow_mut().insert(slot);
         let Ok(key) = inserted else { return Err(full) };
-        match self.with(|engine| engine.wheel.arm(due, Alarm::Timer(key).pack())) {
+        match self.with(|engine| engine.arm_alarm(due, Alarm::Timer(key))) {
             Ok(wheel) => {
                 if let Some(slot) = self.timers.borrow_mut().get_mut(key) {
                     slot.wheel = Some(wheel);
@@ -226,10 +226,9 @@ impl Core {
         if let Action::Repeat { due, .. } = &mut slot.action {
             *due = at;
         }
-        let payload = Alarm::Timer(key).pack();
         let armed = self.with(|engine| match slot.wheel {
-            Some(wheel) if engine.wheel.rearm(wheel, at) => Some(wheel),
-            _ => engine.wheel.arm(at, payload).ok(),
+            Some(wheel) if engine.rearm_alarm(wheel, at) => Some(wheel),
+            _ => engine.arm_alarm(at, Alarm::Timer(key)).ok(),
         });
         slot.wheel = armed;
         armed.is_some()

@@ -37,7 +37,7 @@ use crate::handlers::Handlers;
 use crate::inline_fn::OnceFn;
 use crate::parcel::Parcel;
 use crate::slab::{Key, Slab};
-use crate::time::{Instant, Wheel};
+use crate::time::{Expired, Instant, TimerKey, Wheel, WheelFull};
 
 pub(crate) use hot::Scratch;
 pub(crate) use start::{Start, Submission};
@@ -120,6 +120,8 @@ pub(crate) struct Engine {
     pub(crate) ops: Slab<OpSlot>,
     pub(crate) ios: Slab<Io>,
     pub(crate) wheel: Wheel,
+    /// No timer is due before: a bound, exact after each look at the wheel.
+    next_alarm: Instant,
     pub(crate) events: VecDeque<Event>,
     pub(crate) trash: Vec<Trash>,
     /// Descriptors whose outbox is to be sent at the end of the turn.
@@ -208,6 +210,7 @@ impl Engine {
             ops: Slab::new(config.operations),
             ios: Slab::new(config.descriptors),
             wheel: Wheel::new(config.timers, config.tick, now),
+            next_alarm: Instant::MAX,
             events: VecDeque::with_capacity(2 * config.budgets.io + 64),
             trash: Vec::with_capacity(64),
             dirty: Vec::with_capacity(config.descriptors),
@@ -301,6 +304,41 @@ impl Engine {
     /// Whether any operation or unsent byte is left: what `run_pending` waits for.
     pub(crate) fn has_pending(&self) -> bool {
         self.ops.len() > 0 || self.is_busy()
+    }
+
+    /// Arms an alarm.
+    pub(crate) fn arm_alarm(&mut self, at: Instant, alarm: Alarm) -> Result<TimerKey, WheelFull> {
+        let armed = self.wheel.arm(at, alarm.pack())?;
+        self.next_alarm = self.next_alarm.min(at);
+        Ok(armed)
+    }
+
+    /// Arms an alarm for another time; false if it has gone off.
+    pub(crate) fn rearm_alarm(&mut self, key: TimerKey, at: Instant) -> bool {
+        self.next_alarm = self.next_alarm.min(at);
+        self.wheel.rearm(key, at)
+    }
+
+    /// Whether an alarm may be due.
+    #[inline]
+    pub(crate) fn is_alarm_due(&self, now: Instant) -> bool {
+        self.next_alarm <= now
+    }
+
+    /// Takes the next alarm that is due at `now`.
+    pub(crate) fn next_expired(&mut self, now: Instant) -> Option<Expired> {
+        self.refill();
+        let expired = self.wheel.expire(now);
+        if expired.is_none() {
+            self.next_alarm = self.wheel.next_deadline().unwrap_or(Instant::MAX);
+        }
+        expired
+    }
+
+    /// When the loop has to look at its alarms next.
+    pub(crate) fn next_alarm(&mut self) -> Option<Instant> {
+        self.next_alarm = self.wheel.next_deadline().unwrap_or(Instant::MAX);
+        (self.next_alarm < Instant::MAX).then_some(self.next_alarm)
     }
 
     /// Allows a full dispatch budget again; called before each thing that did not come

@@ -367,7 +367,7 @@ impl Engine {
         if scarce.contains(&-result) {
             self.events.push_back(Event::Ended(key, Some(Failure::Errno(-result))));
             let until = self.now + ACCEPT_REST;
-            let _ = self.wheel.arm(until, Alarm::Retry(key).pack());
+            let _ = self.arm_alarm(until, Alarm::Retry(key));
             if let Some(io) = self.ios.get_mut(key) {
                 io.paused = true;
             }

@@ -158,8 +158,8 @@ impl Engine {
         }
     }
 
-    /// Sends the outboxes that were written to in this turn.
-    pub(crate) fn flush_dirty(&mut self) {
+    /// Sends the outboxes that were written to in this turn. Returns how many.
+    pub(crate) fn flush_dirty(&mut self) -> usize {
         for at in 0..self.dirty.len() {
             let key = self.dirty[at];
             if let Some(io) = self.ios.get_mut(key) {
@@ -170,6 +170,7 @@ impl Engine {
         }
         let done = self.dirty.len();
         self.dirty.drain(..done.min(self.dirty.len()));
+        done
     }
 
     /// Sends the outbox now, if nothing is before it; arms a flush for what is left.

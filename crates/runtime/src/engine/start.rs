@@ -129,7 +129,7 @@ impl Engine {
 
     fn arm_deadline(&mut self, key: Key, deadline: Option<Instant>) -> Option<Failure> {
         let deadline = deadline?;
-        match self.wheel.arm(deadline, Alarm::Operation(key).pack()) {
+        match self.arm_alarm(deadline, Alarm::Operation(key)) {
             Ok(timer) => {
                 self.ops.get_mut(key)?.deadline = Some(timer);
                 None

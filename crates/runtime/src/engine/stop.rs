@@ -90,7 +90,7 @@ impl Engine {
         self.close_if_done(key);
         if self.ios.get(key).is_some_and(|io| io.closing == Closing::Draining) {
             let until = self.now + self.drain_time;
-            let armed = self.wheel.arm(until, Alarm::Linger(key).pack()).ok();
+            let armed = self.arm_alarm(until, Alarm::Linger(key)).ok();
             match self.ios.get_mut(key) {
                 Some(io) if armed.is_some() => io.linger = armed,
                 _ => self.abort(key),
