@@ -19,12 +19,7 @@ impl Backoff {
     /// Delays from `floor` (first) to `cap` (last). A `cap` below `floor` counts as `floor`.
     #[must_use]
     pub fn new(floor: Duration, cap: Duration, seed: u64) -> Self {
-        Self {
-            floor,
-            cap: cap.max(floor),
-            failures: 0,
-            random: fastrand::Rng::with_seed(seed),
-        }
+        Self { floor, cap: cap.max(floor), failures: 0, random: fastrand::Rng::with_seed(seed) }
     }
 
     /// The delay to wait after one more failure.
@@ -61,14 +56,10 @@ mod tests {
     fn delays_double_up_to_the_cap() {
         let mut backoff = Backoff::new(FLOOR, CAP, 7);
         for attempt in 0..80 {
-            let ceiling = FLOOR
-                .saturating_mul(1_u32.checked_shl(attempt).unwrap_or(u32::MAX))
-                .min(CAP);
+            let ceiling =
+                FLOOR.saturating_mul(1_u32.checked_shl(attempt).unwrap_or(u32::MAX)).min(CAP);
             let delay = backoff.next_delay();
-            assert!(
-                delay >= ceiling / 2 && delay <= ceiling,
-                "attempt {attempt}: {delay:?}"
-            );
+            assert!(delay >= ceiling / 2 && delay <= ceiling, "attempt {attempt}: {delay:?}");
         }
     }
 

@@ -84,10 +84,7 @@ impl FromStr for DriverChoice {
             "auto" => Ok(Self::Auto),
             "uring" => Ok(Self::Uring),
             "readiness" => Ok(Self::Readiness),
-            _ => Err(ChoiceError {
-                text: text.to_owned(),
-                known: "auto, uring or readiness",
-            }),
+            _ => Err(ChoiceError { text: text.to_owned(), known: "auto, uring or readiness" }),
         }
     }
 }
@@ -100,10 +97,7 @@ impl FromStr for WaitChoice {
             "spin" => Ok(Self::Spin),
             "warm" => Ok(Self::Warm),
             "sleep" => Ok(Self::Sleep),
-            _ => Err(ChoiceError {
-                text: text.to_owned(),
-                known: "spin, warm or sleep",
-            }),
+            _ => Err(ChoiceError { text: text.to_owned(), known: "spin, warm or sleep" }),
         }
     }
 }

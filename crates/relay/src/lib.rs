@@ -1,7 +1,8 @@
 //! Endpoints joined into a relay of live feeds.
 //!
-//! Everything here is sans-I/O: bytes, packets and the time go in, packets, counts and decisions
-//! come out. No clock is read and no socket is touched, so that each part is tested without either.
+//! The parts are sans-I/O: bytes, packets and the time go in, packets, counts and decisions come
+//! out. No clock is read and no socket is touched, so that each part is tested without either. The
+//! shell around them is thin: [`run`] and [`run_demo`] join them to the loop's sockets.
 //!
 //! A packet's way through the relay:
 //!
@@ -25,6 +26,7 @@ pub mod framing;
 pub mod pool;
 pub mod queue;
 mod run;
+mod shell;
 pub mod stats;
 pub mod units;
 

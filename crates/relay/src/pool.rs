@@ -88,21 +88,11 @@ impl Pool {
     #[must_use]
     pub fn new(slots: usize, size: usize) -> Self {
         let size = size.clamp(1, MAX_PACKET);
-        let home = Rc::new(Home {
-            free: RefCell::default(),
-            slots,
-            size,
-            exhausted: Cell::new(0),
-        });
+        let home = Rc::new(Home { free: RefCell::default(), slots, size, exhausted: Cell::new(0) });
         let slot = |_| {
             let mut memory = Vec::with_capacity(PREFIX + size);
             memory.resize(PREFIX, 0);
-            Rc::new(Slot {
-                memory,
-                len: 0,
-                arrival: Nanos::default(),
-                home: Rc::downgrade(&home),
-            })
+            Rc::new(Slot { memory, len: 0, arrival: Nanos::default(), home: Rc::downgrade(&home) })
         };
         home.free.replace((0..slots).map(slot).collect());
         Self { home }
@@ -115,9 +105,7 @@ impl Pool {
     pub fn claim(&self) -> Result<Claim, PoolError> {
         let Some(slot) = self.home.free.borrow_mut().pop() else {
             self.home.exhausted.set(self.home.exhausted.get() + 1);
-            return Err(PoolError::Exhausted {
-                slots: self.home.slots,
-            });
+            return Err(PoolError::Exhausted { slots: self.home.slots });
         };
         Ok(Claim(Packet(slot)))
     }
@@ -128,10 +116,7 @@ impl Pool {
     /// [`PoolError::Exhausted`] and counts it; [`PoolError::TooLong`].
     pub fn store(&self, bytes: &[u8], arrival: Nanos) -> Result<Packet, PoolError> {
         if bytes.len() > self.home.size {
-            return Err(PoolError::TooLong {
-                len: bytes.len(),
-                limit: self.home.size,
-            });
+            return Err(PoolError::TooLong { len: bytes.len(), limit: self.home.size });
         }
         let mut claim = self.claim()?;
         claim.space(bytes.len()).copy_from_slice(bytes);
@@ -245,8 +230,7 @@ mod tests {
     use super::*;
 
     fn packet(pool: &Pool, bytes: &[u8]) -> Packet {
-        pool.store(bytes, Nanos(0))
-            .expect("the test leaves a slot free")
+        pool.store(bytes, Nanos(0)).expect("the test leaves a slot free")
     }
 
     /// Proves that a slot is reused only after its last reference went, whatever the order.
@@ -310,10 +294,7 @@ mod tests {
     fn reused_slot_shows_only_the_new_packet() {
         let pool = Pool::new(1, 8);
         drop(packet(&pool, b"longer"));
-        assert_eq!(
-            packet(&pool, b"ab").wire(Framing::Rfc4571),
-            [0, 2, b'a', b'b']
-        );
+        assert_eq!(packet(&pool, b"ab").wire(Framing::Rfc4571), [0, 2, b'a', b'b']);
     }
 
     /// Proves that packets stay readable after their pool is gone, and free their memory then.

@@ -61,10 +61,7 @@ pub struct Limits {
 impl Default for Limits {
     /// 1,024 packets and 4 MiB: a second of video, in 8 KiB of references a subscriber.
     fn default() -> Self {
-        Self {
-            packets: 1_024,
-            bytes: 4 << 20,
-        }
+        Self { packets: 1_024, bytes: 4 << 20 }
     }
 }
 
@@ -128,10 +125,7 @@ impl<P: Wire> Queue<P> {
     /// An empty queue; its whole ring is allocated here.
     #[must_use]
     pub fn new(limits: Limits, policy: Policy, framing: Framing) -> Self {
-        let limits = Limits {
-            packets: limits.packets.max(1),
-            ..limits
-        };
+        let limits = Limits { packets: limits.packets.max(1), ..limits };
         Self {
             entries: VecDeque::with_capacity(limits.packets),
             limits,
@@ -158,13 +152,16 @@ impl<P: Wire> Queue<P> {
         }
     }
 
+    /// Whether `packet` would be queued without any other being dropped for it.
+    #[must_use]
+    pub fn has_room_for(&self, packet: &P) -> bool {
+        self.fits(self.len_of(packet))
+    }
+
     /// The bytes to send, oldest first; the first slice begins where the last send stopped.
     pub fn unsent(&self) -> impl Iterator<Item = &[u8]> {
         let skips = core::iter::once(self.begun).chain(core::iter::repeat(0));
-        self.entries
-            .iter()
-            .zip(skips)
-            .map(|(packet, skip)| &packet.wire(self.framing)[skip..])
+        self.entries.iter().zip(skips).map(|(packet, skip)| &packet.wire(self.framing)[skip..])
     }
 
     /// Notes that the stream took `sent` bytes; hands each packet that is now complete to `done`.
@@ -190,10 +187,7 @@ impl<P: Wire> Queue<P> {
 
     /// Removes the head as sent in one piece: for datagrams.
     pub fn pop_sent(&mut self) -> Option<P> {
-        let rest = self
-            .entries
-            .front()
-            .map(|head| self.len_of(head) - self.begun)?;
+        let rest = self.entries.front().map(|head| self.len_of(head) - self.begun)?;
         self.counts.sent += 1;
         self.counts.sent_bytes += rest as u64;
         self.take_head()
@@ -274,11 +268,7 @@ impl<P: Wire> Queue<P> {
 
     /// Drops the oldest packets that have not begun until `packet` fits, then queues it.
     fn replace_old(&mut self, packet: P, len: usize) -> Offer<P> {
-        let begun_head = if self.begun > 0 {
-            self.entries.pop_front()
-        } else {
-            None
-        };
+        let begun_head = if self.begun > 0 { self.entries.pop_front() } else { None };
         let taken = usize::from(begun_head.is_some());
         let mut dropped = 0;
         while self.entries.len() + taken >= self.limits.packets

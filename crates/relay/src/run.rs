@@ -1,31 +1,57 @@
 //! The doors through which the program starts a relay.
 
 use crate::config::{DemoConfig, RelayConfig};
+use crate::shell;
 use crate::stats::{Snapshot, Summary};
 
-/// Why a relay could not run.
+/// Why a relay could not run, or ended before its time.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The loop that drives the endpoints is not part of this build.
-    #[error("this build cannot run a relay yet: its loop is not joined to the endpoints")]
-    NoLoop,
+    /// The loop could not be set up, or broke.
+    #[error("the loop: {0}")]
+    Loop(#[from] tautline_runtime::Error),
+    /// An endpoint cannot be used, and trying again would not help.
+    #[error("{url}: {reason}")]
+    Endpoint {
+        /// The endpoint as the user wrote it.
+        url: String,
+        /// What happened, and what to do about it.
+        reason: String,
+    },
+    /// The demonstration's subscribers could not be set up.
+    #[error("the demonstration's subscribers: {0}")]
+    Subscribers(String),
+}
+
+impl RunError {
+    /// An endpoint that failed, with what the system said and the remedy.
+    pub(crate) fn endpoint(url: &str, error: &std::io::Error) -> Self {
+        Self::Endpoint { url: url.to_owned(), reason: shell::explain(error) }
+    }
 }
 
 /// Runs a relay until it is told to end, and hands `report` a snapshot each second.
 ///
+/// It ends when a finite source has come to its end, at `run_for`, and at SIGINT or SIGTERM:
+/// receiving stops, what is queued is still sent, within a bound, and the endpoints are closed in
+/// order. A second signal ends it at once. One runtime a thread: call it where there is none.
+///
 /// # Errors
 /// [`RunError`] names the endpoint or resource that failed.
-pub fn run(_config: &RelayConfig, _report: &mut dyn FnMut(&Snapshot)) -> Result<Summary, RunError> {
-    Err(RunError::NoLoop)
+pub fn run(config: &RelayConfig, report: &mut dyn FnMut(&Snapshot)) -> Result<Summary, RunError> {
+    shell::relay(config, report)
 }
 
 /// Runs the built-in demonstration: feed, relay and checking subscribers over loopback.
 ///
+/// The relay has this thread's loop, the subscribers one on a thread of their own. The feed starts
+/// when all of them are connected.
+///
 /// # Errors
 /// [`RunError`] names the endpoint or resource that failed.
 pub fn run_demo(
-    _config: &DemoConfig,
-    _report: &mut dyn FnMut(&Snapshot),
+    config: &DemoConfig,
+    report: &mut dyn FnMut(&Snapshot),
 ) -> Result<Summary, RunError> {
-    Err(RunError::NoLoop)
+    shell::demonstrate(config, report)
 }

@@ -132,15 +132,9 @@ mod tests {
     /// Proves that nonsense, zero rates and overflow are refused with the text in the message.
     #[test]
     fn bad_quantities_are_named() {
-        for text in [
-            "",
-            "x",
-            "-1",
-            "1.5",
-            "12parsecs",
-            "99999999999999999999",
-            "18446744073709551615KiB",
-        ] {
+        for text in
+            ["", "x", "-1", "1.5", "12parsecs", "99999999999999999999", "18446744073709551615KiB"]
+        {
             let error = parse_bytes(text).unwrap_err();
             assert!(error.to_string().contains(text), "{error}");
         }
@@ -154,9 +148,6 @@ mod tests {
     fn time_arithmetic_saturates() {
         assert_eq!(Nanos(5).since(Nanos(9)), Duration::ZERO);
         assert_eq!(Nanos(9).since(Nanos(5)), Duration::from_nanos(4));
-        assert_eq!(
-            Nanos(u64::MAX).after(Duration::from_secs(1)),
-            Nanos(u64::MAX)
-        );
+        assert_eq!(Nanos(u64::MAX).after(Duration::from_secs(1)), Nanos(u64::MAX));
     }
 }

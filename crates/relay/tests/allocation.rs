@@ -23,10 +23,7 @@ struct Subscriber {
 
 impl Subscriber {
     fn new(policy: Policy, speed: usize) -> Self {
-        let limits = Limits {
-            packets: 16,
-            bytes: 3_000,
-        };
+        let limits = Limits { packets: 16, bytes: 3_000 };
         Self {
             queue: Queue::new(limits, policy, Framing::Rfc4571),
             speed,
@@ -38,19 +35,14 @@ impl Subscriber {
 
     fn step(&mut self, now: Nanos, latency: &mut Latency) {
         self.wire.clear();
-        self.wire
-            .extend(self.queue.unsent().flatten().take(self.speed));
+        self.wire.extend(self.queue.unsent().flatten().take(self.speed));
         self.queue.advance(self.wire.len(), |packet| {
             if packet.is_last() {
                 latency.record(now.since(packet.arrival()));
             }
         });
         let mut input = &self.wire[..];
-        while let Some(packet) = self
-            .deframer
-            .next(&mut input)
-            .expect("the relay frames rightly")
-        {
+        while let Some(packet) = self.deframer.next(&mut input).expect("the relay frames rightly") {
             self.checker.check(packet);
         }
     }
@@ -60,43 +52,28 @@ impl Subscriber {
 fn relay_one(feed: &mut Feed, pool: &Pool, subscribers: &mut [Subscriber], latency: &mut Latency) {
     let now = feed.next_due();
     if let Ok(mut claim) = pool.claim() {
-        let len = feed
-            .write(claim.space(SIZE), now)
-            .expect("the space is as large as a packet");
+        let len = feed.write(claim.space(SIZE), now).expect("the space is as large as a packet");
         let packet = claim.freeze(len, now);
         for subscriber in subscribers.iter_mut() {
             drop(subscriber.queue.offer(packet.clone()));
         }
     }
     let sent = now.after(Duration::from_micros(5));
-    subscribers
-        .iter_mut()
-        .for_each(|subscriber| subscriber.step(sent, latency));
+    subscribers.iter_mut().for_each(|subscriber| subscriber.step(sent, latency));
 }
 
 /// Proves that 100,000 packets to fast, slow and stuck subscribers under every policy allocate
 /// nothing, from the first packet on, through a pool that runs empty on the way.
 #[test]
 fn packet_path_allocates_nothing() {
-    let policies = [
-        Policy::DropNew,
-        Policy::DropOld,
-        Policy::Disconnect,
-        Policy::Wait,
-    ];
+    let policies = [Policy::DropNew, Policy::DropOld, Policy::Disconnect, Policy::Wait];
     let mut subscribers: Vec<_> = policies
         .into_iter()
         .flat_map(|policy| [SIZE + 2, 77, 0].map(|speed| Subscriber::new(policy, speed)))
         .collect();
     let (pool, mut meter) = (Pool::new(128, SIZE), Meter::new(Nanos(0)));
     let (mut second, mut total) = (Latency::new(), Latency::new());
-    let mut feed = Feed::new(
-        DemoFeed {
-            rate: 1_000,
-            size: SIZE,
-        },
-        Nanos(0),
-    );
+    let mut feed = Feed::new(DemoFeed { rate: 1_000, size: SIZE }, Nanos(0));
     let mut held = Vec::with_capacity(pool.slots());
     let measured = allocation_counter::measure(|| {
         for _ in 0..100 {
@@ -113,29 +90,12 @@ fn packet_path_allocates_nothing() {
         }
     });
     assert_eq!(measured.count_total, 0, "{measured:?}");
-    assert_eq!(
-        (feed.written(), pool.exhausted()),
-        (100_000, 200),
-        "two refusals a round"
-    );
-    let fast = subscribers
-        .iter()
-        .step_by(3)
-        .map(|subscriber| subscriber.checker.finish(feed.written()));
-    assert!(
-        fast.into_iter().all(|report| report.is_perfect()),
-        "a fast subscriber loses nothing"
-    );
-    assert!(
-        subscribers
-            .iter()
-            .any(|subscriber| subscriber.queue.counts().dropped_new > 0)
-    );
-    assert!(
-        subscribers
-            .iter()
-            .any(|subscriber| subscriber.queue.counts().dropped_old > 0)
-    );
+    assert_eq!((feed.written(), pool.exhausted()), (100_000, 200), "two refusals a round");
+    let fast =
+        subscribers.iter().step_by(3).map(|subscriber| subscriber.checker.finish(feed.written()));
+    assert!(fast.into_iter().all(|report| report.is_perfect()), "a fast subscriber loses nothing");
+    assert!(subscribers.iter().any(|subscriber| subscriber.queue.counts().dropped_new > 0));
+    assert!(subscribers.iter().any(|subscriber| subscriber.queue.counts().dropped_old > 0));
 }
 
 /// Proves that the measurement notices an allocation.

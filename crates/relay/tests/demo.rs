@@ -32,12 +32,7 @@ fn undisturbed_feed_is_perfect() {
     for size in [MIN_SIZE, 33, 1200, MAX_PACKET] {
         let mut checker = Checker::from_start();
         for (n, packet) in packets(size, 20).iter().enumerate() {
-            assert_eq!(
-                checker.check(packet),
-                Verdict::InOrder {
-                    sent: Nanos(n as u64 * 1_000)
-                }
-            );
+            assert_eq!(checker.check(packet), Verdict::InOrder { sent: Nanos(n as u64 * 1_000) });
         }
         assert!(checker.finish(20).is_perfect());
         assert_eq!(checker.report().packets, 20);
@@ -51,18 +46,9 @@ fn disturbances_are_told_apart() {
     let mut checker = Checker::from_start();
     let verdicts: Vec<_> = [0, 3, 3, 1, 1, 4].map(|n| checker.check(&all[n])).to_vec();
     assert_eq!(verdicts[1], Verdict::Gap { missing: 2 });
-    assert_eq!(
-        verdicts[2..5],
-        [Verdict::Duplicate, Verdict::Late, Verdict::Duplicate]
-    );
+    assert_eq!(verdicts[2..5], [Verdict::Duplicate, Verdict::Late, Verdict::Duplicate]);
     assert!(matches!(verdicts[5], Verdict::InOrder { .. }));
-    let expected = CheckReport {
-        packets: 6,
-        missing: 1 + 5,
-        late: 1,
-        duplicates: 2,
-        corrupt: 0,
-    };
+    let expected = CheckReport { packets: 6, missing: 1 + 5, late: 1, duplicates: 2, corrupt: 0 };
     assert_eq!(checker.finish(10), expected);
 }
 
@@ -89,12 +75,7 @@ fn wide_gaps_are_counted() {
     for gap in [63, 64, 65, 150] {
         let mut checker = Checker::from_start();
         checker.check(&all[0]);
-        assert_eq!(
-            checker.check(&all[gap + 1]),
-            Verdict::Gap {
-                missing: gap as u64
-            }
-        );
+        assert_eq!(checker.check(&all[gap + 1]), Verdict::Gap { missing: gap as u64 });
         assert_eq!(checker.check(&all[0]), Verdict::Duplicate);
     }
 }
@@ -159,13 +140,7 @@ proptest! {
 /// and makes up for a late turn.
 #[test]
 fn rate_is_exact_over_a_long_time() {
-    let mut feed = Feed::new(
-        DemoFeed {
-            rate: 7,
-            size: MIN_SIZE,
-        },
-        Nanos(5),
-    );
+    let mut feed = Feed::new(DemoFeed { rate: 7, size: MIN_SIZE }, Nanos(5));
     let hour = Nanos(5).after(Duration::from_secs(3_600));
     let mut space = [0; MIN_SIZE];
     while feed.is_due(hour) {

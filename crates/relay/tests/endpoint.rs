@@ -12,9 +12,7 @@ use tautline_relay::framing::Framing;
 use tautline_relay::queue::{Limits, Policy};
 
 fn place(url: &str) -> SourcePlace {
-    url.parse::<Source>()
-        .unwrap_or_else(|error| panic!("{url}: {error}"))
-        .place
+    url.parse::<Source>().unwrap_or_else(|error| panic!("{url}: {error}")).place
 }
 
 fn to(url: &str) -> Destination {
@@ -22,17 +20,11 @@ fn to(url: &str) -> Destination {
 }
 
 fn source_error(url: &str) -> String {
-    url.parse::<Source>()
-        .map(|source| panic!("{url} gave {source:?}"))
-        .unwrap_err()
-        .to_string()
+    url.parse::<Source>().map(|source| panic!("{url} gave {source:?}")).unwrap_err().to_string()
 }
 
 fn destination_error(url: &str) -> String {
-    url.parse::<Destination>()
-        .map(|to| panic!("{url} gave {to:?}"))
-        .unwrap_err()
-        .to_string()
+    url.parse::<Destination>().map(|to| panic!("{url} gave {to:?}")).unwrap_err().to_string()
 }
 
 fn at(host: Host, port: u16) -> HostPort {
@@ -47,28 +39,16 @@ fn hosts_of_all_three_kinds() {
     let v6 = Host::Ip(IpAddr::V6(Ipv6Addr::LOCALHOST));
     assert_eq!(place("tcp://[::1]:7"), SourcePlace::Tcp(at(v6, 7)));
     let name = Host::Name("feed-1.example.net".into());
-    assert_eq!(
-        place("tcp-listen://feed-1.example.net:0"),
-        SourcePlace::TcpListen(at(name, 0))
-    );
+    assert_eq!(place("tcp-listen://feed-1.example.net:0"), SourcePlace::TcpListen(at(name, 0)));
 }
 
 /// Proves that every source scheme of the manual is understood.
 #[test]
 fn every_source_scheme_parses() {
     let unix = |path: &str| UnixName::Path(PathBuf::from(path));
-    assert_eq!(
-        place("unix:///run/a.sock"),
-        SourcePlace::Unix(unix("/run/a.sock"))
-    );
-    assert_eq!(
-        place("unix-listen://a.sock"),
-        SourcePlace::UnixListen(unix("a.sock"))
-    );
-    assert_eq!(
-        place("unix://@feed"),
-        SourcePlace::Unix(UnixName::Abstract(b"feed".to_vec()))
-    );
+    assert_eq!(place("unix:///run/a.sock"), SourcePlace::Unix(unix("/run/a.sock")));
+    assert_eq!(place("unix-listen://a.sock"), SourcePlace::UnixListen(unix("a.sock")));
+    assert_eq!(place("unix://@feed"), SourcePlace::Unix(UnixName::Abstract(b"feed".to_vec())));
     for (url, path) in [
         ("file:a.bin", "a.bin"),
         ("file:/a/b", "/a/b"),
@@ -81,30 +61,18 @@ fn every_source_scheme_parses() {
     assert_eq!(place("demo:"), SourcePlace::Demo(DemoFeed::default()));
     assert_eq!(
         place("demo:?rate=20k&size=64"),
-        SourcePlace::Demo(DemoFeed {
-            rate: 20_000,
-            size: 64
-        })
+        SourcePlace::Demo(DemoFeed { rate: 20_000, size: 64 })
     );
 }
 
 /// Proves that every destination scheme of the manual is understood.
 #[test]
 fn every_destination_scheme_parses() {
-    assert!(matches!(
-        to("udp://127.0.0.1:1").place,
-        DestinationPlace::Udp(_)
-    ));
-    assert!(matches!(
-        to("tcp://localhost:1").place,
-        DestinationPlace::Tcp(_)
-    ));
+    assert!(matches!(to("udp://127.0.0.1:1").place, DestinationPlace::Udp(_)));
+    assert!(matches!(to("tcp://localhost:1").place, DestinationPlace::Tcp(_)));
     assert!(to("tcp-listen://[::]:0").listens());
     assert!(to("unix-listen:///tmp/s").listens());
-    assert_eq!(
-        to("file:out").place,
-        DestinationPlace::File(PathBuf::from("out"))
-    );
+    assert_eq!(to("file:out").place, DestinationPlace::File(PathBuf::from("out")));
     assert_eq!(to("stdout:").place, DestinationPlace::Stdout);
 }
 
@@ -112,41 +80,18 @@ fn every_destination_scheme_parses() {
 #[test]
 fn options_reach_their_fields() {
     let plain = to("tcp-listen://[::]:9000");
-    assert_eq!(
-        (plain.framing, plain.policy),
-        (Framing::Rfc4571, Policy::DropOld)
-    );
+    assert_eq!((plain.framing, plain.policy), (Framing::Rfc4571, Policy::DropOld));
     let full = to(
         "tcp-listen://[::]:9000?framing=raw&queue=256,8MiB&policy=wait&subscribers=5&buffer=1MiB",
     );
     assert_eq!((full.framing, full.policy), (Framing::Raw, Policy::Wait));
-    assert_eq!(
-        full.limits,
-        Limits {
-            packets: 256,
-            bytes: 8 << 20
-        }
-    );
+    assert_eq!(full.limits, Limits { packets: 256, bytes: 8 << 20 });
     assert_eq!((full.subscribers, full.send_buffer), (5, Some(1 << 20)));
     let packets = to("udp://127.0.0.1:1?queue=10").limits;
-    assert_eq!(
-        packets,
-        Limits {
-            packets: 10,
-            ..Limits::default()
-        }
-    );
+    assert_eq!(packets, Limits { packets: 10, ..Limits::default() });
     let bytes = to("udp://127.0.0.1:1?queue=1MiB").limits;
-    assert_eq!(
-        bytes,
-        Limits {
-            bytes: 1 << 20,
-            ..Limits::default()
-        }
-    );
-    let source: Source = "tcp://127.0.0.1:1?framing=raw&size=1400&buffer=64k"
-        .parse()
-        .unwrap();
+    assert_eq!(bytes, Limits { bytes: 1 << 20, ..Limits::default() });
+    let source: Source = "tcp://127.0.0.1:1?framing=raw&size=1400&buffer=64k".parse().unwrap();
     assert_eq!(
         (source.framing, source.max_packet, source.receive_buffer),
         (Framing::Raw, 1400, Some(65_536))
@@ -157,24 +102,12 @@ fn options_reach_their_fields() {
 #[test]
 fn unknown_schemes_list_the_known_ones() {
     let error = source_error("rtmp://example.net/live");
-    for known in [
-        "udp://HOST:PORT",
-        "tcp-listen://HOST:PORT",
-        "unix://PATH",
-        "stdin:",
-        "demo:",
-    ] {
+    for known in ["udp://HOST:PORT", "tcp-listen://HOST:PORT", "unix://PATH", "stdin:", "demo:"] {
         assert!(error.contains(known), "{error}");
     }
-    assert!(
-        error.contains("rtmp") && !error.contains("stdout:"),
-        "{error}"
-    );
+    assert!(error.contains("rtmp") && !error.contains("stdout:"), "{error}");
     let error = destination_error("stdin:");
-    assert!(
-        error.contains("no destination scheme") && error.contains("stdout:"),
-        "{error}"
-    );
+    assert!(error.contains("no destination scheme") && error.contains("stdout:"), "{error}");
     assert!(destination_error("unix:///tmp/s").contains("unix-listen://PATH"));
     assert!(source_error("127.0.0.1").contains("no scheme"));
 }
@@ -209,10 +142,7 @@ fn bad_addresses_say_what_is_wrong() {
     ];
     for (url, why) in cases {
         let error = source_error(url);
-        assert!(
-            error.contains(why) && error.contains("write for example"),
-            "{url}: {error}"
-        );
+        assert!(error.contains(why) && error.contains("write for example"), "{url}: {error}");
     }
 }
 
@@ -228,11 +158,7 @@ fn bad_paths_say_what_is_wrong() {
         ("unix://@", "it is empty"),
     ];
     for (url, why) in cases {
-        assert!(
-            source_error(url).contains(why),
-            "{url}: {}",
-            source_error(url)
-        );
+        assert!(source_error(url).contains(why), "{url}: {}", source_error(url));
     }
     let long = format!("unix://{}", "a".repeat(108));
     assert!(source_error(&long).contains("107 bytes"));
@@ -252,11 +178,7 @@ fn bad_values_say_the_range() {
         ("tcp-listen://localhost:1?subscribers=0", "1 to"),
     ];
     for (url, why) in cases {
-        assert!(
-            destination_error(url).contains(why),
-            "{url}: {}",
-            destination_error(url)
-        );
+        assert!(destination_error(url).contains(why), "{url}: {}", destination_error(url));
     }
     assert!(source_error("demo:?size=31").contains("32 to 65535"));
     assert!(source_error("demo:?rate=0").contains("packets a second"));

@@ -25,10 +25,7 @@ fn decode(
         while let Some(packet) = deframer.next(&mut piece)? {
             packets.push(packet.to_vec());
         }
-        assert!(
-            piece.is_empty(),
-            "a deframer that wants more has used everything"
-        );
+        assert!(piece.is_empty(), "a deframer that wants more has used everything");
         rest = tail;
         if rest.is_empty() {
             break;
@@ -102,19 +99,9 @@ fn prefix_beyond_the_limit_is_refused() {
     let stream = [&[0, 1, 9][..], &[0, 11], &[0; 11]].concat();
     for cuts in [&[usize::MAX][..], &[1]] {
         let mut deframer = Deframer::new(Framing::Rfc4571, 10);
-        let refused = FramingError::TooLong {
-            index: 1,
-            announced: 11,
-            limit: 10,
-        };
+        let refused = FramingError::TooLong { index: 1, announced: 11, limit: 10 };
         assert_eq!(decode(&mut deframer, &stream, cuts), Err(refused));
-        assert_eq!(
-            deframer.received(),
-            Received {
-                packets: 1,
-                bytes: 1
-            }
-        );
+        assert_eq!(deframer.received(), Received { packets: 1, bytes: 1 });
     }
 }
 
@@ -124,20 +111,14 @@ fn unframed_input_names_the_remedy() {
     let mut deframer = Deframer::new(Framing::Rfc4571, MAX_PACKET);
     decode(&mut deframer, b"GET / HTTP/1.1\r\n\r\n", &[5]).unwrap();
     let error = deframer.finish().unwrap_err().to_string();
-    assert!(
-        error.contains("framing=raw") && !error.contains('\n'),
-        "{error}"
-    );
+    assert!(error.contains("framing=raw") && !error.contains('\n'), "{error}");
 }
 
 /// Proves that the largest packet has a prefix and the next larger one is refused.
 #[test]
 fn oversize_packet_has_no_prefix() {
     assert_eq!(prefix(MAX_PACKET), Ok([0xff, 0xff]));
-    assert_eq!(
-        prefix(MAX_PACKET + 1),
-        Err(FramingError::Oversize { len: 65_536 })
-    );
+    assert_eq!(prefix(MAX_PACKET + 1), Err(FramingError::Oversize { len: 65_536 }));
 }
 
 /// Proves that a deframer taken over by a new connection forgets the old one's half packet.

@@ -44,12 +44,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn policies() -> impl Strategy<Value = Policy> {
-    prop::sample::select(vec![
-        Policy::DropNew,
-        Policy::DropOld,
-        Policy::Disconnect,
-        Policy::Wait,
-    ])
+    prop::sample::select(vec![Policy::DropNew, Policy::DropOld, Policy::Disconnect, Policy::Wait])
 }
 
 /// The queue as one would write it without care for speed.
@@ -139,11 +134,7 @@ impl Model {
     }
 
     fn unsent(&self) -> Vec<u8> {
-        let all: Vec<u8> = self
-            .packets
-            .iter()
-            .flat_map(|p| p.0.iter().copied())
-            .collect();
+        let all: Vec<u8> = self.packets.iter().flat_map(|p| p.0.iter().copied()).collect();
         all[self.begun..].to_vec()
     }
 
@@ -228,14 +219,7 @@ proptest! {
 }
 
 fn full(policy: Policy) -> Queue<Shared> {
-    let mut queue = Queue::new(
-        Limits {
-            packets: 2,
-            bytes: 1000,
-        },
-        policy,
-        Framing::Raw,
-    );
+    let mut queue = Queue::new(Limits { packets: 2, bytes: 1000 }, policy, Framing::Raw);
     assert_eq!(queue.offer(packet(0, 10)), Offer::Queued);
     assert_eq!(queue.offer(packet(1, 10)), Offer::Queued);
     queue
@@ -244,18 +228,9 @@ fn full(policy: Policy) -> Queue<Shared> {
 /// Proves what each policy does with the third packet of a queue of two.
 #[test]
 fn each_policy_does_what_its_name_says() {
-    assert_eq!(
-        full(Policy::DropNew).offer(packet(2, 10)),
-        Offer::DroppedNew
-    );
-    assert_eq!(
-        full(Policy::Disconnect).offer(packet(2, 10)),
-        Offer::Disconnect
-    );
-    assert_eq!(
-        full(Policy::Wait).offer(packet(2, 10)),
-        Offer::Wait(packet(2, 10))
-    );
+    assert_eq!(full(Policy::DropNew).offer(packet(2, 10)), Offer::DroppedNew);
+    assert_eq!(full(Policy::Disconnect).offer(packet(2, 10)), Offer::Disconnect);
+    assert_eq!(full(Policy::Wait).offer(packet(2, 10)), Offer::Wait(packet(2, 10)));
     let mut queue = full(Policy::DropOld);
     assert_eq!(queue.offer(packet(2, 10)), Offer::DroppedOld(1));
     assert_eq!(queue.head(), Some(&packet(1, 10)));
@@ -267,10 +242,7 @@ fn drop_old_spares_the_head_in_flight() {
     let mut queue = full(Policy::DropOld);
     queue.advance(3, drop);
     assert_eq!(queue.offer(packet(2, 10)), Offer::DroppedOld(1));
-    let left: Vec<_> = queue
-        .unsent()
-        .map(|bytes| (bytes[0], bytes.len()))
-        .collect();
+    let left: Vec<_> = queue.unsent().map(|bytes| (bytes[0], bytes.len())).collect();
     assert_eq!(left, [(0, 7), (2, 10)]);
 }
 
@@ -299,13 +271,9 @@ fn empty_packets_complete() {
 #[test]
 fn subscribers_share_one_copy() {
     let shared = packet(1, 1200);
-    let limits = Limits {
-        packets: 4,
-        bytes: 1 << 20,
-    };
-    let mut queues: Vec<_> = (0..10_000)
-        .map(|_| Queue::new(limits, Policy::DropNew, Framing::Raw))
-        .collect();
+    let limits = Limits { packets: 4, bytes: 1 << 20 };
+    let mut queues: Vec<_> =
+        (0..10_000).map(|_| Queue::new(limits, Policy::DropNew, Framing::Raw)).collect();
     for queue in &mut queues {
         assert_eq!(queue.offer(shared.clone()), Offer::Queued);
     }

@@ -141,50 +141,23 @@ pub(crate) fn parse(mut arguments: Vec<std::ffi::OsString>) -> Result<Request, R
         arguments.insert(arguments.len().min(1), "demo".into());
     }
     let cli = Cli::try_parse_from(arguments).map_err(|error| refusal(&error))?;
-    cli.command
-        .map(request)
-        .ok_or_else(|| Refusal::Wrong("write relay, demo or doctor".to_owned()))
+    cli.command.map(request).ok_or_else(|| Refusal::Wrong("write relay, demo or doctor".to_owned()))
 }
 
 fn request(command: Command) -> Request {
     match command {
         Command::Relay(args) => {
-            let RelayArgs {
-                from,
-                to,
-                run_for,
-                slots,
-                host,
-                json,
-            } = args;
+            let RelayArgs { from, to, run_for, slots, host, json } = args;
             Request::Relay {
-                config: RelayConfig {
-                    from,
-                    to,
-                    run_for,
-                    host: host.into(),
-                    slots,
-                },
+                config: RelayConfig { from, to, run_for, host: host.into(), slots },
                 json,
             }
         }
         Command::Demo(args) => {
-            let DemoArgs {
-                run_for,
-                subscribers,
-                rate,
-                size,
-                host,
-                json,
-            } = args;
+            let DemoArgs { run_for, subscribers, rate, size, host, json } = args;
             let feed = DemoFeed { rate, size };
             Request::Demo {
-                config: DemoConfig {
-                    feed,
-                    subscribers,
-                    run_for,
-                    host: host.into(),
-                },
+                config: DemoConfig { feed, subscribers, run_for, host: host.into() },
                 json,
             }
         }
@@ -194,11 +167,7 @@ fn request(command: Command) -> Request {
 
 impl From<HostArgs> for HostConfig {
     fn from(args: HostArgs) -> Self {
-        Self {
-            driver: args.driver,
-            wait: args.wait,
-            core: args.core,
-        }
+        Self { driver: args.driver, wait: args.wait, core: args.core }
     }
 }
 
@@ -238,10 +207,9 @@ fn refusal(error: &clap::Error) -> Refusal {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Refusal::Told(error.to_string()),
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => Refusal::Wrong(bad_value(error)),
-        ErrorKind::MissingRequiredArgument => Refusal::Wrong(format!(
-            "missing {}; see tautline relay --help",
-            context(error)
-        )),
+        ErrorKind::MissingRequiredArgument => {
+            Refusal::Wrong(format!("missing {}; see tautline relay --help", context(error)))
+        }
         _ => Refusal::Wrong(first_line(error)),
     }
 }
@@ -257,10 +225,7 @@ fn bad_value(error: &clap::Error) -> String {
 
 /// The arguments that the error is about.
 fn context(error: &clap::Error) -> String {
-    error
-        .get(ContextKind::InvalidArg)
-        .map(|arg| arg.to_string())
-        .unwrap_or_default()
+    error.get(ContextKind::InvalidArg).map(|arg| arg.to_string()).unwrap_or_default()
 }
 
 /// The first line of clap's message, and where to read on.
@@ -289,22 +254,12 @@ mod tests {
     /// Proves that no arguments mean the demonstration with its documented defaults.
     #[test]
     fn no_arguments_mean_demo() {
-        let Ok(Request::Demo {
-            config,
-            json: false,
-        }) = parsed("tautline")
-        else {
+        let Ok(Request::Demo { config, json: false }) = parsed("tautline") else {
             panic!("no demonstration")
         };
-        assert_eq!(
-            (config.subscribers, config.run_for),
-            (100, Duration::from_secs(10))
-        );
+        assert_eq!((config.subscribers, config.run_for), (100, Duration::from_secs(10)));
         assert_eq!(config.feed, DemoFeed::default());
-        assert!(matches!(
-            parsed("tautline --json --for 2s"),
-            Ok(Request::Demo { json: true, .. })
-        ));
+        assert!(matches!(parsed("tautline --json --for 2s"), Ok(Request::Demo { json: true, .. })));
     }
 
     /// Proves that all of a relay's arguments reach its configuration.
@@ -312,22 +267,11 @@ mod tests {
     fn relay_arguments_reach_the_configuration() {
         let line = "tautline relay --from udp://[::1]:5 --to stdout: --to file:a --for 1m \
                     --driver readiness --wait spin --core 1 --slots 100 --json";
-        let Ok(Request::Relay { config, json: true }) = parsed(line) else {
-            panic!("no relay")
-        };
-        assert_eq!(
-            (config.from.url.as_str(), config.to.len()),
-            ("udp://[::1]:5", 2)
-        );
-        assert_eq!(
-            (config.run_for, config.slots),
-            (Some(Duration::from_secs(60)), 100)
-        );
-        let host = HostConfig {
-            driver: DriverChoice::Readiness,
-            wait: WaitChoice::Spin,
-            core: Some(1),
-        };
+        let Ok(Request::Relay { config, json: true }) = parsed(line) else { panic!("no relay") };
+        assert_eq!((config.from.url.as_str(), config.to.len()), ("udp://[::1]:5", 2));
+        assert_eq!((config.run_for, config.slots), (Some(Duration::from_secs(60)), 100));
+        let host =
+            HostConfig { driver: DriverChoice::Readiness, wait: WaitChoice::Spin, core: Some(1) };
         assert_eq!(config.host, host);
     }
 
@@ -335,16 +279,8 @@ mod tests {
     #[test]
     fn mistakes_name_argument_and_remedy() {
         let cases = [
-            (
-                "tautline relay --from udp://x --to stdout:",
-                "--from: ",
-                "HOST:PORT",
-            ),
-            (
-                "tautline relay --from stdin: --to rtmp:x",
-                "--to: ",
-                "tcp-listen://",
-            ),
+            ("tautline relay --from udp://x --to stdout:", "--from: ", "HOST:PORT"),
+            ("tautline relay --from stdin: --to rtmp:x", "--to: ", "tcp-listen://"),
             ("tautline relay --from stdin:", "--to <URL>", "--help"),
             ("tautline relay", "--from <URL>", "--help"),
             (
@@ -356,20 +292,13 @@ mod tests {
             ("tautline demo --for soon", "--for: ", "10s"),
             ("tautline demo --for 0", "--for: ", "more than zero"),
             ("tautline demo --size 8", "--size: ", "32 to 65535"),
-            (
-                "tautline demo --subscribers 0",
-                "--subscribers: ",
-                "1..=100000",
-            ),
+            ("tautline demo --subscribers 0", "--subscribers: ", "1..=100000"),
             ("tautline demo --colour red", "--colour", "--help"),
             ("tautline dome", "dome", "--help"),
         ];
         for (line, argument, remedy) in cases {
             let message = wrong(line);
-            assert!(
-                message.contains(argument) && message.contains(remedy),
-                "{line}: {message}"
-            );
+            assert!(message.contains(argument) && message.contains(remedy), "{line}: {message}");
             assert!(!message.contains('\n'), "{message}");
         }
     }

@@ -2,10 +2,44 @@
 //!
 //! This crate is the front door: it hands on what a program needs from the rooms below.
 //!
+//! - [`Runtime`], [`Config`]: one loop on one pinned thread that owns every connection.
+//! - [`net`]: TCP, UDP, Unix sockets, files and signals on that loop, each with callbacks, async
+//!   operations and plain non-blocking calls.
+//! - [`timer`], [`task`], [`time`]: what happens later, what waits, and the clock.
+//! - [`buffer`]: byte buffers that wrap without a copy.
 //! - [`relay`]: endpoints, framing, bounded subscriber queues and statistics of a live relay.
+//!
+//! ```
+//! use tautline::prelude::*;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let runtime = Runtime::new(Config::default())?;
+//! let listener = TcpListener::bind("127.0.0.1:0")?;
+//! # let address = listener.local_addr()?;
+//! listener.on_accept(|stream| stream.on_data(|stream, bytes| stream.write(bytes)))?;
+//! # runtime.block_on(TcpStream::connect(address))??;
+//! # tautline::timer::after(std::time::Duration::ZERO, || drop(tautline::stop()))?;
+//! runtime.run()?;
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! The `tautline` program is built from the same parts: see `tautline --help`.
 
 #![forbid(unsafe_code)]
 
+pub use tautline_buffer as buffer;
+pub use tautline_net as net;
 pub use tautline_relay as relay;
+pub use tautline_runtime as runtime;
+#[doc(inline)]
+pub use tautline_runtime::{
+    Budgets, Config, Conn, Descriptor, DriverChoice, Error, Runtime, WaitMode, Wish, defer, now,
+    now_precise, offload, remote, stop, task, time, timer, watch,
+};
+
+/// What most programs use.
+pub mod prelude {
+    pub use crate::net::{TcpListener, TcpStream, UdpSocket};
+    pub use crate::{Config, Conn, Runtime, task, timer};
+}

@@ -7,6 +7,7 @@
 
 mod cli;
 mod doctor;
+mod notice;
 mod output;
 mod table;
 
@@ -35,6 +36,7 @@ enum Failure {
 }
 
 fn main() -> ExitCode {
+    notice::install();
     match cli::parse(std::env::args_os().collect()) {
         Ok(request) => finish(serve(&request)),
         Err(Refusal::Told(text)) => finish(write!(io::stdout(), "{text}").map_err(Failure::from)),
@@ -78,11 +80,7 @@ fn serve(request: &Request) -> Result<(), Failure> {
 }
 
 fn lossless(summary: &Summary) -> Result<(), Failure> {
-    if summary.is_lossless() {
-        Ok(())
-    } else {
-        Err(Failure::Lossy)
-    }
+    if summary.is_lossless() { Ok(()) } else { Err(Failure::Lossy) }
 }
 
 fn examine(json: bool) -> Result<(), Failure> {
@@ -91,8 +89,6 @@ fn examine(json: bool) -> Result<(), Failure> {
     if json {
         return Ok(writeln!(stdout, "{}", doctor::json(&findings)?)?);
     }
-    doctor::lines(&findings)
-        .iter()
-        .try_for_each(|line| writeln!(stdout, "{line}"))?;
+    doctor::lines(&findings).iter().try_for_each(|line| writeln!(stdout, "{line}"))?;
     Ok(())
 }

@@ -46,13 +46,7 @@ impl Output {
     }
 
     fn new(form: Form, sink: Box<dyn Write>, width: usize) -> Self {
-        Self {
-            form,
-            sink,
-            width,
-            drawn: 0,
-            failed: None,
-        }
+        Self { form, sink, width, drawn: 0, failed: None }
     }
 
     /// Writes what happened in the last second. A failure is kept for [`summary`](Self::summary):
@@ -89,9 +83,7 @@ impl Output {
     }
 
     fn lines(&mut self, lines: &[String]) -> io::Result<()> {
-        lines
-            .iter()
-            .try_for_each(|line| writeln!(self.sink, "{line}"))?;
+        lines.iter().try_for_each(|line| writeln!(self.sink, "{line}"))?;
         self.sink.flush()
     }
 
@@ -162,11 +154,7 @@ mod tests {
     fn plain_output_has_no_control_characters() {
         let text = written(Form::Plain);
         assert!(!text.contains('\x1b'));
-        assert_eq!(
-            text.lines().filter(|line| line.starts_with("1.0s")).count(),
-            2,
-            "{text}"
-        );
+        assert_eq!(text.lines().filter(|line| line.starts_with("1.0s")).count(), 2, "{text}");
     }
 
     /// Proves that JSON output is one object a line with the summary last.
@@ -196,9 +184,6 @@ mod tests {
         }
         let mut output = Output::new(Form::Plain, Box::new(Closed), 80);
         output.snapshot(&snapshot());
-        assert_eq!(
-            output.summary(&summary()).unwrap_err().kind(),
-            io::ErrorKind::BrokenPipe
-        );
+        assert_eq!(output.summary(&summary()).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 }

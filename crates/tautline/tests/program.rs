@@ -43,16 +43,9 @@ fn doctor_speaks_json() {
     let report: serde_json::Value =
         serde_json::from_slice(&output.stdout).expect("one JSON object");
     let findings = report["findings"].as_array().expect("a list of findings");
-    let ok = findings
-        .iter()
-        .filter(|finding| finding["status"] == "ok")
-        .count();
+    let ok = findings.iter().filter(|finding| finding["status"] == "ok").count();
     assert_eq!(report["ok"], ok);
-    assert!(
-        findings
-            .iter()
-            .all(|f| f["status"] == "ok" || f["remedy"].is_string())
-    );
+    assert!(findings.iter().all(|f| f["status"] == "ok" || f["remedy"].is_string()));
 }
 
 /// Proves that bad input gives one line on standard error, nothing on standard output, and code 2.
@@ -68,11 +61,7 @@ fn bad_input_is_one_line_and_code_2() {
         let output = run(arguments);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
-        assert_eq!(
-            (error.lines().count(), output.stdout.len()),
-            (1, 0),
-            "{arguments:?}: {error}"
-        );
+        assert_eq!((error.lines().count(), output.stdout.len()), (1, 0), "{arguments:?}: {error}");
         assert!(error.starts_with("tautline: "), "{error}");
     }
 }

@@ -75,20 +75,13 @@ impl Checker {
     /// A subscriber that is there from the start: packet 0 is expected first.
     #[must_use]
     pub fn from_start() -> Self {
-        Self {
-            expected: Some(0),
-            seen: u64::MAX,
-            report: CheckReport::default(),
-        }
+        Self { expected: Some(0), seen: u64::MAX, report: CheckReport::default() }
     }
 
     /// A subscriber that joins a running feed: whatever comes first is the beginning.
     #[must_use]
     pub fn from_first() -> Self {
-        Self {
-            expected: None,
-            ..Self::from_start()
-        }
+        Self { expected: None, ..Self::from_start() }
     }
 
     /// Judges and counts one packet.
@@ -115,27 +108,17 @@ impl Checker {
     /// have had to come count as missing.
     #[must_use]
     pub fn finish(&self, written: u64) -> CheckReport {
-        let tail = self
-            .expected
-            .map_or(0, |expected| written.saturating_sub(expected));
-        CheckReport {
-            missing: self.report.missing + tail,
-            ..self.report
-        }
+        let tail = self.expected.map_or(0, |expected| written.saturating_sub(expected));
+        CheckReport { missing: self.report.missing + tail, ..self.report }
     }
 
     fn check_next(&mut self, header: Header, missing: u64) -> Verdict {
         let shift = missing.saturating_add(1);
-        self.seen = u32::try_from(shift)
-            .ok()
-            .and_then(|s| self.seen.checked_shl(s))
-            .unwrap_or(0)
-            | 1;
+        self.seen =
+            u32::try_from(shift).ok().and_then(|s| self.seen.checked_shl(s)).unwrap_or(0) | 1;
         self.expected = Some(header.seq.saturating_add(1));
         if missing == 0 {
-            return Verdict::InOrder {
-                sent: Nanos(header.sent),
-            };
+            return Verdict::InOrder { sent: Nanos(header.sent) };
         }
         self.report.missing += missing;
         Verdict::Gap { missing }

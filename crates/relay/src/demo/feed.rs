@@ -26,12 +26,7 @@ impl Feed {
     #[must_use]
     pub fn new(shape: DemoFeed, start: Nanos) -> Self {
         let size = shape.size.clamp(MIN_SIZE, MAX_PACKET);
-        Self {
-            rate: shape.rate.max(1),
-            size,
-            start,
-            next: 0,
-        }
+        Self { rate: shape.rate.max(1), size, start, next: 0 }
     }
 
     /// When the next packet is due.
@@ -55,11 +50,7 @@ impl Feed {
     pub fn write(&mut self, space: &mut [u8], now: Nanos) -> Option<usize> {
         let packet = space.get_mut(..self.size)?;
         // `size` is at most MAX_PACKET.
-        let header = Header {
-            len: self.size as u32,
-            seq: self.next,
-            sent: now.0,
-        };
+        let header = Header { len: self.size as u32, seq: self.next, sent: now.0 };
         header.write(packet);
         write_pattern(header, &mut packet[HEADER..]);
         self.next += 1;

@@ -72,7 +72,5 @@ fn write_pattern(header: Header, body: &mut [u8]) {
 }
 
 fn holds_pattern(header: Header, body: &[u8]) -> bool {
-    body.chunks(8)
-        .zip(header.pattern())
-        .all(|(place, word)| *place == word[..place.len()])
+    body.chunks(8).zip(header.pattern()).all(|(place, word)| *place == word[..place.len()])
 }

@@ -67,20 +67,13 @@ pub(super) fn host_port(
         why,
         example: format!("{}://127.0.0.1:5000 or {0}://[::1]:5000", scheme.name()),
     };
-    let text = body
-        .strip_prefix("//")
-        .ok_or_else(|| refuse("'//' is missing"))?;
+    let text = body.strip_prefix("//").ok_or_else(|| refuse("'//' is missing"))?;
     let (host, port) = split_host(text).map_err(refuse)?;
-    let port: u16 = port
-        .parse()
-        .map_err(|_| refuse("the port is no number from 0 to 65535"))?;
+    let port: u16 = port.parse().map_err(|_| refuse("the port is no number from 0 to 65535"))?;
     if port == 0 && zero == PortZero::Refused {
         return Err(refuse("port 0 cannot be sent or connected to"));
     }
-    Ok(HostPort {
-        host: parse_host(host).map_err(refuse)?,
-        port,
-    })
+    Ok(HostPort { host: parse_host(host).map_err(refuse)?, port })
 }
 
 /// Divides at the port's colon; brackets keep the colons of an IPv6 address together.
@@ -90,11 +83,7 @@ fn split_host(text: &str) -> Result<(&str, &str), &'static str> {
     };
     let bracketed = host.starts_with('[');
     if bracketed != host.ends_with(']') {
-        return Err(if bracketed {
-            "the port is missing"
-        } else {
-            "the '[' is missing"
-        });
+        return Err(if bracketed { "the port is missing" } else { "the '[' is missing" });
     }
     if !bracketed && host.contains(':') {
         return Err("an IPv6 address stands in brackets");
@@ -104,9 +93,7 @@ fn split_host(text: &str) -> Result<(&str, &str), &'static str> {
 
 fn parse_host(text: &str) -> Result<Host, &'static str> {
     if let Some(inner) = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')) {
-        let ip: Ipv6Addr = inner
-            .parse()
-            .map_err(|_| "the brackets hold no IPv6 address")?;
+        let ip: Ipv6Addr = inner.parse().map_err(|_| "the brackets hold no IPv6 address")?;
         return Ok(Host::Ip(ip.into()));
     }
     if let Ok(ip) = text.parse::<Ipv4Addr>() {
@@ -135,9 +122,7 @@ fn is_name_byte(b: u8) -> bool {
 /// Reads `//PATH` or `//@name`.
 pub(super) fn unix_name(scheme: Scheme, body: &str) -> Result<UnixName, EndpointError> {
     let refuse = |why| refuse_path(body, why, format!("{}:///tmp/feed.sock", scheme.name()));
-    let text = body
-        .strip_prefix("//")
-        .ok_or_else(|| refuse("'//' is missing"))?;
+    let text = body.strip_prefix("//").ok_or_else(|| refuse("'//' is missing"))?;
     let bytes = decode(text.strip_prefix('@').unwrap_or(text)).map_err(refuse)?;
     if bytes.len() > UNIX_PATH_MAX {
         return Err(refuse("a Unix socket name holds at most 107 bytes"));
@@ -160,11 +145,7 @@ pub(super) fn file_path(body: &str) -> Result<PathBuf, EndpointError> {
 }
 
 fn refuse_path(body: &str, why: &'static str, example: String) -> EndpointError {
-    EndpointError::Path {
-        text: body.to_owned(),
-        why,
-        example,
-    }
+    EndpointError::Path { text: body.to_owned(), why, example }
 }
 
 /// Replaces each `%XX` by its byte.
@@ -172,22 +153,14 @@ fn decode(text: &str) -> Result<Vec<u8>, &'static str> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
-        let (byte, used) = if first == b'%' {
-            (hex_byte(tail)?, 3)
-        } else {
-            (first, 1)
-        };
+        let (byte, used) = if first == b'%' { (hex_byte(tail)?, 3) } else { (first, 1) };
         if byte == 0 {
             return Err("it holds a zero byte");
         }
         bytes.push(byte);
         rest = &rest[used..];
     }
-    if bytes.is_empty() {
-        Err("it is empty")
-    } else {
-        Ok(bytes)
-    }
+    if bytes.is_empty() { Err("it is empty") } else { Ok(bytes) }
 }
 
 fn hex_byte(text: &[u8]) -> Result<u8, &'static str> {

@@ -95,10 +95,7 @@ impl Destination {
     /// Whether many subscribers can be here at a time.
     #[must_use]
     pub fn listens(&self) -> bool {
-        matches!(
-            self.place,
-            DestinationPlace::TcpListen(_) | DestinationPlace::UnixListen(_)
-        )
+        matches!(self.place, DestinationPlace::TcpListen(_) | DestinationPlace::UnixListen(_))
     }
 
     fn apply(
@@ -148,12 +145,9 @@ fn known_keys(scheme: Scheme) -> &'static [&'static str] {
 /// Only a connection can be cut; only a destination that says when it is full can be waited for.
 fn known_policies(scheme: Scheme) -> &'static [Policy] {
     match scheme {
-        Scheme::Tcp | Scheme::TcpListen | Scheme::UnixListen => &[
-            Policy::DropNew,
-            Policy::DropOld,
-            Policy::Disconnect,
-            Policy::Wait,
-        ],
+        Scheme::Tcp | Scheme::TcpListen | Scheme::UnixListen => {
+            &[Policy::DropNew, Policy::DropOld, Policy::Disconnect, Policy::Wait]
+        }
         Scheme::Udp => &[Policy::DropNew, Policy::DropOld],
         _ => &[Policy::DropNew, Policy::DropOld, Policy::Wait],
     }

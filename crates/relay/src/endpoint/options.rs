@@ -18,13 +18,8 @@ pub(super) fn each<'a>(
         let Some(&name) = known.iter().find(|&&k| k == key) else {
             return Err(unknown(parts, key, known));
         };
-        if parts.options[..at]
-            .iter()
-            .any(|&(earlier, _)| earlier == key)
-        {
-            return Err(EndpointError::RepeatedKey {
-                key: key.to_owned(),
-            });
+        if parts.options[..at].iter().any(|&(earlier, _)| earlier == key) {
+            return Err(EndpointError::RepeatedKey { key: key.to_owned() });
         }
         apply(name, value)?;
     }
@@ -37,19 +32,11 @@ fn unknown(parts: &Parts<'_>, key: &str, known: &[&'static str]) -> EndpointErro
     } else {
         format!("known are {}", known.join(", "))
     };
-    EndpointError::UnknownKey {
-        key: key.to_owned(),
-        scheme: parts.scheme.name(),
-        known,
-    }
+    EndpointError::UnknownKey { key: key.to_owned(), scheme: parts.scheme.name(), known }
 }
 
 fn refuse(key: &'static str, value: &str, why: impl ToString) -> EndpointError {
-    EndpointError::Value {
-        key,
-        value: value.to_owned(),
-        why: why.to_string(),
-    }
+    EndpointError::Value { key, value: value.to_owned(), why: why.to_string() }
 }
 
 pub(super) fn framing(key: &'static str, value: &str) -> Result<Framing, EndpointError> {
@@ -79,11 +66,7 @@ pub(super) fn size(key: &'static str, value: &str, least: usize) -> Result<usize
     if (least..=MAX_PACKET).contains(&size) {
         return Ok(size);
     }
-    Err(refuse(
-        key,
-        value,
-        format!("write {least} to {MAX_PACKET} bytes"),
-    ))
+    Err(refuse(key, value, format!("write {least} to {MAX_PACKET} bytes")))
 }
 
 pub(super) fn rate(key: &'static str, value: &str) -> Result<u64, EndpointError> {
@@ -125,10 +108,7 @@ pub(super) fn queue(key: &'static str, value: &str) -> Result<Limits, EndpointEr
 fn queue_packets(key: &'static str, part: &str) -> Result<usize, EndpointError> {
     let why = || refuse(key, part, "write 1 to 1048576 packets, such as 1024");
     let packets = units::parse_count(part).map_err(|_| why())?;
-    usize::try_from(packets)
-        .ok()
-        .filter(|n| (1..=1 << 20).contains(n))
-        .ok_or_else(why)
+    usize::try_from(packets).ok().filter(|n| (1..=1 << 20).contains(n)).ok_or_else(why)
 }
 
 fn queue_bytes(key: &'static str, part: &str) -> Result<usize, EndpointError> {
@@ -140,8 +120,5 @@ fn queue_bytes(key: &'static str, part: &str) -> Result<usize, EndpointError> {
         )
     };
     let bytes = units::parse_bytes(part).map_err(|_| why())?;
-    usize::try_from(bytes)
-        .ok()
-        .filter(|&n| n > MAX_PACKET + 2)
-        .ok_or_else(why)
+    usize::try_from(bytes).ok().filter(|&n| n > MAX_PACKET + 2).ok_or_else(why)
 }

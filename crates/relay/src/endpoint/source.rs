@@ -66,10 +66,7 @@ pub struct DemoFeed {
 impl Default for DemoFeed {
     /// 1,000 packets a second of 1,200 bytes: about 10 Mbit/s, the shape of a video feed.
     fn default() -> Self {
-        Self {
-            rate: 1_000,
-            size: 1_200,
-        }
+        Self { rate: 1_000, size: 1_200 }
     }
 }
 
@@ -91,9 +88,7 @@ impl FromStr for Source {
             max_packet: MAX_PACKET,
             receive_buffer: None,
         };
-        options::each(&parts, known_keys(parts.scheme), |key, value| {
-            source.apply(key, value)
-        })?;
+        options::each(&parts, known_keys(parts.scheme), |key, value| source.apply(key, value))?;
         Ok(source)
     }
 }
@@ -138,10 +133,7 @@ pub(super) fn alone<P>(scheme: Scheme, body: &str, place: P) -> Result<P, Endpoi
     if body.is_empty() {
         return Ok(place);
     }
-    Err(EndpointError::Unexpected {
-        scheme: scheme.name(),
-        text: body.to_owned(),
-    })
+    Err(EndpointError::Unexpected { scheme: scheme.name(), text: body.to_owned() })
 }
 
 fn known_keys(scheme: Scheme) -> &'static [&'static str] {

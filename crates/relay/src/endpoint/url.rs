@@ -90,10 +90,9 @@ pub(super) struct Parts<'a> {
 
 /// Takes `url` apart and checks that its scheme serves `role`.
 pub(super) fn split(url: &str, role: Role) -> Result<Parts<'_>, EndpointError> {
-    let (scheme, rest) = url.split_once(':').ok_or_else(|| EndpointError::NoScheme {
-        url: url.to_owned(),
-        known: role.known(),
-    })?;
+    let (scheme, rest) = url
+        .split_once(':')
+        .ok_or_else(|| EndpointError::NoScheme { url: url.to_owned(), known: role.known() })?;
     let found = role.schemes().iter().find(|s| s.name() == scheme);
     let scheme = *found.ok_or_else(|| EndpointError::UnknownScheme {
         scheme: scheme.to_owned(),
@@ -101,11 +100,7 @@ pub(super) fn split(url: &str, role: Role) -> Result<Parts<'_>, EndpointError> {
         known: role.known(),
     })?;
     let (body, query) = rest.split_once('?').unwrap_or((rest, ""));
-    Ok(Parts {
-        scheme,
-        body,
-        options: pairs(query),
-    })
+    Ok(Parts { scheme, body, options: pairs(query) })
 }
 
 /// The `key=value` pairs of a query; a key without `=` has the empty value.

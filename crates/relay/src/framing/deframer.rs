@@ -167,11 +167,7 @@ impl Deframer {
         if announced <= self.limit {
             return Ok(announced);
         }
-        Err(FramingError::TooLong {
-            index: self.received.packets,
-            announced,
-            limit: self.limit,
-        })
+        Err(FramingError::TooLong { index: self.received.packets, announced, limit: self.limit })
     }
 }
 

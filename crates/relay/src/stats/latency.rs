@@ -56,9 +56,7 @@ impl Latency {
     /// # Panics
     /// Never: all histograms of this type share their bounds.
     pub fn add(&mut self, other: &Self) {
-        self.0
-            .add(&other.0)
-            .expect("histograms with equal bounds add up");
+        self.0.add(&other.0).expect("histograms with equal bounds add up");
     }
 
     /// Forgets all values.
@@ -94,15 +92,10 @@ mod tests {
             latency.record(Duration::from_micros(micros));
         }
         let points = latency.snapshot();
-        for (found, exact) in [
-            (points.p50_ns, 500_000),
-            (points.p99_ns, 990_000),
-            (points.max_ns, 1_000_000),
-        ] {
-            assert!(
-                found.abs_diff(exact) * 1_000 <= exact * 8,
-                "{found} is not {exact}"
-            );
+        for (found, exact) in
+            [(points.p50_ns, 500_000), (points.p99_ns, 990_000), (points.max_ns, 1_000_000)]
+        {
+            assert!(found.abs_diff(exact) * 1_000 <= exact * 8, "{found} is not {exact}");
         }
         assert_eq!(points.count, 1_000);
     }

@@ -33,12 +33,7 @@ impl Meter {
     /// A meter that starts at `now`.
     #[must_use]
     pub fn new(now: Nanos) -> Self {
-        Self {
-            packets: 0,
-            bytes: 0,
-            start: now,
-            last: (now, 0, 0),
-        }
+        Self { packets: 0, bytes: 0, start: now, last: (now, 0, 0) }
     }
 
     /// Counts `packets` with together `bytes`.
@@ -71,11 +66,7 @@ impl Meter {
 }
 
 fn per_second(count: u64, span: Duration) -> f64 {
-    if span.is_zero() {
-        0.0
-    } else {
-        count as f64 / span.as_secs_f64()
-    }
+    if span.is_zero() { 0.0 } else { count as f64 / span.as_secs_f64() }
 }
 
 #[cfg(test)]

@@ -137,11 +137,7 @@ impl Summary {
     /// Whether nothing was dropped, and the checking subscribers, if any, found nothing wrong.
     #[must_use]
     pub fn is_lossless(&self) -> bool {
-        let dropped: u64 = self
-            .endpoints
-            .iter()
-            .map(|endpoint| endpoint.drops.total())
-            .sum();
+        let dropped: u64 = self.endpoints.iter().map(|endpoint| endpoint.drops.total()).sum();
         dropped == 0 && self.check.is_none_or(|check| check.is_perfect())
     }
 }
@@ -155,12 +151,7 @@ mod tests {
             url: "demo:".into(),
             role: Role::Source,
             state: EndpointState::Open,
-            rates: Rates {
-                packets: 3,
-                bytes: 36,
-                packets_per_s: 1.5,
-                bits_per_s: 144.0,
-            },
+            rates: Rates { packets: 3, bytes: 36, packets_per_s: 1.5, bits_per_s: 144.0 },
             drops,
             peers: 1,
             disconnects: 0,
@@ -169,13 +160,7 @@ mod tests {
             error: None,
         };
         let (latency, turns) = (LatencySnapshot::default(), LoopSnapshot::default());
-        Summary {
-            elapsed_s: 2.0,
-            endpoints: vec![endpoint],
-            latency,
-            turns,
-            check,
-        }
+        Summary { elapsed_s: 2.0, endpoints: vec![endpoint], latency, turns, check }
     }
 
     /// Proves that the JSON form has the documented names, a kind, and no empty options.
@@ -197,22 +182,10 @@ mod tests {
     /// Proves that a single drop, or a single complaint of a checker, makes a run lossy.
     #[test]
     fn any_loss_makes_a_run_lossy() {
-        let clean = CheckReport {
-            packets: 9,
-            ..CheckReport::default()
-        };
+        let clean = CheckReport { packets: 9, ..CheckReport::default() };
         assert!(summary(Drops::default(), None).is_lossless());
         assert!(summary(Drops::default(), Some(clean)).is_lossless());
-        assert!(
-            !summary(
-                Drops {
-                    too_long: 1,
-                    ..Drops::default()
-                },
-                Some(clean)
-            )
-            .is_lossless()
-        );
+        assert!(!summary(Drops { too_long: 1, ..Drops::default() }, Some(clean)).is_lossless());
         assert!(!summary(Drops::default(), Some(CheckReport { late: 1, ..clean })).is_lossless());
     }
 }

@@ -11,9 +11,7 @@ pub(super) fn findings(read: Read<'_>) -> Vec<Finding> {
     let available = read(&format!("{SOURCE}/available_clocksource")).unwrap_or_default();
     let mut findings = vec![source_finding(&current, &available)];
     findings.extend(
-        read("/proc/cpuinfo")
-            .filter(|text| text.contains("flags"))
-            .map(|text| rate_finding(&text)),
+        read("/proc/cpuinfo").filter(|text| text.contains("flags")).map(|text| rate_finding(&text)),
     );
     findings
 }
@@ -25,11 +23,9 @@ fn source_finding(current: &str, available: &str) -> Finding {
             AREA.ok("source", format!("{current}: read without a system call"))
         }
         "" => AREA.limited("source", "cannot be read", "mount -t sysfs sysfs /sys"),
-        _ if available.split_whitespace().any(|name| name == "tsc") => AREA.limited(
-            "source",
-            format!("{current}, though tsc is available"),
-            select,
-        ),
+        _ if available.split_whitespace().any(|name| name == "tsc") => {
+            AREA.limited("source", format!("{current}, though tsc is available"), select)
+        }
         _ => AREA.limited(
             "source",
             format!("{current}: the kernel does not trust the time-stamp counter"),
@@ -40,10 +36,7 @@ fn source_finding(current: &str, available: &str) -> Finding {
 
 /// Whether the time-stamp counter runs at one rate in all power states.
 fn rate_finding(cpuinfo: &str) -> Finding {
-    let flags = cpuinfo
-        .lines()
-        .find(|line| line.starts_with("flags"))
-        .unwrap_or_default();
+    let flags = cpuinfo.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
     let has = |flag| flags.split_whitespace().any(|word| word == flag);
     if has("constant_tsc") && has("nonstop_tsc") {
         return AREA.ok("time-stamp counter", "constant and nonstop");
@@ -65,27 +58,14 @@ mod tests {
     #[test]
     fn remedy_depends_on_what_is_available() {
         assert_eq!(source_finding("tsc", "tsc hpet").status, Status::Ok);
-        assert!(
-            source_finding("hpet", "tsc hpet")
-                .remedy
-                .unwrap()
-                .starts_with("echo tsc")
-        );
-        assert!(
-            source_finding("hpet", "hpet acpi_pm")
-                .remedy
-                .unwrap()
-                .contains("dmesg")
-        );
+        assert!(source_finding("hpet", "tsc hpet").remedy.unwrap().starts_with("echo tsc"));
+        assert!(source_finding("hpet", "hpet acpi_pm").remedy.unwrap().contains("dmesg"));
     }
 
     /// Proves that both flags are asked for, as whole words.
     #[test]
     fn both_counter_flags_are_needed() {
-        assert_eq!(
-            rate_finding("flags\t\t: fpu constant_tsc nonstop_tsc").status,
-            Status::Ok
-        );
+        assert_eq!(rate_finding("flags\t\t: fpu constant_tsc nonstop_tsc").status, Status::Ok);
         assert_eq!(
             rate_finding("flags\t\t: fpu constant_tsc xnonstop_tsc").status,
             Status::Limited

@@ -9,9 +9,8 @@ const CPU: &str = "/sys/devices/system/cpu";
 
 pub(super) fn findings(read: Read<'_>) -> Vec<Finding> {
     let online = cores(read, "online").unwrap_or_default();
-    let allowed = status(read, "Cpus_allowed_list")
-        .and_then(|list| parse_list(&list))
-        .unwrap_or_default();
+    let allowed =
+        status(read, "Cpus_allowed_list").and_then(|list| parse_list(&list)).unwrap_or_default();
     // The boot core cannot be left alone: with no other, there is none to spare.
     let spare = online.last().copied().filter(|&core| core > 0);
     let mut findings = vec![
@@ -62,11 +61,7 @@ fn affinity_finding(online: &[u32], allowed: &[u32]) -> Finding {
         return AREA.ok("affinity mask", "all cores of this machine");
     }
     let found = format!("{} of {} cores", allowed.len(), online.len());
-    AREA.limited(
-        "affinity mask",
-        found,
-        format!("sudo taskset -cp 0-{} $$", online.len() - 1),
-    )
+    AREA.limited("affinity mask", found, format!("sudo taskset -cp 0-{} $$", online.len() - 1))
 }
 
 fn isolation_finding(item: &'static str, cores: Option<Vec<u32>>, spare: Option<u32>) -> Finding {
@@ -84,11 +79,7 @@ fn isolation_finding(item: &'static str, cores: Option<Vec<u32>>, spare: Option<
     let remedy = format!(
         "sudo sed -i 's/^GRUB_CMDLINE_LINUX=\"/&{arguments} /' /etc/default/grub && sudo update-grub && sudo reboot"
     );
-    AREA.limited(
-        item,
-        "none: other work and timer ticks interrupt a pinned loop",
-        remedy,
-    )
+    AREA.limited(item, "none: other work and timer ticks interrupt a pinned loop", remedy)
 }
 
 /// The tightest share of a core's time that a control group allows, in percent of one core.
@@ -104,24 +95,15 @@ fn quota(read: Read<'_>) -> Option<u64> {
 
 /// The tightest share along `path` from the group itself up to the root.
 fn group_quota(read: Read<'_>, controllers: &str, path: &str) -> Option<u64> {
-    let ancestors = std::path::Path::new(path)
-        .ancestors()
-        .filter_map(|p| p.to_str());
+    let ancestors = std::path::Path::new(path).ancestors().filter_map(|p| p.to_str());
     let shares = ancestors.filter_map(|group| {
         let group = group.trim_end_matches('/');
         if controllers.is_empty() {
             return parse_max(&read(&format!("/sys/fs/cgroup{group}/cpu.max"))?);
         }
-        let directory = controllers
-            .split(',')
-            .any(|c| c == "cpu")
-            .then_some(controllers)?;
+        let directory = controllers.split(',').any(|c| c == "cpu").then_some(controllers)?;
         let file = |name: &str| read(&format!("/sys/fs/cgroup/{directory}{group}/{name}"));
-        parse_max(&format!(
-            "{} {}",
-            file("cpu.cfs_quota_us")?,
-            file("cpu.cfs_period_us")?
-        ))
+        parse_max(&format!("{} {}", file("cpu.cfs_quota_us")?, file("cpu.cfs_period_us")?))
     });
     shares.min()
 }
@@ -150,11 +132,7 @@ fn governor_finding(governor: &str) -> Finding {
         return AREA.ok("frequency governor", governor);
     }
     let found = format!("{governor}: the clock falls while the loop sleeps");
-    AREA.limited(
-        "frequency governor",
-        found,
-        "sudo cpupower frequency-set -g performance",
-    )
+    AREA.limited("frequency governor", found, "sudo cpupower frequency-set -g performance")
 }
 
 #[cfg(test)]
@@ -180,18 +158,12 @@ mod tests {
             ("/proc/self/status", "Cpus_allowed_list:\t0-3"),
             ("/sys/devices/system/cpu/isolated", "2-3"),
             ("/sys/devices/system/cpu/nohz_full", "2-3"),
-            (
-                "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor",
-                "performance",
-            ),
+            ("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "performance"),
             ("/proc/self/cgroup", "0::/user.slice"),
             ("/sys/fs/cgroup/user.slice/cpu.max", "max 100000"),
         ]);
         let findings = findings(&read);
-        assert!(
-            findings.iter().all(|finding| finding.status == Status::Ok),
-            "{findings:?}"
-        );
+        assert!(findings.iter().all(|finding| finding.status == Status::Ok), "{findings:?}");
     }
 
     /// Proves that the tightest quota of all ancestors is reported, in both control group versions.
@@ -210,10 +182,7 @@ mod tests {
             ("/sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_period_us", "100000"),
         ]);
         assert_eq!(quota(&legacy), Some(50));
-        assert_eq!(
-            find(&findings(&legacy), "cgroup quota").status,
-            Status::Limited
-        );
+        assert_eq!(find(&findings(&legacy), "cgroup quota").status, Status::Limited);
         assert_eq!(parse_max("-1 100000"), None);
     }
 
@@ -225,20 +194,8 @@ mod tests {
             ("/proc/self/status", "Cpus_allowed_list:\t0-3"),
         ]);
         let findings = findings(&read);
-        assert!(
-            find(&findings, "affinity mask")
-                .remedy
-                .as_ref()
-                .unwrap()
-                .contains("0-7")
-        );
-        assert!(
-            find(&findings, "isolcpus")
-                .remedy
-                .as_ref()
-                .unwrap()
-                .contains("isolcpus=7 ")
-        );
+        assert!(find(&findings, "affinity mask").remedy.as_ref().unwrap().contains("0-7"));
+        assert!(find(&findings, "isolcpus").remedy.as_ref().unwrap().contains("isolcpus=7 "));
         assert_eq!(status(&findings, "count"), Status::Ok);
     }
 
@@ -251,12 +208,6 @@ mod tests {
         ]);
         let findings = findings(&read);
         assert_eq!(status(&findings, "count"), Status::Limited);
-        assert!(
-            !find(&findings, "isolcpus")
-                .remedy
-                .as_ref()
-                .unwrap()
-                .contains("grub")
-        );
+        assert!(!find(&findings, "isolcpus").remedy.as_ref().unwrap().contains("grub"));
     }
 }

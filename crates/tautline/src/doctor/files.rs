@@ -9,10 +9,7 @@ const AREA: Area = Area("files");
 const ENOUGH: u64 = 16_384;
 
 pub(super) fn findings(read: Read<'_>) -> Vec<Finding> {
-    vec![
-        open_finding(read),
-        ceiling_finding(number(read, "/proc/sys/fs/nr_open")),
-    ]
+    vec![open_finding(read), ceiling_finding(number(read, "/proc/sys/fs/nr_open"))]
 }
 
 fn open_finding(read: Read<'_>) -> Finding {
@@ -57,11 +54,7 @@ mod tests {
             "Max open files            1024                 524288               files",
         )]);
         assert!(
-            find(&findings(&usual), "open files")
-                .remedy
-                .as_ref()
-                .unwrap()
-                .starts_with("ulimit -n")
+            find(&findings(&usual), "open files").remedy.as_ref().unwrap().starts_with("ulimit -n")
         );
         let tight = machine(&[(
             "/proc/self/limits",

@@ -47,13 +47,7 @@ pub(super) struct Area(pub(super) &'static str);
 impl Area {
     pub(super) fn ok(self, item: &'static str, found: impl Into<String>) -> Finding {
         let found = found.into();
-        Finding {
-            area: self.0,
-            item,
-            status: Status::Ok,
-            found,
-            remedy: None,
-        }
+        Finding { area: self.0, item, status: Status::Ok, found, remedy: None }
     }
 
     pub(super) fn limited(
@@ -63,11 +57,7 @@ impl Area {
         remedy: impl Into<String>,
     ) -> Finding {
         let remedy = Some(remedy.into());
-        Finding {
-            status: Status::Limited,
-            remedy,
-            ..self.ok(item, found)
-        }
+        Finding { status: Status::Limited, remedy, ..self.ok(item, found) }
     }
 
     pub(super) fn missing(
@@ -76,9 +66,6 @@ impl Area {
         found: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Finding {
-        Finding {
-            status: Status::Missing,
-            ..self.limited(item, found, remedy)
-        }
+        Finding { status: Status::Missing, ..self.limited(item, found, remedy) }
     }
 }

@@ -33,10 +33,7 @@ fn release_finding(version: Version, release: &str) -> Finding {
         return AREA.missing("release", "cannot be read", "mount -t proc proc /proc");
     }
     if version >= Version(6, 1) {
-        return AREA.ok(
-            "release",
-            format!("{release} (6.1 or newer: every ring feature in use)"),
-        );
+        return AREA.ok("release", format!("{release} (6.1 or newer: every ring feature in use)"));
     }
     AREA.limited(
         "release",
@@ -48,16 +45,9 @@ fn release_finding(version: Version, release: &str) -> Finding {
 /// MADV_GUARD_INSTALL came with Linux 6.13.
 fn guard_finding(version: Version) -> Finding {
     if version >= Version(6, 13) {
-        return AREA.ok(
-            "guard pages",
-            "by MADV_GUARD_INSTALL: no mapping of their own",
-        );
+        return AREA.ok("guard pages", "by MADV_GUARD_INSTALL: no mapping of their own");
     }
-    AREA.limited(
-        "guard pages",
-        "below 6.13 each costs a mapping (see map count)",
-        NEWER,
-    )
+    AREA.limited("guard pages", "below 6.13 each costs a mapping (see map count)", NEWER)
 }
 
 #[cfg(test)]

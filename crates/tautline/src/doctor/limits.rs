@@ -24,26 +24,17 @@ pub(super) fn limit(read: Read<'_>, name: &str) -> Option<Limit> {
 fn parse_limit(text: &str, name: &str) -> Option<Limit> {
     let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
     let mut numbers = rest.split_whitespace().map(parse_number);
-    Some(Limit {
-        soft: numbers.next()??,
-        hard: numbers.next()??,
-    })
+    Some(Limit { soft: numbers.next()??, hard: numbers.next()?? })
 }
 
 fn parse_number(text: &str) -> Option<u64> {
-    if text == "unlimited" {
-        Some(u64::MAX)
-    } else {
-        text.parse().ok()
-    }
+    if text == "unlimited" { Some(u64::MAX) } else { text.parse().ok() }
 }
 
 /// The value of `key` in `/proc/self/status`.
 pub(super) fn status(read: Read<'_>, key: &str) -> Option<String> {
     let text = read("/proc/self/status")?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
     Some(line.trim().to_owned())
 }
 
@@ -92,15 +83,9 @@ Max realtime priority     0                    0";
     fn limits_are_found_by_name() {
         assert_eq!(
             parse_limit(LIMITS, "Max open files"),
-            Some(Limit {
-                soft: 1024,
-                hard: 524_288
-            })
+            Some(Limit { soft: 1024, hard: 524_288 })
         );
-        let locked = Limit {
-            soft: 8 << 20,
-            hard: u64::MAX,
-        };
+        let locked = Limit { soft: 8 << 20, hard: u64::MAX };
         assert_eq!(parse_limit(LIMITS, "Max locked memory"), Some(locked));
         assert_eq!(parse_limit(LIMITS, "Max fishes"), None);
     }

@@ -12,14 +12,8 @@ const MAPS_ENOUGH: i64 = 65_530;
 pub(super) fn findings(read: Read<'_>) -> Vec<Finding> {
     let meminfo = read("/proc/meminfo").unwrap_or_default();
     vec![
-        locked_finding(
-            limit(read, "Max locked memory"),
-            capable(read, CAP_IPC_LOCK),
-        ),
-        huge_finding(
-            field(&meminfo, "HugePages_Free"),
-            field(&meminfo, "Hugepagesize"),
-        ),
+        locked_finding(limit(read, "Max locked memory"), capable(read, CAP_IPC_LOCK)),
+        huge_finding(field(&meminfo, "HugePages_Free"), field(&meminfo, "Hugepagesize")),
         transparent_finding(read("/sys/kernel/mm/transparent_hugepage/enabled").as_deref()),
         maps_finding(number(read, "/proc/sys/vm/max_map_count")),
     ]
@@ -27,9 +21,7 @@ pub(super) fn findings(read: Read<'_>) -> Vec<Finding> {
 
 /// The number behind `key` in `/proc/meminfo`.
 fn field(meminfo: &str, key: &str) -> Option<u64> {
-    let rest = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+    let rest = meminfo.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
     rest.split_whitespace().next()?.parse().ok()
 }
 
@@ -39,11 +31,7 @@ fn locked_finding(limit: Option<Limit>, privileged: bool) -> Finding {
     }
     let soft = limit.map_or(0, |limit| limit.soft);
     match soft {
-        0 => AREA.missing(
-            "locked memory",
-            "none may be locked",
-            raise("memlock", "unlimited"),
-        ),
+        0 => AREA.missing("locked memory", "none may be locked", raise("memlock", "unlimited")),
         LOCK_ENOUGH.. => AREA.ok("locked memory", bytes(soft)),
         _ if limit.is_some_and(|limit| limit.hard >= LOCK_ENOUGH) => {
             AREA.limited("locked memory", bytes(soft), "ulimit -l $(ulimit -H -l)")
@@ -58,11 +46,9 @@ fn huge_finding(free: Option<u64>, size_kib: Option<u64>) -> Finding {
         (Some(free @ 1..), Some(size)) => {
             AREA.ok("huge pages", format!("{free} free of {size} KiB"))
         }
-        (Some(_), Some(_)) => AREA.limited(
-            "huge pages",
-            "none reserved: buffers use ordinary pages",
-            remedy,
-        ),
+        (Some(_), Some(_)) => {
+            AREA.limited("huge pages", "none reserved: buffers use ordinary pages", remedy)
+        }
         _ => AREA.missing("huge pages", "this kernel has none", remedy),
     }
 }
@@ -102,26 +88,10 @@ mod tests {
     /// otherwise by root.
     #[test]
     fn locked_memory_remedy_fits_the_hard_limit() {
-        let shell = Some(Limit {
-            soft: 8 << 20,
-            hard: u64::MAX,
-        });
-        assert!(
-            locked_finding(shell, false)
-                .remedy
-                .unwrap()
-                .starts_with("ulimit")
-        );
-        let root = Some(Limit {
-            soft: 8 << 20,
-            hard: 8 << 20,
-        });
-        assert!(
-            locked_finding(root, false)
-                .remedy
-                .unwrap()
-                .starts_with("sudo prlimit")
-        );
+        let shell = Some(Limit { soft: 8 << 20, hard: u64::MAX });
+        assert!(locked_finding(shell, false).remedy.unwrap().starts_with("ulimit"));
+        let root = Some(Limit { soft: 8 << 20, hard: 8 << 20 });
+        assert!(locked_finding(root, false).remedy.unwrap().starts_with("sudo prlimit"));
         assert_eq!(locked_finding(root, true).status, Status::Ok);
         assert_eq!(locked_finding(None, false).status, Status::Missing);
     }
@@ -133,32 +103,17 @@ mod tests {
             "/proc/meminfo",
             "HugePages_Total:  9\nHugePages_Free:   4\nHugepagesize:    2048 kB",
         )]);
-        assert_eq!(
-            find(&findings(&some), "huge pages").found,
-            "4 free of 2048 KiB"
-        );
-        let none = machine(&[(
-            "/proc/meminfo",
-            "HugePages_Free:   0\nHugepagesize:    2048 kB",
-        )]);
+        assert_eq!(find(&findings(&some), "huge pages").found, "4 free of 2048 KiB");
+        let none = machine(&[("/proc/meminfo", "HugePages_Free:   0\nHugepagesize:    2048 kB")]);
         assert_eq!(status(&findings(&none), "huge pages"), Status::Limited);
-        assert_eq!(
-            status(&findings(&machine(&[])), "huge pages"),
-            Status::Missing
-        );
+        assert_eq!(status(&findings(&machine(&[])), "huge pages"), Status::Missing);
     }
 
     /// Proves that the bracketed mode is the one that counts.
     #[test]
     fn bracketed_mode_counts() {
-        assert_eq!(
-            transparent_finding(Some("always [madvise] never")).status,
-            Status::Ok
-        );
-        assert_eq!(
-            transparent_finding(Some("always madvise [never]")).status,
-            Status::Limited
-        );
+        assert_eq!(transparent_finding(Some("always [madvise] never")).status, Status::Ok);
+        assert_eq!(transparent_finding(Some("always madvise [never]")).status, Status::Limited);
     }
 
     /// Proves that the map count is told in buffers, and judged at the usual default.

@@ -24,16 +24,9 @@ type Read<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Examines this machine.
 pub(crate) fn examine() -> Vec<Finding> {
-    let read = |path: &str| {
-        std::fs::read_to_string(path)
-            .ok()
-            .map(|text| text.trim().to_owned())
-    };
+    let read = |path: &str| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
     let mut findings = findings(&read);
-    let kernel_areas = findings
-        .iter()
-        .take_while(|finding| finding.area == "kernel")
-        .count();
+    let kernel_areas = findings.iter().take_while(|finding| finding.area == "kernel").count();
     let uring = uring::findings(&uring::probe(&read));
     findings.splice(kernel_areas..kernel_areas, uring);
     findings
@@ -61,12 +54,7 @@ mod testing {
     pub(super) fn machine(
         files: &'static [(&'static str, &'static str)],
     ) -> impl Fn(&str) -> Option<String> {
-        move |path| {
-            files
-                .iter()
-                .find(|(name, _)| *name == path)
-                .map(|(_, text)| (*text).to_owned())
-        }
+        move |path| files.iter().find(|(name, _)| *name == path).map(|(_, text)| (*text).to_owned())
     }
 
     /// Status of the finding about `item`.
@@ -92,10 +80,7 @@ mod tests {
     fn unreadable_machine_is_described() {
         let findings = findings(&|_| None);
         assert!(findings.len() > 10);
-        for finding in findings
-            .iter()
-            .filter(|finding| finding.status != Status::Ok)
-        {
+        for finding in findings.iter().filter(|finding| finding.status != Status::Ok) {
             assert!(finding.remedy.is_some(), "{finding:?}");
         }
     }
@@ -103,16 +88,7 @@ mod tests {
     /// Proves that nonsense in the files neither panics nor passes for a measured value.
     #[test]
     fn nonsense_is_survived() {
-        for text in [
-            "",
-            "\n",
-            "x",
-            "-",
-            "[",
-            "99999999999999999999999",
-            "0-",
-            "Max open files",
-        ] {
+        for text in ["", "\n", "x", "-", "[", "99999999999999999999999", "0-", "Max open files"] {
             let findings = findings(&|_| Some(text.to_owned()));
             assert!(findings.len() > 10, "{text:?}");
         }

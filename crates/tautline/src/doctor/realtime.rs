@@ -10,10 +10,7 @@ pub(super) fn findings(read: Read<'_>) -> Vec<Finding> {
     let priority = limit(read, "Max realtime priority").map_or(0, |limit| limit.soft);
     let runtime = number(read, "/proc/sys/kernel/sched_rt_runtime_us");
     let period = number(read, "/proc/sys/kernel/sched_rt_period_us").unwrap_or(1_000_000);
-    vec![
-        priority_finding(priority, capable(read, CAP_SYS_NICE)),
-        throttle_finding(runtime, period),
-    ]
+    vec![priority_finding(priority, capable(read, CAP_SYS_NICE)), throttle_finding(runtime, period)]
 }
 
 fn priority_finding(priority: u64, privileged: bool) -> Finding {
@@ -24,11 +21,7 @@ fn priority_finding(priority: u64, privileged: bool) -> Finding {
             "RLIMIT_RTPRIO is 0: none may be asked for",
             raise("rtprio", "99"),
         ),
-        1..50 => AREA.limited(
-            "priority",
-            format!("up to {priority}"),
-            raise("rtprio", "99"),
-        ),
+        1..50 => AREA.limited("priority", format!("up to {priority}"), raise("rtprio", "99")),
         _ => AREA.ok("priority", format!("up to {priority}")),
     }
 }
@@ -57,23 +50,16 @@ mod tests {
     /// Proves that the limit alone refuses priority, and the capability alone grants it.
     #[test]
     fn capability_outweighs_the_limit() {
-        const LIMITS: (&str, &str) = (
-            "/proc/self/limits",
-            "Max realtime priority     0                    0",
-        );
-        assert_eq!(
-            status(&findings(&machine(&[LIMITS])), "priority"),
-            Status::Missing
-        );
+        const LIMITS: (&str, &str) =
+            ("/proc/self/limits", "Max realtime priority     0                    0");
+        assert_eq!(status(&findings(&machine(&[LIMITS])), "priority"), Status::Missing);
         let nice = [
             LIMITS,
             ("/proc/self/status", "CapEff:\t0000000000800000"),
             ("/proc/self/uid_map", "0 0 4294967295"),
         ];
         let read = |path: &str| {
-            nice.iter()
-                .find(|(name, _)| *name == path)
-                .map(|(_, text)| (*text).to_owned())
+            nice.iter().find(|(name, _)| *name == path).map(|(_, text)| (*text).to_owned())
         };
         assert_eq!(status(&findings(&read), "priority"), Status::Ok);
     }
@@ -82,11 +68,7 @@ mod tests {
     #[test]
     fn throttle_states_the_pause() {
         let usual = machine(&[("/proc/sys/kernel/sched_rt_runtime_us", "950000")]);
-        assert!(
-            find(&findings(&usual), "throttling")
-                .found
-                .contains("50000 µs")
-        );
+        assert!(find(&findings(&usual), "throttling").found.contains("50000 µs"));
         let off = machine(&[("/proc/sys/kernel/sched_rt_runtime_us", "-1")]);
         assert_eq!(status(&findings(&off), "throttling"), Status::Ok);
     }

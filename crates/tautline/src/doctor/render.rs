@@ -20,12 +20,7 @@ pub(crate) fn lines(findings: &[Finding]) -> Vec<String> {
             finding.item,
             finding.found
         ));
-        lines.extend(
-            finding
-                .remedy
-                .iter()
-                .map(|remedy| format!("{:34}{remedy}", "")),
-        );
+        lines.extend(finding.remedy.iter().map(|remedy| format!("{:34}{remedy}", "")));
     }
     let [ok, limited, missing] = counts(findings);
     lines.push(format!("{ok} ok, {limited} limited, {missing} missing"));
@@ -35,12 +30,7 @@ pub(crate) fn lines(findings: &[Finding]) -> Vec<String> {
 /// The report for machines: one object on one line.
 pub(crate) fn json(findings: &[Finding]) -> serde_json::Result<String> {
     let [ok, limited, missing] = counts(findings);
-    serde_json::to_string(&Report {
-        ok,
-        limited,
-        missing,
-        findings,
-    })
+    serde_json::to_string(&Report { ok, limited, missing, findings })
 }
 
 #[derive(Serialize)]
@@ -52,12 +42,8 @@ struct Report<'a> {
 }
 
 fn counts(findings: &[Finding]) -> [usize; 3] {
-    [Status::Ok, Status::Limited, Status::Missing].map(|status| {
-        findings
-            .iter()
-            .filter(|finding| finding.status == status)
-            .count()
-    })
+    [Status::Ok, Status::Limited, Status::Missing]
+        .map(|status| findings.iter().filter(|finding| finding.status == status).count())
 }
 
 #[cfg(test)]
@@ -78,14 +64,9 @@ mod tests {
     #[test]
     fn report_groups_and_counts() {
         let lines = lines(&sample());
-        let starts: Vec<_> = lines
-            .iter()
-            .map(|line| line.split_whitespace().next().unwrap())
-            .collect();
-        assert_eq!(
-            starts,
-            ["one", "ok", "limited", "make", "two", "missing", "get", "1"]
-        );
+        let starts: Vec<_> =
+            lines.iter().map(|line| line.split_whitespace().next().unwrap()).collect();
+        assert_eq!(starts, ["one", "ok", "limited", "make", "two", "missing", "get", "1"]);
         assert_eq!(lines.last().unwrap(), "1 ok, 1 limited, 1 missing");
     }
 
@@ -97,9 +78,6 @@ mod tests {
             text.starts_with(r#"{"ok":1,"limited":1,"missing":1,"findings":[{"area":"one","#),
             "{text}"
         );
-        assert!(
-            text.contains(r#""status":"limited""#) && !text.contains('\n'),
-            "{text}"
-        );
+        assert!(text.contains(r#""status":"limited""#) && !text.contains('\n'), "{text}");
     }
 }

@@ -66,13 +66,7 @@ mod tests {
             (receive.status, receive.found.as_str()),
             (Status::Limited, "up to 208 KiB: bursts are lost")
         );
-        assert!(
-            receive
-                .remedy
-                .as_ref()
-                .unwrap()
-                .contains("net.core.rmem_max=")
-        );
+        assert!(receive.remedy.as_ref().unwrap().contains("net.core.rmem_max="));
         assert_eq!(status(&findings, "send buffer"), Status::Ok);
         assert_eq!(status(&findings, "accept queue"), Status::Limited);
     }

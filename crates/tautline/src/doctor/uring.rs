@@ -21,14 +21,8 @@ type Flag = (&'static str, fn(&mut Builder) -> &mut Builder);
 
 const FLAGS: [Flag; 5] = [
     ("SINGLE_ISSUER", |ring| ring.setup_single_issuer()),
-    ("DEFER_TASKRUN", |ring| {
-        ring.setup_single_issuer().setup_defer_taskrun()
-    }),
-    ("TASKRUN_FLAG", |ring| {
-        ring.setup_single_issuer()
-            .setup_defer_taskrun()
-            .setup_taskrun_flag()
-    }),
+    ("DEFER_TASKRUN", |ring| ring.setup_single_issuer().setup_defer_taskrun()),
+    ("TASKRUN_FLAG", |ring| ring.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag()),
     ("NO_SQARRAY", |ring| ring.setup_no_sqarray()),
     ("CQSIZE", |ring| ring.setup_cqsize(ENTRIES * 8)),
 ];
@@ -91,10 +85,7 @@ struct RingAnswers {
 pub(super) fn probe(read: Read<'_>) -> Answers {
     let plain = IoUring::new(ENTRIES);
     let built = |apply: fn(&mut Builder) -> &mut Builder| {
-        apply(&mut IoUring::builder())
-            .build(ENTRIES)
-            .map(drop)
-            .map_err(|error| errno(&error))
+        apply(&mut IoUring::builder()).build(ENTRIES).map(drop).map_err(|error| errno(&error))
     };
     Answers {
         version: version(read),
@@ -113,18 +104,10 @@ fn errno(error: &io::Error) -> Errno {
 
 fn question(ring: IoUring) -> RingAnswers {
     let mut probe = Probe::new();
-    let probed = ring
-        .submitter()
-        .register_probe(&mut probe)
-        .map_err(|error| errno(&error));
-    let absent = OPERATIONS
-        .iter()
-        .filter(|(_, code)| !probe.is_supported(*code));
+    let probed = ring.submitter().register_probe(&mut probe).map_err(|error| errno(&error));
+    let absent = OPERATIONS.iter().filter(|(_, code)| !probe.is_supported(*code));
     // Taking away a group that was never there: ENOENT where groups exist, EINVAL where not.
-    let group = ring
-        .submitter()
-        .unregister_buf_ring(0)
-        .map_err(|error| errno(&error));
+    let group = ring.submitter().unregister_buf_ring(0).map_err(|error| errno(&error));
     RingAnswers {
         absent: Some(probed.map(|()| absent.map(|(name, _)| *name).collect())),
         buffer_rings: group == Err(Errno::NOENT),
@@ -139,12 +122,7 @@ fn question(ring: IoUring) -> RingAnswers {
 pub(super) fn findings(answers: &Answers) -> Vec<Finding> {
     let mut findings = vec![sysctl_finding(answers), setup_finding(answers)];
     if let Some(ring) = &answers.ring {
-        findings.extend(
-            answers
-                .flags
-                .iter()
-                .map(|&(flag, result)| flag_finding(flag, result)),
-        );
+        findings.extend(answers.flags.iter().map(|&(flag, result)| flag_finding(flag, result)));
         findings.extend(ring_findings(ring, answers.version));
     }
     findings
@@ -154,24 +132,18 @@ fn sysctl_finding(answers: &Answers) -> Finding {
     let remedy = "sudo sysctl -w kernel.io_uring_disabled=0";
     match answers.disabled.as_deref() {
         Some("0") => AREA.ok("sysctl", "kernel.io_uring_disabled = 0"),
-        Some("1") if answers.administrator => AREA.ok(
-            "sysctl",
-            "kernel.io_uring_disabled = 1, but this process is privileged",
-        ),
+        Some("1") if answers.administrator => {
+            AREA.ok("sysctl", "kernel.io_uring_disabled = 1, but this process is privileged")
+        }
         Some("1") => AREA.limited(
             "sysctl",
             "kernel.io_uring_disabled = 1: for administrators and one group",
             remedy,
         ),
-        Some(_) => AREA.missing(
-            "sysctl",
-            "kernel.io_uring_disabled = 2: off for everybody",
-            remedy,
-        ),
-        None => AREA.ok(
-            "sysctl",
-            "none: this kernel cannot switch io_uring off by sysctl",
-        ),
+        Some(_) => {
+            AREA.missing("sysctl", "kernel.io_uring_disabled = 2: off for everybody", remedy)
+        }
+        None => AREA.ok("sysctl", "none: this kernel cannot switch io_uring off by sysctl"),
     }
 }
 
@@ -181,10 +153,9 @@ fn setup_finding(answers: &Answers) -> Finding {
     };
     let allowed = !matches!(answers.disabled.as_deref(), Some("1" | "2"));
     let (why, remedy) = match error {
-        Errno::PERM if allowed && answers.filtered => (
-            "EPERM from a seccomp filter",
-            "docker run --security-opt seccomp=unconfined ...",
-        ),
+        Errno::PERM if allowed && answers.filtered => {
+            ("EPERM from a seccomp filter", "docker run --security-opt seccomp=unconfined ...")
+        }
         Errno::PERM => ("EPERM", "sudo sysctl -w kernel.io_uring_disabled=0"),
         Errno::NOSYS if answers.filtered => (
             "ENOSYS, perhaps from a seccomp filter",
@@ -204,11 +175,7 @@ fn setup_finding(answers: &Answers) -> Finding {
             );
         }
     };
-    AREA.missing(
-        "ring set-up",
-        format!("{why}: readiness (epoll) is used"),
-        remedy,
-    )
+    AREA.missing("ring set-up", format!("{why}: readiness (epoll) is used"), remedy)
 }
 
 fn flag_finding(flag: &'static str, result: Result<(), Errno>) -> Finding {
@@ -220,42 +187,18 @@ fn flag_finding(flag: &'static str, result: Result<(), Errno>) -> Finding {
 
 fn ring_findings(ring: &RingAnswers, version: Option<Version>) -> Vec<Finding> {
     let granted = |item, has: bool, without: &str| {
-        if has {
-            AREA.ok(item, "granted")
-        } else {
-            AREA.limited(item, without, NEWER)
-        }
+        if has { AREA.ok(item, "granted") } else { AREA.limited(item, without, NEWER) }
     };
     // No probe tells of receive flags; multishot receive came with 6.0.
     let multishot = version.is_some_and(|version| version >= Version(6, 0));
     vec![
         operations_finding(ring.absent.as_ref()),
-        granted(
-            "buffer rings",
-            ring.buffer_rings,
-            "absent: each receive names its buffer",
-        ),
-        granted(
-            "multishot recv",
-            multishot,
-            "absent before 6.0: each receive is armed anew",
-        ),
+        granted("buffer rings", ring.buffer_rings, "absent: each receive names its buffer"),
+        granted("multishot recv", multishot, "absent before 6.0: each receive is armed anew"),
         granted("send_zc", ring.send_zc, "absent: large sends are copied"),
-        granted(
-            "completion overflow",
-            ring.nodrop,
-            "completions beyond the ring are lost",
-        ),
-        granted(
-            "wait with timeout",
-            ring.ext_arg,
-            "absent: each sleep costs a timer operation",
-        ),
-        granted(
-            "registered ring",
-            ring.registered_ring,
-            "absent: each call looks the ring up",
-        ),
+        granted("completion overflow", ring.nodrop, "completions beyond the ring are lost"),
+        granted("wait with timeout", ring.ext_arg, "absent: each sleep costs a timer operation"),
+        granted("registered ring", ring.registered_ring, "absent: each call looks the ring up"),
     ]
 }
 
@@ -264,16 +207,12 @@ fn operations_finding(absent: Option<&Result<Vec<&'static str>, Errno>>) -> Find
         Some(Ok(absent)) if absent.is_empty() => {
             AREA.ok("operations", format!("all {} in use", OPERATIONS.len()))
         }
-        Some(Ok(absent)) => AREA.limited(
-            "operations",
-            format!("absent: {}", absent.join(", ")),
-            NEWER,
-        ),
-        Some(Err(error)) => AREA.limited(
-            "operations",
-            format!("cannot be asked for ({error})"),
-            NEWER,
-        ),
+        Some(Ok(absent)) => {
+            AREA.limited("operations", format!("absent: {}", absent.join(", ")), NEWER)
+        }
+        Some(Err(error)) => {
+            AREA.limited("operations", format!("cannot be asked for ({error})"), NEWER)
+        }
         None => AREA.limited("operations", "were not asked for", NEWER),
     }
 }
@@ -287,35 +226,15 @@ mod tests {
     fn refused(error: Errno, disabled: &str, filtered: bool) -> Finding {
         let plain = Some(Err(error));
         let disabled = Some(disabled.to_owned());
-        setup_finding(&Answers {
-            plain,
-            disabled,
-            filtered,
-            ..Answers::default()
-        })
+        setup_finding(&Answers { plain, disabled, filtered, ..Answers::default() })
     }
 
     /// Proves that each cause of refusal is told apart, and gets the remedy that fits it.
     #[test]
     fn refusals_are_told_apart() {
-        assert!(
-            refused(Errno::PERM, "0", true)
-                .remedy
-                .unwrap()
-                .contains("seccomp=unconfined")
-        );
-        assert!(
-            refused(Errno::PERM, "2", true)
-                .remedy
-                .unwrap()
-                .contains("io_uring_disabled=0")
-        );
-        assert!(
-            refused(Errno::NOMEM, "0", false)
-                .remedy
-                .unwrap()
-                .contains("memlock")
-        );
+        assert!(refused(Errno::PERM, "0", true).remedy.unwrap().contains("seccomp=unconfined"));
+        assert!(refused(Errno::PERM, "2", true).remedy.unwrap().contains("io_uring_disabled=0"));
+        assert!(refused(Errno::NOMEM, "0", false).remedy.unwrap().contains("memlock"));
         assert!(refused(Errno::NOSYS, "0", false).found.contains("too old"));
         assert_eq!(refused(Errno::MFILE, "0", false).status, Status::Missing);
     }
@@ -325,12 +244,7 @@ mod tests {
     fn sysctl_settings_are_judged() {
         let judge = |disabled: Option<&str>, administrator| {
             let disabled = disabled.map(str::to_owned);
-            sysctl_finding(&Answers {
-                disabled,
-                administrator,
-                ..Answers::default()
-            })
-            .status
+            sysctl_finding(&Answers { disabled, administrator, ..Answers::default() }).status
         };
         assert_eq!(judge(None, false), Status::Ok);
         assert_eq!(judge(Some("0"), false), Status::Ok);
@@ -345,17 +259,9 @@ mod tests {
     /// about a ring that could not be set up.
     #[test]
     fn absent_features_are_named() {
-        let ring = RingAnswers {
-            absent: Some(Ok(vec!["msg_ring"])),
-            ..RingAnswers::default()
-        };
+        let ring = RingAnswers { absent: Some(Ok(vec!["msg_ring"])), ..RingAnswers::default() };
         let flags = vec![("NO_SQARRAY", Err(Errno::INVAL))];
-        let old = Answers {
-            plain: Some(Ok(())),
-            flags,
-            ring: Some(ring),
-            ..Answers::default()
-        };
+        let old = Answers { plain: Some(Ok(())), flags, ring: Some(ring), ..Answers::default() };
         let judged = findings(&old);
         assert_eq!(status(&judged, "NO_SQARRAY"), Status::Limited);
         assert_eq!(find(&judged, "operations").found, "absent: msg_ring");
@@ -367,15 +273,9 @@ mod tests {
     /// questioned, and where not, nothing is claimed.
     #[test]
     fn real_answers_fit_together() {
-        let answers = probe(&|path| {
-            std::fs::read_to_string(path)
-                .ok()
-                .map(|text| text.trim().to_owned())
-        });
-        assert_eq!(
-            answers.plain.expect("a ring was tried").is_ok(),
-            answers.ring.is_some()
-        );
+        let answers =
+            probe(&|path| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned()));
+        assert_eq!(answers.plain.expect("a ring was tried").is_ok(), answers.ring.is_some());
         assert_eq!(answers.flags.len(), FLAGS.len());
     }
 }

@@ -7,9 +7,7 @@ use tautline_relay::stats::{
     EndpointSnapshot, EndpointState, LatencySnapshot, LoopSnapshot, Role, Snapshot, Summary,
 };
 
-const HEAD: [&str; 8] = [
-    "", "endpoint", "peers", "packets", "bytes", "pkt/s", "bit/s", "drops",
-];
+const HEAD: [&str; 8] = ["", "endpoint", "peers", "packets", "bytes", "pkt/s", "bit/s", "drops"];
 /// The endpoint column takes what the others leave, within these bounds.
 const NAME_LEAST: usize = 8;
 const NAME_MOST: usize = 48;
@@ -36,26 +34,14 @@ pub(crate) fn summary(summary: &Summary, width: usize) -> Vec<String> {
             check.packets, check.missing, check.late, check.duplicates, check.corrupt
         )
     }));
-    lines.push(
-        if summary.is_lossless() {
-            "nothing lost"
-        } else {
-            "PACKETS LOST"
-        }
-        .to_owned(),
-    );
+    lines.push(if summary.is_lossless() { "nothing lost" } else { "PACKETS LOST" }.to_owned());
     cut(lines, width)
 }
 
 /// One line for output that is no terminal: sums over all destinations.
 pub(crate) fn line(snapshot: &Snapshot) -> String {
     let sum = |role, of: fn(&EndpointSnapshot) -> f64| -> f64 {
-        snapshot
-            .endpoints
-            .iter()
-            .filter(|endpoint| endpoint.role == role)
-            .map(of)
-            .sum()
+        snapshot.endpoints.iter().filter(|endpoint| endpoint.role == role).map(of).sum()
     };
     let of_all =
         |of: fn(&EndpointSnapshot) -> u64| -> u64 { snapshot.endpoints.iter().map(of).sum() };
@@ -66,21 +52,9 @@ pub(crate) fn line(snapshot: &Snapshot) -> String {
         bits(sum(Role::Source, |e| e.rates.bits_per_s)),
         bits(sum(Role::Destination, |e| e.rates.packets_per_s)),
         bits(sum(Role::Destination, |e| e.rates.bits_per_s)),
-        count(of_all(|e| if e.role == Role::Destination {
-            e.rates.packets
-        } else {
-            0
-        })),
-        bytes(of_all(|e| if e.role == Role::Destination {
-            e.rates.bytes
-        } else {
-            0
-        })),
-        of_all(|e| if e.role == Role::Destination {
-            e.peers
-        } else {
-            0
-        }),
+        count(of_all(|e| if e.role == Role::Destination { e.rates.packets } else { 0 })),
+        bytes(of_all(|e| if e.role == Role::Destination { e.rates.bytes } else { 0 })),
+        of_all(|e| if e.role == Role::Destination { e.peers } else { 0 }),
         of_all(|e| e.drops.total()),
         latency("latency", &snapshot.latency),
         latency("turn", &snapshot.turns.turn),
@@ -92,10 +66,7 @@ fn endpoints(endpoints: &[EndpointSnapshot], width: usize) -> Vec<String> {
     rows.extend(endpoints.iter().map(row));
     let mut lines = align(&rows, width);
     for endpoint in endpoints {
-        let error = endpoint
-            .error
-            .iter()
-            .map(|error| format!("  {}: {error}", endpoint.url));
+        let error = endpoint.error.iter().map(|error| format!("  {}: {error}", endpoint.url));
         lines.extend(error);
     }
     lines
@@ -141,18 +112,10 @@ fn align(rows: &[[String; 8]], width: usize) -> Vec<String> {
 }
 
 fn align_row(row: &[String; 8], widths: &[usize; 8]) -> String {
-    let cells = row
-        .iter()
-        .zip(widths)
-        .enumerate()
-        .map(|(column, (cell, &width))| {
-            let cell = shorten(cell, width);
-            if column < 2 {
-                format!("{cell:<width$}")
-            } else {
-                format!("{cell:>width$}")
-            }
-        });
+    let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, &width))| {
+        let cell = shorten(cell, width);
+        if column < 2 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+    });
     cells.collect::<Vec<_>>().join(&" ".repeat(GAP))
 }
 
@@ -170,10 +133,7 @@ fn latency(name: &str, points: &LatencySnapshot) -> String {
 }
 
 fn turns(turns: &LoopSnapshot, elapsed_s: f64) -> String {
-    let longest = turns
-        .longest_by
-        .iter()
-        .map(|name| format!(", longest in {name}"));
+    let longest = turns.longest_by.iter().map(|name| format!(", longest in {name}"));
     let points = latency("loop turn    ", &turns.turn);
     format!(
         "{points} ({} turns, {}, {elapsed_s:.0} s){}",
@@ -253,12 +213,7 @@ pub(crate) mod testing {
 
     /// A second of a healthy demonstration.
     pub(crate) fn snapshot() -> Snapshot {
-        Snapshot {
-            elapsed_s: 1.0,
-            endpoints: endpoints(),
-            latency: points(),
-            turns: turns(),
-        }
+        Snapshot { elapsed_s: 1.0, endpoints: endpoints(), latency: points(), turns: turns() }
     }
 
     /// The end of a healthy demonstration.
@@ -309,10 +264,7 @@ mod tests {
         snapshot.endpoints[0].error = Some("connection refused ".repeat(20));
         for width in [1, 20, 40, 80, 100] {
             let lines = table(&snapshot, width);
-            assert!(
-                lines.iter().all(|line| line.chars().count() <= width),
-                "{width}: {lines:?}"
-            );
+            assert!(lines.iter().all(|line| line.chars().count() <= width), "{width}: {lines:?}");
         }
     }
 
@@ -321,10 +273,7 @@ mod tests {
     fn rows_are_aligned() {
         let lines = table(&snapshot(), 100);
         let lengths: Vec<_> = lines[..3].iter().map(|line| line.chars().count()).collect();
-        assert!(
-            lengths.iter().all(|&length| length == lengths[0]),
-            "{lines:#?}"
-        );
+        assert!(lengths.iter().all(|&length| length == lengths[0]), "{lines:#?}");
     }
 
     /// Proves that a control character in a URL or an error cannot move the cursor.
@@ -333,44 +282,28 @@ mod tests {
         let mut snapshot = snapshot();
         snapshot.endpoints[0].url = "file:\x1b[2J\nx".into();
         snapshot.endpoints[0].error = Some("a\rb".into());
-        assert!(
-            table(&snapshot, 100)
-                .iter()
-                .all(|line| !line.contains(char::is_control))
-        );
+        assert!(table(&snapshot, 100).iter().all(|line| !line.contains(char::is_control)));
     }
 
     /// Proves that the summary's verdict follows the drops.
     #[test]
     fn verdict_follows_the_drops() {
         let mut summary = sample_summary();
-        assert_eq!(
-            super::summary(&summary, 100).last().unwrap(),
-            "nothing lost"
-        );
+        assert_eq!(super::summary(&summary, 100).last().unwrap(), "nothing lost");
         summary.endpoints[1].drops.old = 1;
-        assert_eq!(
-            super::summary(&summary, 100).last().unwrap(),
-            "PACKETS LOST"
-        );
+        assert_eq!(super::summary(&summary, 100).last().unwrap(), "PACKETS LOST");
     }
 
     /// Proves that the plain line counts subscribers and packets of destinations, not of the source.
     #[test]
     fn plain_line_counts_destinations() {
         let line = line(&snapshot());
-        assert!(
-            line.contains("packets 100.0k") && line.contains("peers 100 "),
-            "{line}"
-        );
+        assert!(line.contains("packets 100.0k") && line.contains("peers 100 "), "{line}");
     }
 
     /// Proves that an interval without packets shows a dash instead of zeros that look like speed.
     #[test]
     fn nothing_measured_is_a_dash() {
-        assert_eq!(
-            latency("relay latency", &LatencySnapshot::default()),
-            "relay latency -"
-        );
+        assert_eq!(latency("relay latency", &LatencySnapshot::default()), "relay latency -");
     }
 }

@@ -2,11 +2,7 @@
 
 /// A count: exact below 10,000, then with `k`, `M`, `G`.
 pub(super) fn count(value: u64) -> String {
-    if value < 10_000 {
-        value.to_string()
-    } else {
-        scaled(value as f64, &["", "k", "M", "G"], "")
-    }
+    if value < 10_000 { value.to_string() } else { scaled(value as f64, &["", "k", "M", "G"], "") }
 }
 
 /// Bytes in decimal units, as network rates are counted.
@@ -44,14 +40,8 @@ mod tests {
     /// included.
     #[test]
     fn units_change_at_a_thousand() {
-        assert_eq!(
-            [count(9_999), count(10_000), count(999_960)],
-            ["9999", "10.0k", "1.0M"]
-        );
-        assert_eq!(
-            [nanos(999), nanos(1_000), nanos(999_960)],
-            ["999 ns", "1.0 µs", "1.0 ms"]
-        );
+        assert_eq!([count(9_999), count(10_000), count(999_960)], ["9999", "10.0k", "1.0M"]);
+        assert_eq!([nanos(999), nanos(1_000), nanos(999_960)], ["999 ns", "1.0 µs", "1.0 ms"]);
         assert_eq!([bytes(0), bytes(1_500_000)], ["0 B", "1.5 MB"]);
         assert_eq!([bits(0.0), bits(9_616_000.0)], ["0", "9.6M"]);
     }

@@ -1,0 +1,135 @@
+//! Datagrams to one address, many in one system call.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::{Rc, Weak};
+
+use socket2::SockAddr;
+use tautline_runtime::{Batch, Descriptor, SocketOption, To};
+
+use super::Destination;
+use crate::endpoint::{Destination as Endpoint, HostPort};
+use crate::framing::{Framing, MAX_PACKET};
+use crate::pool::Packet;
+use crate::queue::Queue;
+use crate::shell::fanout::Fanout;
+use crate::shell::report::Tally;
+use crate::shell::sockets;
+use crate::stats::EndpointState;
+
+/// Datagrams in one system call.
+const BATCH: usize = 64;
+
+/// A queue before a socket.
+struct Outlet {
+    queue: RefCell<Queue<Packet>>,
+    batch: RefCell<Batch>,
+    socket: Descriptor,
+    peer: SockAddr,
+    /// The kernel takes no more for now.
+    blocked: Cell<bool>,
+    fanout: Rc<Fanout>,
+    tally: Rc<Tally>,
+    own: Weak<Self>,
+}
+
+/// Makes a socket to send to `address` with.
+pub(super) async fn open(
+    to: &Endpoint,
+    address: &HostPort,
+    fanout: &Rc<Fanout>,
+    tally: &Rc<Tally>,
+) -> io::Result<Rc<dyn Destination>> {
+    let (socket, peer) = sockets::udp_to(address).await?;
+    if let Some(bytes) = to.send_buffer {
+        socket.set_option(SocketOption::SendBuffer(bytes as usize))?;
+    }
+    tally.peer_came();
+    Ok(Rc::new_cyclic(|own| Outlet {
+        queue: RefCell::new(Queue::new(to.limits, to.policy, Framing::Raw)),
+        batch: RefCell::new(Batch::new(BATCH, MAX_PACKET)),
+        socket,
+        peer,
+        blocked: Cell::new(false),
+        fanout: fanout.clone(),
+        tally: tally.clone(),
+        own: own.clone(),
+    }))
+}
+
+impl Outlet {
+    /// Sends the oldest packets of the queue in one call. Returns how many the kernel took.
+    fn send_some(&self) -> io::Result<usize> {
+        let mut batch = self.batch.borrow_mut();
+        batch.clear();
+        for bytes in self.queue.borrow().unsent().take(BATCH) {
+            batch.push(bytes, None)?;
+        }
+        batch.send(self.socket.conn(), 0, To::All(&self.peer))
+    }
+
+    fn forget_sent(&self, count: usize) {
+        let mut queue = self.queue.borrow_mut();
+        let before = queue.counts().sent_bytes;
+        for _ in 0..count {
+            if let Some(packet) = queue.pop_sent() {
+                self.fanout.sent(&packet);
+            }
+        }
+        self.tally.count(count as u64, queue.counts().sent_bytes - before);
+    }
+
+    /// The kernel refuses the first packet of the queue: it is lost, the next one is tried.
+    fn skip(&self, error: &io::Error) {
+        self.tally.note(error);
+        drop(self.queue.borrow_mut().pop_sent());
+        self.tally.count_lost(1);
+    }
+
+    fn await_room(&self) {
+        let Some(own) = self.own.upgrade() else { return };
+        self.blocked.set(true);
+        self.socket.writable().then(move |_| {
+            own.blocked.set(false);
+            own.flush();
+        });
+    }
+}
+
+impl Destination for Outlet {
+    fn deliver(&self, packet: &Packet) {
+        if !self.blocked.get() && !self.queue.borrow().has_room_for(packet) {
+            self.flush();
+        }
+        let outcome = self.queue.borrow_mut().offer(packet.clone());
+        self.tally.count_offer(&outcome);
+    }
+
+    fn flush(&self) {
+        while !self.blocked.get() && !self.queue.borrow().is_empty() {
+            match self.send_some() {
+                Ok(sent) => self.forget_sent(sent),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.await_room(),
+                Err(error) => self.skip(&error),
+            }
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.queue.borrow().is_empty()
+    }
+
+    fn close(&self) {
+        let lost = self.queue.borrow_mut().clear();
+        self.tally.count_lost(lost);
+        self.tally.set_state(EndpointState::Ended);
+    }
+
+    fn queued(&self) -> usize {
+        self.queue.borrow().len()
+    }
+
+    fn tally(&self) -> &Tally {
+        &self.tally
+    }
+}

@@ -1,0 +1,265 @@
+//! Files, pipes and standard output.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::path::Path;
+use std::rc::{Rc, Weak};
+
+use tautline_runtime::{Descriptor, WithBuffer};
+
+use super::Destination;
+use crate::endpoint::Destination as Endpoint;
+use crate::framing::Framing;
+use crate::pool::Packet;
+use crate::queue::{Offer, Queue, Wire};
+use crate::shell::fanout::Fanout;
+use crate::shell::files::{self, Opened};
+use crate::shell::link::{Link, Owner};
+use crate::shell::report::Tally;
+use crate::stats::EndpointState;
+
+/// Bytes and packets that one write takes at most (and at least one packet).
+const BLOCK: usize = 256 << 10;
+const PACKETS: usize = 1024;
+
+/// Opens a file to write, or a named pipe or device.
+pub(super) fn open(
+    to: &Endpoint,
+    path: &Path,
+    fanout: &Rc<Fanout>,
+    tally: &Rc<Tally>,
+) -> io::Result<Rc<dyn Destination>> {
+    Ok(start(files::open_destination(path)?, to, fanout, tally))
+}
+
+/// Standard output, whatever it is.
+pub(super) fn stdout(
+    to: &Endpoint,
+    fanout: &Rc<Fanout>,
+    tally: &Rc<Tally>,
+) -> io::Result<Rc<dyn Destination>> {
+    Ok(start(files::stdout()?, to, fanout, tally))
+}
+
+fn start(
+    opened: Opened,
+    to: &Endpoint,
+    fanout: &Rc<Fanout>,
+    tally: &Rc<Tally>,
+) -> Rc<dyn Destination> {
+    tally.set_state(EndpointState::Open);
+    match opened.offset {
+        Some(offset) => Recording::start(opened.descriptor, offset, to, fanout, tally),
+        None => Pipe::start(opened.descriptor, to, fanout, tally),
+    }
+}
+
+/// A pipe, terminal or device: written to as far as it takes.
+struct Pipe {
+    link: Rc<Link>,
+    fanout: Rc<Fanout>,
+    tally: Rc<Tally>,
+}
+
+impl Pipe {
+    fn start(
+        descriptor: Descriptor,
+        to: &Endpoint,
+        fanout: &Rc<Fanout>,
+        tally: &Rc<Tally>,
+    ) -> Rc<dyn Destination> {
+        let pipe = Rc::new_cyclic(|own: &Weak<Self>| Self {
+            link: Link::new(to, fanout, tally, own.clone()),
+            fanout: fanout.clone(),
+            tally: tally.clone(),
+        });
+        pipe.link.attach_deaf(descriptor);
+        pipe
+    }
+}
+
+impl Owner for Pipe {
+    fn lost(&self, _: &Link, why: Option<io::Error>) {
+        let error = why.unwrap_or_else(|| io::ErrorKind::BrokenPipe.into());
+        self.tally.set_state(EndpointState::Failed);
+        self.fanout.ending().fail(self.tally.url(), &error);
+    }
+}
+
+impl Destination for Pipe {
+    fn deliver(&self, packet: &Packet) {
+        self.link.deliver(packet);
+    }
+
+    fn flush(&self) {
+        self.link.flush();
+    }
+
+    fn is_idle(&self) -> bool {
+        self.link.is_idle() || !self.link.is_attached()
+    }
+
+    fn close(&self) {
+        self.link.close();
+        self.tally.set_state(EndpointState::Ended);
+    }
+
+    fn queued(&self) -> usize {
+        self.link.queued()
+    }
+
+    fn tally(&self) -> &Tally {
+        &self.tally
+    }
+}
+
+/// A regular file: one write at a time, of as much as is queued.
+struct Recording {
+    file: Descriptor,
+    queue: RefCell<Queue<Packet>>,
+    /// The packet that did not fit, under the policy `wait`.
+    held: RefCell<Option<Packet>>,
+    /// What is being written, and from whose packets. The buffer is with the kernel meanwhile.
+    block: RefCell<Vec<u8>>,
+    writing: RefCell<Vec<Packet>>,
+    /// A write is pending.
+    busy: Cell<bool>,
+    /// Where the next write goes, in bytes.
+    offset: Cell<u64>,
+    failed: Cell<bool>,
+    framing: Framing,
+    fanout: Rc<Fanout>,
+    tally: Rc<Tally>,
+    own: Weak<Self>,
+}
+
+impl Recording {
+    fn start(
+        file: Descriptor,
+        offset: u64,
+        to: &Endpoint,
+        fanout: &Rc<Fanout>,
+        tally: &Rc<Tally>,
+    ) -> Rc<dyn Destination> {
+        Rc::new_cyclic(|own| Self {
+            file,
+            queue: RefCell::new(Queue::new(to.limits, to.policy, to.framing)),
+            held: RefCell::new(None),
+            block: RefCell::new(Vec::with_capacity(BLOCK)),
+            writing: RefCell::new(Vec::with_capacity(PACKETS)),
+            busy: Cell::new(false),
+            offset: Cell::new(offset),
+            failed: Cell::new(false),
+            framing: to.framing,
+            fanout: fanout.clone(),
+            tally: tally.clone(),
+            own: own.clone(),
+        })
+    }
+
+    /// Takes the oldest packets out of the queue, side by side into the block.
+    fn fill(&self) -> Vec<u8> {
+        let mut block = self.block.take();
+        let (mut queue, mut writing) = (self.queue.borrow_mut(), self.writing.borrow_mut());
+        block.clear();
+        while writing.len() < PACKETS
+            && let Some(bytes) = queue.head().map(|packet| packet.wire(self.framing))
+            && (block.is_empty() || block.len() + bytes.len() <= BLOCK)
+        {
+            block.extend_from_slice(bytes);
+            writing.extend(queue.pop_sent());
+        }
+        block
+    }
+
+    fn write(&self) {
+        let Some(own) = self.own.upgrade() else { return };
+        let block = self.fill();
+        self.busy.set(true);
+        self.file.write_at(block, self.offset.get()).then(move |done| own.written(done));
+    }
+
+    fn written(&self, (result, block): WithBuffer<Vec<u8>>) {
+        self.busy.set(false);
+        let packets = self.writing.borrow().len();
+        match result {
+            Ok(bytes) => {
+                self.offset.set(self.offset.get() + bytes as u64);
+                self.tally.count(packets as u64, bytes as u64);
+                self.writing.borrow_mut().drain(..).for_each(|packet| self.fanout.sent(&packet));
+            }
+            Err(error) => self.fail(&error, packets),
+        }
+        self.block.replace(block);
+        self.take_back();
+        self.flush();
+    }
+
+    fn fail(&self, error: &io::Error, packets: usize) {
+        self.failed.set(true);
+        self.writing.borrow_mut().clear();
+        self.tally.count_lost(packets);
+        self.tally.set_state(EndpointState::Failed);
+        self.tally.note(error);
+        self.fanout.ending().fail(self.tally.url(), error);
+    }
+
+    /// Queues the packet that was held, if it fits now.
+    fn take_back(&self) {
+        let Some(packet) = self.held.take() else { return };
+        if self.queue.borrow().has_room_for(&packet) {
+            let outcome = self.queue.borrow_mut().offer(packet);
+            self.tally.count_offer(&outcome);
+            self.fanout.stall(false);
+        } else {
+            self.held.replace(Some(packet));
+        }
+    }
+}
+
+impl Destination for Recording {
+    fn deliver(&self, packet: &Packet) {
+        if !self.queue.borrow().has_room_for(packet) {
+            self.flush();
+        }
+        let outcome = self.queue.borrow_mut().offer(packet.clone());
+        self.tally.count_offer(&outcome);
+        if let Offer::Wait(packet) = outcome
+            && self.held.replace(Some(packet)).is_none()
+        {
+            self.fanout.stall(true);
+        }
+    }
+
+    fn flush(&self) {
+        if !self.busy.get() && !self.failed.get() && !self.queue.borrow().is_empty() {
+            self.write();
+            self.take_back();
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        let queued = !self.queue.borrow().is_empty() || self.held.borrow().is_some();
+        self.failed.get() || !(self.busy.get() || queued)
+    }
+
+    fn close(&self) {
+        let mut lost = self.queue.borrow_mut().clear();
+        if self.held.take().is_some() {
+            self.fanout.stall(false);
+            lost += 1;
+        }
+        self.tally.count_lost(lost);
+        if !self.failed.get() {
+            self.tally.set_state(EndpointState::Ended);
+        }
+    }
+
+    fn queued(&self) -> usize {
+        self.queue.borrow().len()
+    }
+
+    fn tally(&self) -> &Tally {
+        &self.tally
+    }
+}

@@ -1,0 +1,61 @@
+//! Where packets go: one file a sort.
+
+mod connect;
+mod datagram;
+mod file;
+mod listen;
+
+use std::io;
+use std::rc::Rc;
+
+use super::fanout::Fanout;
+use super::report::Tally;
+use crate::endpoint::{Destination as Endpoint, DestinationPlace as Place};
+use crate::pool::Packet;
+
+/// A place that packets go to.
+pub(crate) trait Destination {
+    /// Queues a packet, as the policy says.
+    fn deliver(&self, packet: &Packet);
+
+    /// Sends what is queued, as far as it can be sent now.
+    fn flush(&self);
+
+    /// Whether nothing is left to send.
+    fn is_idle(&self) -> bool;
+
+    /// Whether somebody is there to receive, or nobody needs to be.
+    fn is_attended(&self) -> bool {
+        true
+    }
+
+    /// Takes nobody new, closes everything in order; what is still queued is lost.
+    fn close(&self);
+
+    /// Packets in the fullest queue.
+    fn queued(&self) -> usize;
+
+    /// What it has counted.
+    fn tally(&self) -> &Tally;
+
+    /// Where it listens, if it does: with the port that the system chose.
+    fn local_address(&self) -> Option<std::net::SocketAddr> {
+        None
+    }
+}
+
+/// Opens a destination. One that connects is opened before it is connected.
+pub(crate) async fn open(
+    to: &Endpoint,
+    fanout: &Rc<Fanout>,
+    tally: &Rc<Tally>,
+) -> io::Result<Rc<dyn Destination>> {
+    Ok(match &to.place {
+        Place::Udp(address) => datagram::open(to, address, fanout, tally).await?,
+        Place::Tcp(address) => connect::open(to, address, fanout, tally)?,
+        Place::TcpListen(address) => listen::tcp(to, address, fanout, tally).await?,
+        Place::UnixListen(name) => listen::unix(to, name, fanout, tally)?,
+        Place::File(path) => file::open(to, path, fanout, tally)?,
+        Place::Stdout => file::stdout(to, fanout, tally)?,
+    })
+}

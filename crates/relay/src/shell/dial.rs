@@ -1,0 +1,100 @@
+//! Connecting, and connecting again with capped exponential back-off.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tautline_runtime::{Descriptor, task, timer};
+
+use super::report::Tally;
+use super::sockets;
+use crate::backoff::Backoff;
+use crate::endpoint::{HostPort, UnixName};
+use crate::stats::EndpointState;
+
+/// What to connect to.
+pub(crate) enum Target {
+    Tcp(HostPort),
+    Unix(UnixName),
+}
+
+/// Delays between attempts.
+const FLOOR: Duration = Duration::from_millis(100);
+const CAP: Duration = Duration::from_secs(5);
+
+/// Keeps one endpoint connected.
+pub(crate) struct Dialer {
+    target: Target,
+    tally: Rc<Tally>,
+    backoff: RefCell<Backoff>,
+    connected: Box<dyn Fn(Descriptor)>,
+    stopped: Cell<bool>,
+}
+
+impl Dialer {
+    /// Connects, and hands the socket to `connected`; again after each [`again`](Self::again).
+    pub(crate) fn start(
+        target: Target,
+        tally: &Rc<Tally>,
+        connected: impl Fn(Descriptor) + 'static,
+    ) -> io::Result<Rc<Self>> {
+        let seed = super::clock().0;
+        let dialer = Rc::new(Self {
+            target,
+            tally: tally.clone(),
+            backoff: RefCell::new(Backoff::new(FLOOR, CAP, seed)),
+            connected: Box::new(connected),
+            stopped: Cell::new(false),
+        });
+        task::spawn(dialer.clone().dial(Duration::ZERO))?;
+        Ok(dialer)
+    }
+
+    /// The connection is gone: connects again, after a while.
+    pub(crate) fn again(self: &Rc<Self>) {
+        if self.stopped.get() {
+            return;
+        }
+        self.tally.set_state(EndpointState::Connecting);
+        let delay = self.backoff.borrow_mut().next_delay();
+        if let Err(error) = task::spawn(self.clone().dial(delay)) {
+            self.tally.note(&error);
+        }
+    }
+
+    /// Connects no more.
+    pub(crate) fn stop(&self) {
+        self.stopped.set(true);
+    }
+
+    async fn dial(self: Rc<Self>, delay: Duration) {
+        let mut delay = delay;
+        while !self.stopped.get() {
+            if !delay.is_zero()
+                && let Err(error) = timer::sleep(delay).await
+            {
+                return self.tally.note(&error);
+            }
+            match self.connect().await {
+                Ok(socket) => return self.hand_over(socket),
+                Err(error) => self.tally.note(&super::explain(&error)),
+            }
+            delay = self.backoff.borrow_mut().next_delay();
+        }
+    }
+
+    fn hand_over(&self, socket: Descriptor) {
+        if !self.stopped.get() {
+            self.backoff.borrow_mut().reset();
+            (self.connected)(socket);
+        }
+    }
+
+    async fn connect(&self) -> io::Result<Descriptor> {
+        match &self.target {
+            Target::Tcp(address) => sockets::connect_tcp(address).await,
+            Target::Unix(name) => sockets::connect_unix(name).await,
+        }
+    }
+}

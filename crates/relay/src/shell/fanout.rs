@@ -1,0 +1,204 @@
+//! The middle of the relay: a packet is stored once and offered to every destination.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
+
+use super::destination::Destination;
+use super::ending::Ending;
+use super::report::{Latencies, Tally};
+use super::source;
+use crate::config::RelayConfig;
+use crate::endpoint::{Source, SourcePlace};
+use crate::pool::{Packet, Pool, PoolError};
+use crate::queue::Policy;
+use crate::stats::LatencySnapshot;
+use crate::units::Nanos;
+
+/// Bytes that one send gathers from a queue of several packets.
+pub(crate) const GATHER: usize = 64 << 10;
+
+/// What sources and destinations share.
+pub(crate) struct Fanout {
+    pool: Pool,
+    /// Set once, before the source starts.
+    destinations: OnceCell<Vec<Rc<dyn Destination>>>,
+    /// The source's counters.
+    source: Rc<Tally>,
+    /// Whether some destination must lose nothing: then the source waits for room.
+    lossless: bool,
+    /// Whether the source can wait for the first subscriber to come: it is finite.
+    patient: bool,
+    /// Subscribers that hold a packet which did not fit their queue.
+    stalled: Cell<usize>,
+    /// The source has more and was told to wait.
+    source_waits: Cell<bool>,
+    /// Sends so far: whether anything moves.
+    moved: Cell<u64>,
+    latencies: RefCell<Latencies>,
+    /// Where the packets of one send are put side by side; `GATHER` bytes.
+    gather: RefCell<Vec<u8>>,
+    ending: Rc<Ending>,
+}
+
+impl Fanout {
+    /// The middle of the relay that `config` describes, with nobody on either side yet.
+    pub(crate) fn new(config: &RelayConfig, source: Rc<Tally>, ending: Rc<Ending>) -> Self {
+        Self {
+            pool: Pool::new(config.slots, slot_size(&config.from)),
+            destinations: OnceCell::new(),
+            source,
+            lossless: config.to.iter().any(|to| to.policy == Policy::Wait),
+            patient: source::is_finite(&config.from),
+            stalled: Cell::new(0),
+            source_waits: Cell::new(false),
+            moved: Cell::new(0),
+            latencies: RefCell::default(),
+            gather: RefCell::new(Vec::with_capacity(GATHER)),
+            ending,
+        }
+    }
+
+    /// Says who gets the packets; later calls change nothing.
+    pub(crate) fn connect(&self, destinations: Vec<Rc<dyn Destination>>) {
+        let _ = self.destinations.set(destinations);
+    }
+
+    pub(crate) fn destinations(&self) -> &[Rc<dyn Destination>] {
+        self.destinations.get().map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn ending(&self) -> &Rc<Ending> {
+        &self.ending
+    }
+
+    /// The source's counters.
+    pub(crate) fn source(&self) -> &Rc<Tally> {
+        &self.source
+    }
+
+    /// Whether a packet can be taken without a loss that somebody asked not to have.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.lossless || (self.stalled.get() == 0 && self.pool.free() > 0 && self.has_audience())
+    }
+
+    /// Whether somebody is there to send to, or the source cannot wait for them.
+    fn has_audience(&self) -> bool {
+        !self.patient || self.destinations().iter().all(|to| to.is_attended())
+    }
+
+    /// Whether some destination must lose nothing.
+    pub(crate) fn is_lossless(&self) -> bool {
+        self.lossless
+    }
+
+    /// The source has more; it is to be resumed when there is room.
+    pub(crate) fn await_room(&self) {
+        self.source_waits.set(true);
+    }
+
+    /// Whether the source waits and can go on now; says so once.
+    pub(crate) fn source_can_resume(&self) -> bool {
+        self.source_waits.get() && self.is_ready() && self.source_waits.replace(false)
+    }
+
+    /// A subscriber holds a packet that did not fit (`true`), or has got rid of it.
+    pub(crate) fn stall(&self, stalls: bool) {
+        let stalled = self.stalled.get();
+        self.stalled.set(if stalls { stalled + 1 } else { stalled.saturating_sub(1) });
+    }
+
+    /// Takes a packet with `wire` bytes at the source and queues it at every destination.
+    /// [`flush`](Self::flush) sends.
+    pub(crate) fn publish(&self, bytes: &[u8], wire: usize, arrival: Nanos) {
+        self.source.count(1, wire as u64);
+        match self.pool.store(bytes, arrival) {
+            Ok(packet) => self.deliver(packet),
+            Err(error) => self.count_refused(error),
+        }
+    }
+
+    /// The same for a packet that is written where it will stay: `write` gets `len` bytes of room
+    /// and says how many it used.
+    pub(crate) fn publish_with(
+        &self,
+        len: usize,
+        arrival: Nanos,
+        write: impl FnOnce(&mut [u8]) -> usize,
+    ) {
+        let claim = self.pool.claim();
+        let used = match claim {
+            Ok(mut claim) => {
+                let used = write(claim.space(len));
+                self.deliver(claim.freeze(used, arrival));
+                used
+            }
+            Err(error) => {
+                self.count_refused(error);
+                // It is written nevertheless, so that its loss shows.
+                self.gather(|room| {
+                    room.resize(len, 0);
+                    write(room)
+                })
+            }
+        };
+        self.source.count(1, used as u64);
+    }
+
+    fn count_refused(&self, error: PoolError) {
+        self.source.drop_packets(|drops| match error {
+            PoolError::Exhausted { .. } => drops.no_slot += 1,
+            PoolError::TooLong { .. } => drops.too_long += 1,
+        });
+    }
+
+    fn deliver(&self, packet: Packet) {
+        for destination in self.destinations() {
+            destination.deliver(&packet);
+        }
+    }
+
+    /// Sends what was queued since the last time: at the end of all that one receive brought.
+    pub(crate) fn flush(&self) {
+        for destination in self.destinations() {
+            destination.flush();
+        }
+    }
+
+    /// A destination has sent `packet`, and gives its reference up. If that is the last one the
+    /// packet's time in the relay is over.
+    pub(crate) fn sent(&self, packet: &Packet) {
+        self.moved.set(self.moved.get() + 1);
+        if packet.is_last() {
+            let now = super::clock();
+            self.latencies.borrow_mut().record(packet.arrival(), now);
+        }
+    }
+
+    /// Sends so far.
+    pub(crate) fn moved(&self) -> u64 {
+        self.moved.get()
+    }
+
+    /// Lends the room in which the packets of one send are put side by side.
+    pub(crate) fn gather<R>(&self, work: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        let mut room = self.gather.borrow_mut();
+        room.clear();
+        work(&mut room)
+    }
+
+    pub(crate) fn sample_latency(&self) -> LatencySnapshot {
+        self.latencies.borrow_mut().sample()
+    }
+
+    pub(crate) fn total_latency(&self) -> LatencySnapshot {
+        self.latencies.borrow_mut().total()
+    }
+}
+
+/// Bytes of the largest packet that the source brings.
+fn slot_size(from: &Source) -> usize {
+    match from.place {
+        SourcePlace::Demo(feed) => feed.size,
+        _ => from.max_packet,
+    }
+}

@@ -1,0 +1,67 @@
+//! The I/O shell: the sans-I/O parts joined to sockets, files and timers on one loop.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `source` | bytes where they were received become packets; one file a sort |
+//! | `fanout` | a packet is stored once and offered to every destination |
+//! | `destination`, `link` | queues drain into sockets, files and pipes; one file a sort |
+//! | `dial`, `listener`, `sockets`, `files` | opening, and opening again |
+//! | `relay` | opens everything, runs the loop, reports, ends in order |
+//! | `ending`, `signals`, `report` | how far the end has come; counters and snapshots |
+//! | `demo` | the relay between the built-in feed and a thread of checking subscribers |
+//!
+//! Nothing here is called back while it is borrowed: handlers only queue, send and count, and the
+//! loop looks between two turns whether a waiting source can go on and whether the end has come.
+
+mod demo;
+mod destination;
+mod dial;
+mod ending;
+mod fanout;
+mod files;
+mod link;
+mod listener;
+mod relay;
+mod report;
+mod signals;
+mod sockets;
+mod source;
+
+use std::io;
+
+pub(crate) use demo::demonstrate;
+pub(crate) use relay::run as relay;
+
+use crate::units::Nanos;
+
+/// The time of this moment.
+fn clock() -> Nanos {
+    // Handlers only run on a thread with a runtime.
+    tautline_runtime::now_precise().map_or(Nanos(0), |now| Nanos(now.as_nanos()))
+}
+
+/// When what this turn handles arrived: the time of the turn.
+fn arrival() -> Nanos {
+    tautline_runtime::now().map_or(Nanos(0), |now| Nanos(now.as_nanos()))
+}
+
+/// What the system said, and what to do about it, in one line.
+pub(crate) fn explain(error: &io::Error) -> String {
+    let told = tautline_net::Error::of(error).is_some();
+    let remedy = if told { None } else { remedy(error.kind()) };
+    remedy.map_or_else(|| error.to_string(), |remedy| format!("{error}; {remedy}"))
+}
+
+fn remedy(kind: io::ErrorKind) -> Option<&'static str> {
+    use io::ErrorKind as Kind;
+    Some(match kind {
+        Kind::AddrInUse => "choose another, or stop the program that holds it (`ss -lntux`)",
+        Kind::AddrNotAvailable => "write an address of this machine (`ip address`)",
+        Kind::NotFound => "check the spelling, or create it",
+        Kind::PermissionDenied => "check its permissions, or run as another user",
+        Kind::IsADirectory => "name a file in it",
+        Kind::StorageFull => "free some space, or write elsewhere",
+        Kind::BrokenPipe => "whoever read it has gone",
+        _ => return None,
+    })
+}

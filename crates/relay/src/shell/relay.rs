@@ -1,0 +1,223 @@
+//! A relay from start to end: opens everything, runs the loop, reports, ends in order.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tautline_runtime::timer::{self, Timer};
+use tautline_runtime::{Config, DriverChoice, Runtime, WaitMode, Wish};
+
+use super::destination::{self, Destination};
+use super::ending::{Ending, Phase};
+use super::fanout::Fanout;
+use super::report::{self, Tally};
+use super::signals;
+use super::source::{self, Source};
+use crate::config::{self, HostConfig, RelayConfig, WaitChoice};
+use crate::endpoint::Destination as Endpoint;
+use crate::run::RunError;
+use crate::stats::{Role, Snapshot, Summary};
+use crate::units::Nanos;
+
+/// Between two reports.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks at a drain in which nothing moves.
+const DRAIN_LOOK: Duration = Duration::from_millis(50);
+/// How long a loop that may sleep spins after the last event.
+const WARM: Duration = Duration::from_micros(50);
+
+/// Runs a relay on a loop of its own.
+pub(crate) fn run(
+    config: &RelayConfig,
+    report: &mut dyn FnMut(&Snapshot),
+) -> Result<Summary, RunError> {
+    raise_descriptor_limit();
+    let runtime = Runtime::new(loop_config(&config.host, &config.to))?;
+    let relay = Relay::open(&runtime, config)?;
+    relay.start();
+    relay.run(config.run_for, report)
+}
+
+/// A relay whose endpoints are open.
+pub(super) struct Relay<'r> {
+    runtime: &'r Runtime,
+    ending: Rc<Ending>,
+    fanout: Rc<Fanout>,
+    source: Rc<dyn Source>,
+    start: Nanos,
+    /// Wakes the loop to look at a drain in which nothing moves.
+    look: RefCell<Option<Timer>>,
+}
+
+impl<'r> Relay<'r> {
+    /// Opens all endpoints; those that connect go on trying while the loop runs.
+    pub(super) fn open(runtime: &'r Runtime, config: &RelayConfig) -> Result<Self, RunError> {
+        let start = super::clock();
+        let ending = Rc::new(Ending::new());
+        let tally = Rc::new(Tally::new(&config.from.url, Role::Source, start));
+        let fanout = Rc::new(Fanout::new(config, tally, ending.clone()));
+        let source = runtime.block_on(source::open(&config.from, &fanout))?;
+        let source = source.map_err(|error| RunError::endpoint(&config.from.url, &error))?;
+        let mut destinations = Vec::with_capacity(config.to.len());
+        for to in &config.to {
+            let tally = Rc::new(Tally::new(&to.url, Role::Destination, start));
+            let opened = runtime.block_on(destination::open(to, &fanout, &tally))?;
+            destinations.push(opened.map_err(|error| RunError::endpoint(&to.url, &error))?);
+        }
+        fanout.connect(destinations);
+        signals::on_end(&ending)?;
+        Ok(Self { runtime, ending, fanout, source, start, look: RefCell::new(None) })
+    }
+
+    /// The destinations in the order given.
+    pub(super) fn destinations(&self) -> &[Rc<dyn Destination>] {
+        self.fanout.destinations()
+    }
+
+    /// Starts to receive.
+    pub(super) fn start(&self) {
+        self.source.start();
+    }
+
+    /// Packets that the built-in feed has made up.
+    pub(super) fn written(&self) -> u64 {
+        self.source.written().unwrap_or(0)
+    }
+
+    /// Runs the loop until `done`, without reports.
+    pub(super) fn run_until(&self, mut done: impl FnMut() -> bool) -> Result<(), RunError> {
+        Ok(self.runtime.run_until(|| done() || !self.ending.is_running())?)
+    }
+
+    /// Runs until the end, then closes everything.
+    pub(super) fn run(
+        &self,
+        run_for: Option<Duration>,
+        report: &mut dyn FnMut(&Snapshot),
+    ) -> Result<Summary, RunError> {
+        let due = Rc::new(Cell::new(false));
+        let tick = due.clone();
+        let ticker = timer::every(INTERVAL, move || tick.set(true))?;
+        if let Some(time) = run_for {
+            let ending = self.ending.clone();
+            timer::after(time, move || ending.end_of_time())?;
+        }
+        self.runtime.run_until(|| {
+            if due.take() {
+                report(&self.snapshot());
+            }
+            self.go_on()
+        })?;
+        ticker.cancel();
+        self.close()?;
+        match self.ending.take_failure() {
+            None => Ok(self.summary()),
+            Some(failure) => {
+                report(&self.snapshot());
+                Err(failure)
+            }
+        }
+    }
+
+    /// Between two turns: resumes a source that has waited, and sees to the end. True once it
+    /// has come.
+    fn go_on(&self) -> bool {
+        if self.ending.phase() == Phase::Running {
+            if self.fanout.source_can_resume() {
+                self.source.resume();
+            }
+            return false;
+        }
+        self.look_again();
+        let idle = self.destinations().iter().all(|to| to.is_idle());
+        self.ending.watch(self.runtime.now(), self.fanout.moved(), idle);
+        self.ending.phase() == Phase::Over
+    }
+
+    /// At the beginning of a drain: receives no more, and sees to it that the loop wakes up.
+    fn look_again(&self) {
+        let mut look = self.look.borrow_mut();
+        if look.is_none() {
+            self.source.stop();
+            // Without a timer to be had the drain is looked at whenever anything moves.
+            *look = timer::every(DRAIN_LOOK, || {}).ok();
+        }
+    }
+
+    /// Closes all endpoints, and gives the loop one turn to see to it.
+    fn close(&self) -> Result<(), RunError> {
+        self.source.stop();
+        self.destinations().iter().for_each(|to| to.close());
+        self.runtime.poll_once()?;
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let now = super::clock();
+        let sample = |to: &Rc<dyn Destination>| to.tally().sample(now, to.queued());
+        let source = self.fanout.source().sample(now, 0);
+        Snapshot {
+            elapsed_s: now.since(self.start).as_secs_f64(),
+            endpoints: std::iter::once(source)
+                .chain(self.destinations().iter().map(sample))
+                .collect(),
+            latency: self.fanout.sample_latency(),
+            turns: report::turns(self.runtime),
+        }
+    }
+
+    fn summary(&self) -> Summary {
+        let now = super::clock();
+        let total = |to: &Rc<dyn Destination>| to.tally().total(now, to.queued());
+        let source = self.fanout.source().total(now, 0);
+        Summary {
+            elapsed_s: now.since(self.start).as_secs_f64(),
+            endpoints: std::iter::once(source)
+                .chain(self.destinations().iter().map(total))
+                .collect(),
+            latency: self.fanout.total_latency(),
+            turns: report::turns(self.runtime),
+            check: None,
+        }
+    }
+}
+
+/// The loop that a relay with these destinations needs.
+pub(super) fn loop_config(host: &HostConfig, to: &[Endpoint]) -> Config {
+    let peers: usize = to.iter().filter(|to| to.listens()).map(|to| to.subscribers as usize).sum();
+    Config {
+        driver: match host.driver {
+            config::DriverChoice::Auto => DriverChoice::Auto,
+            config::DriverChoice::Uring => DriverChoice::Uring,
+            config::DriverChoice::Readiness => DriverChoice::Readiness,
+        },
+        wait: match host.wait {
+            WaitChoice::Spin => WaitMode::Spin,
+            WaitChoice::Warm => WaitMode::Warm { spin_for: WARM },
+            WaitChoice::Sleep => WaitMode::Sleep,
+        },
+        pin: host.core.map_or(Wish::Off, Wish::Require),
+        // Each peer is watched, and may be waited for; sources and newcomers have the rest.
+        descriptors: peers + SPARE,
+        operations: 2 * peers + SPARE,
+        timers: SPARE,
+        tasks: SPARE,
+        ..Config::default()
+    }
+}
+
+/// Places in the loop's tables for everything but subscribers.
+const SPARE: usize = 16 << 10;
+
+/// Takes as many descriptors as the machine grants; thousands of subscribers need them.
+pub(super) fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            log::debug!("the limit on open files stays: {}", io::Error::from(error));
+        }
+    }
+}

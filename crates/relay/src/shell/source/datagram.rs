@@ -1,0 +1,143 @@
+//! Datagrams, many in one system call.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::{Rc, Weak};
+
+use tautline_runtime::{Batch, Conn, Descriptor, Drained, SocketOption};
+
+use super::Source;
+use crate::endpoint::{HostPort, Source as Endpoint};
+use crate::shell::fanout::Fanout;
+use crate::shell::sockets;
+use crate::units::Nanos;
+
+/// Datagrams in one system call.
+const BATCH: usize = 64;
+
+/// A bound socket.
+struct Inlet {
+    /// Bound, but not yet received from.
+    waiting: RefCell<Option<Descriptor>>,
+    conn: RefCell<Option<Conn>>,
+    received: RefCell<Received>,
+    /// Receiving stands still until there is room.
+    paused: Cell<bool>,
+    fanout: Rc<Fanout>,
+    own: Weak<Self>,
+}
+
+/// What a call brought, and how far it has been passed on.
+struct Received {
+    batch: Batch,
+    next: usize,
+    arrival: Nanos,
+}
+
+/// Binds the socket.
+pub(super) async fn open(
+    from: &Endpoint,
+    address: &HostPort,
+    fanout: &Rc<Fanout>,
+) -> io::Result<Rc<dyn Source>> {
+    let socket = sockets::bind_udp(address).await?;
+    if let Some(bytes) = from.receive_buffer {
+        socket.set_option(SocketOption::ReceiveBuffer(bytes as usize))?;
+    }
+    fanout.source().peer_came();
+    let batch = Batch::new(BATCH, from.max_packet);
+    Ok(Rc::new_cyclic(|own| Inlet {
+        waiting: RefCell::new(Some(socket)),
+        conn: RefCell::new(None),
+        received: RefCell::new(Received { batch, next: 0, arrival: Nanos::default() }),
+        paused: Cell::new(false),
+        fanout: fanout.clone(),
+        own: own.clone(),
+    }))
+}
+
+impl Inlet {
+    fn receive(&self, conn: &Conn) -> io::Result<Drained> {
+        if self.paused.get() {
+            return Ok(Drained::Yes);
+        }
+        let result = self.received.borrow_mut().batch.receive(conn);
+        match result {
+            Ok(count) => {
+                self.received.borrow_mut().restart(crate::shell::arrival());
+                self.pass_on();
+                let more = count == BATCH && !self.paused.get();
+                Ok(if more { Drained::No } else { Drained::Yes })
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Drained::Yes),
+            Err(error) => {
+                // Such as a memory shortage; the socket itself goes on.
+                self.fanout.source().note(&error);
+                Ok(Drained::Yes)
+            }
+        }
+    }
+
+    /// Passes on what was received; stands still if there is no room for all of it.
+    fn pass_on(&self) {
+        let all = self.received.borrow_mut().publish(&self.fanout);
+        self.fanout.flush();
+        if !all {
+            self.paused.set(true);
+            if let Some(conn) = &*self.conn.borrow() {
+                conn.pause();
+            }
+            self.fanout.await_room();
+        }
+    }
+}
+
+impl Received {
+    fn restart(&mut self, arrival: Nanos) {
+        (self.next, self.arrival) = (0, arrival);
+    }
+
+    /// Publishes datagram after datagram; false if some are left for want of room.
+    fn publish(&mut self, fanout: &Fanout) -> bool {
+        while let Some(packet) = self.batch.get(self.next) {
+            if !fanout.is_ready() {
+                return false;
+            }
+            self.next += 1;
+            if packet.truncated() {
+                fanout.source().drop_packets(|drops| drops.too_long += 1);
+                continue;
+            }
+            fanout.publish(packet.bytes, packet.bytes.len(), self.arrival);
+        }
+        true
+    }
+}
+
+impl Source for Inlet {
+    fn start(&self) {
+        let (Some(own), Some(socket)) = (self.own.upgrade(), self.waiting.take()) else { return };
+        match socket.on_readable(move |conn| own.receive(conn)) {
+            Ok(conn) => drop(self.conn.replace(Some(conn))),
+            Err(error) => self.fanout.ending().fail(self.fanout.source().url(), &error),
+        }
+    }
+
+    fn resume(&self) {
+        self.paused.set(false);
+        self.pass_on();
+        if !self.paused.get()
+            && let Some(conn) = &*self.conn.borrow()
+            && let Err(error) = conn.resume()
+        {
+            self.fanout.ending().fail(self.fanout.source().url(), &error);
+        }
+    }
+
+    fn stop(&self) {
+        self.paused.set(true);
+        if let Some(conn) = self.conn.take() {
+            conn.close();
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Where packets come from: one file a sort.
+
+mod connect;
+mod datagram;
+mod feed;
+mod intake;
+mod listen;
+
+use std::io;
+use std::rc::Rc;
+
+use super::fanout::Fanout;
+use super::files;
+use crate::endpoint::{Source as Endpoint, SourcePlace as Place};
+
+/// A place that packets come from.
+pub(crate) trait Source {
+    /// Starts to receive.
+    fn start(&self);
+
+    /// There is room again: goes on with what was held back.
+    fn resume(&self);
+
+    /// Receives no more. What was received and not passed on is dropped.
+    fn stop(&self);
+
+    /// Packets that it has made up, if it is the built-in feed.
+    fn written(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// Opens a source. It receives nothing before it is started.
+pub(crate) async fn open(from: &Endpoint, fanout: &Rc<Fanout>) -> io::Result<Rc<dyn Source>> {
+    Ok(match &from.place {
+        Place::Udp(address) => datagram::open(from, address, fanout).await?,
+        Place::Tcp(address) => connect::tcp(from, address, fanout),
+        Place::Unix(name) => connect::unix(from, name, fanout),
+        Place::TcpListen(address) => listen::tcp(from, address, fanout).await?,
+        Place::UnixListen(name) => listen::unix(from, name, fanout)?,
+        Place::File(path) => intake::whole(from, files::open_source(path)?, fanout),
+        Place::Stdin => intake::whole(from, files::stdin()?, fanout),
+        Place::Demo(shape) => feed::open(*shape, fanout),
+    })
+}
+
+/// Whether the source comes to an end by itself.
+pub(crate) fn is_finite(from: &Endpoint) -> bool {
+    matches!(from.place, Place::File(_) | Place::Stdin)
+}
