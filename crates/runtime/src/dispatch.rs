@@ -128,7 +128,7 @@ impl Core {
     }
 
     /// Tells the close handler, once, and closes the descriptor.
-    fn end(self: &Rc<Self>, key: Key, result: io::Result<()>) {
+    pub(crate) fn end(self: &Rc<Self>, key: Key, result: io::Result<()>) {
         let orderly = result.is_ok();
         let (close, half_open) = self.with(|engine| {
             let handlers = engine.ios.get_mut(key).and_then(|io| io.handlers.as_mut());
