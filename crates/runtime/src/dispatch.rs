@@ -10,9 +10,10 @@ use crate::core::Core;
 use crate::descriptor::Descriptor;
 use crate::engine::io::Class;
 use crate::engine::ops::Continuation;
+use crate::engine::outbox::Segment;
 use crate::engine::outcome::Failure;
 use crate::engine::{Engine, Event, Received};
-use crate::handlers::{Drained, Handlers, Named};
+use crate::handlers::{Drained, Handlers, Named, OnData};
 use crate::slab::Key;
 
 impl Core {
@@ -49,35 +50,24 @@ impl Core {
     }
 
     fn data(self: &Rc<Self>, key: Key, received: Received) {
-        let (handler, start) = self.with(|engine| {
-            (lend(engine, key, |h| &mut h.data), engine.received(received.at))
-        });
-        if let Some(handler) = handler {
-            // SAFETY: the driver (or the engine's scratch) wrote `len` bytes there; the
-            // memory is not given back before `recycle` below.
-            let bytes = unsafe { std::slice::from_raw_parts(start, received.len) };
-            self.run_handler(key, handler, |h| &mut h.data, |call, conn| call(conn, bytes));
-        }
+        let lent = self.with(|engine| engine.lend_data(key, received));
+        let Some((handler, start)) = lent else { return };
+        // SAFETY: the driver (or the engine's scratch) wrote `len` bytes there; the
+        // memory is not given back before `recycle` below.
+        let bytes = unsafe { std::slice::from_raw_parts(start, received.len) };
+        self.run_handler(key, handler, |h| &mut h.data, |call, conn| call(conn, bytes));
         self.with(|engine| engine.recycle(received.at));
     }
 
-    /// Gives what lies in the inbox to the data handler.
+    /// Gives what lies in the inbox to the data handler. It is taken out first, since the
+    /// handler may close the stream, and that empties the inbox.
     fn inbox(self: &Rc<Self>, key: Key) {
-        loop {
-            let lent = self.with(|engine| {
-                let io = engine.ios.get(key)?;
-                if io.paused || !io.is_open() {
-                    return None;
-                }
-                let front = engine.inbox_front(key)?;
-                Some((front, lend(engine, key, |h| &mut h.data)?))
-            });
-            let Some((front, handler)) = lent else { break };
-            // SAFETY: the bytes stay where they are until they are consumed below.
-            let bytes = unsafe { &*front };
-            let len = bytes.len();
+        while let Some((segment, handler)) = self.with(|engine| engine.lend_inbox(key)) {
+            let bytes = self.with(|engine| engine.bytes_of(&segment));
+            // SAFETY: the segment owns the bytes until it is dropped or given back below.
+            let bytes = unsafe { &*bytes };
             self.run_handler(key, handler, |h| &mut h.data, |call, conn| call(conn, bytes));
-            self.with(|engine| engine.inbox_consume(key, len));
+            self.with(|engine| engine.give_back(segment));
         }
         self.with(|engine| engine.retell_end(key));
     }
@@ -196,6 +186,33 @@ fn restore<F>(
 }
 
 impl Engine {
+    /// The data handler and the first of its bytes. `None`: it is not to be called, or has
+    /// gone; the bytes are kept or recycled.
+    fn lend_data(
+        &mut self,
+        key: Key,
+        received: Received,
+    ) -> Option<(Named<OnData>, *const u8)> {
+        let waits = self.ios.get(key).is_some_and(|io| io.paused || !io.inbox.is_empty());
+        let handler = if waits { None } else { lend(self, key, |h| &mut h.data) };
+        if handler.is_none() {
+            self.keep(key, received);
+            self.tell_inbox(key);
+        }
+        Some((handler?, self.received(received.at).cast_const()))
+    }
+
+    /// The data handler and what it is to see next, out of the inbox.
+    fn lend_inbox(&mut self, key: Key) -> Option<(Segment, Named<OnData>)> {
+        let io = self.io(key).ok()?;
+        if io.paused || io.inbox.is_empty() {
+            return None;
+        }
+        let handler = lend(self, key, |h| &mut h.data)?;
+        let segment = self.ios.get_mut(key)?.inbox.pop()?;
+        Some((segment, handler))
+    }
+
     /// A readiness handler has left something: it is called again in the next turn.
     fn look_again(&mut self, key: Key) {
         if self.io(key).is_ok() {

@@ -218,6 +218,11 @@ impl Inbox {
     }
 
     /// The first segment.
+    pub(crate) fn front(&self) -> Option<&Segment> {
+        self.segments.front()
+    }
+
+    /// The first segment, to be read.
     pub(crate) fn front_mut(&mut self) -> Option<&mut Segment> {
         self.segments.front_mut()
     }

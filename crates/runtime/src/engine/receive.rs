@@ -55,13 +55,34 @@ impl Engine {
 
     /// The unread bytes of the first segment.
     pub(crate) fn inbox_front(&mut self, key: Key) -> Option<*const [u8]> {
-        let (at, start, end) = match self.ios.get_mut(key)?.inbox.front_mut()? {
-            Segment::Lent { at, start, end } => (*at, *start, *end),
-            Segment::Saved { bytes, start } => return Some(&raw const bytes[*start..]),
-            Segment::Datagram { bytes, .. } => return Some(&raw const bytes[..]),
-        };
-        let first = self.received(at).wrapping_add(start);
-        Some(std::ptr::slice_from_raw_parts(first, end - start))
+        let front = self.ios.get(key)?.inbox.front()?;
+        Some(self.bytes_of(front))
+    }
+
+    /// The unread bytes of a segment.
+    pub(crate) fn bytes_of(&self, segment: &Segment) -> *const [u8] {
+        match segment {
+            &Segment::Lent { at, start, end } => {
+                let first = self.received(at).wrapping_add(start);
+                std::ptr::slice_from_raw_parts(first, end - start)
+            }
+            Segment::Saved { bytes, start } => &raw const bytes[*start..],
+            Segment::Datagram { bytes, .. } => &raw const bytes[..],
+        }
+    }
+
+    /// A segment that was taken out of the inbox is used up.
+    pub(crate) fn give_back(&mut self, segment: Segment) {
+        if let Segment::Lent { at, .. } = segment {
+            self.recycle(at);
+        }
+    }
+
+    /// Sees to it that the data handler is given what lies in the inbox, unless it rests.
+    pub(crate) fn tell_inbox(&mut self, key: Key) {
+        if self.ios.get(key).is_some_and(|io| io.is_open() && !io.paused && !io.inbox.is_empty()) {
+            self.events.push_back(Event::Inbox(key));
+        }
     }
 
     /// Drops `n` bytes of the first segment, and the segment when it is used up.
@@ -88,9 +109,7 @@ impl Engine {
     /// Drops everything that was received and not taken.
     pub(super) fn empty_inbox(&mut self, key: Key) {
         while let Some(segment) = self.ios.get_mut(key).and_then(|io| io.inbox.pop()) {
-            if let Segment::Lent { at, .. } = segment {
-                self.recycle(at);
-            }
+            self.give_back(segment);
         }
     }
 
@@ -196,7 +215,8 @@ impl Engine {
         }
     }
 
-    fn keep(&mut self, key: Key, received: Received) {
+    /// Puts received bytes into the inbox, unless nobody will read them.
+    pub(crate) fn keep(&mut self, key: Key, received: Received) {
         match self.ios.get_mut(key) {
             Some(io) if io.closing == Closing::No => {
                 io.inbox.push(Segment::Lent { at: received.at, start: 0, end: received.len });
@@ -296,7 +316,10 @@ impl Engine {
             Some(io) if io.is_open() && !io.paused && io.inbox.is_empty() => {
                 self.events.push_back(Event::Data(key, received));
             }
-            _ => self.keep(key, received),
+            _ => {
+                self.keep(key, received);
+                self.tell_inbox(key);
+            }
         }
     }
 
@@ -409,7 +432,9 @@ impl Engine {
     pub(crate) fn resume(&mut self, key: Key) -> Option<Failure> {
         let io = self.ios.get_mut(key)?;
         io.paused = false;
-        if io.pump.is_some() { None } else { self.start_pump(key) }
+        let fed = io.pump.is_some();
+        self.tell_inbox(key);
+        if fed { None } else { self.start_pump(key) }
     }
 
     /// A listener that had to rest goes on.
