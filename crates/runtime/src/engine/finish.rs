@@ -165,15 +165,21 @@ impl Engine {
     /// Saves the bytes that a receive got into a buffer nobody will look at: those of
     /// earlier steps and `last` more.
     pub(super) fn salvage(&mut self, slot: &OpSlot, last: usize) {
-        let (Op::Recv { buf, .. } | Op::Read { buf, .. }) = slot.op else { return };
         let got = slot.done + last;
         if got == 0 {
             return;
         }
-        let start = buf.wrapping_sub(slot.done);
-        // SAFETY: the operation's buffer starts `done` bytes before what is left of
-        // it, is owned by the caller, and its first `got` bytes were written.
-        let bytes = unsafe { std::slice::from_raw_parts(start, got) }.to_vec();
+        let bytes = match slot.op {
+            Op::Recv { buf, .. } | Op::Read { buf, .. } => {
+                let start = buf.wrapping_sub(slot.done);
+                // SAFETY: the operation's buffer starts `done` bytes before what is left
+                // of it, is owned by the caller, and its first `got` bytes were written.
+                unsafe { std::slice::from_raw_parts(start, got) }.to_vec()
+            }
+            // SAFETY: the vectors and what they name are owned by the caller.
+            Op::Readv { iov, count, .. } => unsafe { gather(iov, count, got) },
+            _ => return,
+        };
         self.stats.saved_bytes += got as u64;
         if let Some(io) = self.ios.get_mut(slot.io) {
             io.inbox.push(Segment::Saved { bytes, start: 0 });
@@ -240,6 +246,21 @@ impl Engine {
             self.kick(key);
         }
     }
+}
+
+/// The first `got` bytes of several buffers.
+///
+/// # Safety
+/// `iov` names `count` buffers that are valid for reading.
+unsafe fn gather(iov: *const libc::iovec, count: usize, got: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(got);
+    // SAFETY: the caller's promise.
+    for buf in unsafe { std::slice::from_raw_parts(iov, count) } {
+        let n = buf.iov_len.min(got - bytes.len());
+        // SAFETY: the caller's promise; `n` is no more than the buffer's length.
+        bytes.extend_from_slice(unsafe { std::slice::from_raw_parts(buf.iov_base.cast(), n) });
+    }
+    bytes
 }
 
 /// What to tell: an operation that was asked to end says why.

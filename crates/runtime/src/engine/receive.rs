@@ -27,6 +27,11 @@ impl Engine {
                 let buf = unsafe { std::slice::from_raw_parts_mut(buf, len) };
                 Some(Ok(self.read_inbox(slot.io, buf)))
             }
+            Op::Readv { iov, count, .. } if !io.inbox.is_empty() => {
+                // SAFETY: the vectors and what they name are owned by the operation.
+                let bufs = unsafe { std::slice::from_raw_parts(iov, count) };
+                Some(Ok(self.read_inbox_vectored(slot.io, bufs)))
+            }
             Op::RecvMsg { msg, .. } if !io.inbox.is_empty() => match io.inbox.pop()? {
                 // SAFETY: the header and what it names are owned by the operation.
                 Segment::Datagram { bytes, from, truncated } => {
@@ -49,6 +54,21 @@ impl Engine {
             unsafe { part.cast::<u8>().copy_to_nonoverlapping(buf[filled..].as_mut_ptr(), n) };
             self.inbox_consume(key, n);
             filled += n;
+        }
+        filled
+    }
+
+    /// Copies from the inbox into several buffers, each valid and not aliased.
+    fn read_inbox_vectored(&mut self, key: Key, bufs: &[libc::iovec]) -> usize {
+        let mut filled = 0;
+        for buf in bufs {
+            // SAFETY: as the caller promises.
+            let buf = unsafe { std::slice::from_raw_parts_mut(buf.iov_base.cast(), buf.iov_len) };
+            let n = self.read_inbox(key, buf);
+            filled += n;
+            if n < buf.len() {
+                break;
+            }
         }
         filled
     }
@@ -432,9 +452,11 @@ impl Engine {
     pub(crate) fn resume(&mut self, key: Key) -> Option<Failure> {
         let io = self.ios.get_mut(key)?;
         io.paused = false;
-        let fed = io.pump.is_some();
+        if io.pump.is_none() {
+            return self.start_pump(key);
+        }
         self.tell_inbox(key);
-        if fed { None } else { self.start_pump(key) }
+        None
     }
 
     /// A listener that had to rest goes on.
