@@ -38,12 +38,14 @@ impl Core {
         self.watch_begin(now);
         let mut did = self.posts() + self.run_later();
         did += self.alarms() + self.collect_files();
-        self.input(may_wait)?;
+        // What was just done may be all that the loop was run for: its caller is asked
+        // before it sleeps.
+        self.input(if did > 0 { MayWait::No } else { may_wait })?;
         did += self.dispatch();
         did += self.tasks.run(self, self.config.budgets.tasks);
         did += self.output();
         self.watch_end(did);
-        if self.counters.turns.get() % RECHECK_TURNS == 0 {
+        if self.counters.turns.get().is_multiple_of(RECHECK_TURNS) {
             self.recheck_clock(now);
         }
         Ok(did)
@@ -229,7 +231,8 @@ impl Engine {
         if self.spinning {
             self.probe_hot();
         }
-        if self.driver.has_work() || self.has_overflow() {
+        let rests = self.spinning && self.may_rest();
+        if !rests && (self.driver.has_work() || self.has_overflow()) {
             return self.poll_driver(Wait::No, limit);
         }
         Ok(false)
