@@ -241,7 +241,12 @@ impl Engine {
             Side::Write => entry.write.head,
             Side::Unordered => None,
         };
-        let Some(key) = head else { return };
+        let Some(key) = head else {
+            if side == Side::Write {
+                self.shut_if_sent(io);
+            }
+            return;
+        };
         if self.ops.get(key).is_some_and(|slot| slot.phase == Phase::Queued) {
             self.kick(key);
         }

@@ -179,8 +179,9 @@ impl Engine {
         if !io.write.is_idle() || io.outbox.len() == 0 || io.broken.is_some() {
             return;
         }
-        if !self.send_outbox(key, u64::MAX) {
-            self.append_flush(key);
+        match self.send_outbox(key, u64::MAX) {
+            true => self.shut_if_sent(key),
+            false => self.append_flush(key),
         }
     }
 
@@ -190,7 +191,6 @@ impl Engine {
             let Some(io) = self.ios.get(key) else { return true };
             let front = front(io, &mut self.chunks, until);
             if front.is_empty() {
-                self.after_sending(key);
                 return true;
             }
             let op = send_op(io, front);
@@ -223,10 +223,11 @@ impl Engine {
         }
     }
 
-    /// The outbox is empty: a half-close that waited for it happens now.
-    fn after_sending(&mut self, key: Key) {
+    /// A half-close that waited for what was given before happens now, if all of it has
+    /// left: the outbox is empty, and no operation or flush is in the lane.
+    pub(super) fn shut_if_sent(&mut self, key: Key) {
         let Some(io) = self.ios.get_mut(key) else { return };
-        if io.shut_write && io.outbox.len() == 0 {
+        if io.shut_write && io.outbox.len() == 0 && io.write.is_idle() {
             let fd = io.fd;
             let _ = self.driver.shutdown(fd, Shutdown::Write);
         }
@@ -310,9 +311,7 @@ impl Engine {
         self.flush_inline(key);
         let io = self.io(key)?;
         io.shut_write = true;
-        if io.outbox.len() == 0 && io.write.is_idle() {
-            self.after_sending(key);
-        }
+        self.shut_if_sent(key);
         Ok(())
     }
 }
