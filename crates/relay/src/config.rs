@@ -42,6 +42,9 @@ pub struct HostConfig {
     pub wait: WaitChoice,
     /// The core to pin to; `None` leaves the thread to the scheduler.
     pub core: Option<usize>,
+    /// Whether SIGINT and SIGTERM end the run in order. They belong to the whole process, so that
+    /// only its program should ask for them; they keep their new meaning after the run.
+    pub signals: bool,
 }
 
 /// How the loop talks to the kernel.

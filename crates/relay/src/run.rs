@@ -32,8 +32,8 @@ impl RunError {
 
 /// Runs a relay until it is told to end, and hands `report` a snapshot each second.
 ///
-/// It ends when a finite source has come to its end, at `run_for`, and at SIGINT or SIGTERM:
-/// receiving stops, what is queued is still sent, within a bound, and the endpoints are closed in
+/// It ends when a finite source has come to its end, at `run_for`, and, if `host.signals` says so,
+/// at SIGINT or SIGTERM: receiving stops, what is queued is still sent, within a bound, and the endpoints are closed in
 /// order. A second signal ends it at once. One runtime a thread: call it where there is none.
 ///
 /// # Errors

@@ -167,7 +167,7 @@ fn request(command: Command) -> Request {
 
 impl From<HostArgs> for HostConfig {
     fn from(args: HostArgs) -> Self {
-        Self { driver: args.driver, wait: args.wait, core: args.core }
+        Self { driver: args.driver, wait: args.wait, core: args.core, signals: true }
     }
 }
 
@@ -270,8 +270,12 @@ mod tests {
         let Ok(Request::Relay { config, json: true }) = parsed(line) else { panic!("no relay") };
         assert_eq!((config.from.url.as_str(), config.to.len()), ("udp://[::1]:5", 2));
         assert_eq!((config.run_for, config.slots), (Some(Duration::from_secs(60)), 100));
-        let host =
-            HostConfig { driver: DriverChoice::Readiness, wait: WaitChoice::Spin, core: Some(1) };
+        let host = HostConfig {
+            driver: DriverChoice::Readiness,
+            wait: WaitChoice::Spin,
+            core: Some(1),
+            signals: true,
+        };
         assert_eq!(config.host, host);
     }
 

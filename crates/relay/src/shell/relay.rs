@@ -67,7 +67,9 @@ impl<'r> Relay<'r> {
             destinations.push(opened.map_err(|error| RunError::endpoint(&to.url, &error))?);
         }
         fanout.connect(destinations);
-        signals::on_end(&ending)?;
+        if config.host.signals {
+            signals::on_end(&ending).map_err(|error| RunError::endpoint("signals", &error))?;
+        }
         Ok(Self { runtime, ending, fanout, source, start, look: RefCell::new(None) })
     }
 
