@@ -93,7 +93,9 @@ pub enum PushError {
     #[error("the batch is full: send it, then clear it")]
     Full,
     /// The datagram is longer than a place.
-    #[error("a datagram of {len} bytes, in a batch for up to {size}: make the batch with a larger size")]
+    #[error(
+        "a datagram of {len} bytes, in a batch for up to {size}: make the batch with a larger size"
+    )]
     TooLong {
         /// Bytes of the datagram.
         len: usize,
@@ -226,7 +228,8 @@ impl Batch {
             None => settle(from.core.with(|engine| {
                 let headers = &mut self.headers;
                 // SAFETY: the same.
-                engine.receive_now(from.key, |driver, fd| unsafe { driver.receive_many(fd, headers) })
+                engine
+                    .receive_now(from.key, |driver, fd| unsafe { driver.receive_many(fd, headers) })
             }))?,
         };
         for at in 0..count {

@@ -159,10 +159,7 @@ impl Conn {
     ///
     /// # Panics
     /// If `call` uses the runtime.
-    pub fn with_fd<R>(
-        &self,
-        call: impl FnOnce(BorrowedFd<'_>) -> io::Result<R>,
-    ) -> io::Result<R> {
+    pub fn with_fd<R>(&self, call: impl FnOnce(BorrowedFd<'_>) -> io::Result<R>) -> io::Result<R> {
         self.core.with(|engine| {
             let fd = engine.io(self.key)?.fd;
             if engine.driver.virtual_now().is_some() {
@@ -268,7 +265,11 @@ impl Engine {
             return if handled { None } else { self.try_read(key, buf) };
         }
         let (fd, len, buf) = (io.fd, buf.len(), buf.as_mut_ptr());
-        let op = if io.class.is_socket() { Op::Recv { fd, buf, len } } else { Op::Read { fd, buf, len } };
+        let op = if io.class.is_socket() {
+            Op::Recv { fd, buf, len }
+        } else {
+            Op::Read { fd, buf, len }
+        };
         // SAFETY: the memory is borrowed for this call.
         self.receive_now(key, |driver, _| unsafe { driver.attempt(&op) })
     }
@@ -285,7 +286,11 @@ impl Engine {
 
     /// # Safety
     /// `msg` and what it names are valid for writing.
-    pub(crate) unsafe fn take_message(&mut self, key: Key, msg: *mut libc::msghdr) -> Option<Outcome> {
+    pub(crate) unsafe fn take_message(
+        &mut self,
+        key: Key,
+        msg: *mut libc::msghdr,
+    ) -> Option<Outcome> {
         // SAFETY: the caller's promise, passed on.
         if let Some(saved) = unsafe { self.take_saved_message(key, msg) } {
             return Some(Ok(saved));
@@ -298,7 +303,11 @@ impl Engine {
     ///
     /// # Safety
     /// As [`take_message`](Self::take_message).
-    pub(crate) unsafe fn take_saved_message(&mut self, key: Key, msg: *mut libc::msghdr) -> Option<usize> {
+    pub(crate) unsafe fn take_saved_message(
+        &mut self,
+        key: Key,
+        msg: *mut libc::msghdr,
+    ) -> Option<usize> {
         let inbox = &mut self.io(key).ok()?.inbox;
         if !matches!(inbox.front_mut(), Some(Segment::Datagram { .. })) {
             return None;

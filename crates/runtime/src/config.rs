@@ -148,7 +148,7 @@ pub enum DriverChoice {
     /// epoll.
     Readiness,
     /// A seeded world with virtual time; no system call is made.
-    Sim(sim::Config),
+    Sim(Box<sim::Config>),
 }
 
 /// What the loop does when there is nothing to do.
@@ -247,6 +247,7 @@ fn within(field: &'static str, value: usize, least: usize, most: usize) -> Resul
     if (least..=most).contains(&value) {
         return Ok(());
     }
-    let remedy = if value < least { "it must be at least 1" } else { "that is more than a table can hold" };
+    let remedy =
+        if value < least { "it must be at least 1" } else { "that is more than a table can hold" };
     Err(Error::Config { field, value: value.to_string(), remedy })
 }

@@ -189,7 +189,8 @@ impl Conn {
             return self.feed(handler);
         }
         self.set(|handlers| {
-            let call = Box::new(move |conn: &Self, bytes: &[u8]| handler(conn, bytes).into_result());
+            let call =
+                Box::new(move |conn: &Self, bytes: &[u8]| handler(conn, bytes).into_result());
             handlers.data = Some(Named { name: std::any::type_name::<F>(), call });
         });
         self.pump()

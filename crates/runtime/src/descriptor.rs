@@ -1,11 +1,14 @@
 //! A descriptor on the loop, owned by its user.
 
+use std::ffi::CString;
 use std::fmt;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::net::Shutdown;
 use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -15,13 +18,13 @@ use crate::buf::{IoBuf, IoBufMut};
 use crate::conn::Conn;
 use crate::core::Core;
 use crate::driver::{Driver, Interest, SocketOption};
-use crate::engine::io::Class;
+use crate::engine::io::{Class, NO_FD};
 use crate::handlers::{Drained, Outcome};
-use crate::machine;
 use crate::kinds::{
-    Accept, Connect, Fsync, Read, ReadAt, ReadVectored, Ready, ReceiveFrom, SendTo, Write, WriteAt,
-    WriteVectored,
+    Accept, Connect, Fsync, Open, Read, ReadAt, ReadVectored, Ready, ReceiveFrom, SendTo, Write,
+    WriteAt, WriteVectored,
 };
+use crate::machine;
 use crate::operation::Operation;
 use crate::slab::Key;
 
@@ -62,6 +65,26 @@ impl Descriptor {
         Ok((Self::new(a.into())?, Self::new(b.into())?))
     }
 
+    /// Opens a file: `flags` and `mode` as for `open(2)`; it is close-on-exec. On a
+    /// driver without files of its own, a thread for blocking work does it.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a path with a NUL byte;
+    /// [`Error::NoRuntime`](crate::Error::NoRuntime);
+    /// [`Error::Exhausted`](crate::Error::Exhausted).
+    pub fn open(path: &Path, flags: i32, mode: u32) -> io::Result<Operation<Open>> {
+        let core = Core::current()?;
+        let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| {
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{}: a NUL byte in the path", path.display()),
+            )
+        })?;
+        let host = Self::adopt(&core, NO_FD, Class::File)?;
+        let key = host.key();
+        Ok(Operation::new(&core, key, Open { path, flags, mode, _host: host }))
+    }
+
     /// A new socket of the driver in use, the simulation's included.
     ///
     /// # Errors
@@ -90,7 +113,10 @@ impl Descriptor {
         self.core().with(|engine| engine.io(self.key()).map_or(Class::Plain, |io| io.class))
     }
 
-    fn with_fd<R>(&self, f: impl FnOnce(&mut crate::driver::any::AnyDriver, RawFd) -> io::Result<R>) -> io::Result<R> {
+    fn with_fd<R>(
+        &self,
+        f: impl FnOnce(&mut crate::driver::any::AnyDriver, RawFd) -> io::Result<R>,
+    ) -> io::Result<R> {
         self.core().with(|engine| {
             let fd = engine.io(self.key())?.fd;
             f(&mut engine.driver, fd)

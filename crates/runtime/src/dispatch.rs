@@ -91,10 +91,15 @@ impl Core {
         let handler = self.with(|engine| lend(engine, key, |h| &mut h.readable));
         let Some(handler) = handler else { return };
         let mut more = false;
-        self.run_handler(key, handler, |h| &mut h.readable, |call, conn| {
-            more = call(conn)? == Drained::No;
-            Ok(())
-        });
+        self.run_handler(
+            key,
+            handler,
+            |h| &mut h.readable,
+            |call, conn| {
+                more = call(conn)? == Drained::No;
+                Ok(())
+            },
+        );
         if more {
             self.with(|engine| engine.look_again(key));
         }
@@ -188,11 +193,7 @@ fn restore<F>(
 impl Engine {
     /// The data handler and the first of its bytes. `None`: it is not to be called, or has
     /// gone; the bytes are kept or recycled.
-    fn lend_data(
-        &mut self,
-        key: Key,
-        received: Received,
-    ) -> Option<(Named<OnData>, *const u8)> {
+    fn lend_data(&mut self, key: Key, received: Received) -> Option<(Named<OnData>, *const u8)> {
         let waits = self.ios.get(key).is_some_and(|io| io.paused || !io.inbox.is_empty());
         let handler = if waits { None } else { lend(self, key, |h| &mut h.data) };
         if handler.is_none() {

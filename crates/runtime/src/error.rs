@@ -8,7 +8,9 @@ use std::io;
 #[non_exhaustive]
 pub enum Error {
     /// A table that was sized at the start is full.
-    #[error("no room for another {what}: the limit is {limit}; raise `Config::{knob}` or use fewer")]
+    #[error(
+        "no room for another {what}: the limit is {limit}; raise `Config::{knob}` or use fewer"
+    )]
     Exhausted {
         /// What there is no room for.
         what: &'static str,
@@ -18,13 +20,19 @@ pub enum Error {
         knob: &'static str,
     },
     /// This thread has a runtime already.
-    #[error("this thread already has a runtime: one runtime a thread; drop it first, or use another thread")]
+    #[error(
+        "this thread already has a runtime: one runtime a thread; drop it first, or use another thread"
+    )]
     AlreadyOnThread,
     /// Something that needs a runtime was called on a thread without one.
-    #[error("there is no runtime on this thread: create one with `Runtime::new` first, and call from its thread")]
+    #[error(
+        "there is no runtime on this thread: create one with `Runtime::new` first, and call from its thread"
+    )]
     NoRuntime,
     /// `run*`, `poll*` or `block_on` was called from a handler or a task.
-    #[error("`{call}` was called inside a turn of the loop: call it only from outside handlers and tasks")]
+    #[error(
+        "`{call}` was called inside a turn of the loop: call it only from outside handlers and tasks"
+    )]
     InsideTurn {
         /// The function that was called.
         call: &'static str,
@@ -39,7 +47,9 @@ pub enum Error {
     #[error("the descriptor is closed")]
     Closed,
     /// A write was cancelled or timed out after a part of it had left.
-    #[error("a write was cut short: {written} of {of} bytes had left; the stream cannot be written to any more, close it")]
+    #[error(
+        "a write was cut short: {written} of {of} bytes had left; the stream cannot be written to any more, close it"
+    )]
     WriteTorn {
         /// Bytes that left.
         written: usize,

@@ -92,6 +92,7 @@ impl<A: 'static, R: 'static, const ROOM: usize> OnceFn<A, R, ROOM> {
     /// Keeps `function` for one call. Allocates only if its capture is larger than
     /// `ROOM` bytes or aligned to more than 16; [`OnceFn::is_boxed`] tells.
     #[inline]
+    #[cfg(test)]
     pub(crate) fn new<F: FnOnce(A) -> R + 'static>(function: F) -> Self {
         Self::named_after::<F, F>(function)
     }
@@ -108,11 +109,7 @@ impl<A: 'static, R: 'static, const ROOM: usize> OnceFn<A, R, ROOM> {
             // SAFETY: a box fits into every room, as `KIND` asserts, and into its alignment.
             unsafe { place.cast::<Box<F>>().write(Box::new(function)) }
         }
-        Self {
-            room,
-            kind: Of::<N, F, A, R, ROOM>::KIND,
-            local: PhantomData,
-        }
+        Self { room, kind: Of::<N, F, A, R, ROOM>::KIND, local: PhantomData }
     }
 
     /// Calls the closure.
@@ -241,10 +238,7 @@ mod tests {
         let functions: Vec<OnceFn<(), u128>> =
             (0..3u128).map(|n| OnceFn::new(move |()| n)).collect();
         assert!(functions.iter().all(|function| !function.is_boxed()));
-        let sum: u128 = functions
-            .into_iter()
-            .map(|function| function.call(()))
-            .sum();
+        let sum: u128 = functions.into_iter().map(|function| function.call(())).sum();
         assert_eq!(sum, 3);
     }
 
@@ -264,10 +258,8 @@ mod tests {
         let counter = Rc::new(());
         for called in [true, false] {
             let (small, large) = (counter.clone(), (counter.clone(), [0u8; 200]));
-            let functions: [OnceFn<()>; 2] = [
-                OnceFn::new(move |()| drop(small)),
-                OnceFn::new(move |()| drop(large)),
-            ];
+            let functions: [OnceFn<()>; 2] =
+                [OnceFn::new(move |()| drop(small)), OnceFn::new(move |()| drop(large))];
             assert_eq!(Rc::strong_count(&counter), 3);
             if called {
                 functions.into_iter().for_each(|function| function.call(()));
@@ -312,17 +304,9 @@ mod tests {
     #[test]
     fn the_name_tells_who_wrote_the_closure() {
         let function: OnceFn<()> = OnceFn::new(|()| ());
-        assert!(
-            function
-                .name()
-                .contains("the_name_tells_who_wrote_the_closure")
-        );
+        assert!(function.name().contains("the_name_tells_who_wrote_the_closure"));
         let job = Job::new(|| ());
-        assert!(
-            job.name().contains("the_name_tells_who_wrote_the_closure"),
-            "{}",
-            job.name()
-        );
+        assert!(job.name().contains("the_name_tells_who_wrote_the_closure"), "{}", job.name());
     }
 
     /// A job runs on another thread, with what it captured.

@@ -1,6 +1,7 @@
 //! The operations that a caller can start: what each owns while it is pending, how the
 //! kernel sees it, and what it yields.
 
+use std::ffi::CString;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
@@ -109,10 +110,15 @@ impl Vectors {
     /// Buffers beyond the kernel's limit are left out; the count tells what moved.
     const MOST: usize = 1024;
 
-    fn fill(&mut self, parts: impl Iterator<Item = (*mut u8, usize)>) -> (*const libc::iovec, usize) {
+    fn fill(
+        &mut self,
+        parts: impl Iterator<Item = (*mut u8, usize)>,
+    ) -> (*const libc::iovec, usize) {
         self.0.clear();
         self.0.extend(
-            parts.take(Self::MOST).map(|(base, len)| libc::iovec { iov_base: base.cast(), iov_len: len }),
+            parts
+                .take(Self::MOST)
+                .map(|(base, len)| libc::iovec { iov_base: base.cast(), iov_len: len }),
         );
         (self.0.as_ptr(), self.0.len())
     }
@@ -363,6 +369,34 @@ impl<B: IoBuf> Yields for SendTo<B> {
 impl<B: IoBuf> Yield for SendTo<B> {
     fn output(self, _: &Rc<Core>, outcome: Outcome) -> Self::Output {
         (outcome.map_err(Into::into), self.buf)
+    }
+}
+
+/// Opens a file.
+#[derive(Debug)]
+pub struct Open {
+    pub(crate) path: CString,
+    pub(crate) flags: i32,
+    pub(crate) mode: u32,
+    /// Stands for the file in the table while it is being opened.
+    pub(crate) _host: Descriptor,
+}
+
+impl Kind for Open {
+    const SIDE: Side = Side::Unordered;
+
+    fn op(&mut self, _: RawFd, _: usize) -> Op {
+        Op::Open { path: self.path.as_ptr(), flags: self.flags, mode: self.mode }
+    }
+}
+
+impl Yields for Open {
+    type Output = io::Result<Descriptor>;
+}
+
+impl Yield for Open {
+    fn output(self, core: &Rc<Core>, outcome: Outcome) -> Self::Output {
+        Descriptor::adopt(core, outcome? as RawFd, Class::File)
     }
 }
 

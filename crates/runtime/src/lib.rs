@@ -81,8 +81,8 @@ pub use self::{
     handlers::{Drained, Outcome},
     inline_fn::Job,
     kinds::{
-        Accept, Connect, Datagram, Fsync, Read, ReadAt, ReadVectored, Ready, ReceiveFrom, SendTo,
-        WithBuffer, Write, WriteAt, WriteVectored, Yields,
+        Accept, Connect, Datagram, Fsync, Open, Read, ReadAt, ReadVectored, Ready, ReceiveFrom,
+        SendTo, WithBuffer, Write, WriteAt, WriteVectored, Yields,
     },
     mailbox::PostError,
     offload_call::{Offloaded, offload},

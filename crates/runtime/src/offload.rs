@@ -35,11 +35,7 @@ pub(crate) struct Limits {
 impl Limits {
     /// At most `threads` threads and `queue` waiting jobs; idle threads end after 10 s.
     pub(crate) fn new(threads: usize, queue: usize) -> Self {
-        Self {
-            threads: threads.max(1),
-            queue,
-            idle: IDLE,
-        }
+        Self { threads: threads.max(1), queue, idle: IDLE }
     }
 }
 
@@ -79,23 +75,14 @@ impl Offload {
     /// A pool without threads. To be called before the calling thread is pinned.
     pub(crate) fn new(limits: Limits) -> Self {
         let queue = VecDeque::with_capacity(limits.queue);
-        let state = State {
-            queue,
-            alive: 0,
-            idle: 0,
-            closing: false,
-        };
+        let state = State { queue, alive: 0, idle: 0, closing: false };
         let pool = Pool {
             limits,
             cores: sched_getaffinity(None).ok(),
             state: Mutex::new(state),
             changed: Condvar::new(),
         };
-        Self {
-            pool: Arc::new(pool),
-            threads: Vec::new(),
-            started: 0,
-        }
+        Self { pool: Arc::new(pool), threads: Vec::new(), started: 0 }
     }
 
     /// Hands `job` to a thread. Jobs are begun in the order of their submission.
@@ -114,11 +101,7 @@ impl Offload {
         state.alive += usize::from(another);
         drop(state);
         self.pool.changed.notify_one();
-        if another {
-            self.start().or_else(|error| self.do_without(error))
-        } else {
-            Ok(())
-        }
+        if another { self.start().or_else(|error| self.do_without(error)) } else { Ok(()) }
     }
 
     /// Starts a thread, already counted as alive.
@@ -126,9 +109,7 @@ impl Offload {
         self.threads.retain(|thread| !thread.is_finished());
         let pool = self.pool.clone();
         let name = format!("offload-{}", self.started);
-        let thread = thread::Builder::new()
-            .name(name)
-            .spawn(move || pool.serve())?;
+        let thread = thread::Builder::new().name(name).spawn(move || pool.serve())?;
         self.threads.push(thread);
         self.started += 1;
         Ok(())
@@ -184,10 +165,7 @@ impl Pool {
         let mut state = self.lock();
         state.idle += 1;
         let nothing = |state: &mut State| state.queue.is_empty() && !state.closing;
-        state = match self
-            .changed
-            .wait_timeout_while(state, self.limits.idle, nothing)
-        {
+        state = match self.changed.wait_timeout_while(state, self.limits.idle, nothing) {
             Ok((state, _)) => state,
             Err(poisoned) => poisoned.into_inner().0,
         };
@@ -245,9 +223,7 @@ mod tests {
     }
 
     fn receive<T>(receiver: &Receiver<T>, count: usize) -> Vec<T> {
-        (0..count)
-            .map(|_| receiver.recv_timeout(PATIENCE).unwrap())
-            .collect()
+        (0..count).map(|_| receiver.recv_timeout(PATIENCE).unwrap()).collect()
     }
 
     /// One thread runs the jobs in the order of their submission.
@@ -273,12 +249,8 @@ mod tests {
         let (done, order) = channel();
         let release = blocker(&mut offload);
         let other = done.clone();
-        offload
-            .submit(Job::new(move || done.send(1).unwrap()))
-            .unwrap();
-        let refused = offload
-            .submit(Job::new(move || other.send(2).unwrap()))
-            .unwrap_err();
+        offload.submit(Job::new(move || done.send(1).unwrap())).unwrap();
+        let refused = offload.submit(Job::new(move || other.send(2).unwrap())).unwrap_err();
         drop(release);
         assert_eq!(receive(&order, 1), [1]);
         refused.run();
@@ -293,9 +265,7 @@ mod tests {
         let (first, second) = (blocker(&mut offload), blocker(&mut offload));
         assert_eq!(offload.started, 2);
         let (done, order) = channel();
-        offload
-            .submit(Job::new(move || done.send(()).unwrap()))
-            .unwrap();
+        offload.submit(Job::new(move || done.send(()).unwrap())).unwrap();
         assert_eq!(offload.started, 2);
         assert!(order.try_recv().is_err(), "both threads are busy");
         drop((first, second));
@@ -308,9 +278,7 @@ mod tests {
         let mut offload = pool(1, 10);
         offload.submit(Job::new(|| panic!("on purpose"))).unwrap();
         let (done, order) = channel();
-        offload
-            .submit(Job::new(move || done.send(7).unwrap()))
-            .unwrap();
+        offload.submit(Job::new(move || done.send(7).unwrap())).unwrap();
         assert_eq!(receive(&order, 1), [7]);
         assert_eq!(offload.started, 1);
     }
@@ -318,10 +286,7 @@ mod tests {
     /// A thread without work ends, and the next job gets a new one.
     #[test]
     fn an_idle_thread_ends_and_a_new_one_takes_over() {
-        let mut offload = Offload::new(Limits {
-            idle: Duration::ZERO,
-            ..Limits::new(1, 10)
-        });
+        let mut offload = Offload::new(Limits { idle: Duration::ZERO, ..Limits::new(1, 10) });
         for round in 1..=3 {
             drop(blocker(&mut offload));
             assert_eq!(offload.started, round);
@@ -339,9 +304,7 @@ mod tests {
         let mut offload = pool(1, 10);
         let release = blocker(&mut offload);
         let (done, order) = channel::<()>();
-        offload
-            .submit(Job::new(move || done.send(()).unwrap()))
-            .unwrap();
+        offload.submit(Job::new(move || done.send(()).unwrap())).unwrap();
         let dropper = thread::spawn(move || drop(offload));
         let queued = order.recv_timeout(PATIENCE);
         assert!(queued.is_err(), "the queued job was dropped, not run");
@@ -356,17 +319,13 @@ mod tests {
     fn threads_do_not_inherit_the_pinning_of_the_loop() {
         let before = sched_getaffinity(None).unwrap();
         let mut offload = pool(1, 10);
-        let core = (0..CpuSet::MAX_CPU)
-            .find(|core| before.is_set(*core))
-            .unwrap();
+        let core = (0..CpuSet::MAX_CPU).find(|core| before.is_set(*core)).unwrap();
         let mut one = CpuSet::new();
         one.set(core);
         sched_setaffinity(None, &one).unwrap();
         let (done, cores) = channel();
         offload
-            .submit(Job::new(move || {
-                done.send(sched_getaffinity(None).unwrap()).unwrap()
-            }))
+            .submit(Job::new(move || done.send(sched_getaffinity(None).unwrap()).unwrap()))
             .unwrap();
         assert_eq!(receive(&cores, 1), [before]);
         sched_setaffinity(None, &before).unwrap();

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use crate::config::{Config, DriverChoice, OnStall, WaitMode};
 use crate::core::{Core, Parts};
+use crate::driver::Driver;
 use crate::driver::any::AnyDriver;
 use crate::driver::config::DriverConfig;
 use crate::driver::readiness::ReadinessDriver;
 use crate::driver::sim::{self, SimDriver};
 use crate::driver::uring::UringDriver;
-use crate::driver::Driver;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::inline_fn::Job;
@@ -350,11 +350,8 @@ fn assemble(config: Config, driver: AnyDriver, mut report: Report) -> Result<Rc<
     let wake = driver.waker();
     let simulated = driver.virtual_now().is_some();
     let never_sleeps = config.wait == WaitMode::Spin && !simulated;
-    let sleeper = Arc::new(if never_sleeps {
-        Sleeper::never_sleeps(wake)
-    } else {
-        Sleeper::new(wake)
-    });
+    let sleeper =
+        Arc::new(if never_sleeps { Sleeper::never_sleeps(wake) } else { Sleeper::new(wake) });
     Ok(Core::new(Parts {
         id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
         engine: Engine::new(&config, driver, now)?,
@@ -422,7 +419,7 @@ fn simulation(sizes: &DriverConfig, world: &sim::Config) -> Result<AnyDriver, Er
 
 fn readiness(sizes: &DriverConfig) -> Result<AnyDriver, Error> {
     let driver = ReadinessDriver::new(sizes);
-    let driver = driver
-        .map_err(|error| Error::Driver { driver: "readiness", reason: error.to_string() })?;
+    let driver =
+        driver.map_err(|error| Error::Driver { driver: "readiness", reason: error.to_string() })?;
     Ok(AnyDriver::Readiness(driver))
 }

@@ -173,9 +173,11 @@ impl Executor {
     }
 
     fn poll(&self, core: &Core, key: Key) {
-        let taken = self.tasks.borrow_mut().get_mut(key).and_then(|task| {
-            Some((task.future.take()?, task.waker.clone(), task.name))
-        });
+        let taken = self
+            .tasks
+            .borrow_mut()
+            .get_mut(key)
+            .and_then(|task| Some((task.future.take()?, task.waker.clone(), task.name)));
         let Some((mut future, waker, name)) = taken else { return };
         let mut cx = Context::from_waker(&waker);
         let polled = core.user_code(name, || future.as_mut().poll(&mut cx));

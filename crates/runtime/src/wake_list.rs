@@ -39,10 +39,7 @@ unsafe impl<N: Send + Sync> Sync for Link<N> {}
 impl<N> Link<N> {
     /// A link that is in no list.
     pub(crate) fn new() -> Self {
-        Self {
-            queued: AtomicBool::new(false),
-            next: UnsafeCell::new(ptr::null()),
-        }
+        Self { queued: AtomicBool::new(false), next: UnsafeCell::new(ptr::null()) }
     }
 
     /// Reads `next`.
@@ -67,10 +64,7 @@ impl<N> Link<N> {
 /// An empty list, on a loop that sleeps by `sleeper`.
 pub(crate) fn wake_list<N: Linked>(sleeper: Arc<Sleeper>) -> (WakeSender<N>, WakeList<N>) {
     let head = Arc::new(Head(AtomicPtr::new(ptr::null_mut())));
-    let list = WakeList {
-        head: head.clone(),
-        taken: ptr::null(),
-    };
+    let list = WakeList { head: head.clone(), taken: ptr::null() };
     (WakeSender { head, sleeper }, list)
 }
 
@@ -92,10 +86,7 @@ pub(crate) struct WakeSender<N> {
 
 impl<N> Clone for WakeSender<N> {
     fn clone(&self) -> Self {
-        Self {
-            head: self.head.clone(),
-            sleeper: self.sleeper.clone(),
-        }
+        Self { head: self.head.clone(), sleeper: self.sleeper.clone() }
     }
 }
 
@@ -130,10 +121,7 @@ impl<N: Linked> WakeSender<N> {
             unsafe { node.link().set_next(head) };
             // Release pairs with the Acquire in `WakeList::refill`: the loop sees
             // `next`, and through the exchanges of others all nodes behind.
-            match self
-                .head
-                .0
-                .compare_exchange_weak(head, raw, Ordering::Release, Ordering::Relaxed)
+            match self.head.0.compare_exchange_weak(head, raw, Ordering::Release, Ordering::Relaxed)
             {
                 Ok(_) => return true,
                 Err(now) => head = now,
@@ -245,10 +233,7 @@ mod tests {
     }
 
     fn node(id: usize) -> Arc<Node> {
-        Arc::new(Node {
-            id,
-            link: Link::new(),
-        })
+        Arc::new(Node { id, link: Link::new() })
     }
 
     /// Counts wake-ups.
@@ -274,13 +259,9 @@ mod tests {
     fn nodes_come_out_in_the_order_of_their_waking() {
         let (sender, mut list, ..) = sleepy();
         let nodes: Vec<_> = (0..6).map(node).collect();
-        nodes[..4]
-            .iter()
-            .for_each(|node| assert!(sender.push(node)));
+        nodes[..4].iter().for_each(|node| assert!(sender.push(node)));
         let mut order = vec![list.pop().unwrap().id];
-        nodes[4..]
-            .iter()
-            .for_each(|node| assert!(sender.push(node)));
+        nodes[4..].iter().for_each(|node| assert!(sender.push(node)));
         order.extend(std::iter::from_fn(|| list.pop()).map(|node| node.id));
         assert_eq!(order, [0, 1, 2, 3, 4, 5]);
         assert!(list.is_empty());
@@ -296,9 +277,7 @@ mod tests {
         assert!(!sender.push(&a) && !sender.push(&b));
         assert_eq!(list.pop().unwrap().id, 0);
         assert!(sender.push(&a) && !sender.push(&b));
-        let order: Vec<_> = std::iter::from_fn(|| list.pop())
-            .map(|node| node.id)
-            .collect();
+        let order: Vec<_> = std::iter::from_fn(|| list.pop()).map(|node| node.id).collect();
         assert_eq!(order, [1, 0]);
         assert_eq!(Arc::strong_count(&a), 1);
     }
@@ -308,9 +287,7 @@ mod tests {
     fn a_dropped_list_lets_go_of_its_nodes() {
         let (sender, mut list, ..) = sleepy();
         let nodes: Vec<_> = (0..4).map(node).collect();
-        nodes[..3]
-            .iter()
-            .for_each(|node| assert!(sender.push(node)));
+        nodes[..3].iter().for_each(|node| assert!(sender.push(node)));
         drop(list.pop());
         drop(list);
         assert!(!sender.push(&nodes[0]) && !sender.push(&nodes[3]));
@@ -350,10 +327,7 @@ mod tests {
         }
         let bell = Arc::new(Bell::default());
         let (sender, mut list) = wake_list(Arc::new(Sleeper::never_sleeps(bell)));
-        let counter = Arc::new(Counter {
-            woken: AtomicUsize::new(0),
-            link: Link::new(),
-        });
+        let counter = Arc::new(Counter { woken: AtomicUsize::new(0), link: Link::new() });
         let wakers: Vec<_> = (0..2)
             .map(|_| {
                 let (sender, counter) = (sender.clone(), counter.clone());
@@ -399,19 +373,13 @@ mod loom_models {
 
     fn task() -> Arc<Task> {
         let woken_by = [AtomicUsize::new(0), AtomicUsize::new(0)];
-        Arc::new(Task {
-            woken_by,
-            link: Link::new(),
-        })
+        Arc::new(Task { woken_by, link: Link::new() })
     }
 
     impl Task {
         /// How many have woken it, as the caller sees it.
         fn wakes(&self) -> usize {
-            self.woken_by
-                .iter()
-                .map(|by| by.load(Ordering::Relaxed))
-                .sum()
+            self.woken_by.iter().map(|by| by.load(Ordering::Relaxed)).sum()
         }
     }
 
@@ -468,16 +436,9 @@ mod loom_models {
             for _ in 0..2 {
                 taken.extend(list.pop());
             }
-            pushers
-                .into_iter()
-                .for_each(|pusher| pusher.join().unwrap());
+            pushers.into_iter().for_each(|pusher| pusher.join().unwrap());
             taken.extend(std::iter::from_fn(|| list.pop()));
-            let place = |node| {
-                taken
-                    .iter()
-                    .position(|other| Arc::ptr_eq(other, node))
-                    .unwrap()
-            };
+            let place = |node| taken.iter().position(|other| Arc::ptr_eq(other, node)).unwrap();
             assert_eq!(taken.len(), 4);
             assert!(place(&nodes[0]) < place(&nodes[1]));
             assert!(place(&nodes[2]) < place(&nodes[3]));

@@ -105,3 +105,56 @@ fn tasks_are_joined() {
         assert_eq!(total, 100_000);
     });
 }
+
+/// A file is opened, written, made durable and read back, on the ring or on the pool.
+#[test]
+fn files_are_written_and_read_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    everywhere(|runtime| {
+        runtime
+            .block_on(async {
+                let flags = libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
+                let file = Descriptor::open(&path, flags, 0o600).unwrap().await.unwrap();
+                file.write_at(b"head, body".to_vec(), 0).await.0.unwrap();
+                file.write_at(b"BODY".to_vec(), 6).await.0.unwrap();
+                file.fsync(true).await.unwrap();
+                let (n, bytes) = file.read_at(vec![0; 32], 0).await;
+                assert_eq!(&bytes[..n.unwrap()], b"head, BODY");
+                let missing = dir.path().join("missing");
+                let error =
+                    Descriptor::open(&missing, libc::O_RDONLY, 0).unwrap().await.unwrap_err();
+                assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+            })
+            .unwrap();
+    });
+}
+
+/// Opens that are given up at random points leave no descriptor behind.
+#[test]
+fn abandoned_opens_close_what_they_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    std::fs::write(&path, b"x").unwrap();
+    let open = || {
+        let all = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+        all.filter(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == path)).count()
+    };
+    everywhere(|runtime| {
+        runtime
+            .block_on(async {
+                for turns in (0..4).cycle().take(200) {
+                    let mut opening = Descriptor::open(&path, libc::O_RDONLY, 0).unwrap();
+                    for _ in 0..turns {
+                        if futures::poll!(&mut opening).is_ready() {
+                            break;
+                        }
+                        task::yield_now().await;
+                    }
+                }
+            })
+            .unwrap();
+        runtime.run_for(std::time::Duration::from_millis(20)).unwrap();
+        assert_eq!(open(), 0);
+    });
+}

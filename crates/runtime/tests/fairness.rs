@@ -39,7 +39,8 @@ fn posts() -> Rc<Cell<usize>> {
     let remote = remote().unwrap();
     std::thread::spawn(move || {
         for _ in 0..100 {
-            let mut job = tautline_runtime::Job::new(|| POSTS.with(|posts| posts.set(posts.get() + 1)));
+            let mut job =
+                tautline_runtime::Job::new(|| POSTS.with(|posts| posts.set(posts.get() + 1)));
             while let Err(back) = remote.post_job(job) {
                 job = back.into_message();
                 std::thread::yield_now();
@@ -61,12 +62,20 @@ fn all_progress(runtime: &Runtime, hog: impl FnOnce()) {
         }
     }));
     hog();
-    let all = || echo.get() >= 200 && beats.get() >= 20 && posts.get() == 100 && yields.get() >= 200;
+    let all =
+        || echo.get() >= 200 && beats.get() >= 20 && posts.get() == 100 && yields.get() >= 200;
     let mut turns = 0u64;
     runtime
         .run_until(|| {
             turns += 1;
-            assert!(turns < 50_000_000, "starved: {} {} {} {}", echo.get(), beats.get(), posts.get(), yields.get());
+            assert!(
+                turns < 50_000_000,
+                "starved: {} {} {} {}",
+                echo.get(),
+                beats.get(),
+                posts.get(),
+                yields.get()
+            );
             all()
         })
         .unwrap();

@@ -53,7 +53,10 @@ fn a_panic_is_raised_by_option() {
         })
         .unwrap();
         let error = runtime.run().unwrap_err();
-        assert!(matches!(&error, Error::Panicked { message, .. } if message == "third beat"), "{error}");
+        assert!(
+            matches!(&error, Error::Panicked { message, .. } if message == "third beat"),
+            "{error}"
+        );
         runtime.run_for(Duration::from_millis(2)).unwrap();
         assert_eq!(beats.get(), 3, "a timer whose handler panicked is cancelled");
     }

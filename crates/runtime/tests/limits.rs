@@ -39,19 +39,16 @@ fn a_small_ring_carries_many_operations() {
 #[test]
 fn full_tables_name_themselves() {
     for driver in REAL {
-        let config = Config {
-            driver,
-            operations: 8,
-            descriptors: 4,
-            timers: 3,
-            tasks: 2,
-            ..small()
-        };
+        let config =
+            Config { driver, operations: 8, descriptors: 4, timers: 3, tasks: 2, ..small() };
         let runtime = Runtime::new(config).unwrap();
         let pair = Descriptor::pair().unwrap();
         let _more = Descriptor::pair().unwrap();
         let full = Descriptor::pair().unwrap_err();
-        assert!(matches!(Error::of(&full), Some(Error::Exhausted { what: "descriptor", limit: 4, .. })));
+        assert!(matches!(
+            Error::of(&full),
+            Some(Error::Exhausted { what: "descriptor", limit: 4, .. })
+        ));
 
         let timers: Vec<_> =
             (0..3).map(|_| timer::after(Duration::from_secs(9), || ()).unwrap()).collect();
@@ -60,7 +57,8 @@ fn full_tables_name_themselves() {
         assert!(timers[0].cancel());
         timer::after(Duration::ZERO, || ()).unwrap();
 
-        let waiting: Vec<_> = (0..2).map(|_| task::spawn(std::future::pending::<()>()).unwrap()).collect();
+        let waiting: Vec<_> =
+            (0..2).map(|_| task::spawn(std::future::pending::<()>()).unwrap()).collect();
         let full = task::spawn(async {}).unwrap_err();
         assert!(matches!(full, Error::Exhausted { what: "task", limit: 2, .. }));
         waiting[0].abort();

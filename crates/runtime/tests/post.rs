@@ -21,7 +21,9 @@ fn every_post_arrives_in_order() {
                 let remote = remote().unwrap();
                 std::thread::spawn(move || {
                     for n in 0..10_000u64 {
-                        let mut job = tautline_runtime::Job::new(move || SUM.with(|sum| sum.set(sum.get() + n)));
+                        let mut job = tautline_runtime::Job::new(move || {
+                            SUM.with(|sum| sum.set(sum.get() + n))
+                        });
                         while let Err(PostError::Full(back)) = remote.post_job(job) {
                             job = back;
                             std::thread::yield_now();

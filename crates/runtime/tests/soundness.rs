@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use common::small;
 use futures::FutureExt;
-use tautline_runtime::{Config, Descriptor, DriverChoice, IoBuf, IoBufMut, Runtime, WaitMode, task};
+use tautline_runtime::{
+    Config, Descriptor, DriverChoice, IoBuf, IoBufMut, Runtime, WaitMode, task,
+};
 
 const PATTERN: u8 = 0xD5;
 const LEN: usize = 512;

@@ -10,9 +10,7 @@ use socket2::{Domain, Protocol, SockAddr, Type};
 use super::readiness::ReadinessDriver;
 use super::sim::SimDriver;
 use super::uring::UringDriver;
-use super::{
-    Attempt, BufferId, Completion, Driver, Full, Op, SocketOption, Token, Wait, Wake,
-};
+use super::{Attempt, BufferId, Completion, Driver, Full, Op, SocketOption, Token, Wait, Wake};
 use crate::time::Instant;
 
 /// The driver in use.
@@ -72,6 +70,11 @@ impl Driver for AnyDriver {
     }
 
     #[inline]
+    fn sees_memory(&self) -> bool {
+        each!(self, driver => driver.sees_memory())
+    }
+
+    #[inline]
     fn has_work(&self) -> bool {
         each!(self, driver => driver.has_work())
     }
@@ -92,7 +95,12 @@ impl Driver for AnyDriver {
         each!(self, driver => driver.waker())
     }
 
-    fn socket(&mut self, domain: Domain, kind: Type, protocol: Option<Protocol>) -> io::Result<RawFd> {
+    fn socket(
+        &mut self,
+        domain: Domain,
+        kind: Type,
+        protocol: Option<Protocol>,
+    ) -> io::Result<RawFd> {
         each!(self, driver => driver.socket(domain, kind, protocol))
     }
 

@@ -264,6 +264,11 @@ pub(crate) trait Driver {
     /// Asks the operation under `token` to end. Never fails: room is reserved.
     fn cancel(&mut self, token: Token);
 
+    /// Whether [`Driver::has_work`] knows: it looks at memory that the kernel writes.
+    fn sees_memory(&self) -> bool {
+        false
+    }
+
     /// Whether [`Driver::poll`] has something to do, seen in memory without a system
     /// call. Drivers that cannot tell say `true`.
     fn has_work(&self) -> bool;
@@ -287,8 +292,12 @@ pub(crate) trait Driver {
     fn waker(&self) -> Arc<dyn Wake>;
 
     /// A new socket, non-blocking and close-on-exec.
-    fn socket(&mut self, domain: Domain, kind: Type, protocol: Option<Protocol>)
-    -> io::Result<RawFd>;
+    fn socket(
+        &mut self,
+        domain: Domain,
+        kind: Type,
+        protocol: Option<Protocol>,
+    ) -> io::Result<RawFd>;
     /// `bind(2)`.
     fn bind(&mut self, fd: RawFd, addr: &SockAddr) -> io::Result<()>;
     /// `listen(2)`.

@@ -101,8 +101,7 @@ impl Engine {
         let Some(slot) = self.ops.get(key) else { return };
         let torn = outcome.is_err() && slot.exact && slot.side == Side::Write && slot.done > 0;
         if torn {
-            let failure =
-                Failure::Torn { written: slot.done, of: slot.done + slot.remaining() };
+            let failure = Failure::Torn { written: slot.done, of: slot.done + slot.remaining() };
             if let Some(io) = self.ios.get_mut(slot.io) {
                 io.broken.get_or_insert(failure);
             }

@@ -6,11 +6,11 @@
 use tautline_buffer::Region;
 
 use crate::config::MAX_HOT;
+use crate::driver::Driver;
 use crate::driver::Op;
 use crate::engine::ops::{Continuation, OpSlot, Phase};
 use crate::engine::outbox::Segment;
 use crate::engine::{Engine, Event, ReceivedAt, token};
-use crate::driver::Driver;
 use crate::slab::Key;
 
 /// Receives in a row, undisturbed by other descriptors, that make one hot.
@@ -28,6 +28,8 @@ pub(super) struct Hot {
     last: Option<Key>,
     /// Receives outside the hot ones in this turn.
     others: bool,
+    /// Turns since the driver was asked.
+    turn: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -40,7 +42,7 @@ struct Probe {
 impl Hot {
     /// At most `limit` probes a turn.
     pub(super) fn new(limit: usize) -> Self {
-        Self { probes: Vec::with_capacity(MAX_HOT), limit, last: None, others: false }
+        Self { probes: Vec::with_capacity(MAX_HOT), limit, last: None, others: false, turn: 0 }
     }
 
     /// Forgets an operation, if it is among the hot ones.
@@ -118,6 +120,18 @@ impl Engine {
         }
         self.hot.others = false;
         any
+    }
+
+    /// Whether the driver may be left alone in this turn: where it costs a system call to
+    /// ask it, and something is hot, it is asked in every fourth turn.
+    #[inline]
+    pub(crate) fn may_rest(&mut self) -> bool {
+        const EVERY: u32 = 4;
+        if self.driver.sees_memory() || self.hot.probes.is_empty() {
+            return false;
+        }
+        self.hot.turn = (self.hot.turn + 1) % EVERY;
+        self.hot.turn != 0
     }
 
     /// Counts a miss while others are busy; true if the probe cooled and is gone.

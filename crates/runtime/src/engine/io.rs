@@ -10,6 +10,9 @@ use crate::handlers::Handlers;
 use crate::slab::Key;
 use crate::time::TimerKey;
 
+/// Stands for a descriptor that is still to come.
+pub(crate) const NO_FD: RawFd = -1;
+
 /// What sort of descriptor it is, which decides how it is driven.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Class {

@@ -260,12 +260,10 @@ impl Engine {
         }
     }
 
-    /// Puts an operation into the table.
-    fn insert_op(&mut self, slot: OpSlot) -> Result<Key, (OpSlot, Failure)> {
+    /// The failure that says that no operation is left.
+    fn no_operation(&self) -> Failure {
         let limit = self.limits.operations;
-        self.ops.insert(slot).map_err(|slot| {
-            (slot, Failure::Exhausted { what: "operation", limit, knob: "operations" })
-        })
+        Failure::Exhausted { what: "operation", limit, knob: "operations" }
     }
 
     /// The failure that says that no timer is left.

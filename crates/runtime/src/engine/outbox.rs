@@ -25,10 +25,17 @@ pub(crate) struct Chunks {
 impl Chunks {
     /// `count` chunks of `size` bytes; pages are touched on first use.
     pub(crate) fn new(count: usize, size: usize) -> Result<Self, tautline_buffer::Error> {
-        let bytes = count.checked_mul(size).unwrap_or(usize::MAX);
+        let bytes = count.saturating_mul(size);
         let region = Region::new(bytes)?;
         let count = count as u32;
-        Ok(Self { region, size, next: Vec::with_capacity(count as usize), free: NONE, fresh: 0, count })
+        Ok(Self {
+            region,
+            size,
+            next: Vec::with_capacity(count as usize),
+            free: NONE,
+            fresh: 0,
+            count,
+        })
     }
 
     /// Bytes of a chunk.

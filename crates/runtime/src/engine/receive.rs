@@ -17,7 +17,7 @@ const ACCEPT_REST: std::time::Duration = std::time::Duration::from_millis(10);
 
 impl Engine {
     /// What the descriptor holds already, for an operation that would take it from the kernel.
-    pub(super) fn from_inbox(&mut self, slot: &OpSlot) -> Option<Outcome> {
+    pub(super) fn take_from_inbox(&mut self, slot: &OpSlot) -> Option<Outcome> {
         let io = self.ios.get_mut(slot.io)?;
         match slot.op {
             Op::Accept { .. } => Some(Ok(io.accepted.pop_front()? as usize)),
@@ -33,9 +33,10 @@ impl Engine {
                 Some(Ok(self.read_inbox_vectored(slot.io, bufs)))
             }
             Op::RecvMsg { msg, .. } if !io.inbox.is_empty() => match io.inbox.pop()? {
-                // SAFETY: the header and what it names are owned by the operation.
                 Segment::Datagram { bytes, from, truncated } => {
-                    Some(Ok(unsafe { crate::kinds::fill_message(msg, &bytes, from, truncated) }))
+                    // SAFETY: the header and what it names are owned by the operation.
+                    let len = unsafe { crate::kinds::fill_message(msg, &bytes, from, truncated) };
+                    Some(Ok(len))
                 }
                 _ => None,
             },
@@ -292,14 +293,6 @@ impl Engine {
             io.pump = Some(op);
         }
         None
-    }
-
-    fn no_operation(&self) -> Failure {
-        Failure::Exhausted {
-            what: "operation",
-            limit: self.limits.operations,
-            knob: "operations",
-        }
     }
 
     /// A completion for the persistent handlers.

@@ -128,8 +128,9 @@ impl Engine {
     /// A new flush at the end of the lane. If the table is full, the next turn tries again.
     fn append_flush(&mut self, key: Key) {
         let Some(fd) = self.ios.get(key).map(|io| io.fd) else { return };
-        let slot = super::OpSlot::internal(super::nothing(fd), key, Side::Write, Continuation::Flush);
-        let Ok(op) = self.insert_op(slot) else {
+        let slot =
+            super::OpSlot::internal(super::nothing(fd), key, Side::Write, Continuation::Flush);
+        let Ok(op) = self.ops.insert(slot) else {
             if let Some(io) = self.ios.get_mut(key)
                 && !io.dirty
             {

@@ -103,14 +103,13 @@ impl Engine {
         let Some(fd) = self.ios.get(submission.io).map(|io| io.fd) else {
             return Start::Done(kind, Err(Failure::Closed), Some(continuation));
         };
-        let mut slot =
-            OpSlot::internal(super::nothing(fd), submission.io, K::SIDE, continuation);
+        let mut slot = OpSlot::internal(super::nothing(fd), submission.io, K::SIDE, continuation);
         slot.exact = K::EXACT;
         slot.done = done;
         slot.parcel.put(kind);
-        let key = match self.insert_op(slot) {
+        let key = match self.ops.insert(slot) {
             Ok(key) => key,
-            Err((slot, failure)) => return refused(slot, failure),
+            Err(slot) => return refused(slot, self.no_operation()),
         };
         let placed = self.ops.get_mut(key).expect("just inserted");
         placed.op = placed.parcel.get_mut::<K>().op(fd, done);
@@ -217,7 +216,7 @@ impl Engine {
     /// Moves as much as can be moved now. `None`: more is left, and would block.
     fn try_slot(&mut self, slot: &mut OpSlot) -> Option<Outcome> {
         loop {
-            let result = match self.from_inbox(slot) {
+            let result = match self.take_from_inbox(slot) {
                 Some(outcome) => outcome,
                 None if !attemptable(&slot.op) => return None,
                 // SAFETY: the operation's memory is owned by its kind, which lives in
@@ -284,12 +283,18 @@ impl Engine {
     }
 
     /// Arms an operation of the descriptor itself. False: the table is full.
-    pub(super) fn start_internal(&mut self, io: Key, op: Op, side: Side, continuation: Continuation) -> Option<Key> {
+    pub(super) fn start_internal(
+        &mut self,
+        io: Key,
+        op: Op,
+        side: Side,
+        continuation: Continuation,
+    ) -> Option<Key> {
         let open = self.ios.get(io).is_some_and(|io| io.closing != Closing::Ending);
         if !open {
             return None;
         }
-        let key = self.insert_op(OpSlot::internal(op, io, side, continuation)).ok()?;
+        let key = self.ops.insert(OpSlot::internal(op, io, side, continuation)).ok()?;
         if self.join_lane(key, io, side) {
             self.arm(key);
         }

@@ -1,7 +1,7 @@
 //! Ending before the end: cancel, deadline, abandonment; closing of descriptors.
 
 use crate::driver::Driver;
-use crate::engine::io::{Closing, Lane};
+use crate::engine::io::{Closing, Lane, NO_FD};
 use crate::engine::ops::{Continuation, Ending, Phase, Side};
 use crate::engine::outcome::Failure;
 use crate::engine::{Alarm, Engine, Event, Trash, token};
@@ -166,7 +166,9 @@ impl Engine {
         for fd in io.accepted.drain(..) {
             self.driver.close(fd);
         }
-        self.driver.close(io.fd);
+        if io.fd != NO_FD {
+            self.driver.close(io.fd);
+        }
     }
 
     /// Ends everything: nothing new is taken, all operations are cancelled, all

@@ -59,10 +59,7 @@ pub(crate) fn sleepy() -> (Arc<Sleeper>, StdArc<Bell>) {
 
 /// A queue into a loop that never sleeps: the ring alone.
 fn spinning<T: Send>(capacity: usize) -> (Poster<T>, Mailbox<T>) {
-    mailbox(
-        capacity,
-        Arc::new(Sleeper::never_sleeps(StdArc::new(Bell::default()))),
-    )
+    mailbox(capacity, Arc::new(Sleeper::never_sleeps(StdArc::new(Bell::default()))))
 }
 
 /// Two threads, two messages each, room for two: what was accepted arrives once, whole
@@ -83,10 +80,7 @@ fn loom_every_message_arrives_once_and_in_order() {
         for _ in 0..3 {
             received.extend(mailbox.take());
         }
-        let accepted: Vec<_> = posters
-            .into_iter()
-            .map(|poster| poster.join().unwrap())
-            .collect();
+        let accepted: Vec<_> = posters.into_iter().map(|poster| poster.join().unwrap()).collect();
         received.extend(std::iter::from_fn(|| mailbox.take()));
         for (id, accepted) in accepted.into_iter().enumerate() {
             let arrived: Vec<_> = received.iter().filter(|m| m.0 == id).map(|m| m.1).collect();
@@ -98,9 +92,7 @@ fn loom_every_message_arrives_once_and_in_order() {
 /// Posts two messages, each counted so that the model notices a leak; returns which were
 /// accepted.
 fn post_two(poster: &Poster<Arc<(usize, u8)>>, id: usize) -> Vec<u8> {
-    (0..2)
-        .filter(|n| poster.post(Arc::new((id, *n))).is_ok())
-        .collect()
+    (0..2).filter(|n| poster.post(Arc::new((id, *n))).is_ok()).collect()
 }
 
 /// A refused post gives the message back: what was accepted is taken, nothing else.
@@ -144,9 +136,7 @@ fn loom_no_wake_up_is_lost_and_none_comes_twice() {
                 sleeper.awake();
             }
         }
-        posters
-            .into_iter()
-            .for_each(|poster| poster.join().unwrap());
+        posters.into_iter().for_each(|poster| poster.join().unwrap());
         assert!(bell.total() <= announced);
     });
 }
@@ -166,14 +156,8 @@ fn loom_a_post_against_the_close_leaves_nothing_behind() {
         });
         drop(mailbox);
         let (poster, refused) = thread.join().unwrap();
-        assert_eq!(
-            StdArc::strong_count(&tracked),
-            1 + usize::from(refused.is_some())
-        );
-        assert!(matches!(
-            poster.post(StdArc::new(())),
-            Err(PostError::Closed(_))
-        ));
+        assert_eq!(StdArc::strong_count(&tracked), 1 + usize::from(refused.is_some()));
+        assert!(matches!(poster.post(StdArc::new(())), Err(PostError::Closed(_))));
     });
 }
 

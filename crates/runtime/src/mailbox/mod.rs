@@ -61,10 +61,7 @@ pub(crate) struct Poster<T> {
 
 impl<T> Clone for Poster<T> {
     fn clone(&self) -> Self {
-        Self {
-            sender: self.sender.clone(),
-            sleeper: self.sleeper.clone(),
-        }
+        Self { sender: self.sender.clone(), sleeper: self.sleeper.clone() }
     }
 }
 
@@ -103,11 +100,13 @@ impl<T: Send> Mailbox<T> {
     }
 
     /// Messages that wait, those included that are being written just now: a hint.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.receiver.len()
     }
 
     /// Messages that the mailbox has room for.
+    #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.receiver.capacity()
     }

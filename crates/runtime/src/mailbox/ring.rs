@@ -36,10 +36,7 @@ pub(crate) fn channel<T: Send>(capacity: usize) -> (Sender<T>, Receiver<T>) {
             message: UnsafeCell::new(MaybeUninit::uninit()),
         })
         .collect();
-    let ring = Arc::new(Ring {
-        tail: Line(AtomicUsize::new(0)),
-        slots,
-    });
+    let ring = Arc::new(Ring { tail: Line(AtomicUsize::new(0)), slots });
     (Sender { ring: ring.clone() }, Receiver { ring, head: 0 })
 }
 
@@ -88,9 +85,7 @@ pub(crate) struct Sender<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        Self {
-            ring: self.ring.clone(),
-        }
+        Self { ring: self.ring.clone() }
     }
 }
 
@@ -155,8 +150,7 @@ fn publish<T>(slot: &Slot<T>, position: usize, message: T) {
     });
     // Release pairs with the Acquire in `Receiver::is_ready`: who sees the stamp sees
     // the message.
-    slot.stamp
-        .store(position.wrapping_add(1), Ordering::Release);
+    slot.stamp.store(position.wrapping_add(1), Ordering::Release);
 }
 
 /// The receiving side. Dropping it closes the queue and drops what is in it.
@@ -183,6 +177,7 @@ impl<T: Send> Receiver<T> {
     }
 
     /// Messages in the queue, those included that are being written just now.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         // Relaxed: a hint, old by the time that it is used.
         let tail = self.ring.tail.0.load(Ordering::Relaxed) & !CLOSED;
@@ -190,6 +185,7 @@ impl<T: Send> Receiver<T> {
     }
 
     /// Messages that the queue has room for.
+    #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.ring.slots.len()
     }

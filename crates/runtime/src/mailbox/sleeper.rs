@@ -39,19 +39,12 @@ pub(crate) struct Sleeper {
 impl Sleeper {
     /// For a loop that may sleep and is woken by `wake`.
     pub(crate) fn new(wake: sync::Arc<dyn Wake>) -> Self {
-        Self {
-            asleep: AtomicBool::new(false),
-            spins: false,
-            wake,
-        }
+        Self { asleep: AtomicBool::new(false), spins: false, wake }
     }
 
     /// For a loop that never sleeps: a sender then pays neither fence nor load.
     pub(crate) fn never_sleeps(wake: sync::Arc<dyn Wake>) -> Self {
-        Self {
-            spins: true,
-            ..Self::new(wake)
-        }
+        Self { spins: true, ..Self::new(wake) }
     }
 
     /// The loop wants to sleep: announces it, then asks `is_idle` whether all queues

@@ -78,10 +78,7 @@ fn a_loop_is_woken_once_per_sleep() {
     let (poster, mut mailbox, sleeper, bell) = sleepy(8);
     poster.post(0).unwrap();
     assert_eq!(bell.rings(), 0);
-    assert!(
-        !sleeper.prepare_sleep(|| mailbox.is_empty()),
-        "a message waits"
-    );
+    assert!(!sleeper.prepare_sleep(|| mailbox.is_empty()), "a message waits");
     poster.post(1).unwrap();
     assert_eq!(bell.rings(), 0, "the refused sleep is over");
 
@@ -136,9 +133,7 @@ fn no_message_and_no_wake_up_is_lost_between_threads() {
             None => {}
         }
     }
-    posters
-        .into_iter()
-        .for_each(|poster| poster.join().unwrap());
+    posters.into_iter().for_each(|poster| poster.join().unwrap());
     assert!(mailbox.is_empty());
 }
 

@@ -7,17 +7,14 @@ use std::time::Duration;
 use tautline_runtime::{Config, Descriptor, DriverChoice, Runtime, WaitMode};
 
 /// The drivers that make system calls.
-pub const REAL: [DriverChoice; 2] = [DriverChoice::Uring, DriverChoice::Readiness];
+pub(crate) const REAL: [DriverChoice; 2] = [DriverChoice::Uring, DriverChoice::Readiness];
 
 /// Every way to wait.
-pub const WAITS: [WaitMode; 3] = [
-    WaitMode::Spin,
-    WaitMode::Warm { spin_for: Duration::from_micros(20) },
-    WaitMode::Sleep,
-];
+pub(crate) const WAITS: [WaitMode; 3] =
+    [WaitMode::Spin, WaitMode::Warm { spin_for: Duration::from_micros(20) }, WaitMode::Sleep];
 
 /// Runs `test` on a fresh runtime for each real driver and way to wait.
-pub fn everywhere(test: impl Fn(&Runtime)) {
+pub(crate) fn everywhere(test: impl Fn(&Runtime)) {
     for driver in REAL {
         for wait in WAITS {
             let runtime = Runtime::new(Config { driver: driver.clone(), wait, ..small() }).unwrap();
@@ -27,7 +24,7 @@ pub fn everywhere(test: impl Fn(&Runtime)) {
 }
 
 /// A configuration that is quick to make.
-pub fn small() -> Config {
+pub(crate) fn small() -> Config {
     Config {
         operations: 4096,
         descriptors: 4096,
@@ -40,7 +37,7 @@ pub fn small() -> Config {
 }
 
 /// A listening TCP socket on a free loopback port, and its address.
-pub fn listener() -> (Descriptor, socket2::SockAddr) {
+pub(crate) fn listener() -> (Descriptor, socket2::SockAddr) {
     let any: std::net::SocketAddr = ([127, 0, 0, 1], 0).into();
     let socket = Descriptor::socket(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.bind(&any.into()).unwrap();
@@ -50,6 +47,6 @@ pub fn listener() -> (Descriptor, socket2::SockAddr) {
 }
 
 /// An unconnected TCP socket.
-pub fn tcp() -> Descriptor {
+pub(crate) fn tcp() -> Descriptor {
     Descriptor::socket(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap()
 }

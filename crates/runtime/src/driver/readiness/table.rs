@@ -92,13 +92,6 @@ impl Descriptor {
     pub(super) const NEW: Self =
         Self { registration: Registration::None, short_empties: false, read: IDLE, write: IDLE };
 
-    pub(super) fn side(&self, interest: Interest) -> &SideState {
-        match interest {
-            Interest::Read => &self.read,
-            Interest::Write => &self.write,
-        }
-    }
-
     pub(super) fn side_mut(&mut self, interest: Interest) -> &mut SideState {
         match interest {
             Interest::Read => &mut self.read,

@@ -356,6 +356,10 @@ impl<R: Ring> Driver for UringDriver<R> {
         }
     }
 
+    fn sees_memory(&self) -> bool {
+        true
+    }
+
     fn has_work(&self) -> bool {
         self.ring.has_completions()
             || self.must_enter()
