@@ -90,6 +90,8 @@ pub(crate) struct Io {
     pub(crate) dirty: bool,
     /// The outbox was above its high mark and not since below its low mark.
     pub(crate) congested: bool,
+    /// Waits for a chunk of the pool.
+    pub(crate) starved: bool,
     /// Operations on this descriptor that the driver holds; it is closed at zero.
     pub(crate) armed: u32,
     pub(crate) closing: Closing,
@@ -127,6 +129,7 @@ impl Io {
             paused: false,
             dirty: false,
             congested: false,
+            starved: false,
             armed: 0,
             closing: Closing::No,
             linger: None,

@@ -126,6 +126,9 @@ pub(crate) struct Engine {
     pub(crate) trash: Vec<Trash>,
     /// Descriptors whose outbox is to be sent at the end of the turn.
     dirty: Vec<Key>,
+    /// Descriptors that were refused a chunk while they held none, so that nothing of
+    /// their own would tell them of room.
+    starved: VecDeque<Key>,
     /// Operations that the driver had no room for, in order.
     overflow: VecDeque<Key>,
     /// Readiness handlers that left something, to be called again in the next turn.
@@ -214,6 +217,7 @@ impl Engine {
             events: VecDeque::with_capacity(2 * config.budgets.io + 64),
             trash: Vec::with_capacity(64),
             dirty: Vec::with_capacity(config.descriptors),
+            starved: VecDeque::with_capacity(config.descriptors),
             overflow: VecDeque::with_capacity(config.operations),
             again: Vec::with_capacity(64),
             deferred: VecDeque::with_capacity(config.operations),
@@ -295,7 +299,8 @@ impl Engine {
             && self.deferred.is_empty()
             && self.dirty.is_empty()
             && self.again.is_empty()
-            && self.overflow.is_empty();
+            && self.overflow.is_empty()
+            && (self.starved.is_empty() || !self.chunks.has_free());
         !idle
     }
 

@@ -43,6 +43,11 @@ impl Chunks {
         self.size
     }
 
+    /// Whether there is one for the asking.
+    pub(crate) fn has_free(&self) -> bool {
+        self.free != NONE || self.fresh < self.count
+    }
+
     fn take(&mut self) -> Option<u32> {
         let chunk = match self.free {
             NONE if self.fresh == self.count => return None,

@@ -47,13 +47,32 @@ impl Engine {
         let mut taken = self.queue(key, bytes);
         let room = self.ios.get(key).map_or(0, |io| io.outbox.room());
         if taken < bytes.len() && room > 0 {
-            self.flush_dirty();
+            self.send_dirty();
             taken += self.queue(key, &bytes[taken..]);
         }
-        if let Some(io) = self.ios.get_mut(key) {
-            io.congested |= taken < bytes.len();
+        if let Some(io) = self.ios.get_mut(key)
+            && taken < bytes.len()
+        {
+            io.congested = true;
+            if io.outbox.len() == 0 && !std::mem::replace(&mut io.starved, true) {
+                self.starved.push_back(key);
+            }
         }
         taken
+    }
+
+    /// Tells those who were refused a chunk, first come first served, that there are some.
+    fn feed_starved(&mut self) -> usize {
+        if self.starved.is_empty() || !self.chunks.has_free() {
+            return 0;
+        }
+        for key in self.starved.drain(..) {
+            let Some(io) = self.ios.get_mut(key) else { continue };
+            (io.starved, io.congested) = (false, false);
+            self.events.extend(io.writer.take().map(Event::Wake));
+            self.events.push_back(Event::Writable(key));
+        }
+        self.events.len()
     }
 
     fn queue(&mut self, key: Key, bytes: &[u8]) -> usize {
@@ -161,7 +180,13 @@ impl Engine {
 
     /// Sends the outboxes that were written to in this turn. Returns how many.
     pub(crate) fn flush_dirty(&mut self) -> usize {
-        for at in 0..self.dirty.len() {
+        let sent = self.send_dirty();
+        sent + self.feed_starved()
+    }
+
+    fn send_dirty(&mut self) -> usize {
+        let done = self.dirty.len();
+        for at in 0..done {
             let key = self.dirty[at];
             if let Some(io) = self.ios.get_mut(key) {
                 io.dirty = false;
@@ -169,7 +194,7 @@ impl Engine {
                 self.close_if_done(key);
             }
         }
-        let done = self.dirty.len();
+        // What could not be sent for want of an operation has come in behind them.
         self.dirty.drain(..done.min(self.dirty.len()));
         done
     }
