@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, error::ErrorKind};
 
-use crate::{BENCHES, Bench};
+use crate::{BENCHES, Bench, harness::Group};
 
 /// Side-by-side benchmarks of Tautline against named peers and the physical limit.
 #[derive(Parser)]
@@ -22,6 +22,12 @@ struct Arguments {
     /// Fewer and shorter rounds: the run ends within 40 seconds.
     #[arg(long)]
     quick: bool,
+    /// Only this row's group (named by one of its rows), to profile it.
+    #[arg(long, value_name = "ROW")]
+    row: Option<String>,
+    /// Only these contenders, separated by commas, to profile them.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    only: Vec<String>,
 }
 
 /// What the user asked for.
@@ -34,6 +40,32 @@ pub(crate) struct Options {
     pub(crate) plot: Option<PathBuf>,
     /// Whether the run must end within 40 seconds.
     pub(crate) quick: bool,
+    /// Only the group with this row.
+    pub(crate) row: Option<String>,
+    /// Only these contenders; empty: all.
+    pub(crate) only: Vec<String>,
+}
+
+impl Options {
+    /// Leaves out what was not asked for.
+    ///
+    /// # Errors
+    /// Nothing is left.
+    pub(crate) fn select(&self, groups: &mut Vec<Group>) -> Result<(), String> {
+        if let Some(row) = &self.row {
+            groups.retain(|group| group.metrics.iter().any(|metric| metric.name == row));
+        }
+        if !self.only.is_empty() {
+            for group in &mut *groups {
+                group.contenders.retain(|contender| self.only.iter().any(|n| n == contender.name));
+            }
+            groups.retain(|group| !group.contenders.is_empty());
+        }
+        match groups.is_empty() {
+            true => Err("nothing is left to measure: see the rows and names of a full run".into()),
+            false => Ok(()),
+        }
+    }
 }
 
 /// Reads the process arguments. `Ok(None)`: help was asked for and printed.
@@ -58,8 +90,8 @@ fn resolve(arguments: Arguments) -> Result<Options, String> {
     let Some(bench) = BENCHES.iter().find(|bench| bench.name == name) else {
         return Err(format!("no benchmark is called '{name}'; choose one of: {}", names()));
     };
-    let Arguments { json, plot, quick, .. } = arguments;
-    Ok(Options { bench, json, plot, quick })
+    let Arguments { json, plot, quick, row, only, .. } = arguments;
+    Ok(Options { bench, json, plot, quick, row, only })
 }
 
 fn one_line(error: &clap::Error) -> String {

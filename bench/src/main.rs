@@ -56,7 +56,11 @@ fn main() -> ExitCode {
 fn run(options: &cli::Options) -> ExitCode {
     let bench = options.bench;
     let plan = Plan::new(options.quick, bench.shares);
-    let groups = (bench.groups)(&plan);
+    let mut groups = (bench.groups)(&plan);
+    if let Err(message) = options.select(&mut groups) {
+        eprintln!("bench: {message}");
+        return ExitCode::from(2);
+    }
     let rows = groups.into_iter().flat_map(|group| harness::measure(group, &plan)).collect();
     match publish(&Report { bench: bench.name, rows }, options) {
         Ok(()) => ExitCode::SUCCESS,
