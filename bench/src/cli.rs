@@ -53,7 +53,7 @@ impl Options {
     /// Nothing is left.
     pub(crate) fn select(&self, groups: &mut Vec<Group>) -> Result<(), String> {
         if let Some(row) = &self.row {
-            groups.retain(|group| group.metrics.iter().any(|metric| metric.name == row));
+            groups.retain(|group| group.metrics.iter().any(|metric| &metric.name == row));
         }
         if !self.only.is_empty() {
             for group in &mut *groups {
