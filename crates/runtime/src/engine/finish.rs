@@ -75,6 +75,9 @@ impl Engine {
         if again {
             return self.arm(key);
         }
+        let (io, op) = (slot.io, slot.op);
+        let result = self.hear_end(io, &op, result);
+        let Some(slot) = self.ops.get_mut(key) else { return };
         match progress(slot, outcome(result)) {
             Some(outcome) => self.finish(key, outcome),
             None if slot.ending.is_some() => self.finish(key, Err(Failure::Cancelled)),
@@ -91,6 +94,11 @@ impl Engine {
             self.wheel.cancel(timer);
         }
         self.note_torn(key, outcome);
+        if let (Some(slot), Err(failure)) = (self.ops.get(key), outcome)
+            && sends(slot)
+        {
+            self.note_unheard(io, failure);
+        }
         self.leave_lane(key);
         self.tell(key, outcome);
         self.next_in_lane(io, side);
@@ -149,6 +157,10 @@ impl Engine {
             (Op::Open { .. }, Ok(fd)) => self.driver.close(fd as RawFd),
             (Op::RecvMsg { msg, .. }, Ok(len)) => self.salvage_datagram(slot.io, msg, len),
             (_, Ok(n)) if !slot.exact => self.salvage(&slot, n),
+            (_, Err(failure)) => {
+                self.salvage(&slot, 0);
+                self.note_unheard(slot.io, failure);
+            }
             _ => self.salvage(&slot, 0),
         }
         self.trash.push(Trash::Parcel(slot.parcel.move_out()));
@@ -250,6 +262,11 @@ impl Engine {
             self.kick(key);
         }
     }
+}
+
+/// Whether the operation sends on a connection.
+pub(super) fn sends(slot: &OpSlot) -> bool {
+    slot.side == Side::Write && !matches!(slot.op, Op::Connect { .. })
 }
 
 /// The first `got` bytes of several buffers.

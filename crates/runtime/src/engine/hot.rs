@@ -218,10 +218,7 @@ impl Engine {
             }
         } else {
             self.scratch.give(at);
-            if let Some(io) = self.ios.get_mut(probe.io) {
-                let failure = crate::engine::outcome::Failure::Errno(-result);
-                io.ended = Some((result < 0).then_some(failure));
-            }
+            self.note_end(probe.io, result);
         }
         self.finish_internal(probe.op);
         true

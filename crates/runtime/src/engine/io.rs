@@ -99,6 +99,10 @@ pub(crate) struct Io {
     pub(crate) linger: Option<TimerKey>,
     /// Receiving is over: `None` inside means the peer's orderly end.
     pub(crate) ended: Option<Option<Failure>>,
+    /// Why the connection broke, if the kernel said so to an operation that was given up,
+    /// or to a write. It says it once, and from then on gives an end that looks orderly:
+    /// the read that meets that end is told this instead.
+    pub(crate) unheard: Option<i32>,
     /// Sending is over.
     pub(crate) broken: Option<Failure>,
     /// The sending side is to be shut down once the outbox is empty.
@@ -134,6 +138,7 @@ impl Io {
             closing: Closing::No,
             linger: None,
             ended: None,
+            unheard: None,
             broken: None,
             shut_write: false,
             reader: None,

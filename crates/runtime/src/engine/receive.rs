@@ -177,7 +177,7 @@ impl Engine {
                 if result > 0 {
                     self.note_receive(key);
                 }
-                Some(outcome(result))
+                Some(outcome(self.hear_end(key, &op, result)))
             }
         }
     }
@@ -246,10 +246,40 @@ impl Engine {
         }
     }
 
-    fn note_end(&mut self, key: Key, result: i32) {
-        if let Some(io) = self.ios.get_mut(key) {
-            io.ended = Some((result < 0).then_some(Failure::Errno(-result)));
+    /// Why the connection broke was told to nobody who reads: keep it for who does.
+    pub(super) fn note_unheard(&mut self, key: Key, failure: Failure) {
+        let broke = [libc::ECONNRESET, libc::ECONNABORTED, libc::ETIMEDOUT];
+        if let Failure::Errno(errno) = failure
+            && broke.contains(&errno)
+            && let Some(io) = self.ios.get_mut(key)
+        {
+            io.unheard.get_or_insert(errno);
         }
+    }
+
+    /// What a receive is told: an end that follows an unheard failure is that failure.
+    pub(super) fn hear_end(&mut self, key: Key, op: &Op, result: i32) -> i32 {
+        let ends = match *op {
+            Op::Recv { len, .. } | Op::Read { len, .. } => len > 0,
+            Op::Readv { .. } | Op::RecvPool { .. } | Op::RecvMulti { .. } => true,
+            _ => false,
+        };
+        if result != 0 || !ends {
+            return result;
+        }
+        let unheard = self.ios.get_mut(key).and_then(|io| io.unheard.take());
+        unheard.map_or(0, |errno| -errno)
+    }
+
+    /// Receiving ended by this result. Returns why, if not in order.
+    pub(super) fn note_end(&mut self, key: Key, result: i32) -> Option<Failure> {
+        let fd = self.ios.get(key)?.fd;
+        let result = self.hear_end(key, &Op::RecvPool { fd }, result);
+        let failure = (result < 0).then_some(Failure::Errno(-result));
+        self.ios.get_mut(key)?.ended = Some(failure);
+        // For reads with a buffer of their own, which ask the kernel.
+        self.note_unheard(key, failure?);
+        failure
     }
 
     /// An operation of the descriptor itself is over: its lane goes on, its reader looks.
@@ -282,6 +312,11 @@ impl Engine {
             self.events.push_back(Event::Inbox(key));
         }
         let io = self.ios.get_mut(key)?;
+        if let Some(failure) = io.ended
+            && io.inbox.is_empty()
+        {
+            self.events.push_back(Event::Ended(key, failure));
+        }
         if io.pump.is_some() || io.ended.is_some() {
             return None;
         }
@@ -351,8 +386,7 @@ impl Engine {
                 self.probe_pump(op, key)
             }
             _ => {
-                self.note_end(key, result);
-                let failure = (result < 0).then_some(Failure::Errno(-result));
+                let failure = self.note_end(key, result);
                 self.events.push_back(Event::Ended(key, failure));
                 true
             }
@@ -486,6 +520,7 @@ fn pump_op(io: &Io) -> Op {
 /// What a read after the end gets: zero bytes, or once the error.
 fn take_end(io: &mut Io, end: Option<Failure>) -> Outcome {
     io.ended = Some(None);
+    io.unheard = None;
     match end {
         None => Ok(0),
         Some(failure) => Err(failure),

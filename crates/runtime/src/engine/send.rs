@@ -117,6 +117,9 @@ impl Engine {
         let failure = Failure::Errno(errno);
         if let Some(io) = self.ios.get_mut(key) {
             io.broken.get_or_insert(failure);
+            self.note_unheard(key, failure);
+        }
+        if let Some(io) = self.ios.get_mut(key) {
             if io.flush.is_none() && io.write.is_idle() {
                 self.stats.discarded_bytes += io.outbox.len() as u64;
                 io.outbox.clear(&mut self.chunks);

@@ -2,6 +2,7 @@
 //! lane; armed with the driver when it is first and cannot be done now.
 
 use crate::driver::{Attempt, Driver, Full, Interest, Op};
+use crate::engine::finish::sends;
 use crate::engine::io::{Class, Closing};
 use crate::engine::ops::{Continuation, Kind, OpSlot, Phase, Side};
 use crate::engine::outcome::{Failure, Outcome, outcome};
@@ -83,8 +84,11 @@ impl Engine {
             Some(outcome) => {
                 self.inline_left -= 1;
                 self.stats.inline += 1;
-                if outcome.is_err() {
+                if let Err(failure) = outcome {
                     self.salvage(&probe, 0);
+                    if sends(&probe) {
+                        self.note_unheard(key, failure);
+                    }
                 }
                 Inline::Over(outcome)
             }
@@ -223,7 +227,7 @@ impl Engine {
                 // its slot or in our caller's hands.
                 None => match unsafe { self.driver.attempt(&slot.op) } {
                     Attempt::WouldBlock => return None,
-                    Attempt::Done(result) => outcome(result),
+                    Attempt::Done(result) => outcome(self.hear_end(slot.io, &slot.op, result)),
                 },
             };
             if let Some(outcome) = progress(slot, result) {
