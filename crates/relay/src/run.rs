@@ -39,7 +39,20 @@ impl RunError {
 /// # Errors
 /// [`RunError`] names the endpoint or resource that failed.
 pub fn run(config: &RelayConfig, report: &mut dyn FnMut(&Snapshot)) -> Result<Summary, RunError> {
-    shell::relay(config, report)
+    shell::relay(config, report, None)
+}
+
+/// The same, and it also ends in order once `done` says so, for programs whose relay is one thread
+/// of many. `done` is asked between the turns of the loop, at least every 50 ms.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_until(
+    config: &RelayConfig,
+    report: &mut dyn FnMut(&Snapshot),
+    done: &mut dyn FnMut() -> bool,
+) -> Result<Summary, RunError> {
+    shell::relay(config, report, Some(done))
 }
 
 /// Runs the built-in demonstration: feed, relay and checking subscribers over loopback.

@@ -41,7 +41,7 @@ pub(crate) fn demonstrate(
         return crowd.reports(0).and(Err(RunError::Subscribers("they left".to_owned())));
     }
     relay.start();
-    let mut summary = relay.run(Some(config.run_for), report)?;
+    let mut summary = relay.run(Some(config.run_for), report, None)?;
     summary.check = Some(crowd.reports(relay.written())?);
     Ok(summary)
 }

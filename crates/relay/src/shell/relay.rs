@@ -23,8 +23,8 @@ use crate::units::Nanos;
 
 /// Between two reports.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Between two looks at a drain in which nothing moves.
-const DRAIN_LOOK: Duration = Duration::from_millis(50);
+/// Between two looks at a loop in which nothing moves: at a drain, or whether it is to end.
+const LOOK: Duration = Duration::from_millis(50);
 /// How long a loop that may sleep spins after the last event.
 const WARM: Duration = Duration::from_micros(50);
 
@@ -32,12 +32,13 @@ const WARM: Duration = Duration::from_micros(50);
 pub(crate) fn run(
     config: &RelayConfig,
     report: &mut dyn FnMut(&Snapshot),
+    done: Option<&mut dyn FnMut() -> bool>,
 ) -> Result<Summary, RunError> {
     raise_descriptor_limit();
     let runtime = Runtime::new(loop_config(&config.host, &config.to))?;
     let relay = Relay::open(&runtime, config)?;
     relay.start();
-    relay.run(config.run_for, report)
+    relay.run(config.run_for, report, done)
 }
 
 /// A relay whose endpoints are open.
@@ -98,8 +99,10 @@ impl<'r> Relay<'r> {
         &self,
         run_for: Option<Duration>,
         report: &mut dyn FnMut(&Snapshot),
+        mut done: Option<&mut dyn FnMut() -> bool>,
     ) -> Result<Summary, RunError> {
-        let due = Rc::new(Cell::new(false));
+        let ask = done.is_some().then(|| timer::every(LOOK, || {})).transpose()?;
+        let due = Rc::new(Cell::new(true));
         let tick = due.clone();
         let ticker = timer::every(INTERVAL, move || tick.set(true))?;
         if let Some(time) = run_for {
@@ -110,9 +113,15 @@ impl<'r> Relay<'r> {
             if due.take() {
                 report(&self.snapshot());
             }
+            if self.ending.is_running() && done.as_mut().is_some_and(|done| done()) {
+                self.ending.end_of_time();
+            }
             self.go_on()
         })?;
         ticker.cancel();
+        if let Some(ask) = ask {
+            ask.cancel();
+        }
         self.close()?;
         match self.ending.take_failure() {
             None => Ok(self.summary()),
@@ -144,7 +153,7 @@ impl<'r> Relay<'r> {
         if look.is_none() {
             self.source.stop();
             // Without a timer to be had the drain is looked at whenever anything moves.
-            *look = timer::every(DRAIN_LOOK, || {}).ok();
+            *look = timer::every(LOOK, || {}).ok();
         }
     }
 

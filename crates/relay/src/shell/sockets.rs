@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Type};
 use tautline_net::{Dial, TcpListener as Listener};
-use tautline_runtime::{Descriptor, SocketOption};
+use tautline_runtime::{Descriptor, SocketOption, timer};
 
 use crate::endpoint::{Host, HostPort, UnixName};
 
@@ -17,6 +17,9 @@ use crate::endpoint::{Host, HostPort, UnixName};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Connections that may wait to be accepted; the kernel's own limit is `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
+/// How often, and after which pause each, an address in use is tried again.
+const INSIST: u32 = 25;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The first address of a host.
 async fn resolve(address: &HostPort) -> io::Result<SocketAddr> {
@@ -32,7 +35,22 @@ async fn resolve(address: &HostPort) -> io::Result<SocketAddr> {
 /// Listens on TCP.
 pub(super) async fn listen_tcp(address: &HostPort) -> io::Result<Descriptor> {
     let address = resolve(address).await?;
-    Ok(Listener::options().backlog(BACKLOG).bind(address)?.into_descriptor())
+    let options = Listener::options().backlog(BACKLOG);
+    insist(|| Ok(options.bind(address)?.into_descriptor())).await
+}
+
+/// Opens, and opens again for a while as long as the address is in use: the kernel takes a moment
+/// to close the sockets of a process that was killed, and its successor shall not fail for that.
+async fn insist(open: impl Fn() -> io::Result<Descriptor>) -> io::Result<Descriptor> {
+    for _ in 0..INSIST {
+        match open() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                timer::sleep(PAUSE).await?;
+            }
+            result => return result,
+        }
+    }
+    open()
 }
 
 /// Connects over TCP, to each address of the name in turn.
@@ -44,9 +62,12 @@ pub(super) async fn connect_tcp(address: &HostPort) -> io::Result<Descriptor> {
 /// A bound UDP socket.
 pub(super) async fn bind_udp(address: &HostPort) -> io::Result<Descriptor> {
     let address = resolve(address).await?;
-    let socket = Descriptor::socket(domain(address), Type::DGRAM, None)?;
-    socket.bind(&address.into())?;
-    Ok(socket)
+    insist(|| {
+        let socket = Descriptor::socket(domain(address), Type::DGRAM, None)?;
+        socket.bind(&address.into())?;
+        Ok(socket)
+    })
+    .await
 }
 
 /// A UDP socket to send to `address` with.

@@ -1,0 +1,253 @@
+//! Real sockets on both sides of a relay, on both drivers.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener};
+use std::os::unix::net::{UnixListener, UnixStream};
+
+use common::{
+    DRIVERS, Running, config, connect, framed, free_port, free_udp_port, patient, read_packet, udp,
+    url,
+};
+use tautline_relay::stats::EndpointState;
+use tautline_relay::{RunError, run};
+
+/// Proves that datagrams reach two receivers with their boundaries and in order.
+#[test]
+fn datagrams_reach_every_receiver() {
+    for driver in DRIVERS {
+        let (port, receivers) = (free_udp_port(), [udp(), udp()]);
+        let to = receivers.each_ref().map(|r| url("udp", r.local_addr().unwrap().port()));
+        let to = [to[0].as_str(), to[1].as_str()];
+        let relay = Running::start(config(driver, &url("udp", port), &to));
+        let sender = udp();
+        for number in 0..500_u32 {
+            let packet = vec![number as u8; 1 + number as usize];
+            sender.send_to(&packet, ("127.0.0.1", port)).unwrap();
+            for receiver in &receivers {
+                let mut got = [0; 2048];
+                let len = receiver.recv(&mut got).unwrap();
+                assert_eq!(&got[..len], packet);
+            }
+        }
+        let summary = relay.finish();
+        assert!(summary.is_lossless());
+        assert!(summary.endpoints.iter().all(|endpoint| endpoint.rates.packets == 500));
+        assert_eq!(summary.latency.count, 500);
+    }
+}
+
+/// Proves that of 50 subscribers, one of whom never reads, the other 49 get every packet, and
+/// that only the queue of the one who does not read overflows.
+#[test]
+fn who_never_reads_slows_nobody() {
+    for driver in DRIVERS {
+        let (source, port) = (TcpListener::bind("127.0.0.1:0").unwrap(), free_port());
+        let from = url("tcp", source.local_addr().unwrap().port());
+        let to = format!("{}?queue=8&buffer=16KiB", url("tcp-listen", port));
+        let relay = Running::start(config(driver, &from, &[&to]));
+        let (mut feed, _) = source.accept().unwrap();
+        let _stuck = connect(port);
+        let mut readers: Vec<_> = (0..49).map(|_| connect(port)).collect();
+        relay.until(|report| report.endpoints[1].peers == 50);
+        for number in 0..300_u32 {
+            let packet = number.to_be_bytes().repeat(5_000);
+            feed.write_all(&framed(&packet)).unwrap();
+            for reader in &mut readers {
+                assert!(read_packet(reader) == packet, "packet {number}");
+            }
+        }
+        let drops = relay.until(|report| report.endpoints[1].drops.old > 0).endpoints[1].drops;
+        assert_eq!((drops.new, drops.lost), (0, 0));
+        drop(readers);
+        relay.finish();
+    }
+}
+
+/// Proves that a subscriber that does not read is cut off under `disconnect`, and counted.
+#[test]
+fn disconnect_cuts_off_who_never_reads() {
+    for driver in DRIVERS {
+        let (from, port) = (free_udp_port(), free_port());
+        let to = format!("{}?queue=4&policy=disconnect&buffer=16KiB", url("tcp-listen", port));
+        let relay = Running::start(config(driver, &url("udp", from), &[&to]));
+        let _stuck = connect(port);
+        relay.until(|report| report.endpoints[1].peers == 1);
+        let sender = udp();
+        let cut = |report: &tautline_relay::stats::Snapshot| report.endpoints[1].disconnects == 1;
+        for _ in 0..2_000 {
+            sender.send_to(&[7; 8_000], ("127.0.0.1", from)).unwrap();
+        }
+        let report = relay.until(cut);
+        assert_eq!(report.endpoints[1].peers, 0);
+        relay.finish();
+    }
+}
+
+/// Proves that under `drop-new` a subscriber that reads late sees the beginning without a gap.
+#[test]
+fn drop_new_keeps_the_beginning() {
+    for driver in DRIVERS {
+        let (from, port) = (free_port(), free_port());
+        let to = format!("{}?queue=16&policy=drop-new&buffer=16KiB", url("tcp-listen", port));
+        let relay = Running::start(config(driver, &url("tcp-listen", from), &[&to]));
+        let mut late = connect(port);
+        relay.until(|report| report.endpoints[1].peers == 1);
+        let mut feed = connect(from);
+        for number in 0..3_000_u32 {
+            feed.write_all(&framed(&number.to_be_bytes().repeat(2_000))).unwrap();
+        }
+        relay.until(|report| report.endpoints[1].drops.new > 0);
+        for number in 0..16_u32 {
+            assert_eq!(read_packet(&mut late)[..4], number.to_be_bytes());
+        }
+        drop(late);
+        relay.finish();
+    }
+}
+
+/// Proves that bytes pass unchanged from a file over TCP, raw, into another relay's file, that
+/// `wait` loses nothing to a receiver slower than the disk, and that both ends are in order.
+#[test]
+fn file_over_tcp_to_file_is_equal() {
+    for driver in DRIVERS {
+        let folder = tempfile::tempdir().unwrap();
+        let (original, copy) = (folder.path().join("original"), folder.path().join("copy"));
+        let bytes: Vec<u8> = (0..20_000_000_u32).map(|n| (n ^ (n >> 11)) as u8).collect();
+        std::fs::write(&original, &bytes).unwrap();
+        let port = free_port();
+        let from = format!("{}?framing=raw", url("tcp-listen", port));
+        let to = format!("file:{}?framing=raw&policy=wait", copy.display());
+        let receiving = Running::start(config(driver, &from, &[&to]));
+        let from = format!("file:{}?framing=raw", original.display());
+        let to = format!("{}?framing=raw&policy=wait", url("tcp", port));
+        let sent = run(&config(driver, &from, &[&to]), &mut |_| {}).unwrap();
+        assert_eq!(sent.endpoints[1].rates.bytes, bytes.len() as u64);
+        assert_eq!(sent.endpoints[0].state, EndpointState::Ended);
+        receiving.until(|report| report.endpoints[1].rates.bytes == bytes.len() as u64);
+        assert!(receiving.finish().is_lossless());
+        assert!(std::fs::read(&copy).unwrap() == bytes);
+    }
+}
+
+/// Proves that a destination that went away is connected to again and gets the feed, and that a
+/// source that went away is, too.
+#[test]
+fn peers_that_restart_are_connected_to_again() {
+    for driver in DRIVERS {
+        let (source, sink) =
+            (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+        let from = url("tcp", source.local_addr().unwrap().port());
+        let to = url("tcp", sink.local_addr().unwrap().port());
+        let relay = Running::start(config(driver, &from, &[&to]));
+        for round in 0..3_u8 {
+            let (mut feed, _) = source.accept().unwrap();
+            let mut receiver = patient(sink.accept().unwrap().0);
+            feed.write_all(&framed(&[round; 9])).unwrap();
+            assert_eq!(read_packet(&mut receiver), [round; 9]);
+        }
+        let report = relay.until(|report| report.endpoints[1].reconnects >= 2);
+        assert!(report.endpoints[0].reconnects >= 2);
+        relay.finish();
+    }
+}
+
+/// Proves that Unix sockets work on each side, by path and abstract, that a path that a dead
+/// process left is taken over, and that it is gone afterwards.
+#[test]
+fn unix_sockets_work_on_both_sides() {
+    for driver in DRIVERS {
+        let folder = tempfile::tempdir().unwrap();
+        let (here, there) = (folder.path().join("here"), folder.path().join("there"));
+        drop(UnixListener::bind(&there).unwrap());
+        let source = UnixListener::bind(&here).unwrap();
+        let from = format!("unix://{}", here.display());
+        let to = format!("unix-listen://{}", there.display());
+        let relay = Running::start(config(driver, &from, &[&to]));
+        let (mut feed, _) = source.accept().unwrap();
+        let mut receiver = UnixStream::connect(&there).unwrap();
+        relay.until(|report| report.endpoints[1].peers == 1);
+        feed.write_all(&framed(b"over unix")).unwrap();
+        assert_eq!(read_packet(&mut receiver), b"over unix");
+        relay.finish();
+        assert!(!there.exists(), "the path is removed");
+        let mut rest = Vec::new();
+        receiver.read_to_end(&mut rest).unwrap();
+        assert!(rest.is_empty());
+    }
+}
+
+/// Proves that publishers come and go, that one whose stream ends within a packet spoils nothing
+/// of another's, and that the lie is reported.
+#[test]
+fn publishers_are_cut_into_packets_apart() {
+    for driver in DRIVERS {
+        let (from, receiver) = (free_port(), udp());
+        let to = url("udp", receiver.local_addr().unwrap().port());
+        let source = format!("{}?size=1000", url("tcp-listen", from));
+        let relay = Running::start(config(driver, &source, &[&to]));
+        let (mut one, mut other, mut liar) = (connect(from), connect(from), connect(from));
+        one.write_all(&framed(b"one")[..3]).unwrap();
+        other.write_all(&framed(b"whole")).unwrap();
+        let mut got = [0; 100];
+        let len = receiver.recv(&mut got).unwrap();
+        assert_eq!(&got[..len], b"whole");
+        one.write_all(&framed(b"one")[3..]).unwrap();
+        let len = receiver.recv(&mut got).unwrap();
+        assert_eq!(&got[..len], b"one");
+        liar.write_all(&[0xff, 0xff]).unwrap();
+        assert_eq!(liar.read(&mut got).unwrap_or(0), 0, "the liar is cut off");
+        other.shutdown(Shutdown::Both).unwrap();
+        let report = relay.until(|report| report.endpoints[0].peers == 1);
+        let error = report.endpoints[0].error.clone().unwrap_or_default();
+        assert!(error.contains("65535"), "{error}");
+        relay.finish();
+    }
+}
+
+/// Proves that what is queued is still sent when the relay is asked to end, whole packets only,
+/// behind which the stream ends in order.
+#[test]
+fn end_drains_what_is_queued() {
+    for driver in DRIVERS {
+        let port = free_port();
+        let to = url("tcp-listen", port);
+        let relay = Running::start(config(driver, "demo:?rate=5k&size=1000", &[&to]));
+        let mut receiver = connect(port);
+        relay.until(|report| report.endpoints[1].rates.packets > 100);
+        let reading = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            receiver.read_to_end(&mut bytes).map(|_| bytes)
+        });
+        let summary = relay.finish();
+        let bytes = reading.join().unwrap().unwrap();
+        assert_eq!(bytes.len() % 1_002, 0, "whole packets");
+        assert_eq!(summary.endpoints[1].rates.packets, bytes.len() as u64 / 1_002);
+        assert!(summary.is_lossless());
+    }
+}
+
+/// Proves that endpoints that cannot be opened are named, with the remedy, in one line.
+#[test]
+fn endpoints_that_fail_are_named() {
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = url("tcp-listen", holder.local_addr().unwrap().port());
+    let cases = [
+        ("demo:", taken.as_str(), taken.as_str(), "choose another port"),
+        ("file:/no/such/file", "udp://127.0.0.1:9", "/no/such/file", "spelling"),
+        ("demo:", "file:/no/such/folder/file", "/no/such/folder", "spelling"),
+        ("demo:", "file:/", "file:/", "file in it"),
+        ("udp://192.0.2.1:5000", "udp://127.0.0.1:9", "192.0.2.1", "address"),
+        ("demo:", "file:/dev/full", "/dev/full", "free some space"),
+    ];
+    for driver in DRIVERS {
+        for (from, to, name, remedy) in cases {
+            let error = run(&config(driver, from, &[to]), &mut |_| {}).unwrap_err();
+            let text = error.to_string();
+            assert!(matches!(error, RunError::Endpoint { .. }), "{text}");
+            assert!(text.contains(name) && text.contains(remedy), "{text}");
+            assert!(!text.contains('\n'), "{text}");
+        }
+    }
+}
