@@ -91,7 +91,9 @@ impl ToAddress for (&str, u16) {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         match bare.parse::<IpAddr>() {
             Ok(ip) => Ok(Address::Socket((ip, port).into())),
-            Err(_) if host.is_empty() || host.contains([':', '[', ']', '/', '\0', ' ']) => Err(malformed(host)),
+            Err(_) if host.is_empty() || host.contains([':', '[', ']', '/', '\0', ' ']) => {
+                Err(malformed(host))
+            }
             Err(_) => Ok(Address::Name { host: host.to_owned(), port }),
         }
     }

@@ -172,10 +172,6 @@ macro_rules! writing {
 macro_rules! of_descriptor {
     ($name:ty) => {
         impl $name {
-            fn descriptor(&self) -> &Descriptor {
-                &self.descriptor
-            }
-
             /// Names it, for the calls that handlers have: queued writes, marks, pausing.
             pub fn conn(&self) -> &Conn {
                 self.descriptor.conn()
@@ -189,6 +185,17 @@ macro_rules! of_descriptor {
             /// Takes in a descriptor that is of this sort already.
             pub fn from_descriptor(descriptor: Descriptor) -> Self {
                 Self { descriptor }
+            }
+        }
+    };
+}
+
+/// Where a stream's calls go, for a stream that may be split too.
+macro_rules! stands {
+    ($name:ty) => {
+        impl $name {
+            fn descriptor(&self) -> &Descriptor {
+                &self.descriptor
             }
         }
 
@@ -222,7 +229,7 @@ macro_rules! handing_over {
     };
 }
 
-pub(crate) use {handing_over, of_descriptor, reading, writing};
+pub(crate) use {handing_over, of_descriptor, reading, stands, writing};
 
 use tautline_runtime::Descriptor;
 
@@ -230,3 +237,74 @@ use tautline_runtime::Descriptor;
 pub(crate) trait Stands {
     fn stands(&self) -> &Descriptor;
 }
+
+/// The ecosystem's traits for a type that has their calls as `poll_read`, or `poll_write`
+/// and `poll_flush`, on `&mut self`.
+macro_rules! polled {
+    ($name:ty: read) => {
+        impl futures_io::AsyncRead for $name {
+            fn poll_read(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &mut [u8],
+            ) -> Poll<io::Result<usize>> {
+                <$name>::poll_read(&mut self, cx, buf)
+            }
+        }
+
+        #[cfg(feature = "tokio")]
+        impl tokio::io::AsyncRead for $name {
+            fn poll_read(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &mut tokio::io::ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                let read = <$name>::poll_read(&mut self, cx, buf.initialize_unfilled());
+                read.map_ok(|n| buf.advance(n))
+            }
+        }
+    };
+    ($name:ty: write) => {
+        impl futures_io::AsyncWrite for $name {
+            fn poll_write(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                <$name>::poll_write(&mut self, cx, buf)
+            }
+
+            fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                <$name>::poll_flush(&mut self, cx)
+            }
+
+            fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                <$name>::poll_flush(&mut self, cx)
+            }
+        }
+
+        #[cfg(feature = "tokio")]
+        impl tokio::io::AsyncWrite for $name {
+            fn poll_write(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                <$name>::poll_write(&mut self, cx, buf)
+            }
+
+            fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                <$name>::poll_flush(&mut self, cx)
+            }
+
+            fn poll_shutdown(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+            ) -> Poll<io::Result<()>> {
+                <$name>::poll_flush(&mut self, cx)
+            }
+        }
+    };
+}
+
+pub(crate) use polled;

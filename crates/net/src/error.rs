@@ -38,7 +38,10 @@ impl Error {
 }
 
 /// Names the call and what it was tried with.
-pub(crate) fn at(call: &'static str, target: impl fmt::Display) -> impl FnOnce(io::Error) -> io::Error {
+pub(crate) fn at(
+    call: &'static str,
+    target: impl fmt::Display,
+) -> impl FnOnce(io::Error) -> io::Error {
     move |source| {
         let (kind, remedy) = (source.kind(), remedy(call, &source));
         io::Error::new(kind, Error { call, target: target.to_string(), source, remedy })
@@ -57,13 +60,21 @@ fn remedy(call: &str, error: &io::Error) -> &'static str {
         return "; raise the limit on open files (`ulimit -n`)";
     }
     match (error.kind(), call) {
-        (Kind::AddrInUse, _) => "; choose another port or path, or stop the program that holds it (`ss -lp` names it)",
-        (Kind::AddrNotAvailable, "bind") => "; bind to an address of this machine (`ip address` lists them), or to 0.0.0.0 or [::]",
-        (Kind::PermissionDenied, "bind") => "; ports below 1024 want CAP_NET_BIND_SERVICE, paths a folder that may be written to",
+        (Kind::AddrInUse, _) => {
+            "; choose another port or path, or stop the program that holds it (`ss -lp` names it)"
+        }
+        (Kind::AddrNotAvailable, "bind") => {
+            "; bind to an address of this machine (`ip address` lists them), or to 0.0.0.0 or [::]"
+        }
+        (Kind::PermissionDenied, "bind") => {
+            "; ports below 1024 want CAP_NET_BIND_SERVICE, paths a folder that may be written to"
+        }
         (Kind::PermissionDenied, _) => "; check the permissions, or run as another user",
         (Kind::ConnectionRefused, _) => "; start the server, or check the port",
         (Kind::TimedOut, _) => "; check the address and the firewall, or allow more time",
-        (Kind::NetworkUnreachable | Kind::HostUnreachable, _) => "; check the route (`ip route get`)",
+        (Kind::NetworkUnreachable | Kind::HostUnreachable, _) => {
+            "; check the route (`ip route get`)"
+        }
         (Kind::NotFound, _) => "; check the spelling",
         _ => "",
     }

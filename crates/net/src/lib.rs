@@ -19,21 +19,31 @@ mod address;
 mod call;
 mod calls;
 mod error;
+mod file;
 pub mod op;
+mod pipe;
 pub mod prelude;
 mod resolve;
+mod signals;
 mod split;
+mod stdio;
 mod tcp;
 mod udp;
+mod unix;
 
 pub use self::{
     address::{Address, ToAddress},
     call::Call,
     error::Error,
+    file::{File, OpenOptions},
+    pipe::{PipeReader, PipeWriter, pipe},
     resolve::resolve,
+    signals::{Signal, Signals},
     split::{Duplex, ReadHalf, WriteHalf},
+    stdio::{Stdin, Stdout},
     tcp::{Dial, Incoming, ListenOptions, TcpListener, TcpStream},
     udp::{UdpOptions, UdpSocket},
+    unix::{Credentials, UnixAddress, UnixDatagram, UnixListenOptions, UnixListener, UnixStream},
 };
 /// The adapter for every descriptor that has no type here.
 pub use tautline_runtime::Descriptor as FdAdapter;

@@ -2,6 +2,6 @@
 //! names them.
 
 pub use tautline_runtime::{
-    Accept, Connect, Fsync, Read, ReadAt, ReadVectored, Ready, ReceiveFrom, SendTo, Write,
-    WriteAt, WriteVectored,
+    Accept, Connect, Fsync, Read, ReadAt, ReadVectored, Ready, ReceiveFrom, SendTo, Write, WriteAt,
+    WriteVectored,
 };

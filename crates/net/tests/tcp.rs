@@ -144,7 +144,8 @@ fn a_refused_connection_names_its_address() {
 
         let called = Rc::new(Cell::new(None));
         let seen = called.clone();
-        let then = move |result: std::io::Result<TcpStream>| seen.set(Some(result.unwrap_err().kind()));
+        let then =
+            move |result: std::io::Result<TcpStream>| seen.set(Some(result.unwrap_err().kind()));
         TcpStream::connect(addr).then(then).unwrap();
         until(runtime, || called.get().is_some());
         assert_eq!(called.get(), Some(ErrorKind::ConnectionRefused));

@@ -23,7 +23,9 @@ fn a_buffered_reader_splits_lines() {
         let (mut near, far) = pair().await?;
         let sender = task::spawn(async move {
             for n in 0..1000 {
-                AsyncWriteExt::write_all(&mut near, format!("line {n}\n").as_bytes()).await.unwrap();
+                AsyncWriteExt::write_all(&mut near, format!("line {n}\n").as_bytes())
+                    .await
+                    .unwrap();
             }
             near.close().await.unwrap();
         })?;

@@ -202,7 +202,13 @@ fn a_burst_is_taken_over_several_turns() {
         let log = seen.clone();
         b.on_datagrams(move |_, packet| log.borrow_mut().push(packet.bytes.to_vec())).unwrap();
         until(runtime, || seen.borrow().len() == 150);
-        assert!(seen.borrow().iter().map(Vec::as_slice).eq((0..150u32).map(u32::to_be_bytes).collect::<Vec<_>>().iter().map(|n| &n[..])));
+        assert!(
+            seen.borrow().iter().map(Vec::as_slice).eq((0..150u32)
+                .map(u32::to_be_bytes)
+                .collect::<Vec<_>>()
+                .iter()
+                .map(|n| &n[..]))
+        );
     });
 }
 

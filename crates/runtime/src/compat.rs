@@ -312,7 +312,9 @@ impl Engine {
         if !matches!(inbox.front_mut(), Some(Segment::Datagram { .. })) {
             return None;
         }
-        let Some(Segment::Datagram { bytes, from, truncated }) = inbox.pop() else { return None };
+        let Some(Segment::Datagram { bytes, from, truncated, .. }) = inbox.pop() else {
+            return None;
+        };
         // SAFETY: the caller's promise, passed on.
         Some(unsafe { crate::kinds::fill_message(msg, &bytes, from, truncated) })
     }

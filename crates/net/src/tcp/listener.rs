@@ -9,9 +9,7 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use socket2::Type;
-use tautline_runtime::{
-    Conn, Descriptor, KeepAlive, Operation, Outcome, Pending, SocketOption,
-};
+use tautline_runtime::{Conn, Descriptor, KeepAlive, Operation, Outcome, Pending, SocketOption};
 
 use super::TcpStream;
 use crate::address::{ToAddress, domain, ip};
@@ -170,7 +168,7 @@ impl TcpListener {
     /// No descriptors left; what the kernel says.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         loop {
-            let stream = TcpStream::from_descriptor(self.descriptor().accept().await?);
+            let stream = TcpStream::from_descriptor(self.descriptor.accept().await?);
             if let Ok(peer) = stream.peer_addr() {
                 return Ok((stream, peer));
             }

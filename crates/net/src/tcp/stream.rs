@@ -13,7 +13,7 @@ use tautline_runtime::{
 use super::Dial;
 use crate::address::{ToAddress, ip};
 use crate::call::Call;
-use crate::calls::{handing_over, of_descriptor, reading, writing};
+use crate::calls::{handing_over, of_descriptor, reading, stands, writing};
 use crate::op;
 use crate::split::{Duplex, ReadHalf, WriteHalf, split};
 
@@ -43,6 +43,7 @@ pub struct TcpStream {
 }
 
 of_descriptor!(TcpStream);
+stands!(TcpStream);
 reading!([] TcpStream);
 writing!([] TcpStream);
 handing_over!(TcpStream);

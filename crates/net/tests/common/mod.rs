@@ -1,8 +1,10 @@
 //! What the tests of sockets share: a runtime on each real driver.
 
-#![allow(dead_code, reason = "every test file uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "every test file uses a part of it")]
 
+use std::cell::Cell;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tautline_runtime::{Config, DriverChoice, Runtime, WaitMode};
@@ -45,13 +47,10 @@ pub fn block<T>(runtime: &Runtime, test: impl Future<Output = io::Result<T>>) ->
 
 /// Runs the loop until `done`, within the patience.
 pub fn until(runtime: &Runtime, mut done: impl FnMut() -> bool) {
-    let deadline = runtime.now() + PATIENCE;
-    let mut over = false;
-    runtime
-        .run_until(|| {
-            over = tautline_runtime::now().unwrap() > deadline;
-            over || done()
-        })
-        .unwrap();
-    assert!(!over, "the test is not done in time");
+    let late = Rc::new(Cell::new(false));
+    let seen = late.clone();
+    let alarm = tautline_runtime::timer::after(PATIENCE, move || seen.set(true)).unwrap();
+    runtime.run_until(|| late.get() || done()).unwrap();
+    alarm.cancel();
+    assert!(!late.get(), "the test is not done in time");
 }

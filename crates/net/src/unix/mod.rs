@@ -1,0 +1,13 @@
+//! Unix sockets: streams and datagrams between processes of one machine.
+
+mod address;
+mod datagram;
+mod listener;
+mod stream;
+
+pub use self::{
+    address::UnixAddress,
+    datagram::UnixDatagram,
+    listener::{UnixListenOptions, UnixListener},
+    stream::{Credentials, UnixStream},
+};

@@ -1,0 +1,207 @@
+//! Files, redirected standard streams, blocking work and names.
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::rc::Rc;
+use std::time::Duration;
+
+use common::{block, everywhere, run, until};
+use futures::{AsyncReadExt, AsyncWriteExt};
+use tautline_net::{Error, File, OpenOptions, Stdin, Stdout, resolve};
+use tautline_runtime::offload;
+
+/// What was written at offsets is read back there, many operations at a time.
+#[test]
+fn offsets_are_read_and_written_at_the_same_time() {
+    run(async || {
+        let folder = tempfile::tempdir()?;
+        let options = OpenOptions::new().read(true).write(true).create_new(true);
+        let file = options.open(folder.path().join("data")).await?;
+        let pieces = 0..40u64;
+        let writes = pieces.clone().map(|n| file.write_at(vec![n as u8; 5000], n * 5000));
+        for (written, _) in futures::future::join_all(writes).await {
+            assert_eq!(written?, 5000);
+        }
+        file.sync(false).await?;
+        assert_eq!(file.len()?, 200_000);
+        let reads = pieces.map(|n| file.read_at(vec![0; 5000], n * 5000));
+        for (n, (read, buf)) in futures::future::join_all(reads).await.into_iter().enumerate() {
+            assert_eq!((read?, buf), (5000, vec![n as u8; 5000]));
+        }
+        file.set_len(10).await?;
+        assert_eq!(file.read_at(vec![0; 100], 0).await.0?, 10);
+        assert_eq!(file.read_at(vec![0; 100], 10).await.0?, 0);
+        Ok(())
+    });
+}
+
+/// Calls without an offset go on where the last one ended, through either face.
+#[test]
+fn a_file_is_read_in_sequence() {
+    run(async || {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("data");
+        let mut file = File::create(&path).await?;
+        file.write("owned ").await.0?;
+        AsyncWriteExt::write_all(&mut file, b"borrowed ").await?;
+        AsyncWriteExt::write_all(&mut file, b"again").await?;
+        AsyncWriteExt::close(&mut file).await?;
+        assert_eq!(file.position(), 20);
+        let mut file = File::open(&path).await?;
+        let (read, buf) = file.read(vec![0; 6]).await;
+        assert_eq!((read?, buf.as_slice()), (6, &b"owned "[..]));
+        let mut rest = String::new();
+        AsyncReadExt::read_to_string(&mut file, &mut rest).await?;
+        assert_eq!(rest, "borrowed again");
+        assert_eq!(file.seek(SeekFrom::End(-5))?, 15);
+        let (read, buf) = file.read(vec![0; 9]).await;
+        assert_eq!(&buf[..read?], b"again");
+        assert_eq!(file.seek(SeekFrom::Current(-30)).unwrap_err().kind(), ErrorKind::InvalidInput);
+        Ok(())
+    });
+}
+
+/// A file of a megabyte survives `copy` of the `futures` crate.
+#[test]
+fn a_file_is_copied() {
+    run(async || {
+        let folder = tempfile::tempdir()?;
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        let bytes: Vec<u8> = (0..1_000_000u32).map(|n| (n % 253) as u8).collect();
+        std::fs::write(&from, &bytes)?;
+        let (source, mut sink) = (File::open(&from).await?, File::create(&to).await?);
+        assert_eq!(futures::io::copy(source, &mut sink).await?, 1_000_000);
+        drop(sink);
+        assert!(std::fs::read(&to)? == bytes);
+        Ok(())
+    });
+}
+
+/// A file that is not there is named; a callback hears the same.
+#[test]
+fn a_missing_file_is_named() {
+    everywhere(|runtime| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("absent");
+        let error = runtime.block_on(File::open(&path)).unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(Error::of(&error).unwrap().to_string().contains("absent"), "{error}");
+        let heard = Rc::new(Cell::new(None));
+        let seen = heard.clone();
+        let done = move |result: std::io::Result<File>| seen.set(Some(result.unwrap_err().kind()));
+        File::open(&path).then(done).unwrap();
+        until(runtime, || heard.get().is_some());
+        assert_eq!(heard.get(), Some(ErrorKind::NotFound));
+    });
+}
+
+/// Standard input that comes from a file is read from the position that it was left at,
+/// by tasks and by handlers, and leaves it where it stopped.
+#[test]
+fn redirected_input_is_read_on() {
+    everywhere(|runtime| {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"taken;rest of it").unwrap();
+        file.seek(SeekFrom::Start(6)).unwrap();
+        block(runtime, async {
+            let mut stdin = Stdin::from_fd(&file)?;
+            let (read, buf) = stdin.read(vec![0; 4]).await;
+            assert_eq!((read?, buf.as_slice()), (4, &b"rest"[..]));
+            Ok(())
+        });
+        assert_eq!(file.stream_position().unwrap(), 10);
+        let (text, ended) = (Rc::new(RefCell::new(Vec::new())), Rc::new(Cell::new(false)));
+        let (into, end) = (text.clone(), ended.clone());
+        let stdin = Stdin::from_fd(&file).unwrap();
+        let conn =
+            stdin.on_data(move |_, bytes| into.borrow_mut().extend_from_slice(bytes)).unwrap();
+        conn.on_close(move |_, result| end.set(result.is_ok()));
+        until(runtime, || ended.get());
+        assert_eq!(*text.borrow(), b" of it");
+        let mut nothing = Vec::new();
+        file.read_to_end(&mut nothing).unwrap();
+        assert!(nothing.is_empty());
+    });
+}
+
+/// Standard output that goes to a file stays in order with what others write there; one
+/// that goes to a pipe leaves the pipe's mode as it is.
+#[test]
+fn redirected_output_stays_in_order() {
+    run(async || {
+        let mut file = tempfile::tempfile()?;
+        let mut stdout = Stdout::from_fd(&file)?;
+        stdout.write_all("ours ").await.0?;
+        file.write_all(b"theirs ")?;
+        AsyncWriteExt::write_all(&mut stdout, b"ours again").await?;
+        AsyncWriteExt::flush(&mut stdout).await?;
+        file.rewind()?;
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        assert_eq!(text, "ours theirs ours again");
+
+        let (reader, writer) = std::io::pipe()?;
+        let mut stdout = Stdout::from_fd(&writer)?;
+        stdout.write_all("piped").await.0?;
+        let mut stdin = Stdin::from_fd(&reader)?;
+        assert_eq!(stdin.read(vec![0; 16]).await.0?, 5);
+        assert_eq!(stdin.try_read(&mut [0; 4]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        for fd in [std::os::fd::AsFd::as_fd(&reader), std::os::fd::AsFd::as_fd(&writer)] {
+            assert!(!rustix::fs::fcntl_getfl(fd)?.contains(rustix::fs::OFlags::NONBLOCK));
+        }
+        Ok(())
+    });
+}
+
+/// Blocking work comes back as a result, by either face; its panic is an error that
+/// carries the message.
+#[test]
+fn blocking_work_comes_back() {
+    everywhere(|runtime| {
+        let thread = std::thread::current().id();
+        let elsewhere = runtime.block_on(offload(move || std::thread::current().id() != thread));
+        assert!(elsewhere.unwrap().unwrap());
+        let error =
+            runtime.block_on(offload(|| -> u8 { panic!("on purpose") })).unwrap().unwrap_err();
+        assert!(error.to_string().contains("on purpose"), "{error}");
+        let sum = Rc::new(Cell::new(0));
+        for n in 1..=100 {
+            let into = sum.clone();
+            offload(move || n).then(move |n| into.set(into.get() + n.unwrap())).unwrap();
+        }
+        until(runtime, || sum.get() == 5050);
+    });
+}
+
+/// More work than the pool has room for is refused with the limit; what was taken is done.
+#[test]
+fn too_much_blocking_work_is_refused() {
+    let config =
+        tautline_runtime::Config { offload_threads: 1, offload_queue: 2, ..common::small() };
+    let runtime = tautline_runtime::Runtime::new(config).unwrap();
+    let results = block(&runtime, async {
+        let nap = || offload(|| std::thread::sleep(Duration::from_millis(20)));
+        Ok(futures::future::join_all((0..10).map(|_| nap())).await)
+    });
+    let refused = results.iter().filter(|result| result.is_err()).count();
+    assert!((7..=8).contains(&refused), "{refused}");
+    let text = results.into_iter().find_map(Result::err).unwrap().to_string();
+    assert!(text.contains("offload_queue"), "{text}");
+}
+
+/// A known name has addresses; a bad one is named in the error; the deadline holds.
+#[test]
+fn names_are_resolved_or_named() {
+    run(async || {
+        let found = resolve("localhost", 81, common::PATIENCE).await?;
+        assert!(!found.is_empty());
+        assert!(found.iter().all(|addr| addr.ip().is_loopback() && addr.port() == 81));
+        let error = resolve("no-such-host.invalid", 80, common::PATIENCE).await.unwrap_err();
+        assert!(error.to_string().contains("no-such-host.invalid"), "{error}");
+        let late = resolve("no-such-host.invalid", 80, Duration::ZERO).await.unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::TimedOut);
+        Ok(())
+    });
+}

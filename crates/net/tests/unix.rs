@@ -1,0 +1,173 @@
+//! Unix sockets and pipes against the kernel: paths, abstract names, stale ones.
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::io::ErrorKind;
+use std::rc::Rc;
+
+use common::{block, everywhere, run, until};
+use tautline_net::{PipeReader, UnixAddress, UnixDatagram, UnixListener, UnixStream, pipe};
+
+/// An abstract name that no other test has.
+fn name(of: &str) -> String {
+    format!("@tautline-test-{}-{of}", std::process::id())
+}
+
+/// Streams carry bytes over a path and over an abstract name, and know their peers.
+#[test]
+fn streams_over_paths_and_abstract_names() {
+    run(async || {
+        let folder = tempfile::tempdir()?;
+        let path = UnixAddress::path(folder.path().join("socket"));
+        for address in [path, name("stream").as_str().into()] {
+            let listener = UnixListener::bind(&address)?;
+            assert_eq!(listener.local_addr()?, address);
+            let near = UnixStream::connect(&address).await?;
+            let far = listener.accept().await?;
+            assert_eq!(near.peer_addr()?, address);
+            assert!(far.peer_addr()?.is_unnamed());
+            assert_eq!(near.peer_credentials()?.pid as u32, std::process::id());
+            near.write_all("there").await.0?;
+            let (read, buf) = far.read_exact(vec![0; 5]).await;
+            assert_eq!((read?, buf.as_slice()), (5, &b"there"[..]));
+        }
+        Ok(())
+    });
+}
+
+/// Handlers serve a Unix stream as they do any other.
+#[test]
+fn handlers_echo_over_a_unix_stream() {
+    everywhere(|runtime| {
+        let address = name("echo");
+        let listener = UnixListener::bind(&address).unwrap();
+        assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+        listener.on_accept(|stream| stream.on_data(|conn, bytes| conn.write(bytes))).unwrap();
+        block(runtime, async {
+            let stream = UnixStream::connect(&address).await?;
+            let (reads, writes) = stream.split();
+            writes.write_all(vec![3; 100_000]).await.0?;
+            let (read, buf) = reads.read_exact(vec![0; 100_000]).await;
+            assert_eq!((read?, buf), (100_000, vec![3; 100_000]));
+            Ok(())
+        });
+    });
+}
+
+/// A path that was left behind is taken over on request only, and never one in use or
+/// one that is no socket.
+#[test]
+fn a_stale_path_is_removed_on_request_only() {
+    run(async || {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("socket");
+        drop(UnixListener::bind(&path)?);
+        let error = UnixListener::bind(&path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+        assert!(error.to_string().contains("socket"), "{error}");
+        let over = UnixListener::options().remove_stale(true);
+        let used = over.bind(&path)?;
+        assert_eq!(over.bind(&path).unwrap_err().kind(), ErrorKind::AddrInUse);
+        let near = UnixStream::connect(&path).await?;
+        drop((used, near));
+        let file = folder.path().join("file");
+        std::fs::write(&file, "precious")?;
+        assert_eq!(over.bind(&file).unwrap_err().kind(), ErrorKind::AddrInUse);
+        assert_eq!(std::fs::read(&file)?, b"precious");
+        let refused = UnixStream::connect(&path).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        assert!(refused.to_string().contains("start the server"), "{refused}");
+        let long = "x".repeat(200);
+        assert_eq!(UnixListener::bind(&long).unwrap_err().kind(), ErrorKind::InvalidInput);
+        Ok(())
+    });
+}
+
+/// Datagrams keep their boundaries and name their sender, by every kind of call.
+#[test]
+fn datagrams_name_their_sender() {
+    everywhere(|runtime| {
+        let (to, from) = (name("to"), name("from"));
+        let (a, b) = (UnixDatagram::bind(&from).unwrap(), UnixDatagram::bind(&to).unwrap());
+        block(runtime, async {
+            a.send_to("async", &to)?.await.0?;
+            let (received, buf) = b.receive_from(vec![0; 3]).await;
+            let received = received?;
+            assert_eq!((&buf[..received.len], received.truncated), (&b"asy"[..], true));
+            assert_eq!(UnixDatagram::source(&received), Some(from.as_str().into()));
+            a.connect(&to)?;
+            assert_eq!(a.try_send(b"direct")?, 6);
+            assert_eq!(b.try_receive_from(&mut [0; 16])?.len, 6);
+            Ok(())
+        });
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let log = seen.clone();
+        b.on_datagrams(64, move |_, bytes, _| log.borrow_mut().push(bytes.len())).unwrap();
+        for len in 1..=5 {
+            a.try_send(&vec![0; len]).unwrap();
+        }
+        until(runtime, || seen.borrow().len() == 5);
+        assert_eq!(*seen.borrow(), [1, 2, 3, 4, 5]);
+    });
+}
+
+/// Connected Unix datagram sockets talk both ways.
+#[test]
+fn a_pair_of_datagram_sockets_talks() {
+    run(async || {
+        let (a, b) = UnixDatagram::pair()?;
+        a.send("there").await.0?;
+        b.send("back").await.0?;
+        assert_eq!(b.receive_from(vec![0; 9]).await.0?.len, 5);
+        assert_eq!(a.receive_from(vec![0; 9]).await.0?.len, 4);
+        Ok(())
+    });
+}
+
+/// A pipe carries more than it holds, in order, and ends when its writer is dropped.
+#[test]
+fn a_pipe_carries_more_than_it_holds() {
+    run(async || {
+        let (reader, writer) = pipe()?;
+        assert_eq!(reader.try_read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        let feeder = tautline_runtime::task::spawn(async move {
+            writer.write_all(vec![1; 300_000]).await.0.unwrap();
+        })?;
+        let mut total = 0;
+        loop {
+            match reader.read(vec![0; 10_000]).await.0? {
+                0 => break,
+                n => total += n,
+            }
+        }
+        feeder.await.unwrap();
+        assert_eq!(total, 300_000);
+        Ok(())
+    });
+}
+
+/// A handler reads a child's output to its end, and hears of the end once.
+#[test]
+fn a_handler_reads_a_childs_output() {
+    everywhere(|runtime| {
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "for n in 1 2 3; do echo line $n; done"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let reader = PipeReader::new(child.stdout.take().unwrap()).unwrap();
+        let (text, ends) = (Rc::new(RefCell::new(Vec::new())), Rc::new(Cell::new(0)));
+        let (into, count) = (text.clone(), ends.clone());
+        let conn =
+            reader.on_data(move |_, bytes| into.borrow_mut().extend_from_slice(bytes)).unwrap();
+        conn.on_close(move |_, result| {
+            result.unwrap();
+            count.set(count.get() + 1);
+        });
+        until(runtime, || ends.get() > 0);
+        assert_eq!(*text.borrow(), b"line 1\nline 2\nline 3\n");
+        assert!(!conn.is_open());
+        assert!(child.wait().unwrap().success());
+    });
+}
