@@ -1,6 +1,8 @@
 //! The program as a user meets it: exit codes and what stands on which stream.
 
-use std::process::{Command, Output};
+use std::io::Read;
+use std::net::TcpListener;
+use std::process::{Command, Output, Stdio};
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tautline"))
@@ -72,4 +74,56 @@ fn help_succeeds() {
     let output = run(&["--help"]);
     assert!(output.status.success() && output.stderr.is_empty());
     assert!(String::from_utf8_lossy(&output.stdout).contains("doctor"));
+}
+
+/// Proves that the demonstration ends by itself without a loss, and that its last line of JSON is
+/// the summary that says so.
+#[test]
+fn demo_ends_by_itself_without_loss() {
+    let output = run(&["demo", "--for", "2s", "--json"]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{error}");
+    let text = String::from_utf8(output.stdout).expect("JSON is text");
+    let last = text.lines().last().expect("a summary");
+    let summary: serde_json::Value = serde_json::from_str(last).expect("one object a line");
+    assert_eq!(summary["kind"], "summary");
+    assert_eq!(summary["check"]["missing"], 0);
+    assert!(summary["check"]["packets"].as_u64() > Some(100 * 1_000));
+}
+
+/// Proves that an endpoint that fails at run time is named in one line, with exit code 1.
+#[test]
+fn failed_endpoint_is_one_line_and_code_1() {
+    for missing in ["file:/no/such/file", "unix-listen:///no/such/folder/socket"] {
+        let output = run(&["relay", "--from", missing, "--to", "udp://127.0.0.1:9"]);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert!(error.starts_with("tautline: ") && error.contains(missing), "{error}");
+    }
+}
+
+/// Proves that SIGINT ends a running relay with a summary, exit code 0 and an orderly end for the
+/// subscriber behind a whole packet.
+#[test]
+fn sigint_drains_and_succeeds() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
+    let address = listener.local_addr().expect("it is bound");
+    let to = format!("tcp://{address}");
+    let mut relay = Command::new(env!("CARGO_BIN_EXE_tautline"))
+        .args(["relay", "--from", "demo:?size=100", "--to", &to, "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program was built");
+    let (mut subscriber, _) = listener.accept().expect("the relay connects");
+    let mut bytes = vec![0; 102];
+    subscriber.read_exact(&mut bytes).expect("the feed comes");
+    let process = rustix::process::Pid::from_child(&relay);
+    rustix::process::kill_process(process, rustix::process::Signal::INT).expect("it runs");
+    subscriber.read_to_end(&mut bytes).expect("an orderly end");
+    assert_eq!(bytes.len() % 102, 0, "whole packets");
+    let mut report = String::new();
+    relay.stdout.take().expect("it is piped").read_to_string(&mut report).expect("JSON is text");
+    assert_eq!(relay.wait().expect("it ends").code(), Some(0));
+    assert!(report.lines().last().is_some_and(|line| line.contains(r#""kind":"summary""#)));
 }

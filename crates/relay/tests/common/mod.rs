@@ -11,12 +11,12 @@ use tautline_relay::stats::{Snapshot, Summary};
 use tautline_relay::{DriverChoice, HostConfig, RelayConfig, RunError, run_until};
 
 /// Long enough for any step here, so that a broken relay fails instead of hanging.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub const DRIVERS: [DriverChoice; 2] = [DriverChoice::Uring, DriverChoice::Readiness];
+pub(crate) const DRIVERS: [DriverChoice; 2] = [DriverChoice::Uring, DriverChoice::Readiness];
 
 /// A relay from `from` to each of `to`.
-pub fn config(driver: DriverChoice, from: &str, to: &[&str]) -> RelayConfig {
+pub(crate) fn config(driver: DriverChoice, from: &str, to: &[&str]) -> RelayConfig {
     RelayConfig {
         from: from.parse().expect("a source"),
         to: to.iter().map(|to| to.parse().expect("a destination")).collect(),
@@ -27,7 +27,7 @@ pub fn config(driver: DriverChoice, from: &str, to: &[&str]) -> RelayConfig {
 }
 
 /// A relay that runs beside the test.
-pub struct Running {
+pub(crate) struct Running {
     /// Dropped to end it.
     end: Sender<()>,
     reports: Receiver<Snapshot>,
@@ -36,7 +36,7 @@ pub struct Running {
 
 impl Running {
     /// Starts it, and waits until its endpoints are open.
-    pub fn start(config: RelayConfig) -> Self {
+    pub(crate) fn start(config: RelayConfig) -> Self {
         let (end, ended) = channel::<()>();
         let (report, reports) = channel();
         let thread = thread::spawn(move || {
@@ -52,7 +52,7 @@ impl Running {
     }
 
     /// Waits for a report of which `holds` is true.
-    pub fn until(&self, holds: impl Fn(&Snapshot) -> bool) -> Snapshot {
+    pub(crate) fn until(&self, holds: impl Fn(&Snapshot) -> bool) -> Snapshot {
         loop {
             let report = self.reports.recv_timeout(PATIENCE).expect("the relay runs and reports");
             if holds(&report) {
@@ -62,60 +62,60 @@ impl Running {
     }
 
     /// Asks it to end, and returns its summary.
-    pub fn finish(self) -> Summary {
+    pub(crate) fn finish(self) -> Summary {
         drop(self.end);
         self.thread.join().expect("the relay does not panic").expect("the relay does not fail")
     }
 
     /// Waits until it ends by itself.
-    pub fn wait(self) -> Result<Summary, RunError> {
+    pub(crate) fn wait(self) -> Result<Summary, RunError> {
         self.thread.join().expect("the relay does not panic")
     }
 }
 
 /// A port that is free now.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let probe = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
     probe.local_addr().expect("it is bound").port()
 }
 
 /// A UDP port that is free now.
-pub fn free_udp_port() -> u16 {
+pub(crate) fn free_udp_port() -> u16 {
     udp().local_addr().expect("it is bound").port()
 }
 
 /// A bound UDP socket that gives up waiting at last.
-pub fn udp() -> UdpSocket {
+pub(crate) fn udp() -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback is there");
     socket.set_read_timeout(Some(PATIENCE)).expect("an option that exists");
     socket
 }
 
 /// The URL of a socket's own address.
-pub fn url(scheme: &str, port: u16) -> String {
+pub(crate) fn url(scheme: &str, port: u16) -> String {
     format!("{scheme}://127.0.0.1:{port}")
 }
 
 /// A connected TCP socket that gives up waiting at last.
-pub fn connect(port: u16) -> TcpStream {
+pub(crate) fn connect(port: u16) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
     patient(stream)
 }
 
 /// The same for one that was accepted.
-pub fn patient(stream: TcpStream) -> TcpStream {
+pub(crate) fn patient(stream: TcpStream) -> TcpStream {
     stream.set_read_timeout(Some(PATIENCE)).expect("an option that exists");
     stream
 }
 
 /// Bytes with their two-byte length in front (RFC 4571).
-pub fn framed(packet: &[u8]) -> Vec<u8> {
+pub(crate) fn framed(packet: &[u8]) -> Vec<u8> {
     let len = u16::try_from(packet.len()).expect("a short packet").to_be_bytes();
     [&len, packet].concat()
 }
 
 /// The next packet of a framed stream.
-pub fn read_packet(stream: &mut impl Read) -> Vec<u8> {
+pub(crate) fn read_packet(stream: &mut impl Read) -> Vec<u8> {
     let mut prefix = [0; 2];
     stream.read_exact(&mut prefix).expect("a prefix comes");
     let mut packet = vec![0; usize::from(u16::from_be_bytes(prefix))];
