@@ -69,17 +69,16 @@ fn who_never_reads_slows_nobody() {
 #[test]
 fn disconnect_cuts_off_who_never_reads() {
     for driver in DRIVERS {
-        let (from, port) = (free_udp_port(), free_port());
+        let (from, port) = (free_port(), free_port());
         let to = format!("{}?queue=4&policy=disconnect&buffer=16KiB", url("tcp-listen", port));
-        let relay = Running::start(config(driver, &url("udp", from), &[&to]));
+        let relay = Running::start(config(driver, &url("tcp-listen", from), &[&to]));
         let _stuck = connect(port);
         relay.until(|report| report.endpoints[1].peers == 1);
-        let sender = udp();
-        let cut = |report: &tautline_relay::stats::Snapshot| report.endpoints[1].disconnects == 1;
-        for _ in 0..2_000 {
-            sender.send_to(&[7; 8_000], ("127.0.0.1", from)).unwrap();
+        let mut feed = connect(from);
+        for _ in 0..3_000 {
+            feed.write_all(&framed(&[7; 8_000])).unwrap();
         }
-        let report = relay.until(cut);
+        let report = relay.until(|report| report.endpoints[1].disconnects == 1);
         assert_eq!(report.endpoints[1].peers, 0);
         relay.finish();
     }
