@@ -5,7 +5,7 @@ use std::os::fd::RawFd;
 
 use crate::driver::{Completion, Driver, Op};
 use crate::engine::io::Closing;
-use crate::engine::ops::{Continuation, Ending, OpSlot, Phase, Side};
+use crate::engine::ops::{Continuation, Ending, OpSlot, Phase, Side, NOWHERE};
 use crate::engine::outbox::Segment;
 use crate::engine::outcome::{Failure, Outcome, outcome};
 use crate::engine::start::progress;
@@ -64,25 +64,37 @@ impl Engine {
     fn stood_in_step(&mut self, key: Key, result: i32) {
         match self.ops.get(key).and_then(|slot| slot.ending) {
             None if result >= 0 => self.kick(key),
-            _ => self.step(key, result.min(-libc::ECANCELED)),
+            _ if result < 0 => self.step(key, result),
+            _ => self.step(key, -libc::ECANCELED),
         }
     }
 
     /// A step of an ordinary operation.
     fn step(&mut self, key: Key, result: i32) {
         let Some(slot) = self.ops.get_mut(key) else { return };
-        let again = matches!(-result, libc::EINTR | libc::EAGAIN) && slot.ending.is_none();
-        if again {
+        let unasked = slot.ending.is_none();
+        if unasked && matches!(-result, libc::EINTR | libc::EAGAIN) {
             return self.arm(key);
         }
-        let (io, op) = (slot.io, slot.op);
-        let result = self.hear_end(io, &op, result);
+        let result = self.heed(key, result);
         let Some(slot) = self.ops.get_mut(key) else { return };
         match progress(slot, outcome(result)) {
             Some(outcome) => self.finish(key, outcome),
             None if slot.ending.is_some() => self.finish(key, Err(Failure::Cancelled)),
             None => self.kick(key),
         }
+    }
+
+    /// Notes what the kernel gave to a read, and says what that is told.
+    fn heed(&mut self, key: Key, result: i32) -> i32 {
+        let Some(slot) = self.ops.get_mut(key) else { return result };
+        let (io, side, op) = (slot.io, slot.side, slot.op);
+        if result <= 0 || side != Side::Read {
+            return self.hear_end(io, &op, result);
+        }
+        slot.place = slot.place.min(self.ios.get(io).map_or(NOWHERE, |io| io.place));
+        self.pass_place(io, result as usize);
+        result
     }
 
     /// Ends an operation: leaves its lane, tells its continuation, starts the next.
@@ -143,10 +155,17 @@ impl Engine {
         let Some(slot) = self.ops.get(key) else { return };
         let slot = OpSlot {
             done: slot.done,
+            place: slot.place,
             exact: slot.exact,
             ..OpSlot::internal(slot.op, slot.io, slot.side, Continuation::Detached)
         };
         self.salvage(&slot, 0);
+        // So that it is not saved again if its future never looks.
+        if let Some(slot) = self.ops.get_mut(key)
+            && slot.side == Side::Read
+        {
+            slot.done = 0;
+        }
     }
 
     /// Nobody waits for the result: what it brought is kept with the descriptor.
@@ -155,7 +174,7 @@ impl Engine {
         match (slot.op, outcome) {
             (Op::Accept { .. }, Ok(fd)) => self.keep_accepted(slot.io, fd as RawFd),
             (Op::Open { .. }, Ok(fd)) => self.driver.close(fd as RawFd),
-            (Op::RecvMsg { msg, .. }, Ok(len)) => self.salvage_datagram(slot.io, msg, len),
+            (Op::RecvMsg { msg, .. }, Ok(len)) => self.salvage_datagram(&slot, msg, len),
             (_, Ok(n)) if !slot.exact => self.salvage(&slot, n),
             (_, Err(failure)) => {
                 self.salvage(&slot, 0);
@@ -193,12 +212,12 @@ impl Engine {
         };
         self.stats.saved_bytes += got as u64;
         if let Some(io) = self.ios.get_mut(slot.io) {
-            io.inbox.push(Segment::Saved { bytes, start: 0 });
+            io.inbox.put_back(Segment::Saved { bytes, start: 0, place: slot.place });
         }
     }
 
-    fn salvage_datagram(&mut self, io: Key, msg: *mut libc::msghdr, len: usize) {
-        let Some(io) = self.ios.get_mut(io) else { return };
+    fn salvage_datagram(&mut self, slot: &OpSlot, msg: *mut libc::msghdr, len: usize) {
+        let Some(io) = self.ios.get_mut(slot.io) else { return };
         // SAFETY: the header and what it names are owned by the operation, which is over.
         let segment = unsafe {
             let header = &*msg;
@@ -208,9 +227,10 @@ impl Engine {
                 bytes: std::slice::from_raw_parts(buffer.iov_base.cast::<u8>(), len).to_vec(),
                 from: crate::kinds::source_address(header),
                 truncated: header.msg_flags & libc::MSG_TRUNC != 0,
+                place: slot.place,
             }
         };
-        io.inbox.push(segment);
+        io.inbox.put_back(segment);
     }
 
     /// Takes an operation out of its lane, wherever it stands.

@@ -71,6 +71,9 @@ pub(crate) struct Io {
     /// Arrived, not taken. While it is not empty no receive is armed, but for a pump
     /// that is being paused.
     pub(crate) inbox: Inbox,
+    /// The place behind all that reads with buffers of their own have taken so far. Only
+    /// the order of places means something.
+    pub(crate) place: u64,
     /// Pending operations that keep no order: polls and file operations.
     pub(crate) others: Vec<Key>,
     /// Accepted for someone who had gone: the next accept takes them first.
@@ -113,6 +116,8 @@ pub(crate) struct Io {
     pub(crate) writer: Option<Waker>,
     /// Consecutive receives while no other descriptor had any.
     pub(crate) streak: u32,
+    /// The last receive brought less than there was room for: another would block.
+    pub(crate) drained: bool,
 }
 
 impl Io {
@@ -124,6 +129,7 @@ impl Io {
             read: Lane::default(),
             write: Lane::default(),
             inbox: Inbox::default(),
+            place: 0,
             others: Vec::new(),
             accepted: VecDeque::new(),
             outbox: Outbox::new(write_limit),
@@ -144,6 +150,7 @@ impl Io {
             reader: None,
             writer: None,
             streak: 0,
+            drained: false,
         }
     }
 

@@ -88,6 +88,9 @@ pub(crate) enum Ending {
     Closed,
 }
 
+/// Behind everything that was ever taken from a stream.
+pub(crate) const NOWHERE: u64 = u64::MAX;
+
 /// One pending operation.
 pub(crate) struct OpSlot {
     /// What is left to do, as the kernel sees it. Points into `parcel`'s value or what it owns.
@@ -106,6 +109,8 @@ pub(crate) struct OpSlot {
     pub(crate) deadline: Option<TimerKey>,
     /// Bytes of an exact operation that have moved.
     pub(crate) done: usize,
+    /// For a read: the place in the stream of the first byte that it got, or [`NOWHERE`].
+    pub(crate) place: u64,
     /// For a flush: the outbox position up to which it goes.
     pub(crate) until: u64,
     /// Set once the operation was asked to end.
@@ -126,6 +131,7 @@ impl OpSlot {
             parcel: Parcel::empty(),
             deadline: None,
             done: 0,
+            place: NOWHERE,
             until: u64::MAX,
             ending: None,
         }

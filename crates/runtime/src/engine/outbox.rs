@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use tautline_buffer::Region;
 
 use crate::engine::ReceivedAt;
+use crate::engine::ops::NOWHERE;
 use crate::slab::NONE;
 
 /// The pool that all outboxes draw from.
@@ -211,10 +212,22 @@ pub(crate) struct Inbox {
 pub(crate) enum Segment {
     /// Lent receive memory, of which `start..end` is unread.
     Lent { at: ReceivedAt, start: usize, end: usize },
-    /// Bytes saved from an operation whose owner had gone.
-    Saved { bytes: Vec<u8>, start: usize },
+    /// Bytes saved from an operation whose owner had gone; `place` is that of the first
+    /// unread one.
+    Saved { bytes: Vec<u8>, start: usize, place: u64 },
     /// A datagram saved from such an operation.
-    Datagram { bytes: Vec<u8>, from: Option<socket2::SockAddr>, truncated: bool },
+    Datagram { bytes: Vec<u8>, from: Option<socket2::SockAddr>, truncated: bool, place: u64 },
+}
+
+impl Segment {
+    /// The place in the stream of the first unread byte; what nobody has taken yet is
+    /// behind all that somebody had.
+    pub(crate) fn place(&self) -> u64 {
+        match self {
+            Self::Lent { .. } => NOWHERE,
+            Self::Saved { place, .. } | Self::Datagram { place, .. } => *place,
+        }
+    }
 }
 
 impl Inbox {
@@ -237,6 +250,13 @@ impl Inbox {
     /// The first segment, to be read.
     pub(crate) fn front_mut(&mut self) -> Option<&mut Segment> {
         self.segments.front_mut()
+    }
+
+    /// Puts what was taken and saved to its place before all that comes behind it.
+    pub(crate) fn put_back(&mut self, segment: Segment) {
+        let before = |other: &Segment| other.place() < segment.place();
+        let at = self.segments.iter().take_while(|other| before(other)).count();
+        self.segments.insert(at, segment);
     }
 
     /// Takes the first segment.

@@ -6,7 +6,7 @@ use std::task::{Poll, Waker};
 
 use crate::driver::{Attempt, Completion, Driver, Interest, Op};
 use crate::engine::io::{Class, Closing, Io};
-use crate::engine::ops::{Continuation, Ending, OpSlot, Phase, Side};
+use crate::engine::ops::{Continuation, Ending, NOWHERE, OpSlot, Phase, Side};
 use crate::engine::outbox::Segment;
 use crate::engine::outcome::{Failure, Outcome, outcome};
 use crate::engine::{Alarm, Engine, Event, Received, ReceivedAt, Trash};
@@ -33,7 +33,7 @@ impl Engine {
                 Some(Ok(self.read_inbox_vectored(slot.io, bufs)))
             }
             Op::RecvMsg { msg, .. } if !io.inbox.is_empty() => match io.inbox.pop()? {
-                Segment::Datagram { bytes, from, truncated } => {
+                Segment::Datagram { bytes, from, truncated, .. } => {
                     // SAFETY: the header and what it names are owned by the operation.
                     let len = unsafe { crate::kinds::fill_message(msg, &bytes, from, truncated) };
                     Some(Ok(len))
@@ -41,6 +41,27 @@ impl Engine {
                 _ => None,
             },
             _ => None,
+        }
+    }
+
+    /// The place of what a read is to get next.
+    pub(super) fn next_place(&self, key: Key) -> u64 {
+        let Some(io) = self.ios.get(key) else { return NOWHERE };
+        io.inbox.front().map_or(NOWHERE, Segment::place).min(io.place)
+    }
+
+    /// A read with a buffer of its own got `n` bytes, or a datagram, from `place` on.
+    pub(super) fn note_taken(&mut self, slot: &mut OpSlot, place: u64, n: usize) {
+        if slot.side == Side::Read {
+            slot.place = slot.place.min(place);
+            self.pass_place(slot.io, n);
+        }
+    }
+
+    /// So many more bytes were taken.
+    pub(super) fn pass_place(&mut self, key: Key, n: usize) {
+        if let Some(io) = self.ios.get_mut(key) {
+            io.place += n.max(1) as u64;
         }
     }
 
@@ -87,7 +108,7 @@ impl Engine {
                 let first = self.received(at).wrapping_add(start);
                 std::ptr::slice_from_raw_parts(first, end - start)
             }
-            Segment::Saved { bytes, start } => &raw const bytes[*start..],
+            Segment::Saved { bytes, start, .. } => &raw const bytes[*start..],
             Segment::Datagram { bytes, .. } => &raw const bytes[..],
         }
     }
@@ -114,8 +135,9 @@ impl Engine {
                 *start += n;
                 *end - *start
             }
-            Some(Segment::Saved { bytes, start }) => {
+            Some(Segment::Saved { bytes, start, place }) => {
                 *start += n;
+                *place += n as u64;
                 bytes.len() - *start
             }
             Some(Segment::Datagram { .. }) | None => 0,
@@ -146,15 +168,24 @@ impl Engine {
         if let Some(end) = io.ended {
             return Poll::Ready(take_end(io, end));
         }
+        let drained = io.class == Class::Stream && std::mem::take(&mut io.drained);
         if self.inline_left == 0 {
             self.events.push_back(Event::Wake(waker.clone()));
             return Poll::Pending;
         }
-        if let Some(outcome) = self.try_read(key, buf) {
+        if !drained && let Some(outcome) = self.try_read(key, buf) {
             self.inline_left -= 1;
+            self.note_drained(key, outcome, buf.len());
             return Poll::Ready(outcome);
         }
         self.await_inbox(key, waker)
+    }
+
+    /// Remembers whether a receive into `room` bytes took all that was there.
+    fn note_drained(&mut self, key: Key, outcome: Outcome, room: usize) {
+        if let (Some(io), Ok(n)) = (self.ios.get_mut(key), outcome) {
+            io.drained = n > 0 && n < room;
+        }
     }
 
     /// Reads now, if nothing is before it. `None`: it would block.
@@ -219,6 +250,10 @@ impl Engine {
         }
         if result > 0 {
             self.note_receive(key);
+        }
+        // Readiness is no receive: it says nothing of what is left.
+        if result > 0 && completion.buffer.is_some() {
+            self.note_drained(key, outcome(result), self.receive_buffer_size);
         }
         let received = self.ops.get(op).is_some_and(|s| matches!(s.op, Op::RecvPool { .. }));
         if received && !ending && !matches!(-result, libc::EINTR | libc::EAGAIN) && result <= 0 {

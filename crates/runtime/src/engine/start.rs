@@ -4,7 +4,7 @@
 use crate::driver::{Attempt, Driver, Full, Interest, Op};
 use crate::engine::finish::sends;
 use crate::engine::io::{Class, Closing};
-use crate::engine::ops::{Continuation, Kind, OpSlot, Phase, Side};
+use crate::engine::ops::{Continuation, Kind, OpSlot, Phase, Side, NOWHERE};
 use crate::engine::outcome::{Failure, Outcome, outcome};
 use crate::engine::{Alarm, Engine, Event, token};
 use crate::slab::Key;
@@ -44,14 +44,14 @@ impl Engine {
             // What was queued before goes first, at once or by a flush before this.
             self.flush_inline(submission.io);
         }
-        let mut done = 0;
+        let mut moved = Moved { done: 0, place: NOWHERE };
         if submission.inline && self.may_go_inline(submission.io, K::SIDE) {
             match self.run_inline(&mut kind, submission.io) {
                 Inline::Over(outcome) => return Start::Done(kind, outcome, None),
-                Inline::Left(moved) => done = moved,
+                Inline::Left(so_far) => moved = so_far,
             }
         }
-        self.enqueue(kind, done, submission, continuation())
+        self.enqueue(kind, moved, submission, continuation())
     }
 
     /// Refuses what cannot be started at all.
@@ -92,7 +92,7 @@ impl Engine {
                 }
                 Inline::Over(outcome)
             }
-            None => Inline::Left(probe.done),
+            None => Inline::Left(Moved { done: probe.done, place: probe.place }),
         }
     }
 
@@ -100,7 +100,7 @@ impl Engine {
     fn enqueue<K: Kind>(
         &mut self,
         kind: K,
-        done: usize,
+        moved: Moved,
         submission: &Submission,
         continuation: Continuation,
     ) -> Start<K> {
@@ -109,14 +109,14 @@ impl Engine {
         };
         let mut slot = OpSlot::internal(super::nothing(fd), submission.io, K::SIDE, continuation);
         slot.exact = K::EXACT;
-        slot.done = done;
+        (slot.done, slot.place) = (moved.done, moved.place);
         slot.parcel.put(kind);
         let key = match self.ops.insert(slot) {
             Ok(key) => key,
             Err(slot) => return refused(slot, self.no_operation()),
         };
         let placed = self.ops.get_mut(key).expect("just inserted");
-        placed.op = placed.parcel.get_mut::<K>().op(fd, done);
+        placed.op = placed.parcel.get_mut::<K>().op(fd, moved.done);
         if let Some(failure) = self.arm_deadline(key, submission.deadline) {
             let slot = self.ops.remove(key).expect("just inserted");
             return refused(slot, failure);
@@ -203,10 +203,11 @@ impl Engine {
         }
         // The slot is tried in place of itself, so that the engine can be borrowed.
         let stand_in = OpSlot::internal(slot.op, slot.io, slot.side, Continuation::Detached);
-        let mut probe = OpSlot { exact: slot.exact, done: slot.done, ..stand_in };
+        let (done, place) = (slot.done, slot.place);
+        let mut probe = OpSlot { exact: slot.exact, done, place, ..stand_in };
         let over = self.try_slot(&mut probe);
         let Some(slot) = self.ops.get_mut(key) else { return };
-        (slot.op, slot.done) = (probe.op, probe.done);
+        (slot.op, slot.done, slot.place) = (probe.op, probe.done, probe.place);
         match over {
             Some(outcome) => {
                 self.inline_left -= 1;
@@ -219,7 +220,11 @@ impl Engine {
 
     /// Moves as much as can be moved now. `None`: more is left, and would block.
     fn try_slot(&mut self, slot: &mut OpSlot) -> Option<Outcome> {
+        if slot.exact && slot.remaining() == 0 {
+            return Some(Ok(slot.done));
+        }
         loop {
+            let place = self.next_place(slot.io);
             let result = match self.take_from_inbox(slot) {
                 Some(outcome) => outcome,
                 None if !attemptable(&slot.op) => return None,
@@ -230,6 +235,9 @@ impl Engine {
                     Attempt::Done(result) => outcome(self.hear_end(slot.io, &slot.op, result)),
                 },
             };
+            if let Ok(n) = result {
+                self.note_taken(slot, place, n);
+            }
             if let Some(outcome) = progress(slot, result) {
                 return Some(outcome);
             }
@@ -311,11 +319,20 @@ fn refused<K: Kind>(slot: OpSlot, failure: Failure) -> Start<K> {
     Start::Done(slot.parcel.take(), Err(failure), Some(slot.continuation))
 }
 
+/// What an operation got done before it had to wait.
+#[derive(Clone, Copy)]
+struct Moved {
+    /// Bytes.
+    done: usize,
+    /// Where the first of them stands in the stream.
+    place: u64,
+}
+
 /// How an inline run ended.
 enum Inline {
     Over(Outcome),
     /// The rest would block; so much has moved.
-    Left(usize),
+    Left(Moved),
 }
 
 /// Whether the driver can try the operation without waiting.
