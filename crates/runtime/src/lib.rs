@@ -9,10 +9,16 @@
 //! through the completion core (`engine`), which keeps order and owns memory, to user
 //! code, which only a turn of the loop (`turn`) calls.
 
+// The scenario that the canary shares with the tests outside names this crate.
+#[cfg(all(test, not(loom)))]
+extern crate self as tautline_runtime;
+
 #[cfg(not(loom))]
 mod batch;
 #[cfg(not(loom))]
 mod buf;
+#[cfg(all(test, not(loom)))]
+mod canary;
 #[cfg(not(loom))]
 mod compat;
 #[cfg(not(loom))]

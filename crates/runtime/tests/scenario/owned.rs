@@ -30,20 +30,14 @@ async fn send(echo: &Echo, stream: &Descriptor) -> io::Result<()> {
         if chunk.is_empty() {
             return stream.shutdown(Shutdown::Write);
         }
-        let dbg = chunk.clone();
-        eprintln!("DBG {} chunk {:?}", echo.id, dbg);
-        let sent = send_some(echo, stream, chunk).await;
-        eprintln!("DBG {} sent {:?}", echo.id, sent);
-        let sent = sent?;
+        let sent = send_some(echo, stream, chunk).await?;
         echo.advance(sent);
     }
 }
 
 /// Sends a chunk, or a part of it, in one of the ways there are.
 async fn send_some(echo: &Echo, stream: &Descriptor, chunk: Vec<u8>) -> io::Result<usize> {
-    let way = echo.scene.draw(0..8);
-    eprintln!("DBG {} way {way} {:?}", echo.id, stream.conn());
-    match way {
+    match echo.scene.draw(0..8) {
         0 => stream.write(chunk).await.0,
         1 => stream.conn().write(&chunk),
         2 => poll_fn(|cx| stream.poll_write(cx, &chunk)).await,
@@ -97,9 +91,7 @@ async fn receive_some(echo: &Echo, stream: &Descriptor) -> io::Result<()> {
     let len = echo.scene.draw(1..700);
     let exact = len.min(echo.missing());
     let patience = echo.scene.moment();
-    let way = echo.scene.draw(0..9);
-    eprintln!("DBG {} read way {way} {len}", echo.id);
-    match way {
+    match echo.scene.draw(0..9) {
         0 => take_timed(echo, stream.read(vec![0; len]).timeout(patience).await),
         1 => take_timed(echo, stream.read_exact(vec![0; exact]).timeout(patience).await),
         2 => drop_after(echo, stream.read(vec![0; len])).await,
@@ -113,7 +105,6 @@ async fn receive_some(echo: &Echo, stream: &Descriptor) -> io::Result<()> {
 }
 
 fn take<B: IoBufMut>(echo: &Echo, (result, buf): (io::Result<usize>, B)) -> io::Result<()> {
-    eprintln!("DBG {} took {result:?} {:?}", echo.id, &buf.bytes());
     match result? {
         0 => echo.end(),
         n => echo.take(&buf.bytes()[..n]),

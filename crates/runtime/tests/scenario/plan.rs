@@ -69,7 +69,22 @@ fn draw_world(seed: u64, random: &mut Rng) -> sim::Config {
     }
 }
 
+/// How many chunks there are for sending, and of what size. Both ends of a connection
+/// draw from one pool: if clients held all of it, no server could answer, and nothing
+/// would ever leave. So each seed has enough for all streams, or for all clients and a
+/// few servers at a time.
+fn draw_chunks(random: &mut Rng) -> (usize, usize) {
+    match random.bool() {
+        true => (1 << 14, 1 << random.u32(6..12)),
+        false => (2 * 50 + random.usize(1..8), MOST_QUEUED),
+    }
+}
+
+/// A stream's write limit, at most. One that may queue no more than a chunk holds two.
+const MOST_QUEUED: usize = 2048;
+
 fn draw_config(random: &mut Rng) -> Config {
+    let (send_chunks, send_chunk_size) = draw_chunks(random);
     Config {
         wait: WaitMode::Sleep,
         operations: 4096,
@@ -78,9 +93,9 @@ fn draw_config(random: &mut Rng) -> Config {
         tasks: 512,
         receive_buffers: 1 << random.u32(..6),
         receive_buffer_size: 1 << random.u32(6..13),
-        send_chunks: 1 << random.u32(2..8),
-        send_chunk_size: 1 << random.u32(6..12),
-        write_limit: 1 << random.u32(5..14),
+        send_chunks,
+        send_chunk_size,
+        write_limit: random.usize(1..MOST_QUEUED + 1),
         drain_time: Duration::from_secs(1),
         dispatch_limit: random.u32(1..33),
         budgets: Budgets {

@@ -31,6 +31,9 @@ pub(super) struct Relay {
 #[derive(Default)]
 struct Hub {
     subscribers: RefCell<Vec<Rc<Subscriber>>>,
+    /// The number that is to come next. What an earlier connection of the source brings
+    /// behind a later one is not passed on.
+    next: Cell<u64>,
     /// The source has said its last.
     over: Cell<bool>,
 }
@@ -125,11 +128,15 @@ fn ingest(hub: &Rc<Hub>, stream: Descriptor) -> io::Result<()> {
         partial.extend_from_slice(bytes);
         let whole = partial.len() / MESSAGE * MESSAGE;
         for message in partial.drain(..whole).collect::<Vec<_>>().chunks(MESSAGE) {
-            if parse(message).0 == LAST {
-                hub.end();
-                conn.close();
-            } else {
-                hub.subscribers.borrow().iter().for_each(|to| to.send(message));
+            match parse(message).0 {
+                LAST => {
+                    hub.end();
+                    conn.close();
+                }
+                number if number >= hub.next.replace(hub.next.get().max(number + 1)) => {
+                    hub.subscribers.borrow().iter().for_each(|to| to.send(message));
+                }
+                _ => {}
             }
         }
     })?;

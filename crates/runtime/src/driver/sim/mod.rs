@@ -45,6 +45,8 @@ pub use self::config::{Config, Numbering};
 pub use self::faults::{Faults, Rate};
 pub use self::trace::Handle;
 
+#[cfg(test)]
+pub(crate) use self::config::Bug;
 pub(crate) use self::driver::SimDriver;
 
 /// Why something was not done.
