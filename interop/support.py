@@ -73,6 +73,11 @@ def wait_listening(port):
     wait_for(f"TCP port {port} listens", lambda: is_bound("tcp", port, "0A"))
 
 
+def wait_refused(port):
+    """Returns once nobody listens on this TCP port any more."""
+    wait_for(f"TCP port {port} is free", lambda: not is_bound("tcp", port, "0A"))
+
+
 def wait_bound(port):
     """Returns once somebody has bound this UDP port."""
     wait_for(f"UDP port {port} is bound", lambda: is_bound("udp", port, "07"))

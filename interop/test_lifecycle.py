@@ -4,7 +4,7 @@ import signal
 import socket
 
 from support import HOST, Case, connect, free_port, packets_of, read_packet, read_to_end
-from support import udp_socket, wait_bound, wait_for, wait_listening
+from support import udp_socket, wait_bound, wait_for, wait_listening, wait_refused
 
 SOURCE = "demo:?rate=1000&size=200"
 
@@ -67,6 +67,8 @@ class Restart(Case):
             sender.sendto(b"round %d" % number, (HOST, source))
             self.assertEqual(read_packet(subscriber), b"round %d" % number)
             relay.kill()
+            # The kernel lets go of a dead ring's listener a little after the process.
+            wait_refused(port)
         self.assertEqual(relay.child.returncode, -signal.SIGKILL)
 
     def test_two_at_once_on_one_port(self):

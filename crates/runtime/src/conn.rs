@@ -215,6 +215,7 @@ impl Conn {
         self.set(|handlers| {
             let call = Box::new(handler);
             handlers.readable = Some(Named { name: std::any::type_name::<F>(), call });
+            handlers.by_readiness = true;
         });
         self.pump()
     }

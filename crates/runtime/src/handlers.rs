@@ -43,6 +43,8 @@ pub(crate) struct Handlers {
     pub(crate) half_open: bool,
     /// A handler that feeds on a pump was registered.
     pub(crate) pumped: bool,
+    /// It takes what is there by itself, and is only told that something is.
+    pub(crate) by_readiness: bool,
 }
 
 impl Handlers {

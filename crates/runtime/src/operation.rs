@@ -7,11 +7,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::buf::IoBufMut;
 use crate::core::Core;
+use crate::engine::io::Class;
 use crate::engine::ops::{Continuation, Ending, Finished};
 use crate::engine::{Start, Submission};
 use crate::inline_fn::OnceFn;
-use crate::kinds::{Yield, Yields};
+use crate::kinds::{Read, Yield, Yields};
 use crate::parcel::Parcel;
 use crate::slab::Key;
 use crate::time::Instant;
@@ -87,7 +89,7 @@ impl<K: Yield> Operation<K> {
             done(finished.parcel.take::<K>().output(&core, finished.outcome));
         });
         let key = self.start_with(kind, callback);
-        Pending { core: self.core.clone(), key }
+        Pending { core: self.core.clone(), io: self.io, key }
     }
 
     fn start_with(&self, kind: K, callback: OnceFn<Finished>) -> Option<Key> {
@@ -141,6 +143,40 @@ impl<K: Yield> Operation<K> {
     }
 }
 
+impl<B: IoBufMut, const EXACT: bool> Operation<Read<B, EXACT>> {
+    /// Aims a read that is not over at another buffer, for instance because several
+    /// streams share one region and another of them has filled the part that this one
+    /// was aimed at. Gives the old buffer back if the kernel does not hold it; else it
+    /// is dropped as soon as the kernel lets go of it. Bytes that arrive before that are
+    /// delivered in the old buffer.
+    ///
+    /// # Errors
+    /// Gives `buf` back when the read is over, or has moved bytes already.
+    pub fn reaim(&mut self, buf: B) -> Result<Option<B>, B> {
+        match &mut self.state {
+            State::Fresh(read) => Ok(Some(std::mem::replace(&mut read.buf, buf))),
+            State::Over => Err(buf),
+            State::Pending(key) => {
+                let (core, key) = (self.core.clone(), *key);
+                reaim_read::<B, EXACT>(&core, self.io, key, buf)
+            }
+        }
+    }
+}
+
+fn reaim_read<B: IoBufMut, const EXACT: bool>(
+    core: &Core,
+    io: Key,
+    key: Key,
+    buf: B,
+) -> Result<Option<B>, B> {
+    let aimed = core.with(|engine| {
+        let class = engine.io(io).map_or(Class::Plain, |io| io.class);
+        engine.reaim(key, Read::<B, EXACT> { buf, class })
+    });
+    aimed.map(|old| old.map(|read| read.buf)).map_err(|read| read.buf)
+}
+
 impl<K: Yields> Unpin for Operation<K> {}
 
 impl<K: Yield> Future for Operation<K> {
@@ -178,11 +214,24 @@ impl<K: Yields> fmt::Debug for Operation<K> {
 #[derive(Clone)]
 pub struct Pending {
     core: Rc<Core>,
+    io: Key,
     /// `None`: it was refused at once; the callback says why.
     key: Option<Key>,
 }
 
 impl Pending {
+    /// Aims a pending [`read`](crate::Descriptor::read) at another buffer of the same
+    /// type: see [`Operation::reaim`].
+    ///
+    /// # Errors
+    /// Gives `buf` back when the operation is over or no such read.
+    pub fn reaim<B: IoBufMut>(&self, buf: B) -> Result<Option<B>, B> {
+        match self.key {
+            Some(key) => reaim_read::<B, false>(&self.core, self.io, key, buf),
+            None => Err(buf),
+        }
+    }
+
     /// Asks it to end early: its callback gets the error [`Cancelled`](crate::Error::Cancelled), or
     /// the result if there is one already. Cancelling what is over does nothing.
     pub fn cancel(&self) {

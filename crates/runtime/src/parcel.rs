@@ -88,9 +88,13 @@ impl Parcel {
         unsafe { if Of::<T>::FITS { &mut *room.cast::<T>() } else { &mut *room.cast::<Box<T>>() } }
     }
 
+    /// Whether it holds a `T`.
+    pub(crate) fn holds<T: 'static>(&self) -> bool {
+        self.content.is_some_and(|content| (content.type_id)() == TypeId::of::<T>())
+    }
+
     fn expect<T: 'static>(&self) {
-        let content = self.content.expect("the parcel holds a value");
-        assert!((content.type_id)() == TypeId::of::<T>(), "the parcel holds another type");
+        assert!(self.holds::<T>(), "the parcel holds another type, or nothing");
     }
 
     /// Takes the value out.

@@ -158,3 +158,64 @@ fn abandoned_opens_close_what_they_opened() {
         assert_eq!(open(), 0);
     });
 }
+
+/// A pending read that is aimed at another buffer fills that one; the old one comes
+/// back, or was filled by bytes that came before.
+#[test]
+fn a_pending_read_is_aimed_at_another_buffer() {
+    everywhere(|runtime| {
+        let (a, b) = Descriptor::pair().unwrap();
+        runtime
+            .block_on(async {
+                for round in 0..20u8 {
+                    let mut read = b.read(vec![1; 4]);
+                    for _ in 0..round % 4 {
+                        assert!(futures::poll!(&mut read).is_pending());
+                        task::yield_now().await;
+                    }
+                    let old = read.reaim(vec![2; 8]).unwrap();
+                    assert!(old.is_none_or(|old| old == [1; 4]));
+                    a.write_all(vec![round; 8]).await.0.unwrap();
+                    let (n, buf) = read.await;
+                    let n = n.unwrap();
+                    assert_eq!(buf[..n], vec![round; n]);
+                    let rest = b.read_exact(vec![0; 8 - n]).await;
+                    assert_eq!(rest.1, vec![round; 8 - n]);
+                    assert!(n == 8 || buf.len() == 4, "a short read is one into the old buffer");
+                }
+            })
+            .unwrap();
+        let pending = b.read(vec![1; 4]).then(|(n, buf)| assert_eq!((n.unwrap(), buf.len()), (8, 8)));
+        runtime.poll().unwrap();
+        assert!(pending.reaim(vec![2; 8]).is_ok());
+        runtime.poll().unwrap();
+        a.conn().write(&[5; 8]).unwrap();
+        runtime.run_for(std::time::Duration::from_millis(1)).unwrap();
+        assert!(pending.reaim(vec![2; 8]).is_err(), "it is over");
+    });
+}
+
+/// A readiness handler on a stream takes the bytes itself; nothing is taken before it.
+#[test]
+fn a_readiness_handler_takes_the_bytes_itself() {
+    everywhere(|runtime| {
+        let (a, b) = Descriptor::pair().unwrap();
+        let got = Rc::new(RefCell::new(Vec::new()));
+        let log = got.clone();
+        b.on_readable(move |conn| {
+            let mut buf = [0; 3];
+            match conn.try_read(&mut buf) {
+                Ok(n) => log.borrow_mut().extend_from_slice(&buf[..n]),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    return Ok(tautline_runtime::Drained::Yes);
+                }
+                Err(error) => return Err(error),
+            }
+            Ok(tautline_runtime::Drained::No)
+        })
+        .unwrap();
+        a.conn().write(b"all of it").unwrap();
+        runtime.run_until(|| got.borrow().len() == 9).unwrap();
+        assert_eq!(*got.borrow(), b"all of it");
+    });
+}

@@ -76,6 +76,9 @@ impl Engine {
         if unasked && matches!(-result, libc::EINTR | libc::EAGAIN) {
             return self.arm(key);
         }
+        if unasked && result == -libc::ECANCELED && self.take_aim(key) {
+            return self.kick(key);
+        }
         let result = self.heed(key, result);
         let Some(slot) = self.ops.get_mut(key) else { return };
         match progress(slot, outcome(result)) {
@@ -105,6 +108,7 @@ impl Engine {
         if let Some(timer) = slot.deadline.take() {
             self.wheel.cancel(timer);
         }
+        self.forget_reaim(key);
         self.note_torn(key, outcome);
         if let (Some(slot), Err(failure)) = (self.ops.get(key), outcome)
             && sends(slot)

@@ -35,6 +35,17 @@ impl Class {
     }
 }
 
+/// What the pump of a descriptor brings to its handlers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Feeding {
+    /// Received bytes.
+    Bytes,
+    /// Accepted connections.
+    Connections,
+    /// Word that something can be taken.
+    Readiness,
+}
+
 /// The operations of one direction, first come, first served. Only the first is with
 /// the driver.
 #[derive(Default, Debug)]
@@ -110,14 +121,14 @@ pub(crate) struct Io {
     pub(crate) broken: Option<Failure>,
     /// The sending side is to be shut down once the outbox is empty.
     pub(crate) shut_write: bool,
+    /// The last receive brought less than there was room for: another would block.
+    pub(crate) drained: bool,
     /// The task that waits for the inbox.
     pub(crate) reader: Option<Waker>,
     /// The task that waits for room in the outbox, or for it to be empty.
     pub(crate) writer: Option<Waker>,
     /// Consecutive receives while no other descriptor had any.
     pub(crate) streak: u32,
-    /// The last receive brought less than there was room for: another would block.
-    pub(crate) drained: bool,
 }
 
 impl Io {
@@ -147,10 +158,20 @@ impl Io {
             unheard: None,
             broken: None,
             shut_write: false,
+            drained: false,
             reader: None,
             writer: None,
             streak: 0,
-            drained: false,
+        }
+    }
+
+    /// How persistent handlers are fed.
+    pub(crate) fn feeding(&self) -> Feeding {
+        let by_readiness = self.handlers.as_ref().is_some_and(|handlers| handlers.by_readiness);
+        match self.class {
+            Class::Stream if !by_readiness => Feeding::Bytes,
+            Class::Listener if !by_readiness => Feeding::Connections,
+            _ => Feeding::Readiness,
         }
     }
 

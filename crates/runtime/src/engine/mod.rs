@@ -10,6 +10,7 @@
 //! | `finish` | its way out: progress, result, the next in the lane |
 //! | `stop` | cancel, deadline, abandonment, closing |
 //! | `receive`, `send` | what the descriptor itself holds: inbox and pumps, outbox and flushes |
+//! | `reaim` | another buffer for a pending receive |
 //! | `hot` | direct probes while spinning |
 //! | `outbox`, `outcome` | the memory and the results |
 
@@ -19,6 +20,7 @@ pub(crate) mod io;
 pub(crate) mod ops;
 pub(crate) mod outbox;
 pub(crate) mod outcome;
+mod reaim;
 mod receive;
 mod send;
 mod start;
@@ -135,6 +137,8 @@ pub(crate) struct Engine {
     pub(crate) again: Vec<Key>,
     /// Operations to be tried at the start of the next turn.
     deferred: VecDeque<Key>,
+    /// Receives that are to get another buffer.
+    reaims: Vec<reaim::Reaim>,
     /// Operations that are probed every turn while spinning.
     hot: hot::Hot,
     chunks: Chunks,
@@ -221,6 +225,7 @@ impl Engine {
             overflow: VecDeque::with_capacity(config.operations),
             again: Vec::with_capacity(64),
             deferred: VecDeque::with_capacity(config.operations),
+            reaims: Vec::with_capacity(16),
             hot: hot::Hot::new(config.hot),
             chunks: Chunks::new(config.send_chunks, config.send_chunk_size).map_err(memory)?,
             scratch: Scratch::new(config.receive_buffer_size).map_err(memory)?,

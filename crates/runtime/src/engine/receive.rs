@@ -5,7 +5,7 @@ use std::os::fd::RawFd;
 use std::task::{Poll, Waker};
 
 use crate::driver::{Attempt, Completion, Driver, Interest, Op};
-use crate::engine::io::{Class, Closing, Io};
+use crate::engine::io::{Class, Closing, Feeding, Io};
 use crate::engine::ops::{Continuation, Ending, NOWHERE, OpSlot, Phase, Side};
 use crate::engine::outbox::Segment;
 use crate::engine::outcome::{Failure, Outcome, outcome};
@@ -377,10 +377,10 @@ impl Engine {
             }
         }
         let ending = self.ops.get(op).is_some_and(|slot| slot.ending.is_some());
-        let over = match self.ios.get(key).map(|io| io.class) {
-            Some(Class::Stream) => lent.is_none() && self.stream_pump_end(op, key, result),
-            Some(Class::Listener) => self.listener_pump(key, result),
-            Some(_) => self.readiness_pump(key, result),
+        let over = match self.ios.get(key).map(Io::feeding) {
+            Some(Feeding::Bytes) => lent.is_none() && self.stream_pump_end(op, key, result),
+            Some(Feeding::Connections) => self.listener_pump(key, result),
+            Some(Feeding::Readiness) => self.readiness_pump(key, result),
             None => true,
         };
         if !completion.more {
@@ -495,7 +495,7 @@ impl Engine {
         if !io.is_open() || io.paused {
             return self.finish_internal(op);
         }
-        if !matches!(slot.op, Op::Poll { .. }) || io.class != Class::Stream {
+        if !matches!(slot.op, Op::Poll { .. }) || io.feeding() != Feeding::Bytes {
             slot.op = pump_op(io);
         }
         self.arm(op);
@@ -544,11 +544,11 @@ fn receive_op(io: &Io, buf: *mut u8, len: usize) -> Op {
 /// loop spins takes one receive at a time, so that it can become hot without a cancel.
 fn pump_op(io: &Io) -> Op {
     let fd = io.fd;
-    match io.class {
-        Class::Stream if io.streak >= super::hot::HOT_AFTER => Op::RecvPool { fd },
-        Class::Stream => Op::RecvMulti { fd },
-        Class::Listener => Op::AcceptMulti { fd },
-        _ => Op::PollMulti { fd, interest: Interest::Read },
+    match io.feeding() {
+        Feeding::Bytes if io.streak >= super::hot::HOT_AFTER => Op::RecvPool { fd },
+        Feeding::Bytes => Op::RecvMulti { fd },
+        Feeding::Connections => Op::AcceptMulti { fd },
+        Feeding::Readiness => Op::PollMulti { fd, interest: Interest::Read },
     }
 }
 
