@@ -14,7 +14,7 @@ use crate::conn::Conn;
 use crate::core::Core;
 use crate::descriptor::Descriptor;
 use crate::driver::{Attempt, Driver, Op};
-use crate::engine::io::{Class, Io};
+use crate::engine::io::{Class, Feeding, Io};
 use crate::engine::ops::Finished;
 use crate::engine::outbox::Segment;
 use crate::engine::outcome::{Failure, Outcome};
@@ -250,7 +250,7 @@ pub(crate) fn settle(outcome: Option<Outcome>) -> io::Result<usize> {
 /// Whether a direct receive overtakes nobody. A pump that only learns of readiness takes
 /// nothing away, so it is in nobody's way.
 fn may_receive(io: &Io) -> bool {
-    let only_polls = matches!(io.class, Class::Datagram | Class::Plain);
+    let only_polls = io.feeding() == Feeding::Readiness;
     io.read.is_idle() || only_polls && io.read.head == io.pump
 }
 
@@ -260,7 +260,7 @@ impl Engine {
             Ok(io) => io,
             Err(failure) => return Some(Err(failure)),
         };
-        let handled = io.class == Class::Stream && io.pump.is_some();
+        let handled = io.feeding() == Feeding::Bytes && io.pump.is_some();
         if handled || io.read.is_idle() || !io.inbox.is_empty() {
             return if handled { None } else { self.try_read(key, buf) };
         }
