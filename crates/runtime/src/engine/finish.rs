@@ -120,15 +120,17 @@ impl Engine {
         self.next_in_lane(io, side);
     }
 
-    /// A write that was stopped in its midst breaks the sending side.
     fn note_torn(&mut self, key: Key, outcome: Outcome) {
-        let Some(slot) = self.ops.get(key) else { return };
-        let torn = outcome.is_err() && slot.exact && slot.side == Side::Write && slot.done > 0;
-        if torn {
-            let failure = Failure::Torn { written: slot.done, of: slot.done + slot.remaining() };
-            if let Some(io) = self.ios.get_mut(slot.io) {
-                io.broken.get_or_insert(failure);
-            }
+        if let (Some(slot), Err(_)) = (self.ops.get(key), outcome) {
+            let (io, torn) = (slot.io, torn(slot));
+            self.break_torn(io, torn);
+        }
+    }
+
+    /// A write that was stopped in its midst breaks the sending side.
+    pub(super) fn break_torn(&mut self, key: Key, torn: Option<Failure>) {
+        if let (Some(io), Some(failure)) = (self.ios.get_mut(key), torn) {
+            io.broken.get_or_insert(failure);
         }
     }
 
@@ -286,6 +288,12 @@ impl Engine {
             self.kick(key);
         }
     }
+}
+
+/// What is to be said of a write that ends now: a part of it has left.
+pub(super) fn torn(slot: &OpSlot) -> Option<Failure> {
+    let torn = slot.exact && slot.side == Side::Write && slot.done > 0;
+    torn.then(|| Failure::Torn { written: slot.done, of: slot.done + slot.remaining() })
 }
 
 /// Whether the operation sends on a connection.

@@ -2,7 +2,7 @@
 //! lane; armed with the driver when it is first and cannot be done now.
 
 use crate::driver::{Attempt, Driver, Full, Interest, Op};
-use crate::engine::finish::sends;
+use crate::engine::finish::{sends, torn};
 use crate::engine::io::{Class, Closing};
 use crate::engine::ops::{Continuation, Kind, OpSlot, Phase, Side, NOWHERE};
 use crate::engine::outcome::{Failure, Outcome, outcome};
@@ -113,13 +113,16 @@ impl Engine {
         slot.parcel.put(kind);
         let key = match self.ops.insert(slot) {
             Ok(key) => key,
-            Err(slot) => return refused(slot, self.no_operation()),
+            Err(mut slot) => {
+                slot.op = slot.parcel.get_mut::<K>().op(fd, moved.done);
+                return self.refuse(slot, self.no_operation());
+            }
         };
         let placed = self.ops.get_mut(key).expect("just inserted");
         placed.op = placed.parcel.get_mut::<K>().op(fd, moved.done);
         if let Some(failure) = self.arm_deadline(key, submission.deadline) {
             let slot = self.ops.remove(key).expect("just inserted");
-            return refused(slot, failure);
+            return self.refuse(slot, failure);
         }
         if K::SIDE == Side::Write {
             self.seal_flush(submission.io);
@@ -128,6 +131,14 @@ impl Engine {
             self.first_step(key, submission.inline);
         }
         Start::Pending(key)
+    }
+
+    /// There is no room for an operation to wait. What it got at once goes back to the
+    /// stream; a write of which a part has left breaks the sending side.
+    fn refuse<K: Kind>(&mut self, slot: OpSlot, failure: Failure) -> Start<K> {
+        self.salvage(&slot, 0);
+        self.break_torn(slot.io, torn(&slot));
+        Start::Done(slot.parcel.take(), Err(failure), Some(slot.continuation))
     }
 
     fn arm_deadline(&mut self, key: Key, deadline: Option<Instant>) -> Option<Failure> {
@@ -312,11 +323,6 @@ impl Engine {
         }
         Some(key)
     }
-}
-
-/// A slot that was not needed after all.
-fn refused<K: Kind>(slot: OpSlot, failure: Failure) -> Start<K> {
-    Start::Done(slot.parcel.take(), Err(failure), Some(slot.continuation))
 }
 
 /// What an operation got done before it had to wait.
