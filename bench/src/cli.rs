@@ -7,7 +7,7 @@ use clap::{Parser, error::ErrorKind};
 use crate::{BENCHES, Bench, harness::Group};
 
 /// Side-by-side benchmarks of Tautline against named peers and the physical limit.
-#[derive(Parser)]
+#[derive(Parser, Default)]
 #[command(name = "bench")]
 struct Arguments {
     /// Which benchmark to run.
@@ -115,8 +115,7 @@ mod tests {
     /// An unknown name is answered in one line that names it and lists every benchmark.
     #[test]
     fn unknown_names_are_answered_with_the_known_ones() {
-        let arguments =
-            Arguments { name: Some("nope".into()), json: false, plot: None, quick: false };
+        let arguments = Arguments { name: Some("nope".into()), ..Arguments::default() };
         let message = resolve(arguments).err().unwrap_or_default();
         assert!(message.contains("'nope'"), "{message}");
         assert!(BENCHES.iter().all(|bench| message.contains(bench.name)), "{message}");
