@@ -7,7 +7,7 @@ use tautline_runtime::{Config, Descriptor, DriverChoice, Runtime, WaitMode, stop
 use super::{Job, RECEIVE_BUFFER, Server, Wait};
 use crate::harness::Role;
 
-/// Our servers: the default configuration as [`Role::Tautline`](crate::harness::Role::Tautline),
+/// Our servers: the default configuration as [`Role::Tautline`],
 /// other drivers and faces as variants.
 pub(super) fn servers() -> Vec<Server> {
     let variant = |name, serve| Server { name, role: Role::Variant, serve };

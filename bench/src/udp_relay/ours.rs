@@ -9,7 +9,7 @@ use tautline_runtime::{
 use super::{BATCH, Job, PACKET, Relay, STOP};
 use crate::harness::Role;
 
-/// Our relays: the default configuration as [`Role::Tautline`](crate::harness::Role::Tautline).
+/// Our relays: the default configuration as [`Role::Tautline`].
 /// It sleeps when there is nothing to do, so that its processor time is that of its work.
 pub(super) fn relays() -> Vec<Relay> {
     vec![Relay { name: "tautline", role: Role::Tautline, forward }]

@@ -2,7 +2,7 @@
 //!
 //! The parts are sans-I/O: bytes, packets and the time go in, packets, counts and decisions come
 //! out. No clock is read and no socket is touched, so that each part is tested without either. The
-//! shell around them is thin: [`run`] and [`run_demo`] join them to the loop's sockets.
+//! shell around them is thin: [`run()`] and [`run_demo`] join them to the loop's sockets.
 //!
 //! A packet's way through the relay:
 //!

@@ -3,7 +3,7 @@
 //! A packet is received once into a slot of the [`Pool`] and from then on only referenced: ten
 //! thousand queues hold ten thousand [`Packet`]s that all name the same bytes. When the last one is
 //! dropped the slot returns to the pool. Nothing is allocated after construction; an empty pool is
-//! an answer ([`Exhausted`]), not a reason to grow.
+//! an answer ([`PoolError::Exhausted`]), not a reason to grow.
 //!
 //! Each slot keeps room for the RFC 4571 prefix before its payload, so that one slice serves framed
 //! and unframed destinations alike.

@@ -45,7 +45,7 @@ impl Descriptor {
     /// non-blocking.
     ///
     /// # Errors
-    /// [`Error::NoRuntime`] on a thread without one; [`Error::Exhausted`]; what the
+    /// [`Error::NoRuntime`](crate::Error::NoRuntime) on a thread without one; [`Error::Exhausted`](crate::Error::Exhausted); what the
     /// kernel says of the descriptor.
     pub fn new(fd: OwnedFd) -> io::Result<Self> {
         let core = Core::current()?;
@@ -88,7 +88,7 @@ impl Descriptor {
     /// A new socket of the driver in use, the simulation's included.
     ///
     /// # Errors
-    /// [`Error::NoRuntime`], [`Error::Exhausted`]; what the kernel says.
+    /// [`Error::NoRuntime`](crate::Error::NoRuntime), [`Error::Exhausted`](crate::Error::Exhausted); what the kernel says.
     pub fn socket(domain: Domain, kind: Type, protocol: Option<Protocol>) -> io::Result<Self> {
         let core = Core::current()?;
         let fd = core.with(|engine| engine.driver.socket(domain, kind, protocol))?;
@@ -189,7 +189,7 @@ impl Descriptor {
     }
 
     /// Writes everything. Cancelled or timed out after a part has left, the sending
-    /// side fails from then on with [`Error::WriteTorn`], which states the count.
+    /// side fails from then on with [`Error::WriteTorn`](crate::Error::WriteTorn), which states the count.
     /// Dropped, it goes on in the background.
     pub fn write_all<B: IoBuf>(&self, buf: B) -> Operation<Write<B, true>> {
         Operation::new(self.core(), self.key(), Write { buf, class: self.class() })
@@ -295,7 +295,7 @@ impl Descriptor {
     /// they were received. It is closed when it ends, fails or is closed by its name.
     ///
     /// # Errors
-    /// [`Error::Exhausted`] when the operation table is full.
+    /// [`Error::Exhausted`](crate::Error::Exhausted) when the operation table is full.
     pub fn on_data<F, R>(self, handler: F) -> io::Result<Conn>
     where
         F: FnMut(&Conn, &[u8]) -> R + 'static,

@@ -185,7 +185,8 @@ fn a_pending_read_is_aimed_at_another_buffer() {
                 }
             })
             .unwrap();
-        let pending = b.read(vec![1; 4]).then(|(n, buf)| assert_eq!((n.unwrap(), buf.len()), (8, 8)));
+        let pending =
+            b.read(vec![1; 4]).then(|(n, buf)| assert_eq!((n.unwrap(), buf.len()), (8, 8)));
         runtime.poll().unwrap();
         assert!(pending.reaim(vec![2; 8]).is_ok());
         runtime.poll().unwrap();

@@ -5,7 +5,7 @@ use std::os::fd::RawFd;
 
 use crate::driver::{Completion, Driver, Op};
 use crate::engine::io::Closing;
-use crate::engine::ops::{Continuation, Ending, OpSlot, Phase, Side, NOWHERE};
+use crate::engine::ops::{Continuation, Ending, NOWHERE, OpSlot, Phase, Side};
 use crate::engine::outbox::Segment;
 use crate::engine::outcome::{Failure, Outcome, outcome};
 use crate::engine::start::progress;

@@ -4,7 +4,7 @@
 use crate::driver::{Attempt, Driver, Full, Interest, Op};
 use crate::engine::finish::{sends, torn};
 use crate::engine::io::{Class, Closing};
-use crate::engine::ops::{Continuation, Kind, OpSlot, Phase, Side, NOWHERE};
+use crate::engine::ops::{Continuation, Kind, NOWHERE, OpSlot, Phase, Side};
 use crate::engine::outcome::{Failure, Outcome, outcome};
 use crate::engine::{Alarm, Engine, Event, token};
 use crate::slab::Key;

@@ -19,7 +19,7 @@
 //!
 //! Inside, `world` and what it is made of (`connections`, `streams`, `datagrams`, `tcp`, `udp`, `names`,
 //! `table`, `events`) are plain data: no memory but their own, no time but their own.
-//! [`SimDriver`] copies bytes between them and what operations name.
+//! The driver copies bytes between them and what operations name.
 
 mod config;
 mod connections;
