@@ -212,7 +212,7 @@ fn end_drains_what_is_queued() {
     for driver in DRIVERS {
         let port = free_port();
         let to = url("tcp-listen", port);
-        let relay = Running::start(config(driver, "demo:?rate=5k&size=1000", &[&to]));
+        let relay = Running::start(config(driver, "demo:?rate=1k&size=1000", &[&to]));
         let mut receiver = connect(port);
         relay.until(|report| report.endpoints[1].rates.packets > 100);
         let reading = std::thread::spawn(move || {
