@@ -40,7 +40,9 @@ pub struct Config {
     /// Entries of the submission queue of io_uring, a power of two up to 32,768.
     /// What does not fit waits, in order, in the operation table. Default 1,024.
     pub ring_entries: u32,
-    /// Buffers in the receive pool that all descriptors share. Default 256.
+    /// Buffers in the receive pool that all descriptors share. Default 64: 1 MiB in
+    /// all, which stays in a core's cache. More help where handlers or tasks keep many
+    /// streams' bytes waiting; fewer cost rate on many busy streams.
     pub receive_buffers: u16,
     /// Bytes of each. Default 16 KiB.
     pub receive_buffer_size: usize,
@@ -96,7 +98,7 @@ impl Default for Config {
             tasks: 1 << 16,
             mailbox: 1 << 10,
             ring_entries: 1 << 10,
-            receive_buffers: 256,
+            receive_buffers: 64,
             receive_buffer_size: 16 << 10,
             send_chunks: 1 << 12,
             send_chunk_size: 16 << 10,
