@@ -5,10 +5,11 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use common::{REAL, small};
 use proptest::prelude::*;
-use tautline_runtime::{Config, Descriptor, Runtime, WaitMode, task};
+use tautline_runtime::{Config, Descriptor, Runtime, WaitMode, task, timer};
 
 /// One write, by one of the ways there are.
 #[derive(Clone, Copy, Debug)]
@@ -158,6 +159,10 @@ fn run_reads(config: Config, takes: &[Take], chunks: &[usize]) {
     let (a, b) = Descriptor::pair().unwrap();
     let position = Cell::new(0);
     let chunks: Vec<Vec<u8>> = chunks.iter().map(|&len| next(&position, len)).collect();
+    // A reader that is never told would sleep for ever: this wakes the loop, and tells.
+    let lost = Rc::new(Cell::new(false));
+    let told = lost.clone();
+    timer::after(Duration::from_secs(20), move || told.set(true)).unwrap();
     let got = runtime
         .block_on(async {
             drop(task::spawn(async move {
@@ -179,6 +184,7 @@ fn run_reads(config: Config, takes: &[Take], chunks: &[usize]) {
                     other => other,
                 };
                 take_one(&b, take, &mut got).await;
+                assert!(!lost.get(), "{take:?} was not told of its bytes, {left} were left");
             }
             got
         })

@@ -219,6 +219,7 @@ impl Engine {
         self.stats.saved_bytes += got as u64;
         if let Some(io) = self.ios.get_mut(slot.io) {
             io.inbox.put_back(Segment::Saved { bytes, start: 0, place: slot.place });
+            self.announce_inbox(slot.io);
         }
     }
 
@@ -237,6 +238,17 @@ impl Engine {
             }
         };
         io.inbox.put_back(segment);
+        self.announce_inbox(slot.io);
+    }
+
+    /// The inbox has got what a given-up operation brought: whoever waits behind that
+    /// operation looks again.
+    fn announce_inbox(&mut self, key: Key) {
+        let Some(io) = self.ios.get_mut(key) else { return };
+        self.events.extend(io.reader.take().map(Event::Wake));
+        if io.handlers.is_some() {
+            self.tell_inbox(key);
+        }
     }
 
     /// Takes an operation out of its lane, wherever it stands.

@@ -100,6 +100,8 @@ pub(crate) struct Io {
     pub(crate) pump: Option<Key>,
     /// The pump is to stand still.
     pub(crate) paused: bool,
+    /// The listener waits for a while because descriptors or memory are exhausted.
+    pub(crate) resting: bool,
     /// In the list of those whose outbox is to be sent at the end of the turn.
     pub(crate) dirty: bool,
     /// The outbox was above its high mark and not since below its low mark.
@@ -148,6 +150,7 @@ impl Io {
             handlers: None,
             pump: None,
             paused: false,
+            resting: false,
             dirty: false,
             congested: false,
             starved: false,
@@ -163,6 +166,11 @@ impl Io {
             writer: None,
             streak: 0,
         }
+    }
+
+    /// Whether the pump is not to be armed now.
+    pub(crate) fn stands_still(&self) -> bool {
+        self.paused || self.resting
     }
 
     /// How persistent handlers are fed.

@@ -327,7 +327,7 @@ impl Engine {
                 io.pump = None;
                 self.events.extend(io.reader.take().map(Event::Wake));
                 let wanted = io.handlers.as_ref().is_some_and(|h| h.wants_pump());
-                if wanted && !io.paused && io.is_open() && io.ended.is_none() {
+                if wanted && !io.stands_still() && io.is_open() && io.ended.is_none() {
                     self.start_pump(key);
                 }
             } else if io.flush == Some(op) {
@@ -470,13 +470,13 @@ impl Engine {
         }
         let scarce = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
         if scarce.contains(&-result) {
-            self.events.push_back(Event::Ended(key, Some(Failure::Errno(-result))));
-            let until = self.now + ACCEPT_REST;
-            let _ = self.arm_alarm(until, Alarm::Retry(key));
+            // Without a timer left it cannot rest, and tries again at once.
+            let resting = self.arm_alarm(self.now + ACCEPT_REST, Alarm::Retry(key)).is_ok();
             if let Some(io) = self.ios.get_mut(key) {
-                io.paused = true;
+                io.resting = resting;
             }
-            return true;
+            self.events.push_back(Event::Ended(key, Some(Failure::Errno(-result))));
+            return resting;
         }
         matches!(-result, libc::EBADF | libc::EINVAL | libc::ENOTSOCK)
     }
@@ -492,7 +492,7 @@ impl Engine {
     fn rearm_pump(&mut self, op: Key) {
         let Some(slot) = self.ops.get_mut(op) else { return };
         let Some(io) = self.ios.get_mut(slot.io) else { return };
-        if !io.is_open() || io.paused {
+        if !io.is_open() || io.stands_still() {
             return self.finish_internal(op);
         }
         if !matches!(slot.op, Op::Poll { .. }) || io.feeding() != Feeding::Bytes {
@@ -514,7 +514,7 @@ impl Engine {
     pub(crate) fn resume(&mut self, key: Key) -> Option<Failure> {
         let io = self.ios.get_mut(key)?;
         io.paused = false;
-        if io.pump.is_none() {
+        if io.pump.is_none() && !io.resting {
             return self.start_pump(key);
         }
         self.tell_inbox(key);
@@ -523,7 +523,12 @@ impl Engine {
 
     /// A listener that had to rest goes on.
     pub(super) fn retry_pump(&mut self, key: Key) {
-        if let Some(failure) = self.resume(key) {
+        let Some(io) = self.ios.get_mut(key) else { return };
+        io.resting = false;
+        if io.paused || io.pump.is_some() {
+            return;
+        }
+        if let Some(failure) = self.start_pump(key) {
             self.events.push_back(Event::Ended(key, Some(failure)));
         }
     }

@@ -1,6 +1,6 @@
 //! Ending before the end: cancel, deadline, abandonment; closing of descriptors.
 
-use crate::driver::Driver;
+use crate::driver::{Driver, Op};
 use crate::engine::io::{Closing, Lane, NO_FD};
 use crate::engine::ops::{Continuation, Ending, Phase, Side};
 use crate::engine::outcome::Failure;
@@ -86,6 +86,7 @@ impl Engine {
         self.empty_inbox(key);
         self.cancel_lane(key, Side::Read);
         self.cancel_others(key);
+        self.cancel_connect(key);
         self.flush_inline(key);
         self.close_if_done(key);
         if self.ios.get(key).is_some_and(|io| io.closing == Closing::Draining) {
@@ -129,6 +130,14 @@ impl Engine {
         while let Some(op) = at {
             at = self.ops.get(op).and_then(|slot| slot.next);
             self.cancel(op, Ending::Closed);
+        }
+    }
+
+    /// A connection that nobody waits for any more has nothing to drain.
+    fn cancel_connect(&mut self, key: Key) {
+        let Some(op) = self.ios.get(key).and_then(|io| io.write.head) else { return };
+        if self.ops.get(op).is_some_and(|slot| matches!(slot.op, Op::Connect { .. })) {
+            self.cancel_lane(key, Side::Write);
         }
     }
 
