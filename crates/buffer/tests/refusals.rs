@@ -51,7 +51,9 @@ fn leaves_nothing<T>(fail: impl Fn() -> Result<T, Error>, wanted: fn(&Error) -> 
     let after = Holdings::now();
     assert_eq!(after.descriptors, before.descriptors);
     assert_eq!(after.memory_files, before.memory_files);
-    assert!(after.address_space < before.address_space + LARGE, "{before:?} {after:?}");
+    // A leak would show once for each time; the allocator may map an arena for a new thread.
+    let leak = LARGE * TIMES / 2;
+    assert!(after.address_space < before.address_space + leak, "{before:?} {after:?}");
 }
 
 /// Runs `f` under a lowered soft limit. The limit is back in place when `f` is done.
