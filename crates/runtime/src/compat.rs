@@ -194,14 +194,8 @@ impl Conn {
     {
         let mut buf = vec![0; self.core.config.receive_buffer_size];
         let call = Box::new(move |conn: &Self| conn.feed_some(&mut buf, &mut handler));
-        let started = self.core.with(|engine| {
-            let io = engine.io(self.key)?;
-            let handlers = io.handlers.get_or_insert_default();
-            handlers.readable = Some(Named { name: type_name::<F>(), call });
-            handlers.pumped = true;
-            engine.start_pump(self.key).map_or(Ok(()), Err)
-        });
-        Ok(started?)
+        self.set(|handlers| handlers.readable = Some(Named { name: type_name::<F>(), call }));
+        self.pump()
     }
 
     fn feed_some<F, R>(&self, buf: &mut [u8], handler: &mut F) -> io::Result<Drained>
@@ -214,7 +208,7 @@ impl Conn {
                 return Ok(Drained::Yes);
             }
             match self.try_read(buf) {
-                Ok(0) => {
+                Ok(0) if self.class() != Some(Class::Datagram) => {
                     self.core.with(|engine| engine.events.push_back(Event::Ended(self.key, None)));
                     return Ok(Drained::Yes);
                 }

@@ -99,6 +99,7 @@ impl Conn {
     /// Closes it: receiving ends now, and what was written is still sent, within
     /// `Config::drain_time`. The close handler is not called.
     pub fn close(&self) {
+        self.core.refresh_if_idle();
         self.core.with(|engine| engine.close(self.key));
     }
 
@@ -220,17 +221,24 @@ impl Conn {
         self.pump()
     }
 
-    fn pump(&self) -> io::Result<()> {
+    pub(crate) fn pump(&self) -> io::Result<()> {
         self.set(|handlers| handlers.pumped = true);
         self.core.with(|engine| engine.start_pump(self.key)).map_or(Ok(()), |f| Err(f.into()))
     }
 
-    fn set(&self, change: impl FnOnce(&mut Handlers)) {
-        self.core.with(|engine| {
-            if let Ok(io) = engine.io(self.key) {
-                change(io.handlers.get_or_insert_default());
-            }
+    pub(crate) fn set(&self, change: impl FnOnce(&mut Handlers)) {
+        // Changed outside the engine, since that may drop a handler and what it holds.
+        let taken = self.core.with(|engine| {
+            let io = engine.io(self.key).ok()?;
+            Some(io.handlers.take().unwrap_or_default())
         });
+        let Some(mut handlers) = taken else { return };
+        change(&mut handlers);
+        let unused = self.core.with(|engine| match engine.io(self.key) {
+            Ok(io) => io.handlers.replace(handlers),
+            Err(_) => Some(handlers),
+        });
+        drop(unused);
     }
 }
 

@@ -5,13 +5,14 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::Waker;
 
 use crate::config::{Config, Panics};
-use crate::driver::Driver;
-use crate::engine::ops::{Continuation, Finished};
+use crate::driver::{Driver, Op};
+use crate::engine::ops::{Continuation, Finished, Phase};
 use crate::engine::{Engine, Trash};
 use crate::error::Error;
 use crate::files::Files;
@@ -267,11 +268,18 @@ impl Core {
     /// Drops what finished operations own, outside the engine.
     fn drop_operations(&self) {
         loop {
-            let slot = self.with(|engine| {
+            let left = self.with(|engine| {
                 let key = engine.ops.keys().next()?;
-                engine.ops.remove(key)
+                let slot = engine.ops.remove(key)?;
+                // A descriptor that a finished one brought has no owner.
+                if let (Op::Accept { .. } | Op::Open { .. }, Phase::Finished(Ok(fd))) =
+                    (slot.op, slot.phase)
+                {
+                    engine.driver.close(fd as RawFd);
+                }
+                Some(slot)
             });
-            if slot.is_none() {
+            if left.is_none() {
                 return;
             }
         }
@@ -295,6 +303,7 @@ impl Engine {
             match event {
                 crate::engine::Event::Accepted(_, fd) => self.driver.close(fd),
                 crate::engine::Event::Data(_, received) => self.recycle(received.at),
+                crate::engine::Event::Offload(key) => self.offloaded(key, -libc::ECANCELED),
                 crate::engine::Event::Wake(waker) => self.trash.push(Trash::Waker(waker)),
                 _ => {}
             }

@@ -149,10 +149,10 @@ impl Descriptor {
     /// What the kernel says.
     pub fn listen(&self, backlog: i32) -> io::Result<()> {
         self.core().with(|engine| {
-            let io = engine.io(self.key())?;
-            io.class = Class::Listener;
-            let fd = io.fd;
-            engine.driver.listen(fd, backlog)
+            let fd = engine.io(self.key())?.fd;
+            engine.driver.listen(fd, backlog)?;
+            engine.io(self.key())?.class = Class::Listener;
+            Ok(())
         })
     }
 

@@ -240,7 +240,6 @@ impl Engine {
     /// For a listener that only rests for want of descriptors: why.
     fn rests(&mut self, key: Key, failure: Option<Failure>) -> Option<io::Error> {
         let io = self.ios.get(key)?;
-        let scarce = io.class == Class::Listener && matches!(failure, Some(Failure::Errno(_)));
-        scarce.then(|| failure.map(Into::into)).flatten()
+        io.resting.then(|| failure.map(Into::into)).flatten()
     }
 }

@@ -217,6 +217,7 @@ impl Runtime {
         if self.core.running.replace(true) {
             return Err(Error::InsideTurn { call });
         }
+        self.core.refresh();
         Ok(Running { core: &self.core })
     }
 

@@ -62,6 +62,19 @@ impl Core {
         now
     }
 
+    /// Reads the clock before anything is run or closed from outside a turn.
+    pub(crate) fn refresh(&self) {
+        let now = self.tick();
+        self.with(|engine| engine.now = now);
+    }
+
+    /// The same, unless a turn is under way and has its time.
+    pub(crate) fn refresh_if_idle(&self) {
+        if !self.running.get() {
+            self.refresh();
+        }
+    }
+
     fn watch_begin(&self, now: Instant) {
         self.watch.borrow_mut().turn_begin(now);
         if let Some(stall) = &self.stall {

@@ -178,9 +178,12 @@ impl Engine {
             return false;
         };
         match (&slot.continuation, slot.op) {
-            (Continuation::Pump, Op::PollMulti { .. }) => {
-                self.events.push_back(Event::Readable(probe.io));
-                false
+            (Continuation::Pump, Op::PollMulti { fd, interest }) => {
+                // SAFETY: a poll names no memory.
+                let ready = unsafe { self.driver.attempt(&Op::Poll { fd, interest }) };
+                let ready = ready != crate::driver::Attempt::WouldBlock;
+                self.events.extend(ready.then_some(Event::Readable(probe.io)));
+                ready
             }
             (Continuation::Pump, _) => self.probe_stream(probe),
             (Continuation::Inbox, _) => self.probe_inbox(probe),
@@ -200,7 +203,10 @@ impl Engine {
     /// A task waits for the inbox: receive into scratch memory and wake it.
     fn probe_inbox(&mut self, probe: Probe) -> bool {
         let Some(io) = self.ios.get(probe.io) else { return false };
-        let Some(at) = self.scratch.take() else { return false };
+        let Some(at) = self.scratch.take() else {
+            self.cool(probe.op);
+            return false;
+        };
         let recv = Op::Recv { fd: io.fd, buf: self.scratch.ptr(at), len: self.receive_buffer_size };
         // SAFETY: the scratch buffer has that size and is lent to nobody else.
         let result = match unsafe { self.driver.attempt(&recv) } {

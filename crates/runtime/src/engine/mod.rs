@@ -283,6 +283,8 @@ impl Engine {
     /// Lets the driver work, and turns what completed into events.
     pub(crate) fn poll_driver(&mut self, wait: Wait, limit: usize) -> std::io::Result<bool> {
         self.retry_overflow();
+        // What found no room again gets it after this look: then is no time to sleep.
+        let wait = if self.overflow.is_empty() { wait } else { Wait::No };
         let mut completions = std::mem::take(&mut self.completions);
         completions.clear();
         let woken = self.driver.poll(wait, limit, &mut completions);

@@ -478,7 +478,12 @@ impl Engine {
             self.events.push_back(Event::Ended(key, Some(Failure::Errno(-result))));
             return resting;
         }
-        matches!(-result, libc::EBADF | libc::EINVAL | libc::ENOTSOCK)
+        let over = matches!(-result, libc::EBADF | libc::EINVAL | libc::ENOTSOCK);
+        if over {
+            self.note_end(key, result);
+            self.events.push_back(Event::Ended(key, Some(Failure::Errno(-result))));
+        }
+        over
     }
 
     fn readiness_pump(&mut self, key: Key, result: i32) -> bool {

@@ -125,7 +125,10 @@ impl Engine {
                 io.outbox.clear(&mut self.chunks);
             }
             self.events.extend(io.writer.take().map(Event::Wake));
-            self.events.push_back(Event::Ended(key, Some(failure)));
+            // One that its user holds stays open: what was received can still be read.
+            if io.handlers.is_some() {
+                self.events.push_back(Event::Ended(key, Some(failure)));
+            }
         }
         failure
     }

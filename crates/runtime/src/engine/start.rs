@@ -69,7 +69,9 @@ impl Engine {
             return false;
         }
         match side {
-            Side::Write => self.ios.get(key).is_some_and(|io| io.write.is_idle()),
+            Side::Write => {
+                self.ios.get(key).is_some_and(|io| io.write.is_idle() && io.outbox.len() == 0)
+            }
             Side::Read => self.ios.get(key).is_some_and(|io| io.read.is_idle()),
             Side::Unordered => true,
         }

@@ -1,0 +1,74 @@
+//! Sequences that a reading of the code found broken, each kept as a test.
+
+mod common;
+
+use std::cell::Cell;
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use common::{everywhere, listener};
+use tautline_runtime::{Descriptor, timer};
+
+/// A handler that is displaced, or comes too late, may hold a descriptor: its drop
+/// reaches the engine.
+#[test]
+fn handlers_may_hold_descriptors() {
+    everywhere(|_| {
+        let (a, b) = Descriptor::pair().unwrap();
+        let (c, d) = Descriptor::pair().unwrap();
+        a.conn().on_writable(move |_| assert!(c.conn().is_open()));
+        a.conn().on_writable(|_| ());
+        a.conn().close();
+        a.conn().on_close(move |_, _| drop(d));
+        drop(b);
+    });
+}
+
+/// A send that fails leaves what was received to be read, where the user holds the stream.
+#[test]
+fn a_failed_send_leaves_the_stream_readable() {
+    everywhere(|runtime| {
+        let (a, b) = Descriptor::pair().unwrap();
+        b.conn().write(b"answer").unwrap();
+        b.conn().flush();
+        b.shutdown(Shutdown::Read).unwrap();
+        a.conn().write(b"question").unwrap();
+        runtime.poll().unwrap();
+        let (read, bytes) = runtime.block_on(a.read(vec![0; 16])).unwrap();
+        assert_eq!(&bytes[..read.unwrap()], b"answer");
+    });
+}
+
+/// Time that passed before the loop ran does not make a sleep shorter.
+#[test]
+fn a_sleep_counts_from_when_it_starts() {
+    everywhere(|runtime| {
+        std::thread::sleep(Duration::from_millis(5));
+        let before = Instant::now();
+        runtime.block_on(timer::sleep(Duration::from_millis(4))).unwrap().unwrap();
+        assert!(before.elapsed() >= Duration::from_millis(4));
+    });
+}
+
+/// A listener that cannot accept any more says so, once, and the loop comes to rest.
+#[test]
+fn a_listener_that_fails_is_told_of() {
+    everywhere(|runtime| {
+        let (listening, _) = listener();
+        let told = Rc::new(Cell::new(0));
+        let count = told.clone();
+        let other = Descriptor::socket(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        drop(other);
+        listening.conn().on_close(move |_, result| {
+            assert!(result.is_err());
+            count.set(count.get() + 1);
+        });
+        listening.shutdown(Shutdown::Read).unwrap();
+        let conn = listening.on_accept(|_| ()).unwrap();
+        runtime.run_until(|| told.get() > 0).unwrap();
+        runtime.poll().unwrap();
+        assert_eq!(told.get(), 1);
+        assert!(!conn.is_open());
+    });
+}
