@@ -189,7 +189,8 @@ impl Descriptor {
     }
 
     /// Writes everything. Cancelled or timed out after a part has left, the sending
-    /// side fails from then on with [`Error::WriteTorn`](crate::Error::WriteTorn), which states the count.
+    /// side fails from then on with [`Error::WriteTorn`](crate::Error::WriteTorn), which states the count;
+    /// writes that were queued behind it before are not stopped yet: close the stream.
     /// Dropped, it goes on in the background.
     pub fn write_all<B: IoBuf>(&self, buf: B) -> Operation<Write<B, true>> {
         Operation::new(self.core(), self.key(), Write { buf, class: self.class() })
