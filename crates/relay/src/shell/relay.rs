@@ -12,7 +12,7 @@ use tautline_runtime::{Config, DriverChoice, Runtime, WaitMode, Wish};
 use super::destination::{self, Destination};
 use super::ending::{Ending, Phase};
 use super::fanout::Fanout;
-use super::report::{self, Tally};
+use super::report::{Tally, Turns};
 use super::signals;
 use super::source::{self, Source};
 use crate::config::{self, HostConfig, RelayConfig, WaitChoice};
@@ -48,6 +48,7 @@ pub(super) struct Relay<'r> {
     fanout: Rc<Fanout>,
     source: Rc<dyn Source>,
     start: Nanos,
+    turns: RefCell<Turns>,
     /// Wakes the loop to look at a drain in which nothing moves.
     look: RefCell<Option<Timer>>,
 }
@@ -71,7 +72,8 @@ impl<'r> Relay<'r> {
         if config.host.signals {
             signals::on_end(&ending).map_err(|error| RunError::endpoint("signals", &error))?;
         }
-        Ok(Self { runtime, ending, fanout, source, start, look: RefCell::new(None) })
+        let (turns, look) = (RefCell::default(), RefCell::default());
+        Ok(Self { runtime, ending, fanout, source, start, turns, look })
     }
 
     /// The destinations in the order given.
@@ -175,7 +177,7 @@ impl<'r> Relay<'r> {
                 .chain(self.destinations().iter().map(sample))
                 .collect(),
             latency: self.fanout.sample_latency(),
-            turns: report::turns(self.runtime),
+            turns: self.turns.borrow_mut().sample(self.runtime),
         }
     }
 
@@ -189,7 +191,7 @@ impl<'r> Relay<'r> {
                 .chain(self.destinations().iter().map(total))
                 .collect(),
             latency: self.fanout.total_latency(),
-            turns: report::turns(self.runtime),
+            turns: Turns::total(self.runtime),
             check: None,
         }
     }

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt::Display;
 
 use tautline_runtime::Runtime;
-use tautline_runtime::watch::Histogram;
+use tautline_runtime::watch::{Histogram, Offence};
 
 use crate::queue::Offer;
 use crate::stats::{
@@ -165,12 +165,44 @@ impl Latencies {
     }
 }
 
-/// The loop's turns so far.
-pub(crate) fn turns(runtime: &Runtime) -> LoopSnapshot {
+/// How long the loop's turns took: over the interval and over all.
+#[derive(Default)]
+pub(crate) struct Turns {
+    /// All turns up to the last sample.
+    seen: Histogram,
+    /// The longest of them.
+    longest: Option<Offence>,
+}
+
+impl Turns {
+    /// The interval since the last call.
+    pub(crate) fn sample(&mut self, runtime: &Runtime) -> LoopSnapshot {
+        self.sample_of(runtime.report().driver, runtime.turn_times(), runtime.longest_turn())
+    }
+
+    /// Everything.
+    pub(crate) fn total(runtime: &Runtime) -> LoopSnapshot {
+        snapshot(runtime.report().driver, &runtime.turn_times(), runtime.longest_turn())
+    }
+
+    fn sample_of(
+        &mut self,
+        driver: &str,
+        all: Histogram,
+        longest: Option<Offence>,
+    ) -> LoopSnapshot {
+        let recent = longest.filter(|_| longest != self.longest);
+        let taken = snapshot(driver, &all.since(&self.seen), recent);
+        (self.seen, self.longest) = (all, longest);
+        taken
+    }
+}
+
+fn snapshot(driver: &str, turns: &Histogram, longest: Option<Offence>) -> LoopSnapshot {
     LoopSnapshot {
-        driver: runtime.report().driver.to_owned(),
-        turn: points(&runtime.turn_times()),
-        longest_by: runtime.longest_turn().map(|turn| short_name(turn.name).to_owned()),
+        driver: driver.to_owned(),
+        turn: points(turns),
+        longest_by: longest.map(|turn| short_name(turn.name).to_owned()),
     }
 }
 
@@ -188,4 +220,44 @@ fn points(turns: &Histogram) -> LatencySnapshot {
 fn short_name(name: &str) -> &str {
     let name = name.trim_end_matches("::{{closure}}");
     name.rsplit_once("shell::").map_or(name, |(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn longest(name: &'static str, nanos: u64) -> Option<Offence> {
+        let turn = Duration::from_nanos(nanos);
+        Some(Offence { name, took: turn, turn })
+    }
+
+    /// Proves that a sample tells of the turns since the one before, and names who took the
+    /// longest only in the interval in which it was.
+    #[test]
+    fn turns_are_told_an_interval_at_a_time() {
+        let (mut turns, mut all) = (Turns::default(), Histogram::new());
+        all.record(9_000);
+        let first = turns.sample_of("sim", all.clone(), longest("start", 9_000));
+        assert_eq!((first.turn.count, first.turn.max_ns), (1, 9_000));
+        assert_eq!(first.longest_by.as_deref(), Some("start"));
+        all.record(50);
+        let second = turns.sample_of("sim", all.clone(), longest("start", 9_000));
+        assert_eq!((second.turn.count, second.turn.p50_ns, second.turn.max_ns), (1, 50, 50));
+        assert_eq!(second.longest_by, None);
+        let third = turns.sample_of("sim", all, longest("start", 9_000));
+        assert_eq!(third.turn, LatencySnapshot::default());
+    }
+
+    /// Proves that latencies are told an interval at a time, and all of them at the end.
+    #[test]
+    fn latencies_are_told_an_interval_at_a_time() {
+        let mut latencies = Latencies::default();
+        latencies.record(Nanos(0), Nanos(90));
+        assert_eq!(latencies.sample().max_ns, 90);
+        latencies.record(Nanos(100), Nanos(110));
+        assert_eq!((latencies.sample().max_ns, latencies.sample().count), (10, 0));
+        assert_eq!((latencies.total().max_ns, latencies.total().count), (90, 2));
+    }
 }

@@ -88,14 +88,14 @@ pub struct EndpointSnapshot {
     pub error: Option<String>,
 }
 
-/// The loop's turns over an interval.
+/// The loop's turns over an interval, or over the whole run.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct LoopSnapshot {
     /// The driver in use: `uring`, `readiness` or `sim`.
     pub driver: String,
     /// How long turns took; `count` is their number.
     pub turn: LatencySnapshot,
-    /// Handler or task of the longest turn.
+    /// Handler or task of the longest turn of the run so far, if that turn was among these.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub longest_by: Option<String>,
 }

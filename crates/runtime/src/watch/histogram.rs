@@ -75,6 +75,21 @@ impl Histogram {
         self.max = self.max.max(other.max);
     }
 
+    /// What was recorded since `earlier`, a copy of this histogram from then. Its largest
+    /// value is exact if it is the largest of all; else it is at most one part in 32 above.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut recent = Self::new();
+        for (bucket, count) in recent.buckets.iter_mut().enumerate() {
+            *count = self.buckets[bucket].saturating_sub(earlier.buckets[bucket]);
+            if *count > 0 {
+                recent.count += *count;
+                recent.max = last_of(bucket).min(self.max);
+            }
+        }
+        recent
+    }
+
     /// Forgets all values.
     pub fn clear(&mut self) {
         self.buckets.fill(0);
@@ -140,6 +155,24 @@ mod tests {
             start = end.wrapping_add(1);
         }
         assert_eq!(start, 0);
+    }
+
+    /// What came since a copy was made is told apart from what was before, its largest value
+    /// within the precision where an earlier one was larger, and exactly where none was.
+    #[test]
+    fn tells_what_came_since() {
+        let mut all = Histogram::new();
+        all.record(1_000);
+        let before = all.clone();
+        assert_eq!((all.since(&before).count(), all.since(&before).max()), (0, 0));
+        all.record(100);
+        let recent = all.since(&before);
+        assert_eq!(recent.count(), 1);
+        assert!((100..=103).contains(&recent.max()), "{}", recent.max());
+        assert_eq!(recent.quantile(0.5), recent.max());
+        all.record(2_001);
+        let recent = all.since(&before);
+        assert_eq!((recent.count(), recent.max()), (2, 2_001));
     }
 
     /// Merging counts everything once; clearing leaves nothing.
