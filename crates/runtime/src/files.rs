@@ -1,15 +1,13 @@
 //! Blocking work beside the loop: `offload`, and file operations where the driver has
 //! none of its own.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
-use std::rc::Rc;
 
 use crate::config::Config;
 use crate::core::Core;
 use crate::driver::Op;
-use crate::engine::ops::Phase;
 use crate::inline_fn::Job;
 use crate::mailbox::{Mailbox, Poster, Sleeper, mailbox};
 use crate::offload::{Limits, Offload};
@@ -17,13 +15,20 @@ use crate::slab::Key;
 use crate::sync::Arc;
 
 /// The pool of blocking threads, and the way back from it.
+///
+/// Of file operations no more than `limit` are *out*: in the pool's queue, being
+/// performed, or on their way back. The pool's queue and the mailbox have room for so
+/// many, so neither is ever full; all others wait here, in order.
 pub(crate) struct Files {
+    // Dropped first: its threads still post while they are waited for.
     pool: RefCell<Offload>,
-    /// Results on their way back. Has room for all that the pool may hold, so that a
-    /// result always finds a place.
+    /// Results on their way back.
     back: RefCell<Mailbox<Done>>,
     poster: Poster<Done>,
-    /// Operations that found the pool's queue full; tried again every turn.
+    limit: usize,
+    /// How many are out.
+    out: Cell<usize>,
+    /// Those that are to go out next. While any is here, `limit` others are out.
     waiting: RefCell<VecDeque<Key>>,
 }
 
@@ -43,65 +48,98 @@ unsafe impl Send for Errand {}
 impl Files {
     pub(crate) fn new(config: &Config, sleeper: Arc<Sleeper>) -> Self {
         let limits = Limits::new(config.offload_threads, config.offload_queue);
-        let room = config.offload_queue + config.offload_threads;
-        let (poster, back) = mailbox(room, sleeper);
+        let (poster, back) = mailbox(limits.reserved, sleeper);
         Self {
             pool: RefCell::new(Offload::new(limits)),
             back: RefCell::new(back),
             poster,
-            waiting: RefCell::new(VecDeque::new()),
+            limit: limits.reserved,
+            out: Cell::new(0),
+            waiting: RefCell::new(VecDeque::with_capacity(config.operations)),
         }
     }
 
-    /// Whether no result has come back and nothing waits for the pool.
+    /// Whether no result has come back. Nothing else is to be done: what waits for the
+    /// pool waits for a result.
     pub(crate) fn is_idle(&self) -> bool {
-        self.back.borrow().is_empty() && self.waiting.borrow().is_empty()
+        self.back.borrow().is_empty()
     }
 
     /// Gives work to the pool; gives it back when its queue is full.
     pub(crate) fn submit(&self, job: Job) -> Result<(), Job> {
         self.pool.borrow_mut().submit(job)
     }
-}
 
-impl Core {
-    /// Sends a file operation to the pool, now or in a later turn.
-    pub(crate) fn send_to_pool(&self, key: Key) {
-        let op = self.with(|engine| {
-            let slot = engine.ops.get(key)?;
-            (slot.phase == Phase::Offloaded).then_some(slot.op)
-        });
-        let Some(op) = op else { return };
+    fn has_room(&self) -> bool {
+        self.out.get() < self.limit
+    }
+
+    /// Gives an operation to the pool. False: there is no thread to perform it.
+    fn send(&self, key: Key, op: Op) -> bool {
+        assert!(self.has_room(), "a result that could find the mailbox full");
         let errand = Errand(op);
-        let poster = self.files.poster.clone();
+        let poster = self.poster.clone();
         let job = Job::new(move || {
             let errand = errand;
             // SAFETY: see `Errand`: the memory is valid until the result is back.
             let result = unsafe { perform(&errand.0) };
-            let _ = poster.post(Done { op: key, result });
+            let posted = poster.post(Done { op: key, result });
+            assert!(posted.is_ok(), "there is room for all that are out");
         });
-        if self.files.submit(job).is_err() {
+        let sent = self.pool.borrow_mut().submit_reserved(job).is_ok();
+        self.out.set(self.out.get() + usize::from(sent));
+        sent
+    }
+
+    /// Takes a result that has come back.
+    fn receive(&self) -> Option<Done> {
+        let done = self.back.borrow_mut().take()?;
+        self.out.set(self.out.get() - 1);
+        Some(done)
+    }
+}
+
+impl Core {
+    /// Sends a file operation to the pool, now or when there is room.
+    pub(crate) fn send_to_pool(&self, key: Key) {
+        if self.files.has_room() {
+            self.send_or_end(key);
+        } else {
             self.files.waiting.borrow_mut().push_back(key);
         }
     }
 
+    /// Sends a file operation to the pool, unless it was asked to end in the meantime.
+    fn send_or_end(&self, key: Key) {
+        let pending = self.with(|engine| engine.ops.get(key).map(|slot| (slot.op, slot.ending)));
+        let result = match pending {
+            None => return,
+            Some((_, Some(_))) => -libc::ECANCELED,
+            Some((op, None)) if self.files.send(key, op) => return,
+            Some(_) => -libc::ENOMEM,
+        };
+        self.with(|engine| engine.offloaded(key, result));
+    }
+
     /// Takes in what the pool has performed, and sends what waited for it.
-    pub(crate) fn collect_files(self: &Rc<Self>) -> usize {
+    pub(crate) fn collect_files(&self) -> usize {
         let mut collected = 0;
-        loop {
-            let done = self.files.back.borrow_mut().take();
-            let Some(done) = done else { break };
+        while let Some(done) = self.files.receive() {
             self.with(|engine| engine.offloaded(done.op, done.result));
             collected += 1;
         }
-        let waiting = self.files.waiting.borrow().len();
-        for _ in 0..waiting {
-            let key = self.files.waiting.borrow_mut().pop_front();
-            if let Some(key) = key {
-                self.send_to_pool(key);
-            }
+        if collected > 0 {
+            self.send_waiting();
         }
         collected
+    }
+
+    fn send_waiting(&self) {
+        while self.files.has_room() {
+            let next = self.files.waiting.borrow_mut().pop_front();
+            let Some(key) = next else { return };
+            self.send_or_end(key);
+        }
     }
 }
 

@@ -26,16 +26,20 @@ const IDLE: Duration = Duration::from_secs(10);
 pub(crate) struct Limits {
     /// Threads at a time, at least 1.
     pub(crate) threads: usize,
-    /// Jobs that may wait for a thread.
+    /// Jobs that may wait for a thread, reserved ones apart.
     pub(crate) queue: usize,
+    /// Reserved jobs that there is memory for: as many as their owner lets be unfinished.
+    pub(crate) reserved: usize,
     /// A thread that had nothing to do for so long ends.
     pub(crate) idle: Duration,
 }
 
 impl Limits {
-    /// At most `threads` threads and `queue` waiting jobs; idle threads end after 10 s.
+    /// At most `threads` threads and `queue` waiting jobs, besides as many reserved ones
+    /// as these are together; idle threads end after 10 s.
     pub(crate) fn new(threads: usize, queue: usize) -> Self {
-        Self { threads: threads.max(1), queue, idle: IDLE }
+        let threads = threads.max(1);
+        Self { threads, queue, reserved: threads + queue, idle: IDLE }
     }
 }
 
@@ -62,7 +66,9 @@ struct Pool {
 
 struct State {
     /// In the order of submission; its memory is there from the start.
-    queue: VecDeque<Job>,
+    queue: VecDeque<Queued>,
+    /// Those of them that count against the limit.
+    counted: usize,
     /// Threads that have not decided to end.
     alive: usize,
     /// Those of them that wait for a job.
@@ -71,11 +77,31 @@ struct State {
     closing: bool,
 }
 
+struct Queued {
+    job: Job,
+    /// It counts against the limit: it is no reserved one.
+    counted: bool,
+}
+
+impl State {
+    fn push(&mut self, queued: Queued) {
+        self.counted += usize::from(queued.counted);
+        self.queue.push_back(queued);
+    }
+
+    /// Takes the job out that one end of the queue gave.
+    fn taken(&mut self, queued: Option<Queued>) -> Option<Job> {
+        let Queued { job, counted } = queued?;
+        self.counted -= usize::from(counted);
+        Some(job)
+    }
+}
+
 impl Offload {
     /// A pool without threads. To be called before the calling thread is pinned.
     pub(crate) fn new(limits: Limits) -> Self {
-        let queue = VecDeque::with_capacity(limits.queue);
-        let state = State { queue, alive: 0, idle: 0, closing: false };
+        let queue = VecDeque::with_capacity(limits.queue + limits.reserved);
+        let state = State { queue, counted: 0, alive: 0, idle: 0, closing: false };
         let pool = Pool {
             limits,
             cores: sched_getaffinity(None).ok(),
@@ -91,11 +117,24 @@ impl Offload {
     /// Gives the job back when the queue is full, or when the system grants not even
     /// one thread (which is logged).
     pub(crate) fn submit(&mut self, job: Job) -> Result<(), Job> {
-        let mut state = self.pool.lock();
-        if state.queue.len() >= self.pool.limits.queue {
+        if self.pool.lock().counted >= self.pool.limits.queue {
             return Err(job);
         }
-        state.queue.push_back(job);
+        self.enqueue(Queued { job, counted: true })
+    }
+
+    /// The same for a job whose owner keeps count of such jobs, of which no more than
+    /// `Limits::reserved` are unfinished: the queue always has room for it.
+    ///
+    /// # Errors
+    /// Gives the job back when the system grants not even one thread (which is logged).
+    pub(crate) fn submit_reserved(&mut self, job: Job) -> Result<(), Job> {
+        self.enqueue(Queued { job, counted: false })
+    }
+
+    fn enqueue(&mut self, queued: Queued) -> Result<(), Job> {
+        let mut state = self.pool.lock();
+        state.push(queued);
         let another = state.queue.len() > state.idle && state.alive < self.pool.limits.threads;
         // Counted here, so that the thread cannot end before it is known.
         state.alive += usize::from(another);
@@ -124,7 +163,8 @@ impl Offload {
         if state.alive > 0 {
             return Ok(());
         }
-        state.queue.pop_back().map_or(Ok(()), Err)
+        let last = state.queue.pop_back();
+        state.taken(last).map_or(Ok(()), Err)
     }
 }
 
@@ -170,7 +210,8 @@ impl Pool {
             Err(poisoned) => poisoned.into_inner().0,
         };
         state.idle -= 1;
-        let job = state.queue.pop_front();
+        let first = state.queue.pop_front();
+        let job = state.taken(first);
         state.alive -= usize::from(job.is_none());
         job
     }
@@ -224,6 +265,26 @@ mod tests {
 
     fn receive<T>(receiver: &Receiver<T>, count: usize) -> Vec<T> {
         (0..count).map(|_| receiver.recv_timeout(PATIENCE).unwrap()).collect()
+    }
+
+    /// A full queue still has room for reserved jobs, which take no place of others.
+    #[test]
+    fn reserved_jobs_take_no_place_of_others() {
+        let mut offload = pool(1, 1);
+        let (done, order) = channel();
+        let release = blocker(&mut offload);
+        let job = |n| {
+            let done = done.clone();
+            Job::new(move || done.send(n).unwrap())
+        };
+        offload.submit_reserved(job(1)).unwrap();
+        offload.submit(job(2)).unwrap();
+        offload.submit_reserved(job(3)).unwrap();
+        assert!(offload.submit(job(4)).is_err());
+        drop(release);
+        assert_eq!(receive(&order, 3), [1, 2, 3]);
+        offload.submit(job(5)).unwrap();
+        assert_eq!(receive(&order, 1), [5]);
     }
 
     /// One thread runs the jobs in the order of their submission.
