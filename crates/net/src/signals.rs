@@ -74,6 +74,8 @@ impl fmt::Debug for Signal {
 pub struct Signals {
     descriptor: Descriptor,
     delivery: Delivery,
+    /// The end that the signals write to.
+    write: UnixDatagram,
 }
 
 type Delivery = SignalDelivery<UnixDatagram, SignalOnly>;
@@ -96,9 +98,9 @@ impl Signals {
         let (read, write) = UnixDatagram::pair()?;
         let descriptor = Descriptor::new(OwnedFd::from(read.try_clone()?))?;
         let numbers = signals.iter().map(|signal| signal.0);
-        let delivery = Delivery::with_pipe(read, write, SignalOnly, numbers)
+        let delivery = Delivery::with_pipe(read, write.try_clone()?, SignalOnly, numbers)
             .map_err(|error| at("wait for", format!("{signals:?}"))(error))?;
-        Ok(Self { descriptor, delivery })
+        Ok(Self { descriptor, delivery, write })
     }
 
     /// Waits for the next signal. Dropped, it loses none.
@@ -130,12 +132,16 @@ impl Signals {
         R: Outcome,
     {
         let mut delivery = self.delivery;
-        self.descriptor.on_readable(move |_| {
+        let conn = self.descriptor.on_readable(move |_| {
             for signal in delivery.pending() {
                 handler(Signal(signal)).into_result()?;
             }
             Ok(Drained::Yes)
-        })
+        })?;
+        // Signals that came before may have lost their readiness to `try_next`. An end that
+        // is full is readable anyway.
+        let _ = rustix::net::send(&self.write, &[0], rustix::net::SendFlags::DONTWAIT);
+        Ok(conn)
     }
 }
 

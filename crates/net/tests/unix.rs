@@ -112,6 +112,36 @@ fn datagrams_name_their_sender() {
     });
 }
 
+/// Datagram sockets have names of both sorts; an abstract one is no file, is in use while its
+/// socket is open, and is free when that is gone.
+#[test]
+fn datagrams_over_paths_and_abstract_names() {
+    run(async || {
+        let folder = tempfile::tempdir()?;
+        let path = UnixAddress::path(folder.path().join("socket"));
+        for address in [path.clone(), name("datagram").as_str().into()] {
+            let to = UnixDatagram::bind(&address)?;
+            assert_eq!(
+                (to.local_addr()?, address.as_path().is_some()),
+                (address.clone(), address == path)
+            );
+            assert_eq!(UnixDatagram::bind(&address).unwrap_err().kind(), ErrorKind::AddrInUse);
+            let from = UnixDatagram::unbound()?;
+            from.send_to("there", &address)?.await.0?;
+            let (received, buf) = to.receive_from(vec![0; 9]).await;
+            let received = received?;
+            assert_eq!(&buf[..received.len], b"there");
+            assert!(UnixDatagram::source(&received).is_none_or(|source| source.is_unnamed()));
+        }
+        drop(UnixDatagram::bind(&name("datagram"))?);
+        let gone = UnixDatagram::unbound()?.try_send_to(b"lost", &name("datagram")).unwrap_err();
+        assert_eq!(gone.kind(), ErrorKind::ConnectionRefused);
+        assert_eq!(UnixDatagram::bind(&path).unwrap_err().kind(), ErrorKind::AddrInUse);
+        drop(UnixDatagram::bind_over_stale(&path)?);
+        Ok(())
+    });
+}
+
 /// Connected Unix datagram sockets talk both ways.
 #[test]
 fn a_pair_of_datagram_sockets_talks() {
