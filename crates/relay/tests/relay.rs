@@ -4,39 +4,14 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 
 use common::{
-    DRIVERS, Running, config, connect, framed, free_port, free_udp_port, patient, read_packet, udp,
-    url,
+    DRIVERS, PATIENCE, Running, config, connect, framed, free_port, patient, read_packet, udp, url,
 };
 use tautline_relay::stats::EndpointState;
 use tautline_relay::{RunError, run};
-
-/// Proves that datagrams reach two receivers with their boundaries and in order.
-#[test]
-fn datagrams_reach_every_receiver() {
-    for driver in DRIVERS {
-        let (port, receivers) = (free_udp_port(), [udp(), udp()]);
-        let to = receivers.each_ref().map(|r| url("udp", r.local_addr().unwrap().port()));
-        let to = [to[0].as_str(), to[1].as_str()];
-        let relay = Running::start(config(driver, &url("udp", port), &to));
-        let sender = udp();
-        for number in 0..500_u32 {
-            let packet = vec![number as u8; 1 + number as usize];
-            sender.send_to(&packet, ("127.0.0.1", port)).unwrap();
-            for receiver in &receivers {
-                let mut got = [0; 2048];
-                let len = receiver.recv(&mut got).unwrap();
-                assert_eq!(&got[..len], packet);
-            }
-        }
-        let summary = relay.finish();
-        assert!(summary.is_lossless());
-        assert!(summary.endpoints.iter().all(|endpoint| endpoint.rates.packets == 500));
-        assert_eq!(summary.latency.count, 500);
-    }
-}
 
 /// Proves that of 50 subscribers, one of whom never reads, the other 49 get every packet, and
 /// that only the queue of the one who does not read overflows.
@@ -152,10 +127,10 @@ fn peers_that_restart_are_connected_to_again() {
     }
 }
 
-/// Proves that Unix sockets work on each side, by path and abstract, that a path that a dead
-/// process left is taken over, and that it is gone afterwards.
+/// Proves that Unix sockets work on each side by path, that a path that a dead process left is
+/// taken over, and that it is gone afterwards.
 #[test]
-fn unix_sockets_work_on_both_sides() {
+fn unix_paths_work_on_both_sides() {
     for driver in DRIVERS {
         let folder = tempfile::tempdir().unwrap();
         let (here, there) = (folder.path().join("here"), folder.path().join("there"));
@@ -165,16 +140,43 @@ fn unix_sockets_work_on_both_sides() {
         let to = format!("unix-listen://{}", there.display());
         let relay = Running::start(config(driver, &from, &[&to]));
         let (mut feed, _) = source.accept().unwrap();
-        let mut receiver = UnixStream::connect(&there).unwrap();
-        relay.until(|report| report.endpoints[1].peers == 1);
-        feed.write_all(&framed(b"over unix")).unwrap();
-        assert_eq!(read_packet(&mut receiver), b"over unix");
-        relay.finish();
+        let receiver = UnixStream::connect(&there).unwrap();
+        passes_over_unix(relay, &mut feed, receiver);
         assert!(!there.exists(), "the path is removed");
-        let mut rest = Vec::new();
-        receiver.read_to_end(&mut rest).unwrap();
-        assert!(rest.is_empty());
     }
+}
+
+/// Proves that abstract names work for all three Unix endpoints.
+#[test]
+fn abstract_names_work_on_both_sides() {
+    let name = |of: &str, driver| format!("tautline-relay-{}-{of}-{driver:?}", std::process::id());
+    let address = |name: &str| SocketAddr::from_abstract_name(name).unwrap();
+    for driver in DRIVERS {
+        let (here, there) = (name("here", driver), name("there", driver));
+        let source = UnixListener::bind_addr(&address(&here)).unwrap();
+        let (from, to) = (format!("unix://@{here}"), format!("unix-listen://@{there}"));
+        let relay = Running::start(config(driver, &from, &[&to]));
+        let (mut feed, _) = source.accept().unwrap();
+        let receiver = UnixStream::connect_addr(&address(&there)).unwrap();
+        passes_over_unix(relay, &mut feed, receiver);
+
+        let relay = Running::start(config(driver, &format!("unix-listen://@{here}-2"), &[&to]));
+        let mut feed = UnixStream::connect_addr(&address(&format!("{here}-2"))).unwrap();
+        let receiver = UnixStream::connect_addr(&address(&there)).unwrap();
+        passes_over_unix(relay, &mut feed, receiver);
+    }
+}
+
+/// A packet passes, and the receiver sees the end of the relay.
+fn passes_over_unix(relay: Running, feed: &mut UnixStream, mut receiver: UnixStream) {
+    receiver.set_read_timeout(Some(PATIENCE)).unwrap();
+    relay.until(|report| report.endpoints.iter().all(|endpoint| endpoint.peers == 1));
+    feed.write_all(&framed(b"over unix")).unwrap();
+    assert_eq!(read_packet(&mut receiver), b"over unix");
+    relay.finish();
+    let mut rest = Vec::new();
+    receiver.read_to_end(&mut rest).unwrap();
+    assert!(rest.is_empty());
 }
 
 /// Proves that publishers come and go, that one whose stream ends within a packet spoils nothing

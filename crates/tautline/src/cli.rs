@@ -95,6 +95,7 @@ Destinations: udp://HOST:PORT  tcp://HOST:PORT  tcp-listen://HOST:PORT  unix-lis
               file:PATH  stdout:
 Options:      ?framing=rfc4571|raw  ?queue=PACKETS,BYTES  ?subscribers=N  ?buffer=BYTES
               ?policy=drop-old|drop-new|disconnect|wait  ?size=BYTES  ?rate=N (demo:)
+A Unix PATH may be an abstract name, which is no file: unix-listen://@feed
 
 Example:      tautline relay --from udp://0.0.0.0:5000 --to 'tcp-listen://0.0.0.0:9000?queue=256'";
 
@@ -314,7 +315,7 @@ mod tests {
             matches!(parsed("tautline --help"), Err(Refusal::Told(text)) if text.contains("relay"))
         );
         assert!(
-            matches!(parsed("tautline relay --help"), Err(Refusal::Told(text)) if text.contains("drop-old"))
+            matches!(parsed("tautline relay --help"), Err(Refusal::Told(text)) if text.contains("drop-old") && text.contains("unix-listen://@"))
         );
     }
 

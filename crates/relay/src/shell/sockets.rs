@@ -1,14 +1,11 @@
 //! Opening sockets: names resolved, options set, errors with what was tried.
 
-use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
 use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Type};
-use tautline_net::{Dial, TcpListener as Listener};
+use tautline_net::{Dial, TcpListener as Listener, UnixAddress, UnixListener, UnixStream};
 use tautline_runtime::{Descriptor, SocketOption, timer};
 
 use crate::endpoint::{Host, HostPort, UnixName};
@@ -84,44 +81,18 @@ fn domain(address: SocketAddr) -> Domain {
 
 /// Connects to a Unix stream socket.
 pub(super) async fn connect_unix(name: &UnixName) -> io::Result<Descriptor> {
-    let socket = Descriptor::socket(Domain::UNIX, Type::STREAM, None)?;
-    socket.connect(unix_address(name)?).timeout(PATIENCE).await?;
-    Ok(socket)
+    Ok(UnixStream::connect(unix_address(name)).timeout(PATIENCE).await?.into_descriptor())
 }
 
 /// Listens on a Unix stream socket; a path behind which nobody listens any more is taken over.
 pub(super) fn listen_unix(name: &UnixName) -> io::Result<Descriptor> {
-    let address = unix_address(name)?;
-    if let UnixName::Path(path) = name {
-        remove_stale(path, &address);
-    }
-    let socket = Descriptor::socket(Domain::UNIX, Type::STREAM, None)?;
-    socket.bind(&address)?;
-    socket.listen(BACKLOG as i32)?;
-    Ok(socket)
+    let options = UnixListener::options().backlog(BACKLOG).remove_stale(true);
+    Ok(options.bind(unix_address(name))?.into_descriptor())
 }
 
-fn unix_address(name: &UnixName) -> io::Result<SockAddr> {
+fn unix_address(name: &UnixName) -> UnixAddress {
     match name {
-        UnixName::Path(path) => SockAddr::unix(path),
-        UnixName::Abstract(name) => {
-            use std::os::unix::ffi::OsStringExt;
-            let name = [&[0], name.as_slice()].concat();
-            SockAddr::unix(std::ffi::OsString::from_vec(name))
-        }
-    }
-}
-
-/// Removes the socket that a dead process has left. Whoever lives accepts, or has a full queue.
-fn remove_stale(path: &Path, address: &SockAddr) {
-    let is_socket = fs::metadata(path).is_ok_and(|data| data.file_type().is_socket());
-    if !is_socket {
-        return;
-    }
-    let probe = socket2::Socket::new(Domain::UNIX, Type::STREAM, None);
-    let refused = probe.and_then(|probe| probe.connect(address));
-    if refused.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
-        // If it cannot be removed, binding says why.
-        let _ = fs::remove_file(path);
+        UnixName::Path(path) => UnixAddress::path(path),
+        UnixName::Abstract(name) => UnixAddress::abstract_name(name),
     }
 }
