@@ -165,11 +165,11 @@ impl Fanout {
     }
 
     /// A destination has sent `packet`, and gives its reference up. If that is the last one the
-    /// packet's time in the relay is over.
-    pub(crate) fn sent(&self, packet: &Packet) {
+    /// packet's time in the relay is over: `now`, which is read once for all packets of one send.
+    pub(crate) fn sent(&self, packet: &Packet, now: &OnceCell<Nanos>) {
         self.moved.set(self.moved.get() + 1);
         if packet.is_last() {
-            let now = super::clock();
+            let now = *now.get_or_init(super::clock);
             self.latencies.borrow_mut().record(packet.arrival(), now);
         }
     }

@@ -1,6 +1,6 @@
 //! One receiver of a byte stream: a queue, and the socket it drains into.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::net::Shutdown;
 use std::rc::{Rc, Weak};
@@ -138,7 +138,8 @@ impl Link {
         }?;
         let bytes = queue.counts().sent_bytes;
         let packets = queue.counts().sent;
-        queue.advance(sent, |packet| self.fanout.sent(&packet));
+        let now = OnceCell::new();
+        queue.advance(sent, |packet| self.fanout.sent(&packet, &now));
         let counts = queue.counts();
         self.tally.count(counts.sent - packets, counts.sent_bytes - bytes);
         Ok(sent == len)

@@ -1,15 +1,16 @@
 //! Datagrams to one address, many in one system call.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::rc::{Rc, Weak};
 
 use socket2::SockAddr;
-use tautline_runtime::{Batch, Descriptor, SocketOption, To};
+use tautline_runtime::{Descriptor, SocketOption};
 
 use super::Destination;
+use super::messages::Messages;
 use crate::endpoint::{Destination as Endpoint, HostPort};
-use crate::framing::{Framing, MAX_PACKET};
+use crate::framing::Framing;
 use crate::pool::Packet;
 use crate::queue::Queue;
 use crate::shell::fanout::Fanout;
@@ -17,13 +18,10 @@ use crate::shell::report::Tally;
 use crate::shell::sockets;
 use crate::stats::EndpointState;
 
-/// Datagrams in one system call.
-const BATCH: usize = 64;
-
 /// A queue before a socket.
 struct Outlet {
     queue: RefCell<Queue<Packet>>,
-    batch: RefCell<Batch>,
+    messages: RefCell<Messages>,
     socket: Descriptor,
     peer: SockAddr,
     /// The kernel takes no more for now.
@@ -47,7 +45,7 @@ pub(super) async fn open(
     tally.peer_came();
     Ok(Rc::new_cyclic(|own| Outlet {
         queue: RefCell::new(Queue::new(to.limits, to.policy, Framing::Raw)),
-        batch: RefCell::new(Batch::new(BATCH, MAX_PACKET)),
+        messages: RefCell::new(Messages::new()),
         socket,
         peer,
         blocked: Cell::new(false),
@@ -60,20 +58,17 @@ pub(super) async fn open(
 impl Outlet {
     /// Sends the oldest packets of the queue in one call. Returns how many the kernel took.
     fn send_some(&self) -> io::Result<usize> {
-        let mut batch = self.batch.borrow_mut();
-        batch.clear();
-        for bytes in self.queue.borrow().unsent().take(BATCH) {
-            batch.push(bytes, None)?;
-        }
-        batch.send(self.socket.conn(), 0, To::All(&self.peer))
+        let mut messages = self.messages.borrow_mut();
+        messages.fill(self.queue.borrow().unsent())?;
+        messages.send(self.socket.conn(), &self.peer)
     }
 
     fn forget_sent(&self, count: usize) {
-        let mut queue = self.queue.borrow_mut();
+        let (mut queue, now) = (self.queue.borrow_mut(), OnceCell::new());
         let before = queue.counts().sent_bytes;
         for _ in 0..count {
             if let Some(packet) = queue.pop_sent() {
-                self.fanout.sent(&packet);
+                self.fanout.sent(&packet, &now);
             }
         }
         self.tally.count(count as u64, queue.counts().sent_bytes - before);
@@ -110,6 +105,7 @@ impl Destination for Outlet {
             match self.send_some() {
                 Ok(sent) => self.forget_sent(sent),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.await_room(),
+                Err(error) if self.messages.borrow_mut().go_apart(&error) => {}
                 Err(error) => self.skip(&error),
             }
         }

@@ -1,6 +1,6 @@
 //! Files, pipes and standard output.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::path::Path;
 use std::rc::{Rc, Weak};
@@ -186,7 +186,11 @@ impl Recording {
             Ok(bytes) => {
                 self.offset.set(self.offset.get() + bytes as u64);
                 self.tally.count(packets as u64, bytes as u64);
-                self.writing.borrow_mut().drain(..).for_each(|packet| self.fanout.sent(&packet));
+                let now = OnceCell::new();
+                self.writing
+                    .borrow_mut()
+                    .drain(..)
+                    .for_each(|packet| self.fanout.sent(&packet, &now));
             }
             Err(error) => self.fail(&error, packets),
         }

@@ -4,6 +4,7 @@ mod connect;
 mod datagram;
 mod file;
 mod listen;
+mod messages;
 
 use std::io;
 use std::rc::Rc;

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::{Rc, Weak};
 
-use tautline_runtime::{Batch, Conn, Descriptor, Drained, SocketOption};
+use tautline_runtime::{Batch, Conn, Descriptor, Drained, Packet, SocketOption};
 
 use super::Source;
 use crate::endpoint::{HostPort, Source as Endpoint};
@@ -12,8 +12,13 @@ use crate::shell::fanout::Fanout;
 use crate::shell::sockets;
 use crate::units::Nanos;
 
-/// Datagrams in one system call.
+/// Messages in one system call: each a datagram, or several of one flow that the kernel has joined.
 const BATCH: usize = 64;
+/// Bytes of the longest message that the kernel joins.
+const JOINED: usize = 65_536;
+/// Datagrams that are passed on before any is sent: as many as one message to send holds, and few
+/// enough to stay in the cache.
+const BURST: usize = 64;
 
 /// A bound socket.
 struct Inlet {
@@ -30,8 +35,11 @@ struct Inlet {
 /// What a call brought, and how far it has been passed on.
 struct Received {
     batch: Batch,
-    next: usize,
+    /// The message to go on with, and how many of its datagrams have been passed on.
+    next: (usize, usize),
     arrival: Nanos,
+    /// Bytes of the longest datagram accepted.
+    longest: usize,
 }
 
 /// Binds the socket.
@@ -45,11 +53,11 @@ pub(super) async fn open(
         socket.set_option(SocketOption::ReceiveBuffer(bytes as usize))?;
     }
     fanout.source().peer_came();
-    let batch = Batch::new(BATCH, from.max_packet);
+    let received = Received::new(&socket, from.max_packet);
     Ok(Rc::new_cyclic(|own| Inlet {
         waiting: RefCell::new(Some(socket)),
         conn: RefCell::new(None),
-        received: RefCell::new(Received { batch, next: 0, arrival: Nanos::default() }),
+        received: RefCell::new(received),
         paused: Cell::new(false),
         fanout: fanout.clone(),
         own: own.clone(),
@@ -93,25 +101,48 @@ impl Inlet {
 }
 
 impl Received {
+    /// Room for what `socket` brings. The kernel joins datagrams if it can (`UDP_GRO`), which takes
+    /// longer room.
+    fn new(socket: &Descriptor, longest: usize) -> Self {
+        let joins = socket.set_option(SocketOption::ReceiveOffload(true)).is_ok();
+        let batch = Batch::new(BATCH, if joins { JOINED } else { longest });
+        Self { batch, next: (0, 0), arrival: Nanos::default(), longest }
+    }
+
     fn restart(&mut self, arrival: Nanos) {
-        (self.next, self.arrival) = (0, arrival);
+        (self.next, self.arrival) = ((0, 0), arrival);
     }
 
     /// Publishes datagram after datagram; false if some are left for want of room.
     fn publish(&mut self, fanout: &Fanout) -> bool {
-        while let Some(packet) = self.batch.get(self.next) {
-            if !fanout.is_ready() {
-                return false;
+        let mut unsent = 0;
+        while let Some(message) = self.batch.get(self.next.0) {
+            for datagram in datagrams(&message).skip(self.next.1) {
+                if !fanout.is_ready() {
+                    return false;
+                }
+                self.next.1 += 1;
+                if message.truncated() || datagram.len() > self.longest {
+                    fanout.source().drop_packets(|drops| drops.too_long += 1);
+                } else {
+                    fanout.publish(datagram, datagram.len(), self.arrival);
+                }
             }
-            self.next += 1;
-            if packet.truncated() {
-                fanout.source().drop_packets(|drops| drops.too_long += 1);
-                continue;
+            unsent += self.next.1;
+            if unsent >= BURST {
+                fanout.flush();
+                unsent = 0;
             }
-            fanout.publish(packet.bytes, packet.bytes.len(), self.arrival);
+            self.next = (self.next.0 + 1, 0);
         }
         true
     }
+}
+
+/// The datagrams of a message; an empty message is one, too.
+fn datagrams<'b>(message: &Packet<'b>) -> impl Iterator<Item = &'b [u8]> + use<'b> {
+    let empty = message.bytes.is_empty().then_some(message.bytes);
+    message.segments().chain(empty)
 }
 
 impl Source for Inlet {
