@@ -183,20 +183,22 @@ impl Descriptor {
         Operation::new(self.core(), self.key(), ReadVectored::new(bufs))
     }
 
-    /// Writes as much as the kernel takes, at least a byte.
+    /// Writes as much as the kernel takes, at least a byte. Dropped before, it writes
+    /// everything in the background.
     pub fn write<B: IoBuf>(&self, buf: B) -> Operation<Write<B, false>> {
         Operation::new(self.core(), self.key(), Write { buf, class: self.class() })
     }
 
     /// Writes everything. Cancelled or timed out after a part has left, the sending
-    /// side fails from then on with [`Error::WriteTorn`](crate::Error::WriteTorn), which states the count;
-    /// writes that were queued behind it before are not stopped yet: close the stream.
-    /// Dropped, it goes on in the background.
+    /// side fails from then on with [`Error::WriteTorn`](crate::Error::WriteTorn), which
+    /// states the count; nothing that was queued behind it is sent. Dropped, it goes on in
+    /// the background.
     pub fn write_all<B: IoBuf>(&self, buf: B) -> Operation<Write<B, true>> {
         Operation::new(self.core(), self.key(), Write { buf, class: self.class() })
     }
 
-    /// Writes several buffers, as much as the kernel takes.
+    /// Writes several buffers, as much as the kernel takes. Dropped before, it writes
+    /// everything in the background, of at most 1,024 buffers.
     pub fn write_vectored<B: IoBuf>(&self, bufs: Vec<B>) -> Operation<WriteVectored<B>> {
         Operation::new(self.core(), self.key(), WriteVectored::new(bufs))
     }
@@ -226,7 +228,8 @@ impl Descriptor {
         Operation::new(self.core(), self.key(), ReadAt { buf, offset })
     }
 
-    /// Writes everything to a file at `offset`, in bytes.
+    /// Writes everything to a file at `offset`, in bytes. Cancelled or timed out, it may
+    /// have written a part; dropped, it goes on in the background.
     pub fn write_at<B: IoBuf>(&self, buf: B, offset: u64) -> Operation<WriteAt<B>> {
         Operation::new(self.core(), self.key(), WriteAt { buf, offset })
     }

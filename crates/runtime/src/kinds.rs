@@ -120,7 +120,7 @@ impl Vectors {
                 .take(Self::MOST)
                 .map(|(base, len)| libc::iovec { iov_base: base.cast(), iov_len: len }),
         );
-        (self.0.as_ptr(), self.0.len())
+        (self.0.as_mut_ptr().cast_const(), self.0.len())
     }
 }
 

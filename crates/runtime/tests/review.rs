@@ -2,13 +2,14 @@
 
 mod common;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::io;
 use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use common::{everywhere, listener};
-use tautline_runtime::{Descriptor, timer};
+use tautline_runtime::{Descriptor, Error, timer};
 
 /// A handler that is displaced, or comes too late, may hold a descriptor: its drop
 /// reaches the engine.
@@ -70,5 +71,33 @@ fn a_listener_that_fails_is_told_of() {
         runtime.poll().unwrap();
         assert_eq!(told.get(), 1);
         assert!(!conn.is_open());
+    });
+}
+
+/// A write that is cut short stops those that were queued behind it, by whichever face,
+/// and nothing of them reaches the peer.
+#[test]
+fn nothing_is_sent_behind_a_torn_write() {
+    everywhere(|runtime| {
+        let (a, b) = Descriptor::pair().unwrap();
+        let told = Rc::new(RefCell::new(Vec::new()));
+        let note = |log: &Rc<RefCell<Vec<io::Error>>>| {
+            let log = log.clone();
+            move |(result, _): (io::Result<usize>, Vec<u8>)| {
+                log.borrow_mut().push(result.expect_err("it is cut short or behind that"));
+            }
+        };
+        let first = a.write_all(vec![1; 4 << 20]).then(note(&told));
+        a.conn().write(&[2; 100]).unwrap();
+        a.write_all(vec![3; 100]).then(note(&told));
+        runtime.poll().unwrap();
+        first.cancel();
+        runtime.run_until(|| told.borrow().len() == 2).unwrap();
+        assert!(matches!(Error::of(&told.borrow()[0]), Some(Error::Cancelled)));
+        assert!(matches!(Error::of(&told.borrow()[1]), Some(Error::WriteTorn { .. })));
+        drop(a);
+        let (read, bytes) = runtime.block_on(b.read_exact(vec![0; 4 << 20])).unwrap();
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert!(bytes.iter().all(|&byte| byte < 2), "only of the first");
     });
 }

@@ -111,7 +111,7 @@ impl Engine {
         self.forget_reaim(key);
         self.note_torn(key, outcome);
         if let (Some(slot), Err(failure)) = (self.ops.get(key), outcome)
-            && sends(slot)
+            && slot.gives()
         {
             self.note_unheard(io, failure);
         }
@@ -120,17 +120,13 @@ impl Engine {
         self.next_in_lane(io, side);
     }
 
+    /// A write that is stopped in its midst breaks the sending side.
     fn note_torn(&mut self, key: Key, outcome: Outcome) {
-        if let (Some(slot), Err(_)) = (self.ops.get(key), outcome) {
-            let (io, torn) = (slot.io, torn(slot));
-            self.break_torn(io, torn);
-        }
-    }
-
-    /// A write that was stopped in its midst breaks the sending side.
-    pub(super) fn break_torn(&mut self, key: Key, torn: Option<Failure>) {
-        if let (Some(io), Some(failure)) = (self.ios.get_mut(key), torn) {
-            io.broken.get_or_insert(failure);
+        if let (Some(slot), Err(failure)) = (self.ops.get(key), outcome)
+            && let (io, Some(torn)) = (slot.io, torn(slot))
+        {
+            let broke = matches!(failure, Failure::Errno(_));
+            self.break_sending(io, if broke { failure } else { torn });
         }
     }
 
@@ -285,18 +281,19 @@ impl Engine {
     /// The first of the lane, if it waits for its turn, gets it.
     pub(super) fn next_in_lane(&mut self, io: Key, side: Side) {
         let Some(entry) = self.ios.get(io) else { return };
-        let head = match side {
-            Side::Read => entry.read.head,
-            Side::Write => entry.write.head,
-            Side::Unordered => None,
+        let (head, goes_on) = match side {
+            Side::Read => (entry.read.head, entry.is_open()),
+            Side::Write => (entry.write.head, entry.closing != Closing::Ending),
+            Side::Unordered => return,
         };
         let Some(key) = head else {
             if side == Side::Write {
-                self.shut_if_sent(io);
+                self.sending_rests(io);
             }
             return;
         };
-        if self.ops.get(key).is_some_and(|slot| slot.phase == Phase::Queued) {
+        // Where it does not go on, whoever closes ends the rest of the lane.
+        if goes_on && self.ops.get(key).is_some_and(|slot| slot.phase == Phase::Queued) {
             self.kick(key);
         }
     }
@@ -306,11 +303,6 @@ impl Engine {
 pub(super) fn torn(slot: &OpSlot) -> Option<Failure> {
     let torn = slot.exact && slot.side == Side::Write && slot.done > 0;
     torn.then(|| Failure::Torn { written: slot.done, of: slot.done + slot.remaining() })
-}
-
-/// Whether the operation sends on a connection.
-pub(super) fn sends(slot: &OpSlot) -> bool {
-    slot.side == Side::Write && !matches!(slot.op, Op::Connect { .. })
 }
 
 /// The first `got` bytes of several buffers.

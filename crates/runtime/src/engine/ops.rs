@@ -98,6 +98,7 @@ pub(crate) struct OpSlot {
     /// The descriptor's entry.
     pub(crate) io: Key,
     pub(crate) side: Side,
+    /// It goes on until all bytes have moved.
     pub(crate) exact: bool,
     pub(crate) phase: Phase,
     /// The next in the lane. Meaningless for unordered operations.
@@ -137,7 +138,13 @@ impl OpSlot {
         }
     }
 
-    /// Bytes that are left to move, for operations that move bytes of one buffer.
+    /// Whether the operation gives bytes away: it goes on when its future is dropped.
+    pub(crate) fn gives(&self) -> bool {
+        let sends = self.side == Side::Write && !matches!(self.op, Op::Connect { .. });
+        sends || matches!(self.op, Op::WriteAt { .. } | Op::Fsync { .. })
+    }
+
+    /// Bytes that are left to move, for operations that move bytes to the last.
     pub(crate) fn remaining(&self) -> usize {
         match self.op {
             Op::Recv { len, .. }
@@ -146,6 +153,11 @@ impl OpSlot {
             | Op::Write { len, .. }
             | Op::ReadAt { len, .. }
             | Op::WriteAt { len, .. } => len,
+            // SAFETY: the vectors are owned by the operation.
+            Op::Writev { iov, count, .. } => unsafe { std::slice::from_raw_parts(iov, count) }
+                .iter()
+                .map(|part| part.iov_len)
+                .sum(),
             _ => 0,
         }
     }
@@ -167,7 +179,30 @@ impl OpSlot {
             Op::WriteAt { buf, len, offset, .. } => {
                 (*buf, *len, *offset) = (buf.wrapping_add(n), *len - n, *offset + n as u64);
             }
+            Op::Writev { iov, count, .. } => {
+                // SAFETY: the vectors are owned by the operation, and nobody uses them
+                // between its steps.
+                let parts = unsafe { std::slice::from_raw_parts_mut(iov.cast_mut(), *count) };
+                let rest = skip(parts, n);
+                (*iov, *count) = (rest.as_ptr(), rest.len());
+            }
             _ => {}
         }
     }
+}
+
+/// The parts without their first `n` bytes.
+fn skip(mut parts: &mut [libc::iovec], mut n: usize) -> &mut [libc::iovec] {
+    while let Some(first) = parts.first_mut()
+        && n > 0
+    {
+        let some = n.min(first.iov_len);
+        first.iov_base = first.iov_base.cast::<u8>().wrapping_add(some).cast();
+        first.iov_len -= some;
+        n -= some;
+        if first.iov_len == 0 {
+            parts = &mut parts[1..];
+        }
+    }
+    parts
 }

@@ -108,29 +108,38 @@ impl Engine {
         match unsafe { self.driver.attempt(&op) } {
             Attempt::WouldBlock => Ok(0),
             Attempt::Done(n) if n >= 0 => Ok(n as usize),
-            Attempt::Done(errno) => Err(self.break_sending(key, -errno)),
+            Attempt::Done(errno) => {
+                let failure = Failure::Errno(-errno);
+                self.break_sending(key, failure);
+                Err(failure)
+            }
         }
     }
 
-    /// Sending failed for good: what waits is dropped and everybody is told.
-    fn break_sending(&mut self, key: Key, errno: i32) -> Failure {
-        let failure = Failure::Errno(errno);
-        if let Some(io) = self.ios.get_mut(key) {
-            io.broken.get_or_insert(failure);
-            self.note_unheard(key, failure);
+    /// Sending is over for good: what waits is not sent any more, and everybody is told.
+    pub(super) fn break_sending(&mut self, key: Key, failure: Failure) {
+        self.note_unheard(key, failure);
+        let Some(io) = self.ios.get_mut(key) else { return };
+        if io.broken.is_some() {
+            return;
         }
-        if let Some(io) = self.ios.get_mut(key) {
-            if io.flush.is_none() && io.write.is_idle() {
-                self.stats.discarded_bytes += io.outbox.len() as u64;
-                io.outbox.clear(&mut self.chunks);
-            }
-            self.events.extend(io.writer.take().map(Event::Wake));
-            // One that its user holds stays open: what was received can still be read.
-            if io.handlers.is_some() {
-                self.events.push_back(Event::Ended(key, Some(failure)));
-            }
+        io.broken = Some(failure);
+        self.events.extend(io.writer.take().map(Event::Wake));
+        // One that its user holds stays open: what was received can still be read.
+        if io.handlers.is_some() {
+            self.events.push_back(Event::Ended(key, Some(failure)));
         }
-        failure
+        if io.write.is_idle() {
+            self.discard_outbox(key);
+        }
+    }
+
+    /// Nothing of the outbox is sent any more.
+    fn discard_outbox(&mut self, key: Key) {
+        if let Some(io) = self.ios.get_mut(key) {
+            self.stats.discarded_bytes += io.outbox.len() as u64;
+            io.outbox.clear(&mut self.chunks);
+        }
     }
 
     /// Sees to it that the outbox will be sent: at the end of the turn, or by a flush
@@ -231,7 +240,7 @@ impl Engine {
                 Attempt::WouldBlock => return false,
                 Attempt::Done(n) if n >= 0 => self.sent(key, n as usize),
                 Attempt::Done(errno) => {
-                    self.break_sending(key, -errno);
+                    self.break_sending(key, Failure::Errno(-errno));
                     return true;
                 }
             }
@@ -255,9 +264,17 @@ impl Engine {
         }
     }
 
+    /// The last of the sending operations is over.
+    pub(super) fn sending_rests(&mut self, key: Key) {
+        if self.ios.get(key).is_some_and(|io| io.broken.is_some()) {
+            self.discard_outbox(key);
+        }
+        self.shut_if_sent(key);
+    }
+
     /// A half-close that waited for what was given before happens now, if all of it has
     /// left: the outbox is empty, and no operation or flush is in the lane.
-    pub(super) fn shut_if_sent(&mut self, key: Key) {
+    fn shut_if_sent(&mut self, key: Key) {
         let Some(io) = self.ios.get_mut(key) else { return };
         if io.shut_write && io.outbox.len() == 0 && io.write.is_idle() {
             let fd = io.fd;
@@ -269,22 +286,11 @@ impl Engine {
     pub(super) fn continue_flush(&mut self, op: Key) {
         let Some(slot) = self.ops.get(op) else { return };
         let (key, until) = (slot.io, slot.until);
-        let stopped = slot.ending.is_some();
-        if stopped || self.send_outbox(key, until) {
-            self.end_flush(op, key);
+        let broken = self.ios.get(key).is_some_and(|io| io.broken.is_some());
+        if broken || slot.ending.is_some() || self.send_outbox(key, until) {
+            self.finish_internal(op);
         } else {
             self.await_room(op);
-        }
-    }
-
-    fn end_flush(&mut self, op: Key, key: Key) {
-        self.finish_internal(op);
-        if let Some(io) = self.ios.get_mut(key)
-            && io.broken.is_some()
-            && io.write.is_idle()
-        {
-            self.stats.discarded_bytes += io.outbox.len() as u64;
-            io.outbox.clear(&mut self.chunks);
         }
     }
 

@@ -2,7 +2,7 @@
 //! lane; armed with the driver when it is first and cannot be done now.
 
 use crate::driver::{Attempt, Driver, Full, Interest, Op};
-use crate::engine::finish::{sends, torn};
+use crate::engine::finish::torn;
 use crate::engine::io::{Class, Closing};
 use crate::engine::ops::{Continuation, Kind, NOWHERE, OpSlot, Phase, Side};
 use crate::engine::outcome::{Failure, Outcome, outcome};
@@ -88,7 +88,7 @@ impl Engine {
                 self.stats.inline += 1;
                 if let Err(failure) = outcome {
                     self.salvage(&probe, 0);
-                    if sends(&probe) {
+                    if probe.gives() {
                         self.note_unheard(key, failure);
                     }
                 }
@@ -139,7 +139,9 @@ impl Engine {
     /// stream; a write of which a part has left breaks the sending side.
     fn refuse<K: Kind>(&mut self, slot: OpSlot, failure: Failure) -> Start<K> {
         self.salvage(&slot, 0);
-        self.break_torn(slot.io, torn(&slot));
+        if let Some(torn) = torn(&slot) {
+            self.break_sending(slot.io, torn);
+        }
         Start::Done(slot.parcel.take(), Err(failure), Some(slot.continuation))
     }
 
@@ -208,6 +210,10 @@ impl Engine {
         if self.inline_left == 0 {
             return self.defer(key);
         }
+        if let Some(failure) = self.broken_before(key) {
+            self.inline_left -= 1;
+            return self.finish(key, Err(failure));
+        }
         let Some(slot) = self.ops.get_mut(key) else { return };
         match slot.continuation {
             Continuation::Pump | Continuation::Inbox => return self.arm(key),
@@ -229,6 +235,15 @@ impl Engine {
             }
             None => self.arm(key),
         }
+    }
+
+    /// Why a write that waited for its turn must not be sent: one before it was cut short.
+    fn broken_before(&self, key: Key) -> Option<Failure> {
+        let slot = self.ops.get(key)?;
+        let stopped = slot.gives()
+            && slot.side == Side::Write
+            && !matches!(slot.continuation, Continuation::Flush);
+        if stopped { self.ios.get(slot.io)?.broken } else { None }
     }
 
     /// Moves as much as can be moved now. `None`: more is left, and would block.

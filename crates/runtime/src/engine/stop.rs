@@ -2,7 +2,7 @@
 
 use crate::driver::{Driver, Op};
 use crate::engine::io::{Closing, Lane, NO_FD};
-use crate::engine::ops::{Continuation, Ending, Phase, Side};
+use crate::engine::ops::{Continuation, Ending, OpSlot, Phase, Side};
 use crate::engine::outcome::Failure;
 use crate::engine::{Alarm, Engine, Event, Trash, token};
 use crate::slab::Key;
@@ -48,9 +48,10 @@ impl Engine {
             Continuation::Callback(callback) => self.trash.push(Trash::Callback(callback)),
             _ => {}
         }
-        match (slot.phase, slot.side) {
-            (Phase::Finished(outcome), _) => self.discard(key, outcome),
-            (_, Side::Write) => {}
+        match slot.phase {
+            Phase::Finished(outcome) => self.discard(key, outcome),
+            // Nobody would hear how much of it has left.
+            _ if slot.gives() => slot.exact |= slot.remaining() > 0,
             _ => self.cancel(key, Ending::Closed),
         }
     }
@@ -85,7 +86,7 @@ impl Engine {
         self.drop_waiters(key);
         self.empty_inbox(key);
         self.cancel_lane(key, Side::Read);
-        self.cancel_others(key);
+        self.cancel_others(key, Giving::GoesOn);
         self.cancel_connect(key);
         self.flush_inline(key);
         self.close_if_done(key);
@@ -111,7 +112,7 @@ impl Engine {
         }
         self.cancel_lane(key, Side::Read);
         self.cancel_lane(key, Side::Write);
-        self.cancel_others(key);
+        self.cancel_others(key, Giving::Ends);
         self.close_if_done(key);
     }
 
@@ -141,10 +142,14 @@ impl Engine {
         }
     }
 
-    fn cancel_others(&mut self, key: Key) {
+    fn cancel_others(&mut self, key: Key, giving: Giving) {
         let others = self.ios.get_mut(key).map(|io| std::mem::take(&mut io.others));
         for op in others.into_iter().flatten() {
-            self.cancel(op, Ending::Closed);
+            let gives = self.ops.get(op).is_some_and(OpSlot::gives);
+            match self.ios.get_mut(key) {
+                Some(io) if gives && giving == Giving::GoesOn => io.others.push(op),
+                _ => self.cancel(op, Ending::Closed),
+            }
         }
     }
 
@@ -152,7 +157,8 @@ impl Engine {
     pub(super) fn close_if_done(&mut self, key: Key) {
         let Some(io) = self.ios.get_mut(key) else { return };
         let sent = io.outbox.len() == 0 || io.broken.is_some();
-        if io.closing == Closing::Draining && sent && io.write.is_idle() {
+        let given = io.write.is_idle() && io.others.is_empty();
+        if io.closing == Closing::Draining && sent && given {
             io.closing = Closing::Ending;
         }
         let over = io.closing == Closing::Ending
@@ -190,6 +196,13 @@ impl Engine {
             self.abort(key);
         }
     }
+}
+
+/// What becomes of operations that write to a file or make it durable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Giving {
+    GoesOn,
+    Ends,
 }
 
 fn lane(io: &super::io::Io, side: Side) -> &Lane {
