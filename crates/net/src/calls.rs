@@ -38,37 +38,14 @@ macro_rules! reading {
             }
         }
 
-        impl<$($generics)*> futures_io::AsyncRead for &$stream {
-            fn poll_read(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buf: &mut [u8],
-            ) -> Poll<io::Result<usize>> {
+        impl<$($generics)*> $stream {
+            fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
                 self.descriptor().poll_read(cx, buf)
             }
         }
 
-        impl<$($generics)*> futures_io::AsyncRead for $stream {
-            fn poll_read(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buf: &mut [u8],
-            ) -> Poll<io::Result<usize>> {
-                self.descriptor().poll_read(cx, buf)
-            }
-        }
-
-        #[cfg(feature = "tokio")]
-        impl<$($generics)*> tokio::io::AsyncRead for $stream {
-            fn poll_read(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buf: &mut tokio::io::ReadBuf<'_>,
-            ) -> Poll<io::Result<()>> {
-                let read = self.descriptor().poll_read(cx, buf.initialize_unfilled());
-                read.map_ok(|n| buf.advance(n))
-            }
-        }
+        crate::calls::async_read!([$($generics)*] &$stream);
+        crate::calls::async_read!([$($generics)*] $stream);
     };
 }
 
@@ -109,62 +86,23 @@ macro_rules! writing {
             }
         }
 
-        impl<$($generics)*> futures_io::AsyncWrite for &$stream {
-            fn poll_write(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buf: &[u8],
-            ) -> Poll<io::Result<usize>> {
+        impl<$($generics)*> $stream {
+            fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
                 self.descriptor().poll_write(cx, buf)
             }
 
-            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 self.descriptor().poll_flush(cx)
             }
 
-            fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                std::task::ready!(self.descriptor().poll_flush(cx))?;
+            fn poll_end(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                std::task::ready!(self.poll_flush(cx))?;
                 Poll::Ready(self.end())
             }
         }
 
-        impl<$($generics)*> futures_io::AsyncWrite for $stream {
-            fn poll_write(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buf: &[u8],
-            ) -> Poll<io::Result<usize>> {
-                self.descriptor().poll_write(cx, buf)
-            }
-
-            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                self.descriptor().poll_flush(cx)
-            }
-
-            fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                std::task::ready!(self.descriptor().poll_flush(cx))?;
-                Poll::Ready(self.end())
-            }
-        }
-
-        #[cfg(feature = "tokio")]
-        impl<$($generics)*> tokio::io::AsyncWrite for $stream {
-            fn poll_write(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buf: &[u8],
-            ) -> Poll<io::Result<usize>> {
-                self.descriptor().poll_write(cx, buf)
-            }
-
-            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                self.descriptor().poll_flush(cx)
-            }
-
-            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                futures_io::AsyncWrite::poll_close(self, cx)
-            }
-        }
+        crate::calls::async_write!([$($generics)*] &$stream);
+        crate::calls::async_write!([$($generics)*] $stream);
     };
 }
 
@@ -229,7 +167,45 @@ macro_rules! handing_over {
     };
 }
 
-pub(crate) use {handing_over, of_descriptor, reading, stands, writing};
+/// The calls of a listener that yield plain streams.
+macro_rules! accepting {
+    ($listener:ty, $stream:ty) => {
+        impl $listener {
+            /// Accepts one connection and gives it to `done`.
+            pub fn accept_then<F>(&self, done: F) -> Pending
+            where
+                F: FnOnce(io::Result<$stream>) + 'static,
+            {
+                let accept = self.descriptor.accept();
+                accept.then(|accepted| done(accepted.map(<$stream>::from_descriptor)))
+            }
+
+            /// Accepts a connection that waits.
+            ///
+            /// # Errors
+            /// [`WouldBlock`](io::ErrorKind::WouldBlock) when none waits or another
+            /// accept is before it; what the kernel says.
+            pub fn try_accept(&self) -> io::Result<$stream> {
+                Ok(<$stream>::from_descriptor(self.conn().try_accept()?))
+            }
+
+            /// Gives the listener to the loop, which calls `handler` with each accepted
+            /// stream. When descriptors run out, accepting rests for a moment.
+            ///
+            /// # Errors
+            /// When the operation table is full.
+            pub fn on_accept<F, R>(self, mut handler: F) -> io::Result<Conn>
+            where
+                F: FnMut($stream) -> R + 'static,
+                R: Outcome,
+            {
+                self.descriptor.on_accept(move |socket| handler(<$stream>::from_descriptor(socket)))
+            }
+        }
+    };
+}
+
+pub(crate) use {accepting, handing_over, of_descriptor, reading, stands, writing};
 
 use tautline_runtime::Descriptor;
 
@@ -238,73 +214,74 @@ pub(crate) trait Stands {
     fn stands(&self) -> &Descriptor;
 }
 
-/// The ecosystem's traits for a type that has their calls as `poll_read`, or `poll_write`
-/// and `poll_flush`, on `&mut self`.
-macro_rules! polled {
-    ($name:ty: read) => {
-        impl futures_io::AsyncRead for $name {
+/// The ecosystem's traits for a type that has a `poll_read` of its own.
+macro_rules! async_read {
+    ([$($generics:tt)*] $name:ty) => {
+        impl<$($generics)*> futures_io::AsyncRead for $name {
             fn poll_read(
-                mut self: Pin<&mut Self>,
+                self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buf: &mut [u8],
             ) -> Poll<io::Result<usize>> {
-                <$name>::poll_read(&mut self, cx, buf)
+                self.get_mut().poll_read(cx, buf)
             }
         }
 
         #[cfg(feature = "tokio")]
-        impl tokio::io::AsyncRead for $name {
+        impl<$($generics)*> tokio::io::AsyncRead for $name {
             fn poll_read(
-                mut self: Pin<&mut Self>,
+                self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buf: &mut tokio::io::ReadBuf<'_>,
             ) -> Poll<io::Result<()>> {
-                let read = <$name>::poll_read(&mut self, cx, buf.initialize_unfilled());
+                let read = self.get_mut().poll_read(cx, buf.initialize_unfilled());
                 read.map_ok(|n| buf.advance(n))
-            }
-        }
-    };
-    ($name:ty: write) => {
-        impl futures_io::AsyncWrite for $name {
-            fn poll_write(
-                mut self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buf: &[u8],
-            ) -> Poll<io::Result<usize>> {
-                <$name>::poll_write(&mut self, cx, buf)
-            }
-
-            fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                <$name>::poll_flush(&mut self, cx)
-            }
-
-            fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                <$name>::poll_flush(&mut self, cx)
-            }
-        }
-
-        #[cfg(feature = "tokio")]
-        impl tokio::io::AsyncWrite for $name {
-            fn poll_write(
-                mut self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buf: &[u8],
-            ) -> Poll<io::Result<usize>> {
-                <$name>::poll_write(&mut self, cx, buf)
-            }
-
-            fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                <$name>::poll_flush(&mut self, cx)
-            }
-
-            fn poll_shutdown(
-                mut self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-            ) -> Poll<io::Result<()>> {
-                <$name>::poll_flush(&mut self, cx)
             }
         }
     };
 }
 
-pub(crate) use polled;
+/// The ecosystem's traits for a type that has a `poll_write`, `poll_flush` and `poll_end` of
+/// its own.
+macro_rules! async_write {
+    ([$($generics:tt)*] $name:ty) => {
+        impl<$($generics)*> futures_io::AsyncWrite for $name {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                self.get_mut().poll_write(cx, buf)
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.get_mut().poll_flush(cx)
+            }
+
+            fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.get_mut().poll_end(cx)
+            }
+        }
+
+        #[cfg(feature = "tokio")]
+        impl<$($generics)*> tokio::io::AsyncWrite for $name {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                self.get_mut().poll_write(cx, buf)
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.get_mut().poll_flush(cx)
+            }
+
+            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.get_mut().poll_end(cx)
+            }
+        }
+    };
+}
+
+pub(crate) use {async_read, async_write};

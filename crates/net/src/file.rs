@@ -350,6 +350,10 @@ impl File {
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_settle(cx)
     }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
+    }
 }
 
 impl fmt::Debug for File {
@@ -358,5 +362,5 @@ impl fmt::Debug for File {
     }
 }
 
-crate::calls::polled!(File: read);
-crate::calls::polled!(File: write);
+crate::calls::async_read!([] File);
+crate::calls::async_write!([] File);

@@ -217,7 +217,11 @@ impl Stdout {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.poll_flush(cx)
     }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
+    }
 }
 
-crate::calls::polled!(Stdin: read);
-crate::calls::polled!(Stdout: write);
+crate::calls::async_read!([] Stdin);
+crate::calls::async_write!([] Stdout);

@@ -8,6 +8,7 @@ use socket2::Type;
 use tautline_runtime::{Descriptor, KeepAlive, SocketOption, now};
 
 use super::TcpStream;
+use super::options::stream_options;
 use crate::address::{Address, ToAddress, domain};
 use crate::call::Call;
 use crate::error::at;
@@ -63,32 +64,6 @@ impl Dial {
         self
     }
 
-    /// Whether small segments leave at once. Default: yes.
-    pub fn nodelay(self, on: bool) -> Self {
-        self.option(SocketOption::NoDelay(on))
-    }
-
-    /// Probes a silent peer.
-    pub fn keepalive(self, probes: KeepAlive) -> Self {
-        self.option(SocketOption::KeepAlive(Some(probes)))
-    }
-
-    /// Bytes of the kernel's receive buffer; set before connecting, so that the window
-    /// scale fits it.
-    pub fn receive_buffer(self, bytes: usize) -> Self {
-        self.option(SocketOption::ReceiveBuffer(bytes))
-    }
-
-    /// Bytes of the kernel's send buffer.
-    pub fn send_buffer(self, bytes: usize) -> Self {
-        self.option(SocketOption::SendBuffer(bytes))
-    }
-
-    fn option(mut self, option: SocketOption) -> Self {
-        self.options.push(option);
-        self
-    }
-
     /// Connects to the first address of `peer` that answers.
     ///
     /// The result is an error that names `peer`, and what happened with the last of its
@@ -129,3 +104,5 @@ impl Dial {
         Ok(TcpStream::from_descriptor(socket))
     }
 }
+
+stream_options!(Dial, options);

@@ -12,8 +12,9 @@ use socket2::Type;
 use tautline_runtime::{Conn, Descriptor, KeepAlive, Operation, Outcome, Pending, SocketOption};
 
 use super::TcpStream;
+use super::options::stream_options;
 use crate::address::{ToAddress, domain, ip};
-use crate::calls::of_descriptor;
+use crate::calls::{accepting, of_descriptor};
 use crate::error::at;
 use crate::op;
 
@@ -77,31 +78,6 @@ impl ListenOptions {
         self
     }
 
-    /// Whether streams send small segments at once. Default: yes.
-    pub fn nodelay(self, on: bool) -> Self {
-        self.option(SocketOption::NoDelay(on))
-    }
-
-    /// Streams probe a silent peer.
-    pub fn keepalive(self, probes: KeepAlive) -> Self {
-        self.option(SocketOption::KeepAlive(Some(probes)))
-    }
-
-    /// Bytes of the kernel's receive buffer of each stream.
-    pub fn receive_buffer(self, bytes: usize) -> Self {
-        self.option(SocketOption::ReceiveBuffer(bytes))
-    }
-
-    /// Bytes of the kernel's send buffer of each stream.
-    pub fn send_buffer(self, bytes: usize) -> Self {
-        self.option(SocketOption::SendBuffer(bytes))
-    }
-
-    fn option(mut self, option: SocketOption) -> Self {
-        self.streams.push(option);
-        self
-    }
-
     /// Listens on `addr`; port 0 leaves the port to the system.
     ///
     /// # Errors
@@ -128,6 +104,8 @@ impl ListenOptions {
     }
 }
 
+stream_options!(ListenOptions, streams);
+
 /// A TCP socket that waits for connections.
 ///
 /// Dropping it closes it; connections that wait to be accepted are reset.
@@ -137,6 +115,7 @@ pub struct TcpListener {
 }
 
 of_descriptor!(TcpListener);
+accepting!(TcpListener, TcpStream);
 
 impl TcpListener {
     /// Listens on `addr`, such as `"127.0.0.1:7000"` or `"[::]:7000"`, with the default
@@ -175,40 +154,9 @@ impl TcpListener {
         }
     }
 
-    /// Accepts one connection and gives it to `done`.
-    pub fn accept_then<F>(&self, done: F) -> Pending
-    where
-        F: FnOnce(io::Result<TcpStream>) + 'static,
-    {
-        let accept = self.descriptor.accept();
-        accept.then(|accepted| done(accepted.map(TcpStream::from_descriptor)))
-    }
-
-    /// Accepts a connection that waits.
-    ///
-    /// # Errors
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when none waits or another accept is
-    /// before it; what the kernel says.
-    pub fn try_accept(&self) -> io::Result<TcpStream> {
-        Ok(TcpStream::from_descriptor(self.conn().try_accept()?))
-    }
-
     /// All connections, one after another; it never ends.
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming { listener: self, accept: None }
-    }
-
-    /// Gives the listener to the loop, which calls `handler` with each accepted stream.
-    /// When descriptors run out, accepting rests for a moment.
-    ///
-    /// # Errors
-    /// When the operation table is full.
-    pub fn on_accept<F, R>(self, mut handler: F) -> io::Result<Conn>
-    where
-        F: FnMut(TcpStream) -> R + 'static,
-        R: Outcome,
-    {
-        self.descriptor.on_accept(move |accepted| handler(TcpStream::from_descriptor(accepted)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod dial;
 mod listener;
+mod options;
 mod stream;
 
 pub use self::{

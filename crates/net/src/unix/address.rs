@@ -7,6 +7,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
+use tautline_runtime::Descriptor;
 
 use crate::error::invalid;
 
@@ -75,8 +76,23 @@ impl UnixAddress {
         })
     }
 
+    /// Gives `socket`, which is of this `kind`, the name; if asked to, it takes over a path that
+    /// an earlier process has left.
+    pub(crate) fn bind(&self, socket: &Descriptor, kind: Type, over_stale: bool) -> io::Result<()> {
+        let name = self.to_socket()?;
+        match socket.bind(&name) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && over_stale => {
+                if !self.remove_stale(kind)? {
+                    return Err(error);
+                }
+                socket.bind(&name)
+            }
+            bound => bound,
+        }
+    }
+
     /// Removes a socket that nobody listens on any more; whether there was one.
-    pub(crate) fn remove_stale(&self, kind: Type) -> io::Result<bool> {
+    fn remove_stale(&self, kind: Type) -> io::Result<bool> {
         let Some(path) = self.as_path() else { return Ok(false) };
         if !fs::symlink_metadata(path)?.file_type().is_socket() {
             return Ok(false);

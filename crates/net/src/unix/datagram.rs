@@ -51,20 +51,7 @@ impl UnixDatagram {
 
     fn bind_with(addr: UnixAddress, over_stale: bool) -> io::Result<Self> {
         let socket = Self::unbound()?;
-        let bind = || {
-            let name = addr.to_socket()?;
-            match socket.descriptor.bind(&name) {
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse && over_stale => {
-                    if addr.remove_stale(Type::DGRAM)? {
-                        socket.descriptor.bind(&name)
-                    } else {
-                        Err(error)
-                    }
-                }
-                bound => bound,
-            }
-        };
-        bind().map_err(at("bind", &addr))?;
+        addr.bind(&socket.descriptor, Type::DGRAM, over_stale).map_err(at("bind", &addr))?;
         Ok(socket)
     }
 

@@ -6,7 +6,7 @@ use socket2::{Domain, Type};
 use tautline_runtime::{Conn, Descriptor, Outcome, Pending};
 
 use super::{UnixAddress, UnixStream};
-use crate::calls::of_descriptor;
+use crate::calls::{accepting, of_descriptor};
 use crate::error::at;
 
 /// How a Unix listener is to be made.
@@ -47,17 +47,8 @@ impl UnixListenOptions {
     }
 
     fn listen(&self, addr: &UnixAddress) -> io::Result<UnixListener> {
-        let name = addr.to_socket()?;
         let descriptor = Descriptor::socket(Domain::UNIX, Type::STREAM, None)?;
-        match descriptor.bind(&name) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && self.remove_stale => {
-                if !addr.remove_stale(Type::STREAM)? {
-                    return Err(error);
-                }
-                descriptor.bind(&name)?;
-            }
-            bound => bound?,
-        }
+        addr.bind(&descriptor, Type::STREAM, self.remove_stale)?;
         descriptor.listen(self.backlog)?;
         Ok(UnixListener { descriptor })
     }
@@ -84,6 +75,7 @@ pub struct UnixListener {
 }
 
 of_descriptor!(UnixListener);
+accepting!(UnixListener, UnixStream);
 
 impl UnixListener {
     /// Listens on `addr`, a path or an abstract name such as `"@feed"`.
@@ -113,35 +105,5 @@ impl UnixListener {
     /// No descriptors left; what the kernel says.
     pub async fn accept(&self) -> io::Result<UnixStream> {
         Ok(UnixStream::from_descriptor(self.descriptor.accept().await?))
-    }
-
-    /// Accepts one connection and gives it to `done`.
-    pub fn accept_then<F>(&self, done: F) -> Pending
-    where
-        F: FnOnce(io::Result<UnixStream>) + 'static,
-    {
-        let accept = self.descriptor.accept();
-        accept.then(|accepted| done(accepted.map(UnixStream::from_descriptor)))
-    }
-
-    /// Accepts a connection that waits.
-    ///
-    /// # Errors
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when none waits or another accept is
-    /// before it; what the kernel says.
-    pub fn try_accept(&self) -> io::Result<UnixStream> {
-        Ok(UnixStream::from_descriptor(self.conn().try_accept()?))
-    }
-
-    /// Gives the listener to the loop, which calls `handler` with each accepted stream.
-    ///
-    /// # Errors
-    /// When the operation table is full.
-    pub fn on_accept<F, R>(self, mut handler: F) -> io::Result<Conn>
-    where
-        F: FnMut(UnixStream) -> R + 'static,
-        R: Outcome,
-    {
-        self.descriptor.on_accept(move |accepted| handler(UnixStream::from_descriptor(accepted)))
     }
 }
