@@ -7,11 +7,12 @@ use std::rc::{Rc, Weak};
 
 use tautline_runtime::Descriptor;
 
+use super::backlog::Backlog;
 use super::fanout::{Fanout, GATHER};
 use super::report::Tally;
 use crate::endpoint::Destination as Endpoint;
 use crate::pool::Packet;
-use crate::queue::{Offer, Queue};
+use crate::queue::Queue;
 
 /// Who is told that a link's socket is gone.
 pub(crate) trait Owner {
@@ -23,12 +24,9 @@ pub(crate) trait Owner {
 /// A bounded queue before a stream.
 ///
 /// Invariants: while a socket is there and is not `blocked`, the queue is empty between two bursts;
-/// while it is `blocked` exactly one wait for room is pending. A link that holds a packet is
-/// counted as stalled.
+/// while it is `blocked` exactly one wait for room is pending.
 pub(crate) struct Link {
-    queue: RefCell<Queue<Packet>>,
-    /// The packet that did not fit, under the policy `wait`.
-    held: RefCell<Option<Packet>>,
+    backlog: Backlog,
     socket: RefCell<Option<Descriptor>>,
     /// The kernel takes no more for now.
     blocked: Cell<bool>,
@@ -48,8 +46,7 @@ impl Link {
         owner: Weak<dyn Owner>,
     ) -> Rc<Self> {
         Rc::new(Self {
-            queue: RefCell::new(Queue::new(to.limits, to.policy, to.framing)),
-            held: RefCell::new(None),
+            backlog: Backlog::new(to, fanout, tally),
             socket: RefCell::new(None),
             blocked: Cell::new(false),
             epoch: Cell::new(0),
@@ -70,7 +67,7 @@ impl Link {
     pub(crate) fn attach_deaf(self: &Rc<Self>, socket: Descriptor) {
         self.socket.replace(Some(socket));
         self.epoch.set(self.epoch.get() + 1);
-        self.queue.borrow_mut().rewind();
+        self.backlog.queue().rewind();
         self.flush();
     }
 
@@ -81,42 +78,36 @@ impl Link {
 
     /// Packets queued.
     pub(crate) fn queued(&self) -> usize {
-        self.queue.borrow().len()
+        self.backlog.len()
     }
 
     /// Whether nothing is left to send.
     pub(crate) fn is_idle(&self) -> bool {
-        self.queue.borrow().is_empty() && self.held.borrow().is_none()
+        self.backlog.is_empty()
     }
 
     /// Queues a packet; [`flush`](Self::flush) sends it.
     pub(crate) fn deliver(self: &Rc<Self>, packet: &Packet) {
-        if self.can_send() && !self.queue.borrow().has_room_for(packet) {
+        if self.can_send() && !self.backlog.has_room_for(packet) {
             self.flush();
         }
-        let outcome = self.queue.borrow_mut().offer(packet.clone());
-        self.tally.count_offer(&outcome);
-        match outcome {
-            Offer::Disconnect => {
-                self.drop_socket(None);
-                self.forget();
-            }
-            Offer::Wait(packet) => self.hold(packet),
-            Offer::Queued | Offer::DroppedOld(_) | Offer::DroppedNew => {}
+        if !self.backlog.offer(packet) {
+            self.drop_socket(None);
+            self.forget();
         }
     }
 
     /// Sends what is queued, as far as the kernel takes it.
     pub(crate) fn flush(self: &Rc<Self>) {
-        while self.can_send() && !self.queue.borrow().is_empty() {
+        while self.can_send() && !self.backlog.has_none_to_send() {
             match self.send_some() {
-                Ok(true) => self.take_back(),
+                Ok(true) => self.backlog.take_back(),
                 Ok(false) => self.await_room(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.await_room(),
                 Err(error) => self.drop_socket(Some(error)),
             }
         }
-        self.take_back();
+        self.backlog.take_back();
     }
 
     fn can_send(&self) -> bool {
@@ -128,7 +119,7 @@ impl Link {
     fn send_some(&self) -> io::Result<bool> {
         let socket = self.socket.borrow();
         let Some(socket) = &*socket else { return Ok(true) };
-        let mut queue = self.queue.borrow_mut();
+        let mut queue = self.backlog.queue();
         let (len, sent) = match queue.len() {
             1 => write(socket, queue.unsent().next().unwrap_or_default()),
             _ => self.fanout.gather(|room| {
@@ -162,25 +153,6 @@ impl Link {
         match result {
             Ok(()) => self.flush(),
             Err(error) => self.drop_socket(Some(error)),
-        }
-    }
-
-    /// Keeps the packet that did not fit: the source waits.
-    fn hold(&self, packet: Packet) {
-        if self.held.replace(Some(packet)).is_none() {
-            self.fanout.stall(true);
-        }
-    }
-
-    /// Queues the packet that was held, if it fits now.
-    fn take_back(&self) {
-        let Some(packet) = self.held.take() else { return };
-        if self.queue.borrow().has_room_for(&packet) {
-            let outcome = self.queue.borrow_mut().offer(packet);
-            self.tally.count_offer(&outcome);
-            self.fanout.stall(false);
-        } else {
-            self.held.replace(Some(packet));
         }
     }
 
@@ -247,12 +219,7 @@ impl Link {
 
     /// Drops what is queued; counts it as lost.
     pub(crate) fn forget(&self) {
-        let mut lost = self.queue.borrow_mut().clear();
-        if self.held.take().is_some() {
-            self.fanout.stall(false);
-            lost += 1;
-        }
-        self.tally.count_lost(lost);
+        self.backlog.clear();
     }
 }
 

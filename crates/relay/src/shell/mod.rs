@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `source` | bytes where they were received become packets; one file a sort |
 //! | `fanout` | a packet is stored once and offered to every destination |
-//! | `destination`, `link` | queues drain into sockets, files and pipes; one file a sort |
+//! | `destination`, `link`, `backlog` | queues drain into sockets, files and pipes; one file a sort |
 //! | `dial`, `listener`, `sockets`, `files` | opening, and opening again |
 //! | `relay` | opens everything, runs the loop, reports, ends in order |
 //! | `ending`, `signals`, `report` | how far the end has come; counters and snapshots |
@@ -13,6 +13,7 @@
 //! Nothing here is called back while it is borrowed: handlers only queue, send and count, and the
 //! loop looks between two turns whether a waiting source can go on and whether the end has come.
 
+mod backlog;
 mod demo;
 mod destination;
 mod dial;

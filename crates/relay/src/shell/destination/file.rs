@@ -11,7 +11,8 @@ use super::Destination;
 use crate::endpoint::Destination as Endpoint;
 use crate::framing::Framing;
 use crate::pool::Packet;
-use crate::queue::{Offer, Queue, Wire};
+use crate::queue::Wire;
+use crate::shell::backlog::Backlog;
 use crate::shell::fanout::Fanout;
 use crate::shell::files::{self, Opened};
 use crate::shell::link::{Link, Owner};
@@ -116,9 +117,7 @@ impl Destination for Pipe {
 /// A regular file: one write at a time, of as much as is queued.
 struct Recording {
     file: Descriptor,
-    queue: RefCell<Queue<Packet>>,
-    /// The packet that did not fit, under the policy `wait`.
-    held: RefCell<Option<Packet>>,
+    backlog: Backlog,
     /// What is being written, and from whose packets. The buffer is with the kernel meanwhile.
     block: RefCell<Vec<u8>>,
     writing: RefCell<Vec<Packet>>,
@@ -143,8 +142,7 @@ impl Recording {
     ) -> Rc<dyn Destination> {
         Rc::new_cyclic(|own| Self {
             file,
-            queue: RefCell::new(Queue::new(to.limits, to.policy, to.framing)),
-            held: RefCell::new(None),
+            backlog: Backlog::new(to, fanout, tally),
             block: RefCell::new(Vec::with_capacity(BLOCK)),
             writing: RefCell::new(Vec::with_capacity(PACKETS)),
             busy: Cell::new(false),
@@ -160,7 +158,7 @@ impl Recording {
     /// Takes the oldest packets out of the queue, side by side into the block.
     fn fill(&self) -> Vec<u8> {
         let mut block = self.block.take();
-        let (mut queue, mut writing) = (self.queue.borrow_mut(), self.writing.borrow_mut());
+        let (mut queue, mut writing) = (self.backlog.queue(), self.writing.borrow_mut());
         block.clear();
         while writing.len() < PACKETS
             && let Some(bytes) = queue.head().map(|packet| packet.wire(self.framing))
@@ -195,7 +193,7 @@ impl Recording {
             Err(error) => self.fail(&error, packets),
         }
         self.block.replace(block);
-        self.take_back();
+        self.backlog.take_back();
         self.flush();
     }
 
@@ -207,60 +205,37 @@ impl Recording {
         self.tally.note(error);
         self.fanout.ending().fail(self.tally.url(), error);
     }
-
-    /// Queues the packet that was held, if it fits now.
-    fn take_back(&self) {
-        let Some(packet) = self.held.take() else { return };
-        if self.queue.borrow().has_room_for(&packet) {
-            let outcome = self.queue.borrow_mut().offer(packet);
-            self.tally.count_offer(&outcome);
-            self.fanout.stall(false);
-        } else {
-            self.held.replace(Some(packet));
-        }
-    }
 }
 
 impl Destination for Recording {
     fn deliver(&self, packet: &Packet) {
-        if !self.queue.borrow().has_room_for(packet) {
+        if !self.backlog.has_room_for(packet) {
             self.flush();
         }
-        let outcome = self.queue.borrow_mut().offer(packet.clone());
-        self.tally.count_offer(&outcome);
-        if let Offer::Wait(packet) = outcome
-            && self.held.replace(Some(packet)).is_none()
-        {
-            self.fanout.stall(true);
-        }
+        // A file cannot be cut off, and no policy asks for it.
+        let _ = self.backlog.offer(packet);
     }
 
     fn flush(&self) {
-        if !self.busy.get() && !self.failed.get() && !self.queue.borrow().is_empty() {
+        if !self.busy.get() && !self.failed.get() && !self.backlog.has_none_to_send() {
             self.write();
-            self.take_back();
+            self.backlog.take_back();
         }
     }
 
     fn is_idle(&self) -> bool {
-        let queued = !self.queue.borrow().is_empty() || self.held.borrow().is_some();
-        self.failed.get() || !(self.busy.get() || queued)
+        self.failed.get() || !self.busy.get() && self.backlog.is_empty()
     }
 
     fn close(&self) {
-        let mut lost = self.queue.borrow_mut().clear();
-        if self.held.take().is_some() {
-            self.fanout.stall(false);
-            lost += 1;
-        }
-        self.tally.count_lost(lost);
+        self.backlog.clear();
         if !self.failed.get() {
             self.tally.set_state(EndpointState::Ended);
         }
     }
 
     fn queued(&self) -> usize {
-        self.queue.borrow().len()
+        self.backlog.len()
     }
 
     fn tally(&self) -> &Tally {
