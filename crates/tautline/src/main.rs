@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         Ok(request) => finish(serve(&request)),
         Err(Refusal::Told(text)) => finish(write!(io::stdout(), "{text}").map_err(Failure::from)),
         Err(Refusal::Wrong(line)) => {
-            eprintln!("tautline: {line}");
+            notice::say(line);
             ExitCode::from(2)
         }
     }
@@ -55,7 +55,7 @@ fn finish(result: Result<(), Failure>) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(failure) => {
-            eprintln!("tautline: {failure}");
+            notice::say(failure);
             ExitCode::from(1)
         }
     }

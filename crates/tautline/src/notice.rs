@@ -1,5 +1,8 @@
 //! What the library has to say while it runs: one line each on standard error.
 
+use std::fmt::Display;
+use std::io::{self, Write};
+
 use log::{LevelFilter, Log, Metadata, Record};
 
 /// Writes warnings and errors.
@@ -12,11 +15,17 @@ impl Log for Notices {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            eprintln!("tautline: {}", record.args());
+            say(record.args());
         }
     }
 
     fn flush(&self) {}
+}
+
+/// Writes one line to standard error. Whoever has closed it wants to hear no more: that is no
+/// reason to end.
+pub(crate) fn say(line: impl Display) {
+    let _ = writeln!(io::stderr(), "tautline: {line}");
 }
 
 /// Shows warnings from now on.

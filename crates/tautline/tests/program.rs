@@ -50,6 +50,20 @@ fn doctor_speaks_json() {
     assert!(findings.iter().all(|f| f["status"] == "ok" || f["remedy"].is_string()));
 }
 
+/// Proves that a standard error that nobody reads any more changes no exit code.
+#[test]
+fn closed_standard_error_changes_no_exit_code() {
+    for (arguments, code) in
+        [(&["sing"][..], 2), (&["relay", "--from", "file:/no/such/file", "--to", "stdout:"], 1)]
+    {
+        let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+        drop(reader);
+        let mut program = Command::new(env!("CARGO_BIN_EXE_tautline"));
+        let status = program.args(arguments).stderr(writer).stdout(Stdio::null()).status();
+        assert_eq!(status.expect("the program was built").code(), Some(code), "{arguments:?}");
+    }
+}
+
 /// Proves that bad input gives one line on standard error, nothing on standard output, and code 2.
 #[test]
 fn bad_input_is_one_line_and_code_2() {
