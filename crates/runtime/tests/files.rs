@@ -6,12 +6,13 @@ mod common;
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use common::{REAL, small};
-use tautline_runtime::{Config, Descriptor, DriverChoice, Runtime, WaitMode, stop, timer};
+use tautline_runtime::{Config, Descriptor, DriverChoice, Runtime, WaitMode, stop, task, timer};
 
 /// Far longer than anything here takes: what waits in vain ends here.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -49,9 +50,11 @@ impl Blocked {
         Self { fifo, opened, _folder: folder }
     }
 
-    /// Opens the other end, so that the thread is free again.
-    fn release(&self) {
-        OpenOptions::new().write(true).open(&self.fifo).unwrap();
+    /// Opens the other end, so that the thread is free again while the file is kept.
+    #[must_use]
+    fn release(&self) -> File {
+        // For both ends, so that it waits for nobody: a ring opens a FIFO at once.
+        OpenOptions::new().read(true).write(true).open(&self.fifo).unwrap()
     }
 }
 
@@ -105,6 +108,39 @@ fn a_loop_sleeps_while_operations_wait_for_the_pool() {
     let turns = runtime.metrics().turns - before;
     assert!(turns <= 10, "{turns} turns in which nothing could happen");
     assert_eq!(sum(&told), 0, "the thread is still busy");
-    blocked.release();
+    let _writer = blocked.release();
     runtime.run_until(|| blocked.opened.get() && sum(&told) == 50).unwrap();
+}
+
+/// A write whose future is dropped, while it waits for the pool or is performed, is
+/// carried out to its last byte; so is what makes it durable.
+#[test]
+fn a_dropped_write_is_carried_out() {
+    const PIECE: usize = 100_000;
+    for driver in REAL {
+        let runtime = narrow(driver);
+        let (file, copy) = file(b"");
+        let blocked = Blocked::start(&runtime);
+        runtime
+            .block_on(async {
+                for n in 0..20u8 {
+                    let mut write = file.write_at(vec![n + 1; PIECE], u64::from(n) * PIECE as u64);
+                    assert!(futures::poll!(&mut write).is_pending());
+                    drop(write);
+                    let mut sync = file.fsync(true);
+                    assert!(futures::poll!(&mut sync).is_pending());
+                    task::yield_now().await;
+                }
+            })
+            .unwrap();
+        let _writer = blocked.release();
+        runtime.run_pending().unwrap();
+        let written = std::fs::read(format!("/proc/self/fd/{}", copy.as_raw_fd())).unwrap();
+        let whole: Vec<u8> = (1..=20u8).flat_map(|n| [n; PIECE]).collect();
+        assert!(written == whole, "{} bytes of {} are right", same(&written, &whole), whole.len());
+    }
+}
+
+fn same(written: &[u8], whole: &[u8]) -> usize {
+    written.iter().zip(whole).filter(|(a, b)| a == b).count()
 }
