@@ -13,7 +13,7 @@ use crate::engine::ops::Continuation;
 use crate::engine::outbox::Segment;
 use crate::engine::outcome::Failure;
 use crate::engine::{Engine, Event, Received};
-use crate::handlers::{Drained, Handlers, Named, OnData};
+use crate::handlers::{Drained, Handlers, Named, OnAccept, OnData};
 use crate::slab::Key;
 
 impl Core {
@@ -73,18 +73,17 @@ impl Core {
     }
 
     fn accepted(self: &Rc<Self>, key: Key, fd: RawFd) {
-        let adopted = Descriptor::adopt(self, fd, Class::Stream);
-        let handler = self.with(|engine| lend(engine, key, |h| &mut h.accept));
-        match (adopted, handler) {
-            (Ok(descriptor), Some(handler)) => {
+        let Some(handler) = self.with(|engine| engine.lend_accept(key, fd)) else { return };
+        match Descriptor::adopt(self, fd, Class::Stream) {
+            Ok(descriptor) => {
                 self.run_handler(key, handler, |h| &mut h.accept, |call, _| call(descriptor));
             }
-            (Err(error), Some(handler)) => {
+            Err(error) => {
                 log::warn!("a connection was accepted and closed again: {error}");
-                self.with(|engine| restore(engine, key, handler, |h| &mut h.accept));
+                drop(self.with(|engine| restore(engine, key, handler, |h| &mut h.accept)));
             }
-            _ => {}
         }
+        self.with(|engine| engine.tell_accepted(key));
     }
 
     fn readable(self: &Rc<Self>, key: Key) {
@@ -212,6 +211,16 @@ impl Engine {
         let handler = lend(self, key, |h| &mut h.data)?;
         let segment = self.ios.get_mut(key)?.inbox.pop()?;
         Some((segment, handler))
+    }
+
+    /// The accept handler. `None`: it rests, or has gone; the connection is kept.
+    fn lend_accept(&mut self, key: Key, fd: RawFd) -> Option<Named<OnAccept>> {
+        let rests = self.ios.get(key).is_none_or(|io| io.paused);
+        let handler = if rests { None } else { lend(self, key, |h| &mut h.accept) };
+        if handler.is_none() {
+            self.keep_accepted(key, fd);
+        }
+        handler
     }
 
     /// A readiness handler has left something: it is called again in the next turn.

@@ -8,7 +8,8 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use common::{everywhere, listener};
+use common::{everywhere, listener, tcp};
+use futures::FutureExt;
 use tautline_runtime::{Descriptor, Error, timer};
 
 /// A handler that is displaced, or comes too late, may hold a descriptor: its drop
@@ -99,5 +100,62 @@ fn nothing_is_sent_behind_a_torn_write() {
         let (read, bytes) = runtime.block_on(b.read_exact(vec![0; 4 << 20])).unwrap();
         assert_eq!(read.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         assert!(bytes.iter().all(|&byte| byte < 2), "only of the first");
+    });
+}
+
+/// Polls a future once, so that its operation starts.
+fn begin<F: Future + Unpin>(future: &mut F) {
+    assert!(future.now_or_never().is_none(), "nothing is there yet");
+}
+
+/// What a finished read that nobody looked at had got reaches the read that already waits
+/// behind it, before all that came later.
+#[test]
+fn a_dropped_result_reaches_the_read_behind_it() {
+    everywhere(|runtime| {
+        let (a, b) = Descriptor::pair().unwrap();
+        let within = Duration::from_secs(10);
+        let mut first = b.read(vec![0; 4]);
+        let mut second = b.read_exact(vec![0; 8]).timeout(within);
+        begin(&mut first);
+        begin(&mut second);
+        a.conn().try_write(b"1234").unwrap();
+        runtime.poll().unwrap();
+        a.conn().try_write(b"5678").unwrap();
+        runtime.poll().unwrap();
+        drop(first);
+        let (read, bytes) = runtime.block_on(second).unwrap();
+        assert_eq!((read.unwrap(), &bytes[..]), (8, &b"12345678"[..]));
+    });
+}
+
+/// A connection whose accept was dropped goes to the accept that already waits, or to a
+/// handler that comes later.
+#[test]
+fn a_dropped_accept_hands_its_connection_on() {
+    everywhere(|runtime| {
+        let (listening, addr) = listener();
+        let mut first = listening.accept();
+        let mut second = listening.accept().timeout(Duration::from_secs(10));
+        begin(&mut first);
+        begin(&mut second);
+        let client = tcp();
+        runtime.block_on(client.connect(addr.clone())).unwrap().unwrap();
+        runtime.poll().unwrap();
+        drop(first);
+        runtime.block_on(second).unwrap().unwrap();
+
+        let mut third = listening.accept();
+        begin(&mut third);
+        let client = tcp();
+        runtime.block_on(client.connect(addr.clone())).unwrap().unwrap();
+        runtime.poll().unwrap();
+        drop(third);
+        let accepted = Rc::new(Cell::new(0));
+        let count = accepted.clone();
+        let conn = listening.on_accept(move |_| count.set(count.get() + 1)).unwrap();
+        runtime.run_for(Duration::from_millis(20)).unwrap();
+        assert_eq!(accepted.get(), 1);
+        conn.close();
     });
 }

@@ -9,7 +9,7 @@ use crate::engine::ops::{Continuation, Ending, NOWHERE, OpSlot, Phase, Side};
 use crate::engine::outbox::Segment;
 use crate::engine::outcome::{Failure, Outcome, outcome};
 use crate::engine::start::progress;
-use crate::engine::{Engine, Event, Trash};
+use crate::engine::{Engine, Event, Trash, token};
 use crate::slab::Key;
 
 impl Engine {
@@ -76,10 +76,14 @@ impl Engine {
         if unasked && matches!(-result, libc::EINTR | libc::EAGAIN) {
             return self.arm(key);
         }
-        if unasked && result == -libc::ECANCELED && self.take_aim(key) {
+        let looks_again = std::mem::take(&mut slot.looks_again);
+        if unasked && result == -libc::ECANCELED && (self.take_aim(key) || looks_again) {
             return self.kick(key);
         }
         let result = self.heed(key, result);
+        if self.step_back(key, result) {
+            return self.kick(key);
+        }
         let Some(slot) = self.ops.get_mut(key) else { return };
         match progress(slot, outcome(result)) {
             Some(outcome) => self.finish(key, outcome),
@@ -98,6 +102,27 @@ impl Engine {
         slot.place = slot.place.min(self.ios.get(io).map_or(NOWHERE, |io| io.place));
         self.pass_place(io, result as usize);
         result
+    }
+
+    /// A read got `result` bytes, or none yet, while bytes that come before its own were put
+    /// back: it puts its own back too. True: it has to begin again.
+    pub(super) fn step_back(&mut self, key: Key, result: i32) -> bool {
+        let Some(slot) = self.ops.get(key) else { return false };
+        let got = slot.done + usize::try_from(result).unwrap_or(0);
+        let before = self.ios.get(slot.io).and_then(|io| io.inbox.front()).map(Segment::place);
+        let overtook = before.is_some_and(|place| place < slot.place);
+        if slot.side != Side::Read || slot.ending.is_some() || got == 0 || !overtook {
+            return false;
+        }
+        let view = slot.view();
+        match (slot.op, usize::try_from(result)) {
+            (Op::RecvMsg { msg, .. }, Ok(len)) => self.salvage_datagram(&view, msg, len),
+            (_, last) => self.salvage(&view, last.unwrap_or(0)),
+        }
+        if let Some(slot) = self.ops.get_mut(key) {
+            slot.rewind();
+        }
+        true
     }
 
     /// Ends an operation: leaves its lane, tells its continuation, starts the next.
@@ -155,13 +180,8 @@ impl Engine {
     /// An exact read failed: what had arrived goes back to the stream.
     fn salvage_failed(&mut self, key: Key) {
         let Some(slot) = self.ops.get(key) else { return };
-        let slot = OpSlot {
-            done: slot.done,
-            place: slot.place,
-            exact: slot.exact,
-            ..OpSlot::internal(slot.op, slot.io, slot.side, Continuation::Detached)
-        };
-        self.salvage(&slot, 0);
+        let view = slot.view();
+        self.salvage(&view, 0);
         // So that it is not saved again if its future never looks.
         if let Some(slot) = self.ops.get_mut(key)
             && slot.side == Side::Read
@@ -187,11 +207,14 @@ impl Engine {
         self.trash.push(Trash::Parcel(slot.parcel.move_out()));
     }
 
-    pub(super) fn keep_accepted(&mut self, io: Key, fd: RawFd) {
-        match self.ios.get_mut(io) {
-            Some(io) if io.closing == Closing::No => io.accepted.push_back(fd),
-            _ => self.driver.close(fd),
+    /// Keeps a connection for the next accept, by whichever face.
+    pub(crate) fn keep_accepted(&mut self, key: Key, fd: RawFd) {
+        match self.ios.get_mut(key) {
+            Some(io) if io.is_open() => io.accepted.push_back(fd),
+            _ => return self.driver.close(fd),
         }
+        self.tell_accepted(key);
+        self.recall_reader(key);
     }
 
     /// Saves the bytes that a receive got into a buffer nobody will look at: those of
@@ -244,6 +267,28 @@ impl Engine {
         self.events.extend(io.reader.take().map(Event::Wake));
         if io.handlers.is_some() {
             self.tell_inbox(key);
+        }
+        self.recall_reader(key);
+    }
+
+    /// The first receive of the lane may wait in the kernel for what the descriptor holds
+    /// now: it is taken back to look.
+    fn recall_reader(&mut self, key: Key) {
+        let Some(op) = self.ios.get(key).and_then(|io| io.read.head) else { return };
+        let Some(slot) = self.ops.get_mut(op) else { return };
+        match (slot.phase, &slot.continuation) {
+            (_, Continuation::Pump) => {}
+            (_, Continuation::Inbox) => self.cancel(op, Ending::Cancelled),
+            (Phase::Armed | Phase::ArmedPoll, _) => {
+                slot.looks_again = true;
+                self.driver.cancel(token(op));
+            }
+            (Phase::Overflow | Phase::Hot, _) => {
+                slot.phase = Phase::Queued;
+                self.unheat(op);
+                self.kick(op);
+            }
+            _ => {}
         }
     }
 

@@ -91,6 +91,11 @@ impl Engine {
         }
     }
 
+    /// An operation is not probed any more.
+    pub(super) fn unheat(&mut self, op: Key) {
+        self.hot.remove(op);
+    }
+
     /// Keeps an operation from the driver if its descriptor is hot.
     pub(super) fn keep_hot(&mut self, op: Key) -> bool {
         if !self.spinning || self.hot.probes.len() >= self.hot.limit {

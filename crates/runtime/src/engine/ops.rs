@@ -116,6 +116,8 @@ pub(crate) struct OpSlot {
     pub(crate) until: u64,
     /// Set once the operation was asked to end.
     pub(crate) ending: Option<Ending>,
+    /// The driver was asked to give it back, so that it looks at what the descriptor holds.
+    pub(crate) looks_again: bool,
 }
 
 impl OpSlot {
@@ -135,7 +137,25 @@ impl OpSlot {
             place: NOWHERE,
             until: u64::MAX,
             ending: None,
+            looks_again: false,
         }
+    }
+
+    /// What it has done and is still to do, without what it owns.
+    pub(crate) fn view(&self) -> Self {
+        let view = Self::internal(self.op, self.io, self.side, Continuation::Detached);
+        Self { exact: self.exact, done: self.done, place: self.place, ..view }
+    }
+
+    /// As if nothing of it had moved.
+    pub(crate) fn rewind(&mut self) {
+        match &mut self.op {
+            Op::Recv { buf, len, .. } | Op::Read { buf, len, .. } => {
+                (*buf, *len) = (buf.wrapping_sub(self.done), *len + self.done);
+            }
+            _ => {}
+        }
+        (self.done, self.place) = (0, NOWHERE);
     }
 
     /// Whether the operation gives bytes away: it goes on when its future is dropped.

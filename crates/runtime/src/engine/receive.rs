@@ -337,6 +337,15 @@ impl Engine {
         self.next_in_lane(key, slot.side);
     }
 
+    /// Gives the accept handler the connections that no accept has taken.
+    pub(crate) fn tell_accepted(&mut self, key: Key) {
+        let Some(io) = self.ios.get_mut(key) else { return };
+        let wanted = io.handlers.as_ref().is_some_and(|handlers| handlers.accept.is_some());
+        if wanted && !io.paused {
+            self.events.extend(io.accepted.drain(..).map(|fd| Event::Accepted(key, fd)));
+        }
+    }
+
     /// Starts to feed the persistent handlers.
     pub(crate) fn start_pump(&mut self, key: Key) -> Option<Failure> {
         let io = match self.io(key) {
@@ -346,6 +355,7 @@ impl Engine {
         if !io.inbox.is_empty() {
             self.events.push_back(Event::Inbox(key));
         }
+        self.tell_accepted(key);
         let io = self.ios.get_mut(key)?;
         if let Some(failure) = io.ended
             && io.inbox.is_empty()

@@ -182,6 +182,17 @@ impl Engine {
         }
     }
 
+    /// Sees to it that what waits in the outbox is sent before an operation that comes
+    /// now. False: there is no operation left to do that.
+    pub(super) fn cover_outbox(&mut self, key: Key) -> bool {
+        let Some(io) = self.ios.get(key) else { return true };
+        if !io.dirty || io.outbox.len() == 0 || io.flush.is_some() {
+            return true;
+        }
+        self.append_flush(key);
+        self.ios.get(key).is_some_and(|io| io.flush.is_some())
+    }
+
     /// Fixes how far the flush at the end of the lane goes, since an operation with
     /// bytes of its own comes behind it.
     pub(super) fn seal_flush(&mut self, key: Key) {

@@ -109,6 +109,9 @@ impl Engine {
         let Some(fd) = self.ios.get(submission.io).map(|io| io.fd) else {
             return Start::Done(kind, Err(Failure::Closed), Some(continuation));
         };
+        if K::SIDE == Side::Write && !self.cover_outbox(submission.io) {
+            return Start::Done(kind, Err(self.no_operation()), Some(continuation));
+        }
         let mut slot = OpSlot::internal(super::nothing(fd), submission.io, K::SIDE, continuation);
         slot.exact = K::EXACT;
         (slot.done, slot.place) = (moved.done, moved.place);
@@ -214,16 +217,15 @@ impl Engine {
             self.inline_left -= 1;
             return self.finish(key, Err(failure));
         }
+        self.step_back(key, 0);
         let Some(slot) = self.ops.get_mut(key) else { return };
         match slot.continuation {
             Continuation::Pump | Continuation::Inbox => return self.arm(key),
             Continuation::Flush => return self.continue_flush(key),
             _ => {}
         }
-        // The slot is tried in place of itself, so that the engine can be borrowed.
-        let stand_in = OpSlot::internal(slot.op, slot.io, slot.side, Continuation::Detached);
-        let (done, place) = (slot.done, slot.place);
-        let mut probe = OpSlot { exact: slot.exact, done, place, ..stand_in };
+        // The view is tried in place of the slot, so that the engine can be borrowed.
+        let mut probe = slot.view();
         let over = self.try_slot(&mut probe);
         let Some(slot) = self.ops.get_mut(key) else { return };
         (slot.op, slot.done, slot.place) = (probe.op, probe.done, probe.place);

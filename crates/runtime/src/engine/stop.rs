@@ -29,7 +29,7 @@ impl Engine {
 
     /// Ends an operation that is not with the driver.
     fn end_unarmed(&mut self, key: Key) {
-        self.hot.remove(key);
+        self.unheat(key);
         let Some(slot) = self.ops.get_mut(key) else { return };
         match slot.continuation {
             Continuation::Pump | Continuation::Inbox | Continuation::Flush => {
