@@ -17,7 +17,7 @@ use crate::engine::{Engine, Trash};
 use crate::error::Error;
 use crate::files::Files;
 use crate::inline_fn::{Job, OnceFn};
-use crate::mailbox::{Mailbox, Poster, Sleeper};
+use crate::mailbox::{Mailbox, Poster, Sleeper, mailbox};
 use crate::report::{Counters, Report};
 use crate::slab::{Key, Slab};
 use crate::sync::Arc;
@@ -58,6 +58,8 @@ pub(crate) struct Core {
     /// User code may be on the stack: inside `run*`.
     pub(crate) running: Cell<bool>,
     pub(crate) stop: Cell<bool>,
+    /// The runtime is being dropped, or was.
+    gone: Cell<bool>,
     pub(crate) watch: RefCell<Watch>,
     pub(crate) stall: Option<StallWatch>,
     /// A panic that is to be raised from `run*`.
@@ -104,6 +106,7 @@ impl Core {
             checked: Cell::new(now),
             running: Cell::new(false),
             stop: Cell::new(false),
+            gone: Cell::new(false),
             watch: RefCell::new(watch),
             stall,
             raised: RefCell::new(None),
@@ -113,10 +116,13 @@ impl Core {
         })
     }
 
-    /// The runtime of this thread.
+    /// The runtime of this thread, unless it is going.
     pub(crate) fn current() -> Result<Rc<Self>, Error> {
         let current = CURRENT.try_with(|current| current.borrow().clone());
-        current.ok().flatten().ok_or(Error::NoRuntime)
+        match current.ok().flatten() {
+            Some(core) if core.gone.get() => Err(Error::Closed),
+            current => current.ok_or(Error::NoRuntime),
+        }
     }
 
     /// Looks at the runtime of this thread, if there is one.
@@ -157,9 +163,11 @@ impl Core {
         if self.running.get() { self.now.get() } else { self.clock.borrow().now() }
     }
 
-    /// Keeps a callback for the next turn.
+    /// Keeps a callback for the next turn, if there will be one.
     pub(crate) fn later(&self, callback: OnceFn<Finished>, finished: Finished) {
-        self.later.borrow_mut().push_back((callback, finished));
+        if !self.gone.get() {
+            self.later.borrow_mut().push_back((callback, finished));
+        }
     }
 
     /// Whether callbacks wait for the next turn.
@@ -212,18 +220,18 @@ impl Core {
         self.mailbox.borrow().is_empty() && self.tasks.is_idle() && self.files.is_idle()
     }
 
-    /// Ends everything and waits until the kernel has let go of every buffer.
+    /// Ends everything and waits until the kernel has let go of every buffer. Futures of
+    /// operations that outlive this hear that it is over.
     pub(crate) fn shut_down(self: &Rc<Self>) {
+        self.gone.set(true);
         self.with(|engine| engine.shut = true);
+        self.close_mailbox();
         self.tasks.clear();
         self.clear_timers();
         let later = self.later.take();
         drop(later);
         self.with(Engine::shut_down);
         let released = self.await_kernel();
-        while let Some(job) = self.take_job() {
-            drop(job);
-        }
         if released {
             self.drop_operations();
         } else {
@@ -231,8 +239,11 @@ impl Core {
         }
     }
 
-    fn take_job(&self) -> Option<Job> {
-        self.mailbox.borrow_mut().take()
+    /// What was posted is dropped, and what comes from now on goes back.
+    fn close_mailbox(&self) {
+        let (_, empty) = mailbox(1, self.sleeper.clone());
+        let closed = self.mailbox.replace(empty);
+        drop(closed);
     }
 
     /// Polls until no operation is with the driver, within a bound. False: one still is.
@@ -240,14 +251,17 @@ impl Core {
         const ROUNDS: u32 = 500;
         for _ in 0..ROUNDS {
             self.collect_files();
+            let mut wakers = Vec::new();
             let (left, polled) = self.with(|engine| {
                 engine.refill();
                 let wait = crate::driver::Wait::AtMost(std::time::Duration::from_millis(10));
                 let wait = if engine.ios.len() == 0 { crate::driver::Wait::No } else { wait };
                 let polled = engine.poll_driver(wait, 1024);
-                engine.discard_events();
+                engine.discard_events(&mut wakers);
                 (engine.ios.len(), polled)
             });
+            // Their tasks may be those of another executor.
+            wakers.into_iter().for_each(Waker::wake);
             if left == 0 {
                 return true;
             }
@@ -265,11 +279,16 @@ impl Core {
         std::mem::forget(self.clone());
     }
 
-    /// Drops what finished operations own, outside the engine.
+    /// Drops what finished operations own, outside the engine. The results of those whose
+    /// future is still there wait for it.
     fn drop_operations(&self) {
         loop {
             let left = self.with(|engine| {
-                let key = engine.ops.keys().next()?;
+                let awaited = |key: &Key| {
+                    let slot = engine.ops.get(*key);
+                    slot.is_some_and(|slot| matches!(slot.continuation, Continuation::Future(_)))
+                };
+                let key = engine.ops.keys().find(|key| !awaited(key))?;
                 let slot = engine.ops.remove(key)?;
                 // A descriptor that a finished one brought has no owner.
                 if let (Op::Accept { .. } | Op::Open { .. }, Phase::Finished(Ok(fd))) =
@@ -297,14 +316,15 @@ impl Engine {
         }
     }
 
-    /// Drops events that nobody will dispatch, and gives back what they hold.
-    fn discard_events(&mut self) {
+    /// Drops events that nobody will dispatch, and gives back what they hold. Wakers come
+    /// out, to be called.
+    fn discard_events(&mut self, wakers: &mut Vec<Waker>) {
         while let Some(event) = self.events.pop_front() {
             match event {
                 crate::engine::Event::Accepted(_, fd) => self.driver.close(fd),
                 crate::engine::Event::Data(_, received) => self.recycle(received.at),
                 crate::engine::Event::Offload(key) => self.offloaded(key, -libc::ECANCELED),
-                crate::engine::Event::Wake(waker) => self.trash.push(Trash::Waker(waker)),
+                crate::engine::Event::Wake(waker) => wakers.push(waker),
                 _ => {}
             }
         }

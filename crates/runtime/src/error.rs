@@ -44,7 +44,7 @@ pub enum Error {
     #[error("the operation was cancelled")]
     Cancelled,
     /// The descriptor was closed, or its runtime dropped.
-    #[error("the descriptor is closed")]
+    #[error("the descriptor is closed, or its runtime gone: open it anew")]
     Closed,
     /// A write was cancelled or timed out after a part of it had left.
     #[error(
