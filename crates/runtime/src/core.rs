@@ -189,14 +189,34 @@ impl Core {
     /// Calls user code: a panic in it is caught, named and counted, and gives `None`.
     #[inline]
     pub(crate) fn user_code<R>(&self, name: &'static str, code: impl FnOnce() -> R) -> Option<R> {
+        self.watch_enters(name);
+        let result = self.guard(name, code);
+        self.watch_leaves();
+        result
+    }
+
+    /// The watch names what is called next.
+    #[inline]
+    pub(crate) fn watch_enters(&self, name: &'static str) {
         self.watch.borrow_mut().dispatch_begin(name);
         if let Some(stall) = &self.stall {
             stall.dispatch(name);
         }
-        let result = catch_unwind(AssertUnwindSafe(code));
+    }
+
+    /// The watch puts the time since it was asked last down to what it has named. Returns
+    /// the time.
+    #[inline]
+    pub(crate) fn watch_leaves(&self) -> Instant {
         let now = self.clock.borrow().now();
         self.watch.borrow_mut().dispatch_end(now);
-        match result {
+        now
+    }
+
+    /// Calls user code that the watch has named.
+    #[inline]
+    pub(crate) fn guard<R>(&self, name: &'static str, code: impl FnOnce() -> R) -> Option<R> {
+        match catch_unwind(AssertUnwindSafe(code)) {
             Ok(result) => Some(result),
             Err(payload) => {
                 self.note_panic(name, payload.as_ref());
