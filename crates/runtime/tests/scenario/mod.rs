@@ -1,5 +1,5 @@
 //! The scenario that the simulation plays with every seed: clients of all faces that
-//! talk to echo servers of all faces, and subscribers that follow a relay, while
+//! talk to echo servers of all faces, subscribers that follow a relay, and datagrams, while
 //! everything goes wrong that the seed asks for; and what has to hold of it.
 //!
 //! What is checked:
@@ -7,10 +7,14 @@
 //!   timed out or paused on its way; its end comes behind its last byte.
 //! - A session fails only while faults last, and by an error that they explain.
 //! - Once they have ended, every client has a whole session within [`plan::BOUND`].
+//! - A datagram that comes is one that was sent, whole or marked as cut, from its sender and
+//!   at most twice; one that its sender was told is not sent never comes. After the faults
+//!   each comes, once.
 //! - Every one-shot callback is called once, and no completion finds its operation gone.
 //! - Nothing is left pending afterwards, and nothing stays allocated.
 
 mod callbacks;
+mod datagrams;
 mod echo;
 mod handlers;
 mod owned;
@@ -89,13 +93,15 @@ fn perform(runtime: &Runtime, scene: &Rc<Scene>) {
     let echo = [servers::handlers(scene), servers::owned(scene), servers::polled(scene)];
     let relay = relay::Relay::start(scene);
     let clients = scene.plan.clients;
+    let followers = clients + scene.plan.subscribers;
+    let datagrams = datagrams::Receivers::start(scene, followers);
     for id in 0..clients {
         launch_client(scene, id, echo[id % echo.len()].address.clone());
     }
-    for id in clients..clients + scene.plan.subscribers {
+    for id in clients..followers {
         relay.launch_subscriber(scene, id);
     }
-    let enough = clients + scene.plan.subscribers;
+    let enough = followers + datagrams::SENDERS;
     let over = || scene.finished.get() == enough || scene.is_lost();
     let ran = runtime.run_until(over);
     scene.note_error("while clients were served", ran.err());
@@ -105,6 +111,7 @@ fn perform(runtime: &Runtime, scene: &Rc<Scene>) {
         bound.cancel();
         echo.into_iter().for_each(servers::Server::stop);
         relay.stop();
+        datagrams.stop();
         scene.note_error("while the loop came to rest", runtime.run_pending().err());
     }
     scene.check_counts(&runtime.metrics());

@@ -10,6 +10,7 @@ use fastrand::Rng;
 use tautline_runtime::time::Instant;
 use tautline_runtime::{Error, Metrics, timer};
 
+use super::datagrams::SENDERS;
 use super::{Plan, now};
 
 /// More than these would only repeat themselves.
@@ -101,7 +102,8 @@ impl Scene {
 
     pub(super) fn check_converged(&self) {
         if self.overtime.get() {
-            let (got, all) = (self.finished.get(), self.plan.clients + self.plan.subscribers);
+            let (got, all) =
+                (self.finished.get(), self.plan.clients + self.plan.subscribers + SENDERS);
             self.complain(format!("{got} of {all} clients were served by {:?}", self.plan.bound));
         }
     }

@@ -34,14 +34,19 @@ impl Server {
     }
 }
 
-/// A listener. Faults may keep it from a socket for a while.
-pub(super) fn listen() -> (Descriptor, SockAddr) {
+/// A socket with an address. Faults may keep it from one for a while.
+pub(super) fn bind(open: impl FnMut() -> io::Result<Descriptor>) -> (Descriptor, SockAddr) {
     let any: SocketAddr = ([127, 0, 0, 1], 0).into();
-    let listener = std::iter::repeat_with(socket).take(1000).find_map(Result::ok);
-    let listener = listener.expect("a socket can be had in one of 1,000 attempts");
-    listener.bind(&any.into()).expect("any port");
+    let socket = std::iter::repeat_with(open).take(1000).find_map(Result::ok);
+    let socket = socket.expect("a socket can be had in one of 1,000 attempts");
+    socket.bind(&any.into()).expect("any port");
+    let address = socket.conn().local_addr().expect("a bound socket has a name");
+    (socket, address)
+}
+
+fn listen() -> (Descriptor, SockAddr) {
+    let (listener, address) = bind(socket);
     listener.listen(64).expect("a bound socket listens");
-    let address = listener.conn().local_addr().expect("a bound socket has a name");
     (listener, address)
 }
 
