@@ -1,7 +1,9 @@
 //! The runtime: made once a thread, and run.
 
+use std::any::type_name;
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -167,7 +169,8 @@ impl Runtime {
         Ok(did)
     }
 
-    /// Runs `future` to its end, with everything else on the loop.
+    /// Runs `future` to its end, with everything else on the loop. A panic in it comes out
+    /// of this call; the loop can be run again.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -177,15 +180,22 @@ impl Runtime {
         let waker = self.core.tasks.main_waker();
         let mut cx = Context::from_waker(&waker);
         loop {
-            if self.core.tasks.take_main_woken() {
-                self.core.with(Engine::refill);
-                if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-                    self.core.with(Engine::flush_dirty);
-                    return Ok(output);
+            let mut polled = Ok(Poll::Pending);
+            self.core.turn_with(MayWait::Forever, || {
+                if !self.core.tasks.take_main_woken() {
+                    return 0;
                 }
+                self.core.with(Engine::refill);
+                self.core.watch_enters(type_name::<F>());
+                polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut cx)));
+                self.core.watch_leaves();
+                1
+            })?;
+            match polled {
+                Ok(Poll::Ready(output)) => return Ok(output),
+                Ok(Poll::Pending) => self.raise()?,
+                Err(payload) => resume_unwind(payload),
             }
-            self.core.turn(MayWait::Forever)?;
-            self.raise()?;
         }
     }
 

@@ -49,6 +49,15 @@ struct Run {
 impl Core {
     /// One turn. Returns how many things were done in it.
     pub(crate) fn turn(self: &Rc<Self>, may_wait: MayWait) -> Result<usize, Error> {
+        self.turn_with(may_wait, || 0)
+    }
+
+    /// One turn, with `main` for the last of its tasks.
+    pub(crate) fn turn_with(
+        self: &Rc<Self>,
+        may_wait: MayWait,
+        main: impl FnOnce() -> usize,
+    ) -> Result<usize, Error> {
         count(&self.counters.turns, 1);
         let now = self.tick();
         self.watch_begin(now);
@@ -59,6 +68,7 @@ impl Core {
         self.input(if did > 0 { MayWait::No } else { may_wait })?;
         did += self.dispatch();
         did += self.tasks.run(self, self.config.budgets.tasks);
+        did += main();
         did += self.output();
         self.watch_end(did);
         if self.counters.turns.get().is_multiple_of(RECHECK_TURNS) {

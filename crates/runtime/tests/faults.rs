@@ -23,6 +23,17 @@ fn a_panicking_task_is_delivered() {
     });
 }
 
+/// A panic in the future of `block_on` comes out of it, and the loop can be run again.
+#[test]
+fn a_panic_of_the_main_future_comes_out() {
+    everywhere(|runtime| {
+        let run = || runtime.block_on(async { panic!("oh") }).unwrap();
+        let payload = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_err();
+        assert_eq!(payload.downcast_ref::<&str>(), Some(&"oh"));
+        assert_eq!(runtime.block_on(async { 8 }).unwrap(), 8);
+    });
+}
+
 /// A panicking data handler is caught, its stream closed, and the panic counted.
 #[test]
 fn a_panicking_handler_loses_its_stream() {

@@ -37,7 +37,7 @@ macro_rules! endless {
     )*};
 }
 
-endless! { in_a_data_handler in_a_timer in_a_task in_a_post in_a_callback }
+endless! { in_a_data_handler in_a_timer in_a_task in_a_post in_a_callback in_the_main_future }
 
 /// Runs what `start` starts until it is named, and holds the report to `function`.
 fn is_named(function: &str, start: impl Fn(&Runtime, Named)) {
@@ -88,6 +88,14 @@ fn an_endless_timer_is_named() {
 fn an_endless_task_is_named() {
     is_named("in_a_task", |_, named| {
         drop(task::spawn(async move { in_a_task(&named) }).unwrap());
+    });
+}
+
+/// The future of `block_on` that does not yield is named.
+#[test]
+fn an_endless_main_future_is_named() {
+    is_named("in_the_main_future", |runtime, named| {
+        runtime.block_on(async move { in_the_main_future(&named) }).unwrap();
     });
 }
 
