@@ -1,16 +1,21 @@
 //! A bounded queue in an array: many senders, one receiver, no locks.
 //!
 //! The algorithm is Dmitry Vyukov's bounded queue ("Bounded MPMC queue", 1024cores.net)
-//! with its receiving side reduced to one thread, and with a closing bit.
+//! with its receiving side reduced to one thread, and with a closing bit. That one
+//! thread needs no turn at a slot, so it never writes to one: it says how far it has got
+//! in a word of its own, and now and then only. So a sender that has room to go on meets
+//! no cache line that the receiver has just written.
 //!
-//! Each slot carries a *stamp* that says whose turn it is. A position counts up in
-//! steps of two, so that its lowest bit is free; position `p` lives in slot
-//! `p / 2 % capacity`:
+//! A position counts up in steps of two, so that its lowest bit is free; position `p`
+//! lives in slot `p / 2 % capacity`, whose *stamp* is `p + 1` once it holds the message of
+//! position `p`, and anything less before. A sender may claim `p` when the receiver has
+//! taken the message one lap before it:
 //!
 //! ```text
-//! stamp = p                   slot is free for the message of position p
-//! stamp = p + 1               slot holds the message of position p
-//! stamp = p + 2 * capacity    that message was taken: free for the next lap
+//!        head                     tail
+//!          │ taken by the receiver  │ claimed by the next sender
+//! ─────────┴────────────────────────┴─────────▶ positions
+//!          └ at most 2 * capacity ──┘
 //! ```
 //!
 //! A sender claims a position by moving `tail` on, writes the message and then the
@@ -27,6 +32,9 @@ const CLOSED: usize = 1;
 /// From one position to the next.
 const STEP: usize = 2;
 
+/// The receiver says how far it has got at least every this part of the capacity.
+const PARTS: usize = 8;
+
 /// A queue for up to `capacity` messages, rounded up to a power of two.
 pub(crate) fn channel<T: Send>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let capacity = capacity.max(1).next_power_of_two();
@@ -36,8 +44,10 @@ pub(crate) fn channel<T: Send>(capacity: usize) -> (Sender<T>, Receiver<T>) {
             message: UnsafeCell::new(MaybeUninit::uninit()),
         })
         .collect();
-    let ring = Arc::new(Ring { tail: Line(AtomicUsize::new(0)), slots });
-    (Sender { ring: ring.clone() }, Receiver { ring, head: 0 })
+    let tail = Line(Tail { next: AtomicUsize::new(0), seen: AtomicUsize::new(0) });
+    let ring = Arc::new(Ring { tail, head: Line(AtomicUsize::new(0)), slots });
+    let most_untold = (capacity / PARTS).saturating_sub(1) * STEP;
+    (Sender { ring: ring.clone() }, Receiver { ring, head: 0, told: 0, most_untold })
 }
 
 /// Keeps what it holds off the cache lines of its neighbours: two lines, for
@@ -46,22 +56,33 @@ pub(crate) fn channel<T: Send>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 struct Line<T>(T);
 
 struct Ring<T> {
-    /// The next position that no sender has claimed, and [`CLOSED`]. Only ever moved by
-    /// read-modify-write operations.
-    tail: Line<AtomicUsize>,
+    tail: Line<Tail>,
+    /// Messages below this position have been taken. Written by the receiver alone.
+    head: Line<AtomicUsize>,
     /// A power of two of them.
     slots: Box<[Slot<T>]>,
 }
 
+/// The senders' side.
+struct Tail {
+    /// The next position that no sender has claimed, and [`CLOSED`]. Only ever moved by
+    /// read-modify-write operations.
+    next: AtomicUsize,
+    /// What the head was when a sender last had to look: while that leaves room, none
+    /// looks again.
+    seen: AtomicUsize,
+}
+
 struct Slot<T> {
-    /// Whose turn it is; see the module.
+    /// Which position's message it holds; see the module.
     stamp: AtomicUsize,
-    /// Initialised while the stamp is odd.
+    /// Initialised from the stamp's store until the receiver has taken it.
     message: UnsafeCell<MaybeUninit<T>>,
 }
 
 // SAFETY: a message is written by the sender that claimed its position and read by the
-// one receiver, handed over by the slot's stamp; the messages themselves are `Send`.
+// one receiver, handed over by the slot's stamp and back by the head; the messages
+// themselves are `Send`.
 unsafe impl<T: Send> Send for Ring<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Ring<T> {}
@@ -97,30 +118,43 @@ impl<T: Send> Sender<T> {
     #[inline]
     pub(crate) fn push(&self, message: T) -> Result<(), PostError<T>> {
         // Relaxed: a stale tail makes the exchange fail; nothing is read through it.
-        let mut tail = self.ring.tail.0.load(Ordering::Relaxed);
+        let mut tail = self.ring.tail.0.next.load(Ordering::Relaxed);
         loop {
             if tail & CLOSED != 0 {
                 return Err(PostError::Closed(message));
             }
-            let slot = self.ring.slot(tail);
-            // Acquire pairs with the Release in `Receiver::take`: the receiver has moved
-            // the message of the last lap out before we write over it.
-            let turn = slot.stamp.load(Ordering::Acquire).wrapping_sub(tail) as isize;
-            if turn < 0 {
+            // Acquire pairs with the Release in `look_for_room`, and so with the receiver.
+            let seen = self.ring.tail.0.seen.load(Ordering::Acquire);
+            if !self.has_room(tail, seen) && !self.look_for_room(tail) {
                 return Err(PostError::Full(message));
             }
-            if turn == 0 {
-                match self.claim(tail) {
-                    Ok(()) => {
-                        publish(slot, tail, message);
-                        return Ok(());
-                    }
-                    Err(now) => tail = now,
+            match self.claim(tail) {
+                Ok(()) => {
+                    publish(self.ring.slot(tail), tail, message);
+                    return Ok(());
                 }
-            } else {
-                tail = self.ring.tail.0.load(Ordering::Relaxed);
+                Err(now) => tail = now,
             }
         }
+    }
+
+    /// Whether the slot of `tail` is free once all below `head` were taken. A stale tail
+    /// may lie below the head.
+    #[inline]
+    fn has_room(&self, tail: usize, head: usize) -> bool {
+        (tail.wrapping_sub(head) as isize) < self.ring.lap() as isize
+    }
+
+    /// Asks the receiver how far it has got.
+    #[cold]
+    fn look_for_room(&self, tail: usize) -> bool {
+        // Acquire pairs with the Release in `Receiver::tell`: the receiver has moved the
+        // messages of the last lap out before anybody writes over them.
+        let head = self.ring.head.0.load(Ordering::Acquire);
+        // Release: passes that on. An older head that overwrites a newer one only makes
+        // somebody look again.
+        self.ring.tail.0.seen.store(head, Ordering::Release);
+        self.has_room(tail, head)
     }
 
     /// Makes `position` ours if it is the next one, else says what the tail is now.
@@ -130,6 +164,7 @@ impl<T: Send> Sender<T> {
         self.ring
             .tail
             .0
+            .next
             .compare_exchange_weak(
                 position,
                 position.wrapping_add(STEP),
@@ -144,7 +179,7 @@ impl<T: Send> Sender<T> {
 #[inline]
 fn publish<T>(slot: &Slot<T>, position: usize, message: T) {
     slot.message.with_mut(|place| {
-        // SAFETY: the stamp said that the slot is free for `position`, which this thread
+        // SAFETY: the head says that the slot is free for `position`, which this thread
         // alone has claimed; the receiver stays away until the stamp is moved on.
         unsafe { place.write(MaybeUninit::new(message)) }
     });
@@ -158,14 +193,33 @@ pub(crate) struct Receiver<T: Send> {
     ring: Arc<Ring<T>>,
     /// The position of the next message to take; even.
     head: usize,
+    /// What the senders know of it.
+    told: usize,
+    /// How far that may lag behind after a message was taken.
+    most_untold: usize,
 }
 
 impl<T: Send> Receiver<T> {
     /// Takes the oldest message. `None` also while the sender of the oldest one is
-    /// still writing it.
+    /// still writing it; then the senders know of all places that are free.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<T> {
-        self.is_ready().then(|| self.take())
+        if self.is_ready() {
+            return Some(self.take());
+        }
+        if self.told != self.head {
+            self.tell();
+        }
+        None
+    }
+
+    /// Tells the senders how far this has got.
+    #[inline]
+    fn tell(&mut self) {
+        self.told = self.head;
+        // Release pairs with the Acquire in `Sender::push`: a slot is written again only
+        // after its message was moved out.
+        self.ring.head.0.store(self.head, Ordering::Release);
     }
 
     /// Whether [`Receiver::pop`] has something to take.
@@ -180,7 +234,7 @@ impl<T: Send> Receiver<T> {
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         // Relaxed: a hint, old by the time that it is used.
-        let tail = self.ring.tail.0.load(Ordering::Relaxed) & !CLOSED;
+        let tail = self.ring.tail.0.next.load(Ordering::Relaxed) & !CLOSED;
         tail.wrapping_sub(self.head) / STEP
     }
 
@@ -195,15 +249,14 @@ impl<T: Send> Receiver<T> {
     fn take(&mut self) -> T {
         let slot = self.ring.slot(self.head);
         let message = slot.message.with(|place| {
-            // SAFETY: the stamp said that the message is written; moving it on below
-            // keeps everybody, this thread included, from reading it again.
+            // SAFETY: the stamp said that the message is written; moving the head on
+            // below keeps this thread from reading it again.
             unsafe { place.read().assume_init() }
         });
-        let next_lap = self.head.wrapping_add(self.ring.lap());
-        // Release pairs with the Acquire in `Sender::push`: the slot is written again
-        // only after the message was moved out.
-        slot.stamp.store(next_lap, Ordering::Release);
         self.head = self.head.wrapping_add(STEP);
+        if self.head.wrapping_sub(self.told) > self.most_untold {
+            self.tell();
+        }
         message
     }
 
@@ -222,7 +275,7 @@ impl<T: Send> Drop for Receiver<T> {
     fn drop(&mut self) {
         // Relaxed: all that matters is the one order of changes of the tail: positions
         // below `end` are claimed, and no other will be.
-        let end = self.ring.tail.0.fetch_or(CLOSED, Ordering::Relaxed);
+        let end = self.ring.tail.0.next.fetch_or(CLOSED, Ordering::Relaxed);
         while self.head != end {
             drop(self.take_claimed());
         }
