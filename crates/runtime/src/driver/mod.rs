@@ -141,6 +141,32 @@ impl Interest {
     }
 }
 
+impl Op {
+    /// The descriptor and the direction that the operation waits for; `None` for those on
+    /// files, which know no readiness. The descriptor may be negative.
+    pub(crate) const fn waits_for(&self) -> Option<(RawFd, Interest)> {
+        Some(match *self {
+            Self::Recv { fd, .. }
+            | Self::RecvPool { fd }
+            | Self::RecvMulti { fd }
+            | Self::Read { fd, .. }
+            | Self::Readv { fd, .. }
+            | Self::RecvMsg { fd, .. }
+            | Self::Accept { fd }
+            | Self::AcceptMulti { fd } => (fd, Interest::Read),
+            Self::Send { fd, .. }
+            | Self::Write { fd, .. }
+            | Self::Writev { fd, .. }
+            | Self::SendMsg { fd, .. }
+            | Self::Connect { fd, .. } => (fd, Interest::Write),
+            Self::Poll { fd, interest } | Self::PollMulti { fd, interest } => (fd, interest),
+            Self::ReadAt { .. } | Self::WriteAt { .. } | Self::Fsync { .. } | Self::Open { .. } => {
+                return None;
+            }
+        })
+    }
+}
+
 /// What became of an attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Attempt {
@@ -298,18 +324,31 @@ pub(crate) trait Driver {
         kind: Type,
         protocol: Option<Protocol>,
     ) -> io::Result<RawFd>;
-    /// `bind(2)`.
-    fn bind(&mut self, fd: RawFd, addr: &SockAddr) -> io::Result<()>;
+    /// `bind(2)`. This and the next five go to the kernel, unless the driver has a world
+    /// of its own.
+    fn bind(&mut self, fd: RawFd, addr: &SockAddr) -> io::Result<()> {
+        sys::bind(fd, addr)
+    }
     /// `listen(2)`.
-    fn listen(&mut self, fd: RawFd, backlog: i32) -> io::Result<()>;
+    fn listen(&mut self, fd: RawFd, backlog: i32) -> io::Result<()> {
+        sys::listen(fd, backlog)
+    }
     /// `getsockname(2)`.
-    fn local_addr(&self, fd: RawFd) -> io::Result<SockAddr>;
+    fn local_addr(&self, fd: RawFd) -> io::Result<SockAddr> {
+        sys::local_addr(fd)
+    }
     /// `getpeername(2)`.
-    fn peer_addr(&self, fd: RawFd) -> io::Result<SockAddr>;
+    fn peer_addr(&self, fd: RawFd) -> io::Result<SockAddr> {
+        sys::peer_addr(fd)
+    }
     /// `setsockopt(2)`.
-    fn set_option(&mut self, fd: RawFd, option: SocketOption) -> io::Result<()>;
+    fn set_option(&mut self, fd: RawFd, option: SocketOption) -> io::Result<()> {
+        sys::set_option(fd, option)
+    }
     /// `shutdown(2)`.
-    fn shutdown(&mut self, fd: RawFd, how: Shutdown) -> io::Result<()>;
+    fn shutdown(&mut self, fd: RawFd, how: Shutdown) -> io::Result<()> {
+        sys::shutdown(fd, how)
+    }
     /// `close(2)`. Nothing is armed on `fd`.
     fn close(&mut self, fd: RawFd);
 }

@@ -17,22 +17,19 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use socket2::{Domain, Protocol, SockAddr, Type};
+use socket2::{Domain, Protocol, Type};
 
 use self::epoll::{Epoll, Event};
 use self::table::{Descriptor, Operations, Registration, Side, SideState};
 use super::config::DriverConfig;
 use super::pool::{FreeList, Pool};
 use super::sys::{self, EventFd};
-use super::{
-    Attempt, BufferId, Completion, Driver, Full, Interest, Op, SocketOption, Token, Wait, Wake,
-};
+use super::{Attempt, BufferId, Completion, Driver, Full, Interest, Op, Token, Wait, Wake};
 use crate::time::Instant;
 
 /// The driver on `epoll(7)`. See the module.
@@ -129,7 +126,7 @@ impl ReadinessDriver {
 
     /// Takes from an attempt's result what it tells of the descriptor.
     fn learn(&mut self, op: &Op, result: Attempt) {
-        let Some((fd, interest)) = Side::of(op) else {
+        let Some((fd, interest)) = op.waits_for() else {
             return;
         };
         match (result, *op) {
@@ -285,7 +282,7 @@ impl Driver for ReadinessDriver {
     }
 
     unsafe fn submit(&mut self, token: Token, op: &Op) -> Result<(), Full> {
-        let Some((fd, interest)) = Side::of(op) else {
+        let Some((fd, interest)) = op.waits_for() else {
             self.finish_later(token, -libc::EOPNOTSUPP);
             return Ok(());
         };
@@ -309,7 +306,7 @@ impl Driver for ReadinessDriver {
         let Some(armed) = self.operations.find(token) else {
             return;
         };
-        let Some((fd, interest)) = Side::of(&armed.op) else {
+        let Some((fd, interest)) = armed.op.waits_for() else {
             return;
         };
         self.disarm(token.index(), Side::new(fd, interest));
@@ -359,30 +356,6 @@ impl Driver for ReadinessDriver {
         let tcp = kind == Type::STREAM && (domain == Domain::IPV4 || domain == Domain::IPV6);
         self.born(fd, tcp);
         Ok(fd)
-    }
-
-    fn bind(&mut self, fd: RawFd, addr: &SockAddr) -> io::Result<()> {
-        sys::bind(fd, addr)
-    }
-
-    fn listen(&mut self, fd: RawFd, backlog: i32) -> io::Result<()> {
-        sys::listen(fd, backlog)
-    }
-
-    fn local_addr(&self, fd: RawFd) -> io::Result<SockAddr> {
-        sys::local_addr(fd)
-    }
-
-    fn peer_addr(&self, fd: RawFd) -> io::Result<SockAddr> {
-        sys::peer_addr(fd)
-    }
-
-    fn set_option(&mut self, fd: RawFd, option: SocketOption) -> io::Result<()> {
-        sys::set_option(fd, option)
-    }
-
-    fn shutdown(&mut self, fd: RawFd, how: Shutdown) -> io::Result<()> {
-        sys::shutdown(fd, how)
     }
 
     fn close(&mut self, fd: RawFd) {

@@ -24,30 +24,6 @@ impl Side {
     pub(super) fn interest(self) -> Interest {
         if self.0 & 1 == 0 { Interest::Read } else { Interest::Write }
     }
-
-    /// The direction that `op` waits for; `None` for operations on files, which know
-    /// no readiness. The descriptor may be negative.
-    pub(super) fn of(op: &Op) -> Option<(RawFd, Interest)> {
-        Some(match *op {
-            Op::Recv { fd, .. }
-            | Op::RecvPool { fd }
-            | Op::RecvMulti { fd }
-            | Op::Read { fd, .. }
-            | Op::Readv { fd, .. }
-            | Op::RecvMsg { fd, .. }
-            | Op::Accept { fd }
-            | Op::AcceptMulti { fd } => (fd, Interest::Read),
-            Op::Send { fd, .. }
-            | Op::Write { fd, .. }
-            | Op::Writev { fd, .. }
-            | Op::SendMsg { fd, .. }
-            | Op::Connect { fd, .. } => (fd, Interest::Write),
-            Op::Poll { fd, interest } | Op::PollMulti { fd, interest } => (fd, interest),
-            Op::ReadAt { .. } | Op::WriteAt { .. } | Op::Fsync { .. } | Op::Open { .. } => {
-                return None;
-            }
-        })
-    }
 }
 
 /// How a descriptor stands with epoll.

@@ -14,7 +14,7 @@ use super::super::pool::{FreeList, Pool};
 use super::super::{
     Attempt, BufferId, Completion, Driver, Full, Interest, Op, SocketOption, Token, Wait, Wake,
 };
-use super::operations::{Operations, label, target};
+use super::operations::{Operations, label};
 use super::perform::outcome;
 use super::world::{Fired, World};
 use super::{Config, Stop};
@@ -209,7 +209,7 @@ impl SimDriver {
     }
 
     fn deadlock(&self) -> Deadlock {
-        let name = |op: &Op| (label(op), target(op).map_or(-1, |(fd, _)| fd));
+        let name = |op: &Op| (label(op), op.waits_for().map_or(-1, |(fd, _)| fd));
         let pending: Vec<_> = self.operations.all_pending().map(|a| name(&a.op)).collect();
         let first = pending.iter().take(4).map(|(op, fd)| format!("{op} on {fd}"));
         let first: Vec<String> = first.collect();
@@ -222,7 +222,7 @@ impl SimDriver {
     #[cfg(test)]
     fn misbehaves_on_cancel(&mut self, token: Token) -> bool {
         use super::config::Bug;
-        let armed = self.operations.find(token).and_then(|armed| target(&armed.op));
+        let armed = self.operations.find(token).and_then(|armed| armed.op.waits_for());
         match (self.bug, armed) {
             (Some(Bug::CancelIsSilent), _) => {
                 self.operations.forget(token.index());
@@ -257,7 +257,7 @@ impl Driver for SimDriver {
     }
 
     unsafe fn attempt(&mut self, op: &Op) -> Attempt {
-        let Some((fd, interest)) = target(op) else {
+        let Some((fd, interest)) = op.waits_for() else {
             return Attempt::WouldBlock;
         };
         let decisive = matches!(op, Op::Connect { .. } | Op::Poll { .. });
@@ -292,7 +292,7 @@ impl Driver for SimDriver {
         }
         self.world.note(label(op), token.as_u64(), 1);
         self.operations.arm(token, *op);
-        match target(op).map(|(fd, _)| self.world.find(fd)) {
+        match op.waits_for().map(|(fd, _)| self.world.find(fd)) {
             None => drop(self.finish(token, Err(Stop::Errno(libc::EOPNOTSUPP)), false)),
             Some(Err(errno)) => drop(self.finish(token, Err(Stop::Errno(errno)), false)),
             Some(Ok(_)) => self.drive(token.index()),

@@ -58,7 +58,7 @@ impl Operations {
             telling: Telling::Quiet,
             over: false,
         });
-        if let Some((fd, _)) = target(&op) {
+        if let Some((fd, _)) = op.waits_for() {
             self.waiting.entry(fd).or_default().push(index);
         }
     }
@@ -77,7 +77,7 @@ impl Operations {
     pub(super) fn waiting_on(&self, fd: RawFd, interest: Interest) -> Vec<u32> {
         let indices = self.waiting.get(&fd).into_iter().flatten().copied();
         let fits = |&index: &u32| {
-            let op = self.pending(index).and_then(|armed| target(&armed.op));
+            let op = self.pending(index).and_then(|armed| armed.op.waits_for());
             op.is_some_and(|(_, wants)| wants == interest)
         };
         indices.filter(fits).collect()
@@ -105,7 +105,7 @@ impl Operations {
     }
 
     fn disarm(&mut self, index: u32, op: &Op) {
-        let Some((fd, _)) = target(op) else {
+        let Some((fd, _)) = op.waits_for() else {
             return;
         };
         if let Some(indices) = self.waiting.get_mut(&fd) {
@@ -164,28 +164,6 @@ impl Operations {
             self.queue.retain(|&other| other != index);
         }
     }
-}
-
-/// The descriptor of `op` and the direction that it waits for; `None` for what the world
-/// does not serve.
-pub(super) fn target(op: &Op) -> Option<(RawFd, Interest)> {
-    Some(match *op {
-        Op::Recv { fd, .. }
-        | Op::RecvPool { fd }
-        | Op::RecvMulti { fd }
-        | Op::Read { fd, .. }
-        | Op::Readv { fd, .. }
-        | Op::RecvMsg { fd, .. }
-        | Op::Accept { fd }
-        | Op::AcceptMulti { fd } => (fd, Interest::Read),
-        Op::Send { fd, .. }
-        | Op::Write { fd, .. }
-        | Op::Writev { fd, .. }
-        | Op::SendMsg { fd, .. }
-        | Op::Connect { fd, .. } => (fd, Interest::Write),
-        Op::Poll { fd, interest } | Op::PollMulti { fd, interest } => (fd, interest),
-        Op::ReadAt { .. } | Op::WriteAt { .. } | Op::Fsync { .. } | Op::Open { .. } => return None,
-    })
 }
 
 /// As the trace names it.

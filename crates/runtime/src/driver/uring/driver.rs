@@ -2,12 +2,11 @@
 
 use std::io;
 use std::mem;
-use std::net::Shutdown;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockAddr, Type};
+use socket2::{Domain, Protocol, Type};
 
 use super::error::SetupError;
 use super::ledger::Ledger;
@@ -16,9 +15,7 @@ use super::{entry, setup};
 use crate::driver::config::DriverConfig;
 use crate::driver::pool::Pool;
 use crate::driver::sys::{self, EventFd};
-use crate::driver::{
-    Attempt, BufferId, Completion, Driver, Full, Op, SocketOption, Token, Wait, Wake,
-};
+use crate::driver::{Attempt, BufferId, Completion, Driver, Full, Op, Token, Wait, Wake};
 use crate::time::Instant;
 
 /// Enters of the kernel that the end of the driver waits through, and how long each
@@ -404,30 +401,6 @@ impl<R: Ring> Driver for UringDriver<R> {
         protocol: Option<Protocol>,
     ) -> io::Result<RawFd> {
         sys::socket(domain, kind, protocol)
-    }
-
-    fn bind(&mut self, fd: RawFd, addr: &SockAddr) -> io::Result<()> {
-        sys::bind(fd, addr)
-    }
-
-    fn listen(&mut self, fd: RawFd, backlog: i32) -> io::Result<()> {
-        sys::listen(fd, backlog)
-    }
-
-    fn local_addr(&self, fd: RawFd) -> io::Result<SockAddr> {
-        sys::local_addr(fd)
-    }
-
-    fn peer_addr(&self, fd: RawFd) -> io::Result<SockAddr> {
-        sys::peer_addr(fd)
-    }
-
-    fn set_option(&mut self, fd: RawFd, option: SocketOption) -> io::Result<()> {
-        sys::set_option(fd, option)
-    }
-
-    fn shutdown(&mut self, fd: RawFd, how: Shutdown) -> io::Result<()> {
-        sys::shutdown(fd, how)
     }
 
     fn close(&mut self, fd: RawFd) {
