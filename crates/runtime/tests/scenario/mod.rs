@@ -7,6 +7,8 @@
 //!   timed out or paused on its way; its end comes behind its last byte.
 //! - A session fails only while faults last, and by an error that they explain.
 //! - Once they have ended, every client has a whole session within [`plan::BOUND`].
+//! - Messages that were queued together come whole and in order; of one that was given up
+//!   on its way a part may come, and then nothing more.
 //! - A datagram that comes is one that was sent, whole or marked as cut, from its sender and
 //!   at most twice; one that its sender was told is not sent never comes. After the faults
 //!   each comes, once.
@@ -23,6 +25,7 @@ mod polled;
 mod relay;
 mod scene;
 mod servers;
+mod writes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -101,7 +104,9 @@ fn perform(runtime: &Runtime, scene: &Rc<Scene>) {
     for id in clients..followers {
         relay.launch_subscriber(scene, id);
     }
-    let enough = followers + datagrams::SENDERS;
+    let writers = followers + datagrams::SENDERS;
+    let enough = writers + writes::WRITERS;
+    (writers..enough).for_each(|id| writes::launch_writer(scene, id));
     let over = || scene.finished.get() == enough || scene.is_lost();
     let ran = runtime.run_until(over);
     scene.note_error("while clients were served", ran.err());

@@ -61,7 +61,7 @@ fn draw_world(seed: u64, random: &mut Rng) -> sim::Config {
         faults,
         numbering,
         // Both ends of 50 connections, listeners, datagrams, and sometimes few more.
-        descriptors: 115 + random.usize(..4) * 30,
+        descriptors: 121 + random.usize(..4) * 30,
         send_buffer: 1 << random.u32(8..17),
         receive_buffer: 1 << random.u32(8..17),
         patience: Duration::from_millis(50),

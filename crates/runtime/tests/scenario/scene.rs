@@ -11,6 +11,7 @@ use tautline_runtime::time::Instant;
 use tautline_runtime::{Error, Metrics, timer};
 
 use super::datagrams::SENDERS;
+use super::writes::WRITERS;
 use super::{Plan, now};
 
 /// More than these would only repeat themselves.
@@ -102,8 +103,10 @@ impl Scene {
 
     pub(super) fn check_converged(&self) {
         if self.overtime.get() {
-            let (got, all) =
-                (self.finished.get(), self.plan.clients + self.plan.subscribers + SENDERS);
+            let (got, all) = (
+                self.finished.get(),
+                self.plan.clients + self.plan.subscribers + SENDERS + WRITERS,
+            );
             self.complain(format!("{got} of {all} clients were served by {:?}", self.plan.bound));
         }
     }

@@ -44,7 +44,8 @@ pub(super) fn bind(open: impl FnMut() -> io::Result<Descriptor>) -> (Descriptor,
     (socket, address)
 }
 
-fn listen() -> (Descriptor, SockAddr) {
+/// A listener.
+pub(super) fn listen() -> (Descriptor, SockAddr) {
     let (listener, address) = bind(socket);
     listener.listen(64).expect("a bound socket listens");
     (listener, address)
