@@ -47,4 +47,7 @@ pub use self::{
 };
 /// The adapter for every descriptor that has no type here.
 pub use tautline_runtime::Descriptor as FdAdapter;
-pub use tautline_runtime::{Batch, Conn, Datagram, Drained, KeepAlive, Packet, PushError, To};
+pub use tautline_runtime::{
+    Batch, Conn, Datagram, Drained, Gather, Gathering, KeepAlive, Landed, Packet, PushError,
+    Scatter, To,
+};

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::{block, everywhere, run, until};
-use tautline_net::{Batch, To, UdpSocket};
+use tautline_net::{Batch, Gather, Landed, Scatter, To, UdpSocket};
 use tautline_runtime::{SocketOption, task, timer};
 
 fn pair(host: &str) -> (UdpSocket, UdpSocket) {
@@ -104,6 +104,42 @@ fn a_dropped_receive_loses_no_datagram() {
     });
 }
 
+/// A datagram that a dropped receive left behind is not divided like the one received before it.
+#[test]
+fn a_datagram_left_behind_is_whole() {
+    run(async || {
+        let a = UdpSocket::bind("127.0.0.1:0")?;
+        let b = UdpSocket::options().receive_offload(true).bind("127.0.0.1:0")?;
+        let to = b.local_addr()?.into();
+        let (mut batch, mut scatter, mut place) = (Batch::new(1, 100), Scatter::new(1), [0; 100]);
+        for round in 0..2 {
+            batch.clear();
+            batch.push_segments(&[5; 100], 10, None)?;
+            a.send_batch(&mut batch, To::All(&to)).await?;
+            b.readable().await?;
+            match round {
+                0 => assert_eq!(batch.receive(b.conn())?, 1),
+                _ => assert_eq!(scatter.receive(b.conn(), [&mut place[..]])?, 1),
+            }
+            let mut pending = b.receive_from(vec![0; 100]);
+            assert!(futures::poll!(&mut pending).is_pending());
+            a.send_to(vec![6; 50], b.local_addr()?).await.0?;
+            task::yield_now().await;
+            drop(pending);
+            if round == 0 {
+                assert_eq!(b.receive_batch(&mut batch).await?, 1);
+                assert_eq!(batch.get(0).map(|packet| packet.segments().len()), Some(1));
+            } else {
+                while scatter.receive(b.conn(), [&mut place[..]]).is_err() {
+                    task::yield_now().await;
+                }
+                assert_eq!(scatter.get(0).map(|landed| landed.segment), Some(50));
+            }
+        }
+        Ok(())
+    });
+}
+
 /// A batch leaves in one call and arrives in one, each datagram whole and in order; what
 /// was received can be answered as it stands.
 #[test]
@@ -159,6 +195,44 @@ fn segments_leave_and_arrive_by_offload() {
             assert_eq!(parts.concat(), bytes);
             assert!(parts[..4].iter().all(|part| part.len() == 1000));
         }
+        Ok(())
+    });
+}
+
+/// Parts leave from where they lie, joined and divided by the kernel, and land where they
+/// shall stay; a place that is too short says so, and an empty socket would block.
+#[test]
+fn parts_are_gathered_and_scattered() {
+    run(async || {
+        let a = UdpSocket::bind("127.0.0.1:0")?;
+        let b = UdpSocket::options().receive_offload(true).bind("127.0.0.1:0")?;
+        let to = b.local_addr()?.into();
+        let (head, bodies, tail) = ([1; 8], [[2; 92], [3; 92]], [4; 10]);
+        let mut gather = Gather::new(4, 16);
+        let mut datagrams = gather.start();
+        datagrams.push(&[&head, &bodies[0], &head, &bodies[1], &tail], Some(&to))?;
+        datagrams.divide(100);
+        datagrams.push(&[&tail], Some(&to))?;
+        datagrams.push(&[], Some(&to))?;
+        datagrams.push(&[&bodies[0], &bodies[1]], Some(&to))?;
+        assert_eq!(datagrams.send(a.conn(), 0)?, 4);
+        assert_eq!(datagrams.send(a.conn(), 3)?, 1);
+        let (mut scatter, mut places) = (Scatter::new(8), [[0; 210], [0; 210], [0; 210]]);
+        let mut shorter = [0; 100];
+        let lent = places.iter_mut().map(|place| &mut place[..]).chain([&mut shorter[..]]);
+        b.readable().await?;
+        assert_eq!(scatter.receive(b.conn(), lent)?, 4);
+        let whole = |len, segment| Some(Landed { len, segment, truncated: false });
+        assert_eq!(
+            [0, 1, 2].map(|at| scatter.get(at)),
+            [whole(210, 100), whole(10, 10), whole(0, 0)]
+        );
+        assert_eq!(scatter.get(3), Some(Landed { len: 100, segment: 100, truncated: true }));
+        assert_eq!(places[0], *[&head[..], &bodies[0], &head, &bodies[1], &tail].concat());
+        assert_eq!((&places[1][..10], &shorter[92..]), (&tail[..], &[3; 8][..]));
+        assert_eq!(scatter.receive(b.conn(), [&mut shorter[..]])?, 1);
+        let none = scatter.receive(b.conn(), [&mut shorter[..]]).unwrap_err();
+        assert_eq!((none.kind(), scatter.get(0)), (ErrorKind::WouldBlock, None));
         Ok(())
     });
 }

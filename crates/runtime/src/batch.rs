@@ -1,4 +1,12 @@
-//! Many datagrams in one system call, in memory that is made once.
+//! Many datagrams in one system call, in memory that is made once: [`Batch`] has memory of
+//! its own, [`Gather`] sends from and [`Scatter`] receives to the caller's.
+//!
+//! The calls are `sendmmsg` and `recvmmsg` on both real drivers. The simulated one takes the
+//! datagrams one by one, gathers their parts and divides what is to be divided; it joins none
+//! on receiving.
+
+mod gather;
+mod scatter;
 
 use std::fmt;
 use std::io;
@@ -12,6 +20,9 @@ use crate::compat::settle;
 use crate::conn::Conn;
 use crate::driver::Driver;
 use crate::kinds::source_address;
+
+pub use self::gather::{Gather, Gathering};
+pub use self::scatter::{Landed, Scatter};
 
 /// Room for the control message that carries a segment size, in either direction.
 const CONTROL: usize = 64;
@@ -223,6 +234,7 @@ impl Batch {
         let count = match saved {
             Some(len) => {
                 self.headers[0].msg_len = len as u32;
+                self.headers[0].msg_hdr.msg_controllen = 0;
                 1
             }
             None => settle(from.core.with(|engine| {
@@ -251,8 +263,6 @@ impl Batch {
 
     fn aim_to_receive(&mut self, at: usize) {
         let name = &raw mut self.names[at];
-        // No message of an earlier call is taken for one of this.
-        self.controls[at].0[..size_of::<usize>()].fill(0);
         let control = &raw mut self.controls[at];
         let header = self.aim(at, self.size);
         header.msg_name = name.cast();
@@ -342,11 +352,13 @@ impl<'b> Packet<'b> {
 
     /// The datagrams that it consists of: itself, unless the kernel joined several.
     pub fn segments(&self) -> impl ExactSizeIterator<Item = &'b [u8]> + use<'b> {
+        let bytes = self.bytes;
         let size = match self.entry.segment {
-            0 => self.bytes.len().max(1),
+            0 => bytes.len().max(1),
             segment => usize::from(segment),
         };
-        self.bytes.chunks(size)
+        let count = bytes.len().div_ceil(size).max(1);
+        (0..count).map(move |at| &bytes[at * size..bytes.len().min((at + 1) * size)])
     }
 
     /// Whom it came from, or is to go to, where that is an IP address.
@@ -458,6 +470,15 @@ mod tests {
         let packet = batch.get(0).unwrap();
         assert!(packet.segments().eq([&b"aaa"[..], b"bbb", b"c"]));
         assert_eq!(packet.source(), None);
+    }
+
+    /// A datagram without bytes consists of itself.
+    #[test]
+    fn an_empty_datagram_is_its_own_segment() {
+        let mut batch = Batch::new(1, 100);
+        batch.push(b"", None).unwrap();
+        let segments: Vec<&[u8]> = batch.get(0).unwrap().segments().collect();
+        assert_eq!(segments, [b""]);
     }
 
     /// The segment size that is written as a control message is laid out as the kernel

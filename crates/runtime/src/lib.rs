@@ -75,7 +75,7 @@ pub mod watch;
 
 #[cfg(not(loom))]
 pub use self::{
-    batch::{Batch, Packet, PushError, To, divides_datagrams},
+    batch::{Batch, Gather, Gathering, Landed, Packet, PushError, Scatter, To, divides_datagrams},
     buf::{IoBuf, IoBufMut},
     compat::defer,
     config::{Budgets, Config, DriverChoice, OnStall, Panics, WaitMode, Wish},

@@ -168,6 +168,28 @@ pub(crate) fn many_datagrams_in_one_call<D: Driver>(bench: &mut Bench<D>) {
     }
 }
 
+/// Datagrams that lie in parts leave in one call, each as one.
+pub(crate) fn parts_leave_as_one_datagram<D: Driver>(bench: &mut Bench<D>) {
+    let [(from, _), (to, addr)] = two(bench);
+    let out = [["", "alone"], ["two ", "parts"]].map(|parts| {
+        let memory = bench.zeroed(0);
+        let message = Message::to(bench, memory, &addr);
+        let parts = parts.map(|part| {
+            let memory = bench.copy(part.as_bytes());
+            libc::iovec { iov_base: memory.start.cast(), iov_len: memory.len }
+        });
+        let parts = bench.keep(parts);
+        // SAFETY: the bench keeps both.
+        unsafe { ((*message.header).msg_iov, (*message.header).msg_iovlen) = (parts.cast(), 2) };
+        message
+    });
+    // SAFETY: the bench keeps what the headers name.
+    let result = unsafe { bench.driver.send_many(from, &mut headers_of(&out)) };
+    assert_eq!(result, Attempt::Done(2));
+    assert_eq!(bench.receive_exactly(to, 5), b"alone");
+    assert_eq!(bench.receive_exactly(to, 9), b"two parts");
+}
+
 fn headers_of(messages: &[Message]) -> Vec<libc::mmsghdr> {
     messages
         .iter()

@@ -47,6 +47,7 @@ macro_rules! driver_suite {
                 each_edge_is_told, a_connection_makes_a_listener_ready;
             datagrams: a_datagram_comes_with_its_source, a_long_datagram_is_flagged,
                 an_empty_datagram_is_one, many_datagrams_in_one_call,
+                parts_leave_as_one_datagram,
                 an_armed_send_reaches_its_destination;
             waiting: a_timeout_is_never_early, no_wait_returns_with_nothing,
                 a_wake_before_the_wait_ends_it, another_thread_ends_the_wait,
