@@ -1,14 +1,18 @@
 //! Packet storage shared by all subscribers.
 //!
 //! A packet is received once into a slot of the [`Pool`] and from then on only referenced: ten
-//! thousand queues hold ten thousand [`Packet`]s that all name the same bytes. When the last one is
-//! dropped the slot returns to the pool. Nothing is allocated after construction; an empty pool is
+//! thousand queues hold ten thousand [`Run`]s that all name the same bytes. When the last one is
+//! dropped the slot returns to the pool. Nothing is allocated per packet; an empty pool is
 //! an answer ([`PoolError::Exhausted`]), not a reason to grow.
+//!
+//! Packets that came joined stay so: they share a slot, and a run of them passes the queues as one
+//! entry as long as all of it fits. A slot is in use as long as one of its packets is.
 //!
 //! Each slot keeps room for the RFC 4571 prefix before its payload, so that one slice serves framed
 //! and unframed destinations alike.
 
 use core::cell::{Cell, RefCell};
+use core::ops::Range;
 use std::rc::{Rc, Weak};
 
 use crate::framing::{Framing, MAX_PACKET, PREFIX};
@@ -71,11 +75,19 @@ struct Home {
 
 #[derive(Debug)]
 struct Slot {
-    /// Prefix and payload. Its capacity, `PREFIX + size`, is allocated once; its length only grows,
-    /// to the longest space ever asked for.
-    memory: Vec<u8>,
+    /// Room for a prefix, then for payload: `PREFIX + size` bytes, allocated once.
+    memory: Box<[u8]>,
     /// Payload bytes in use.
     len: usize,
+    /// Payload bytes of each packet but the last, which may be shorter; at least 1.
+    segment: usize,
+    /// Packets that it holds, at least 1.
+    packets: u16,
+    /// Prefixes of a packet of `segment` bytes and of the last one.
+    prefixes: [[u8; PREFIX]; 2],
+    /// References to each packet, if there are several; to a single one they are those to the slot.
+    /// None while the slot is being written.
+    holders: Vec<Cell<u32>>,
     arrival: Nanos,
     home: Weak<Home>,
 }
@@ -90,9 +102,16 @@ impl Pool {
         let size = size.clamp(1, MAX_PACKET);
         let home = Rc::new(Home { free: RefCell::default(), slots, size, exhausted: Cell::new(0) });
         let slot = |_| {
-            let mut memory = Vec::with_capacity(PREFIX + size);
-            memory.resize(PREFIX, 0);
-            Rc::new(Slot { memory, len: 0, arrival: Nanos::default(), home: Rc::downgrade(&home) })
+            Rc::new(Slot {
+                memory: vec![0; PREFIX + size].into(),
+                len: 0,
+                segment: 1,
+                packets: 1,
+                prefixes: [[0; PREFIX]; 2],
+                holders: Vec::new(),
+                arrival: Nanos::default(),
+                home: Rc::downgrade(&home),
+            })
         };
         home.free.replace((0..slots).map(slot).collect());
         Self { home }
@@ -107,14 +126,16 @@ impl Pool {
             self.home.exhausted.set(self.home.exhausted.get() + 1);
             return Err(PoolError::Exhausted { slots: self.home.slots });
         };
-        Ok(Claim(Packet(slot)))
+        let mut claim = Claim(Run { slot, first: 0, count: 1 });
+        claim.slot().holders.clear();
+        Ok(claim)
     }
 
     /// Copies `bytes`, received at `arrival`, into a slot.
     ///
     /// # Errors
     /// [`PoolError::Exhausted`] and counts it; [`PoolError::TooLong`].
-    pub fn store(&self, bytes: &[u8], arrival: Nanos) -> Result<Packet, PoolError> {
+    pub fn store(&self, bytes: &[u8], arrival: Nanos) -> Result<Run, PoolError> {
         if bytes.len() > self.home.size {
             return Err(PoolError::TooLong { len: bytes.len(), limit: self.home.size });
         }
@@ -150,77 +171,174 @@ impl Pool {
 
 /// A slot that is being written. Dropping it gives the slot back.
 #[derive(Debug)]
-pub struct Claim(Packet);
+pub struct Claim(Run);
 
 impl Claim {
     /// Room for a payload of `len` bytes (clamped to the slot's size); holds bytes of an earlier
     /// packet until overwritten.
     pub fn space(&mut self, len: usize) -> &mut [u8] {
         let memory = &mut self.slot().memory;
-        let end = (PREFIX + len.min(MAX_PACKET)).min(memory.capacity());
-        if memory.len() < end {
-            memory.resize(end, 0);
-        }
+        let end = PREFIX + len.min(memory.len() - PREFIX);
         &mut memory[PREFIX..end]
     }
 
     /// The finished packet: the first `len` bytes of the space (clamped to it), received at
     /// `arrival`.
     #[must_use]
-    pub fn freeze(mut self, len: usize, arrival: Nanos) -> Packet {
+    pub fn freeze(self, len: usize, arrival: Nanos) -> Run {
+        self.freeze_joined(len, len, arrival)
+    }
+
+    /// The same for packets of `segment` bytes each, the last one maybe shorter, that lie one
+    /// behind the other.
+    ///
+    /// The first time that a slot holds so many packets it allocates four bytes for each.
+    #[must_use]
+    pub fn freeze_joined(mut self, len: usize, segment: usize, arrival: Nanos) -> Run {
         let slot = self.slot();
-        slot.len = len.min(slot.memory.len() - PREFIX);
+        slot.hold(len, segment);
         slot.arrival = arrival;
-        let prefix = (slot.len as u16).to_be_bytes();
-        slot.memory[..PREFIX].copy_from_slice(&prefix);
+        self.0.count = self.0.slot.packets;
         self.0
     }
 
     /// # Panics
     /// Never: a claimed slot has exactly one strong reference and no weak one.
     fn slot(&mut self) -> &mut Slot {
-        Rc::get_mut(&mut self.0.0).expect("a claimed slot is referenced once")
+        Rc::get_mut(&mut self.0.slot).expect("a claimed slot is referenced once")
     }
 }
 
-/// A reference to a finished packet. Cloning it shares the bytes.
-#[derive(Debug, Clone)]
-pub struct Packet(Rc<Slot>);
+impl Slot {
+    /// Notes what lies in the memory.
+    fn hold(&mut self, len: usize, segment: usize) {
+        self.len = len.min(self.memory.len() - PREFIX);
+        self.segment = segment.clamp(1, self.len.max(1));
+        let packets = self.len.div_ceil(self.segment).max(1);
+        // A slot holds at most 65,535 bytes, and each packet of several has one.
+        self.packets = packets as u16;
+        let last = self.len - (packets - 1) * self.segment;
+        self.prefixes = [self.segment.min(self.len), last].map(|len| (len as u16).to_be_bytes());
+        let first = self.prefixes[usize::from(packets == 1)];
+        self.memory[..PREFIX].copy_from_slice(&first);
+        if packets > 1 {
+            self.holders.resize(packets, Cell::new(1));
+        }
+    }
 
-impl Packet {
-    /// The payload, without prefix.
+    /// Where the payload of the packets from `first` on lies.
+    fn place(&self, first: usize, count: usize) -> Range<usize> {
+        let start = first * self.segment;
+        PREFIX + start..PREFIX + self.len.min(start + count * self.segment)
+    }
+}
+
+/// A reference to a finished packet, or to several of one length that came joined, the last one
+/// maybe shorter. Cloning it shares the bytes.
+#[derive(Debug)]
+pub struct Run {
+    slot: Rc<Slot>,
+    /// The packets of the slot that it refers to; at least one.
+    first: u16,
+    count: u16,
+}
+
+impl Run {
+    /// The payload of all packets, without prefixes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        self.wire(Framing::Raw)
+        let (first, count) = self.range();
+        &self.slot.memory[self.slot.place(first, count)]
     }
 
-    /// When the packet was received.
+    /// Payload bytes of each packet but the last, which may be shorter.
+    #[must_use]
+    pub fn segment(&self) -> usize {
+        if self.count == 1 { self.bytes().len() } else { self.slot.segment }
+    }
+
+    /// When the packets were received.
     #[must_use]
     pub fn arrival(&self) -> Nanos {
-        self.0.arrival
+        self.slot.arrival
     }
 
-    /// Whether this is the only reference left: nobody else still has to send the packet.
+    /// Packets of which this is the only reference left: nobody else still has to send them.
     #[must_use]
-    pub fn is_last(&self) -> bool {
-        Rc::strong_count(&self.0) == 1
+    pub fn last_ones(&self) -> usize {
+        match self.holders() {
+            [] => usize::from(Rc::strong_count(&self.slot) == 1),
+            holders => holders.iter().filter(|holders| holders.get() == 1).count(),
+        }
+    }
+
+    fn range(&self) -> (usize, usize) {
+        (usize::from(self.first), usize::from(self.count))
+    }
+
+    /// How many references there are to each of its packets; nothing for one that came alone.
+    fn holders(&self) -> &[Cell<u32>] {
+        let (first, count) = self.range();
+        self.slot.holders.get(first..first + count).unwrap_or_default()
+    }
+
+    /// One packet as it goes over a stream under RFC 4571: the first packet of a slot lies behind
+    /// its prefix, that of another lies elsewhere.
+    fn framed(&self, at: usize) -> [&[u8]; 2] {
+        let slot = &*self.slot;
+        let body = slot.place(at, 1);
+        if at == 0 {
+            return [&slot.memory[..body.end], &[]];
+        }
+        let is_last = at + 1 == usize::from(slot.packets);
+        [&slot.prefixes[usize::from(is_last)], &slot.memory[body]]
     }
 }
 
-impl Wire for Packet {
-    fn wire(&self, framing: Framing) -> &[u8] {
-        let start = PREFIX - framing.overhead();
-        &self.0.memory[start..PREFIX + self.0.len]
+impl Wire for Run {
+    fn packets(&self) -> usize {
+        usize::from(self.count)
+    }
+
+    fn wire_len(&self, packets: usize, framing: Framing) -> usize {
+        let packets = packets.min(self.packets());
+        let place = self.slot.place(usize::from(self.first), packets);
+        place.len() + packets * framing.overhead()
+    }
+
+    fn split_front(&mut self, packets: usize) -> Self {
+        let count = packets.clamp(1, self.packets() - 1) as u16;
+        let front = Self { slot: Rc::clone(&self.slot), first: self.first, count };
+        (self.first, self.count) = (self.first + count, self.count - count);
+        front
+    }
+
+    fn wire(&self, framing: Framing) -> impl Iterator<Item = &[u8]> {
+        let (first, count) = self.range();
+        let (raw, framed) = match framing {
+            Framing::Raw => (self.bytes(), 0..0),
+            Framing::Rfc4571 => (&[][..], first..first + count),
+        };
+        let framed = framed.flat_map(|at| self.framed(at));
+        std::iter::once(raw).chain(framed).filter(|part| !part.is_empty())
     }
 }
 
-impl Drop for Packet {
+impl Clone for Run {
+    fn clone(&self) -> Self {
+        self.holders().iter().for_each(|holders| holders.set(holders.get() + 1));
+        Self { slot: Rc::clone(&self.slot), first: self.first, count: self.count }
+    }
+}
+
+impl Drop for Run {
     fn drop(&mut self) {
-        if !self.is_last() {
+        self.holders().iter().for_each(|holders| holders.set(holders.get() - 1));
+        if Rc::strong_count(&self.slot) > 1 {
             return;
         }
-        if let Some(home) = self.0.home.upgrade() {
-            home.free.borrow_mut().push(Rc::clone(&self.0));
+        if let Some(home) = self.slot.home.upgrade() {
+            home.free.borrow_mut().push(Rc::clone(&self.slot));
         }
     }
 }
@@ -229,8 +347,66 @@ impl Drop for Packet {
 mod tests {
     use super::*;
 
-    fn packet(pool: &Pool, bytes: &[u8]) -> Packet {
+    fn packet(pool: &Pool, bytes: &[u8]) -> Run {
         pool.store(bytes, Nanos(0)).expect("the test leaves a slot free")
+    }
+
+    fn framed(run: &Run) -> Vec<&[u8]> {
+        run.wire(Framing::Rfc4571).collect()
+    }
+
+    fn joined(pool: &Pool, bytes: &[u8], segment: usize) -> Run {
+        let mut claim = pool.claim().expect("the test leaves a slot free");
+        claim.space(bytes.len()).copy_from_slice(bytes);
+        claim.freeze_joined(bytes.len(), segment, Nanos(0))
+    }
+
+    /// Proves that joined packets have each its own length on a stream, whole and divided at every
+    /// place, and that together they are the bytes that came.
+    #[test]
+    fn joined_packets_divide_anywhere() {
+        let pool = Pool::new(1, 8);
+        for (bytes, segment) in [(&b"aabbc"[..], 2), (b"aabb", 2), (b"abcde", 1), (b"abc", 9)] {
+            let packets: Vec<_> = bytes.chunks(segment).collect();
+            let wire = |packets: &[&[u8]]| -> Vec<u8> {
+                let framed = |packet: &&[u8]| [&[0, packet.len() as u8], *packet].concat();
+                packets.iter().flat_map(framed).collect()
+            };
+            for at in 1..packets.len() {
+                let mut back = joined(&pool, bytes, segment);
+                assert_eq!(
+                    (back.packets(), framed(&back).concat()),
+                    (packets.len(), wire(&packets))
+                );
+                assert_eq!(back.wire_len(at, Framing::Rfc4571), wire(&packets[..at]).len());
+                let front = back.split_front(at);
+                assert_eq!((front.packets(), back.packets()), (at, packets.len() - at));
+                assert_eq!(framed(&front).concat(), wire(&packets[..at]));
+                assert_eq!(framed(&back).concat(), wire(&packets[at..]));
+                assert_eq!([front.bytes(), back.bytes()].concat(), bytes);
+                assert_eq!((front.segment(), back.segment()), (segment, packets[at].len()));
+            }
+            assert_eq!(joined(&pool, bytes, segment).wire(Framing::Raw).next(), Some(bytes));
+        }
+    }
+
+    /// Proves that of joined packets each knows whether somebody else still holds it, and that the
+    /// slot returns with the last of them.
+    #[test]
+    fn joined_packets_are_held_one_by_one() {
+        let pool = Pool::new(1, 8);
+        let mut back = joined(&pool, b"abcd", 1);
+        let mut other = back.clone();
+        assert_eq!((back.packets(), back.last_ones()), (4, 0));
+        drop(other.split_front(3));
+        assert_eq!((back.last_ones(), other.last_ones()), (3, 0));
+        let front = back.split_front(2);
+        assert_eq!((front.last_ones(), back.last_ones()), (2, 1));
+        drop((front, other));
+        assert_eq!((back.last_ones(), pool.free()), (2, 0));
+        drop(back);
+        drop(pool.claim());
+        assert_eq!(joined(&pool, b"alone", 5).last_ones(), 1);
     }
 
     /// Proves that a slot is reused only after its last reference went, whatever the order.
@@ -239,10 +415,10 @@ mod tests {
         let pool = Pool::new(1, 8);
         let first = packet(&pool, b"first");
         let second = first.clone();
-        assert!(!first.is_last());
+        assert_eq!(first.last_ones(), 0);
         drop(first);
         assert_eq!(pool.free(), 0);
-        assert_eq!((second.bytes(), second.is_last()), (&b"first"[..], true));
+        assert_eq!((second.bytes(), second.last_ones()), (&b"first"[..], 1));
         drop(second);
         assert_eq!(packet(&pool, b"next").bytes(), b"next");
     }
@@ -270,10 +446,11 @@ mod tests {
     #[test]
     fn framed_form_carries_the_length() {
         let pool = Pool::new(2, MAX_PACKET);
-        assert_eq!(packet(&pool, b"").wire(Framing::Rfc4571), [0, 0]);
+        assert_eq!(framed(&packet(&pool, b"")), [[0, 0]]);
         let largest = packet(&pool, &[7; MAX_PACKET]);
-        assert_eq!(largest.wire(Framing::Rfc4571)[..3], [0xff, 0xff, 7]);
-        assert_eq!(largest.wire(Framing::Rfc4571).len(), MAX_PACKET + 2);
+        let wire = framed(&largest).concat();
+        assert_eq!((&wire[..3], wire.len()), (&[0xff, 0xff, 7][..], MAX_PACKET + 2));
+        assert_eq!(largest.wire_len(1, Framing::Rfc4571), wire.len());
     }
 
     /// Proves that lengths beyond the slot are clamped where a claim is written, and refused by name
@@ -294,7 +471,7 @@ mod tests {
     fn reused_slot_shows_only_the_new_packet() {
         let pool = Pool::new(1, 8);
         drop(packet(&pool, b"longer"));
-        assert_eq!(packet(&pool, b"ab").wire(Framing::Rfc4571), [0, 2, b'a', b'b']);
+        assert_eq!(framed(&packet(&pool, b"ab")), [[0, 2, b'a', b'b']]);
     }
 
     /// Proves that packets stay readable after their pool is gone, and free their memory then.

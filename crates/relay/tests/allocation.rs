@@ -14,7 +14,7 @@ const SIZE: usize = 200;
 
 /// A subscriber whose connection takes `speed` bytes a step, and what it reads there.
 struct Subscriber {
-    queue: Queue<tautline_relay::pool::Packet>,
+    queue: Queue<tautline_relay::pool::Run>,
     speed: usize,
     wire: Vec<u8>,
     deframer: Deframer,
@@ -36,10 +36,8 @@ impl Subscriber {
     fn step(&mut self, now: Nanos, latency: &mut Latency) {
         self.wire.clear();
         self.wire.extend(self.queue.unsent().flatten().take(self.speed));
-        self.queue.advance(self.wire.len(), |packet| {
-            if packet.is_last() {
-                latency.record(now.since(packet.arrival()));
-            }
+        self.queue.advance(self.wire.len(), |run| {
+            latency.record_many(now.since(run.arrival()), run.last_ones() as u64);
         });
         let mut input = &self.wire[..];
         while let Some(packet) = self.deframer.next(&mut input).expect("the relay frames rightly") {

@@ -71,6 +71,36 @@ fn joined_datagrams_keep_their_boundaries() {
         assert!(summary.is_lossless());
         assert!(summary.endpoints.iter().all(|endpoint| endpoint.rates.packets == count));
         assert_eq!(summary.endpoints[0].rates.bytes, summary.endpoints[1].rates.bytes);
+        assert_eq!(summary.latency.count, count, "each once, at its last send");
+    }
+}
+
+/// Proves that of datagrams that come joined a queue takes as many as it has room for, that the
+/// others are counted, and that a receiver who reads gets every one meanwhile.
+#[test]
+fn joined_datagrams_are_dropped_one_by_one() {
+    for driver in DRIVERS {
+        let (port, listener, receiver) = (free_udp_port(), common::free_port(), udp());
+        let slow = format!("{}?queue=10&policy=drop-new&buffer=4KiB", url("tcp-listen", listener));
+        let to = [slow, url("udp", receiver.local_addr().unwrap().port())];
+        let relay = Running::start(config(driver, &url("udp", port), &[&to[0], &to[1]]));
+        let mut stuck = common::connect(listener);
+        relay.until(|report| report.endpoints[1].peers == 1);
+        let sender = udp();
+        for number in 0..1_000_u32 {
+            send_joined(&sender, port, &[number as u8; 16 * 1_000], 1_000);
+            for _ in 0..16 {
+                assert_eq!(receiver.recv(&mut [0; 2048]).unwrap(), 1_000);
+            }
+        }
+        let report = relay.until(|report| report.endpoints[2].rates.packets == 16_000);
+        let (queued, dropped) = (report.endpoints[1].queued, report.endpoints[1].drops.new);
+        let sent = report.endpoints[1].rates.packets;
+        assert_eq!((queued, sent + queued + dropped), (10, 16_000));
+        for _ in 0..sent + queued {
+            assert_eq!(common::read_packet(&mut stuck).len(), 1_000);
+        }
+        assert_eq!(relay.finish().endpoints[1].drops.new, dropped);
     }
 }
 

@@ -7,36 +7,60 @@ use proptest::prelude::*;
 use tautline_relay::framing::Framing;
 use tautline_relay::queue::{Counts, Limits, Offer, Policy, Queue, Wire};
 
-/// A packet that knows both of its forms, and its number.
+/// A run of equal packets that know both of their forms, and their number.
 #[derive(Debug, Clone, PartialEq)]
-struct Shared(Rc<Vec<u8>>, u32);
+struct Shared(Rc<Vec<u8>>, u32, usize);
 
 impl Wire for Shared {
-    fn wire(&self, framing: Framing) -> &[u8] {
-        &self.0[2 - framing.overhead()..]
+    fn packets(&self) -> usize {
+        self.2
+    }
+
+    fn wire_len(&self, packets: usize, framing: Framing) -> usize {
+        packets.min(self.2) * (self.0.len() - 2 + framing.overhead())
+    }
+
+    fn split_front(&mut self, packets: usize) -> Self {
+        assert!((1..self.2).contains(&packets), "{packets} of {}", self.2);
+        self.2 -= packets;
+        Self(self.0.clone(), self.1, packets)
+    }
+
+    fn wire(&self, framing: Framing) -> impl Iterator<Item = &[u8]> {
+        (0..self.2).map(move |_| &self.0[2 - framing.overhead()..])
     }
 }
 
 fn packet(number: u32, len: usize) -> Shared {
+    run(number, len, 1)
+}
+
+fn run(number: u32, len: usize, count: usize) -> Shared {
     let mut bytes = (len as u16).to_be_bytes().to_vec();
     bytes.resize(len + 2, number as u8);
-    Shared(Rc::new(bytes), number)
+    Shared(Rc::new(bytes), number, count)
+}
+
+/// One by one.
+fn apart(run: &Shared) -> impl Iterator<Item = Shared> {
+    (0..run.2).map(|_| Shared(run.0.clone(), run.1, 1))
 }
 
 #[derive(Debug, Clone)]
 enum Step {
-    Offer(usize),
+    /// So many packets of so many bytes.
+    Offer(usize, usize),
     Advance(usize),
-    Pop,
+    Pop(usize),
     Clear,
     Rewind,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        6 => (0..60_usize).prop_map(Step::Offer),
-        4 => (0..90_usize).prop_map(Step::Advance),
-        1 => Just(Step::Pop),
+        6 => (0..60_usize, 1..8_usize).prop_map(|(len, count)| Step::Offer(len, count)),
+        4 => (0..180_usize).prop_map(Step::Advance),
+        1 => (1..8_usize).prop_map(Step::Pop),
         1 => Just(Step::Clear),
         1 => Just(Step::Rewind),
     ];
@@ -66,7 +90,27 @@ impl Model {
         packets.len() < limits.packets && bytes <= limits.bytes
     }
 
-    fn offer(&mut self, new: Shared) -> Offer<Shared> {
+    /// Each packet for itself, and what became of them together.
+    fn offer(&mut self, run: &Shared) -> Offer<Shared> {
+        let (mut all, mut left) = ((0, 0), run.2);
+        for packet in apart(run) {
+            match self.offer_one(packet) {
+                Offer::Queued => {}
+                Offer::Dropped { old, new } => all = (all.0 + old, all.1 + new),
+                Offer::Wait(_) => return Offer::Wait(Shared(run.0.clone(), run.1, left)),
+                Offer::Disconnect(_) => {
+                    self.counts.offered += left as u64 - 1;
+                    self.counts.dropped_new += left as u64 - 1;
+                    return Offer::Disconnect(left);
+                }
+            }
+            left -= 1;
+        }
+        let (old, new) = all;
+        if old + new > 0 { Offer::Dropped { old, new } } else { Offer::Queued }
+    }
+
+    fn offer_one(&mut self, new: Shared) -> Offer<Shared> {
         if Self::fits(&self.packets, &new, self.limits) {
             self.counts.offered += 1;
             self.packets.push_back(new);
@@ -82,9 +126,9 @@ impl Model {
         self.counts.dropped_new += 1;
         if self.policy == Policy::Disconnect {
             self.counts.disconnects += 1;
-            return Offer::Disconnect;
+            return Offer::Disconnect(1);
         }
-        Offer::DroppedNew
+        Offer::Dropped { old: 0, new: 1 }
     }
 
     fn offer_by_dropping(&mut self, new: Shared) -> Offer<Shared> {
@@ -97,12 +141,12 @@ impl Model {
         }
         if !Self::fits(&trial, &new, self.limits) {
             self.counts.dropped_new += 1;
-            return Offer::DroppedNew;
+            return Offer::Dropped { old: 0, new: 1 };
         }
         trial.push_back(new);
         self.packets = trial;
         self.counts.dropped_old += dropped as u64;
-        Offer::DroppedOld(dropped)
+        Offer::Dropped { old: dropped, new: 0 }
     }
 
     fn advance(&mut self, mut sent: usize) -> Vec<Shared> {
@@ -147,17 +191,21 @@ impl Model {
 
 fn apply(step: &Step, number: u32, queue: &mut Queue<Shared>, model: &mut Model) {
     match *step {
-        Step::Offer(len) => {
-            let new = packet(number, len);
-            assert_eq!(queue.offer(new.clone()), model.offer(new));
+        Step::Offer(len, count) => {
+            let new = run(number, len, count);
+            assert_eq!(queue.offer(new.clone()), model.offer(&new));
         }
         Step::Advance(sent) => {
             let mut done = Vec::new();
             let held = queue.unsent_bytes();
-            assert_eq!(queue.advance(sent, |p| done.push(p)), sent.min(held));
+            assert_eq!(queue.advance(sent, |run| done.extend(apart(&run))), sent.min(held));
             assert_eq!(done, model.advance(sent));
         }
-        Step::Pop => assert_eq!(queue.pop_sent(), model.pop()),
+        Step::Pop(count) => {
+            let mut done = Vec::new();
+            queue.pop_sent(count, |run| done.extend(apart(&run)));
+            assert_eq!(done, (0..count).map_while(|_| model.pop()).collect::<Vec<_>>());
+        }
         Step::Clear => assert_eq!(queue.clear(), model.clear()),
         Step::Rewind => {
             queue.rewind();
@@ -178,7 +226,9 @@ proptest! {
             apply(step, number as u32, &mut queue, &mut model);
             prop_assert_eq!(queue.unsent().collect::<Vec<_>>().concat(), model.unsent());
             prop_assert_eq!(queue.counts(), model.counts);
-            prop_assert_eq!((queue.len(), queue.head()), (model.packets.len(), model.packets.front()));
+            let queued: Vec<_> = queue.runs().flat_map(apart).collect();
+            prop_assert_eq!((queue.len(), &queued[..]), (model.packets.len(), &*model.packets.make_contiguous()));
+            prop_assert_eq!(queue.head().map(|head| head.1), model.packets.front().map(|head| head.1));
             prop_assert!(queue.len() <= packets && queue.unsent_bytes() <= bytes);
             let counts = queue.counts();
             let gone = counts.sent + counts.dropped_new + counts.dropped_old + counts.lost;
@@ -194,7 +244,7 @@ proptest! {
         let mut wire = Vec::new();
         for (number, step) in steps.iter().enumerate() {
             match *step {
-                Step::Offer(len) => drop(queue.offer(packet(number as u32, len))),
+                Step::Offer(len, count) => drop(queue.offer(run(number as u32, len, count))),
                 Step::Advance(sent) => {
                     wire.extend(queue.unsent().flatten().take(sent));
                     queue.advance(sent, drop);
@@ -209,7 +259,7 @@ proptest! {
             let (body, tail) = tail.split_at(usize::from(u16::from_be_bytes(*len)));
             prop_assert!(body.windows(2).all(|pair| pair[0] == pair[1]), "a packet holds one number");
             if let Some(&number) = body.first() {
-                prop_assert!(last < Some(number), "numbers rise");
+                prop_assert!(last <= Some(number), "numbers rise");
                 last = Some(number);
             }
             rest = tail;
@@ -228,11 +278,12 @@ fn full(policy: Policy) -> Queue<Shared> {
 /// Proves what each policy does with the third packet of a queue of two.
 #[test]
 fn each_policy_does_what_its_name_says() {
-    assert_eq!(full(Policy::DropNew).offer(packet(2, 10)), Offer::DroppedNew);
-    assert_eq!(full(Policy::Disconnect).offer(packet(2, 10)), Offer::Disconnect);
+    let refused = Offer::Dropped { old: 0, new: 1 };
+    assert_eq!(full(Policy::DropNew).offer(packet(2, 10)), refused);
+    assert_eq!(full(Policy::Disconnect).offer(packet(2, 10)), Offer::Disconnect(1));
     assert_eq!(full(Policy::Wait).offer(packet(2, 10)), Offer::Wait(packet(2, 10)));
     let mut queue = full(Policy::DropOld);
-    assert_eq!(queue.offer(packet(2, 10)), Offer::DroppedOld(1));
+    assert_eq!(queue.offer(packet(2, 10)), Offer::Dropped { old: 1, new: 0 });
     assert_eq!(queue.head(), Some(&packet(1, 10)));
 }
 
@@ -241,7 +292,7 @@ fn each_policy_does_what_its_name_says() {
 fn drop_old_spares_the_head_in_flight() {
     let mut queue = full(Policy::DropOld);
     queue.advance(3, drop);
-    assert_eq!(queue.offer(packet(2, 10)), Offer::DroppedOld(1));
+    assert_eq!(queue.offer(packet(2, 10)), Offer::Dropped { old: 1, new: 0 });
     let left: Vec<_> = queue.unsent().map(|bytes| (bytes[0], bytes.len())).collect();
     assert_eq!(left, [(0, 7), (2, 10)]);
 }
@@ -250,9 +301,10 @@ fn drop_old_spares_the_head_in_flight() {
 #[test]
 fn hopeless_packet_evicts_nobody() {
     let mut queue = full(Policy::DropOld);
-    assert_eq!(queue.offer(packet(2, 1001)), Offer::DroppedNew);
+    let refused = Offer::Dropped { old: 0, new: 1 };
+    assert_eq!(queue.offer(packet(2, 1001)), refused);
     assert_eq!(queue.len(), 2);
-    assert_eq!(full(Policy::Wait).offer(packet(2, 1001)), Offer::DroppedNew);
+    assert_eq!(full(Policy::Wait).offer(packet(2, 1001)), refused);
 }
 
 /// Proves that an empty packet travels: alone, and between others.
@@ -278,6 +330,22 @@ fn subscribers_share_one_copy() {
         assert_eq!(queue.offer(shared.clone()), Offer::Queued);
     }
     assert_eq!(Rc::strong_count(&shared.0), 10_001);
-    queues.iter_mut().for_each(|queue| drop(queue.pop_sent()));
+    queues.iter_mut().for_each(|queue| queue.pop_sent(1, drop));
     assert_eq!(Rc::strong_count(&shared.0), 1);
+}
+
+/// Proves that each policy takes a run apart where it is too long for the room that is left.
+#[test]
+fn long_runs_are_taken_apart() {
+    let offer = |policy, count| {
+        let mut queue = Queue::new(Limits { packets: 4, bytes: 1000 }, policy, Framing::Raw);
+        assert_eq!(queue.offer(packet(0, 10)), Offer::Queued);
+        let outcome = queue.offer(run(1, 10, count));
+        (outcome, queue.unsent().map(|packet| packet[0]).collect::<Vec<_>>())
+    };
+    assert_eq!(offer(Policy::DropNew, 3), (Offer::Queued, vec![0, 1, 1, 1]));
+    assert_eq!(offer(Policy::DropNew, 5), (Offer::Dropped { old: 0, new: 2 }, vec![0, 1, 1, 1]));
+    assert_eq!(offer(Policy::DropOld, 5), (Offer::Dropped { old: 2, new: 0 }, vec![1, 1, 1, 1]));
+    assert_eq!(offer(Policy::Disconnect, 5), (Offer::Disconnect(2), vec![0, 1, 1, 1]));
+    assert_eq!(offer(Policy::Wait, 5), (Offer::Wait(run(1, 10, 2)), vec![0, 1, 1, 1]));
 }

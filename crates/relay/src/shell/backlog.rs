@@ -6,17 +6,17 @@ use std::rc::Rc;
 use super::fanout::Fanout;
 use super::report::Tally;
 use crate::endpoint::Destination as Endpoint;
-use crate::pool::Packet;
-use crate::queue::{Offer, Queue};
+use crate::pool::Run;
+use crate::queue::{Offer, Queue, Wire};
 
-/// A queue and, under the policy `wait`, the packet that did not fit and for which the source
+/// A queue and, under the policy `wait`, the packets that did not fit and for which the source
 /// stands still.
 ///
-/// Invariant: one that holds a packet is counted as stalled.
+/// Invariant: one that holds packets is counted as stalled.
 pub(super) struct Backlog {
-    queue: RefCell<Queue<Packet>>,
-    /// The packet that did not fit.
-    held: RefCell<Option<Packet>>,
+    queue: RefCell<Queue<Run>>,
+    /// The packets that did not fit.
+    held: RefCell<Option<Run>>,
     fanout: Rc<Fanout>,
     tally: Rc<Tally>,
 }
@@ -32,8 +32,8 @@ impl Backlog {
         }
     }
 
-    /// The packets in order, without the one that did not fit.
-    pub(super) fn queue(&self) -> RefMut<'_, Queue<Packet>> {
+    /// The packets in order, without those that did not fit.
+    pub(super) fn queue(&self) -> RefMut<'_, Queue<Run>> {
         self.queue.borrow_mut()
     }
 
@@ -52,49 +52,48 @@ impl Backlog {
         self.has_none_to_send() && self.held.borrow().is_none()
     }
 
-    /// Whether `packet` fits.
-    pub(super) fn has_room_for(&self, packet: &Packet) -> bool {
-        self.queue.borrow().has_room_for(packet)
+    /// Whether all of `run` fits.
+    pub(super) fn has_room_for(&self, run: &Run) -> bool {
+        self.queue.borrow().has_room_for(run)
     }
 
-    /// Takes `packet`, or does what the policy says; false if that is to cut the receiver off.
+    /// Takes `run`, or does what the policy says; false if that is to cut the receiver off.
     #[must_use = "the receiver may have to be cut off"]
-    pub(super) fn offer(&self, packet: &Packet) -> bool {
-        let outcome = self.queue.borrow_mut().offer(packet.clone());
+    pub(super) fn offer(&self, run: &Run) -> bool {
+        let outcome = self.queue.borrow_mut().offer(run.clone());
         self.tally.count_offer(&outcome);
         match outcome {
-            Offer::Disconnect => return false,
-            Offer::Wait(packet) => self.hold(packet),
-            Offer::Queued | Offer::DroppedOld(_) | Offer::DroppedNew => {}
+            Offer::Disconnect(_) => return false,
+            Offer::Wait(rest) => self.hold(rest),
+            Offer::Queued | Offer::Dropped { .. } => {}
         }
         true
     }
 
-    /// The source waits until the packet fits.
-    fn hold(&self, packet: Packet) {
-        if self.held.replace(Some(packet)).is_none() {
+    /// The source waits until the packets fit.
+    fn hold(&self, rest: Run) {
+        if self.held.replace(Some(rest)).is_none() {
             self.fanout.stall(true);
         }
     }
 
-    /// Queues the packet that did not fit, if it fits now: to be called when the queue has moved.
+    /// Queues what did not fit, as far as it fits now: to be called when the queue has moved.
     pub(super) fn take_back(&self) {
-        let Some(packet) = self.held.take() else { return };
-        if self.has_room_for(&packet) {
-            let outcome = self.queue.borrow_mut().offer(packet);
-            self.tally.count_offer(&outcome);
-            self.fanout.stall(false);
-        } else {
-            self.held.replace(Some(packet));
+        let Some(held) = self.held.take() else { return };
+        let outcome = self.queue.borrow_mut().offer(held);
+        self.tally.count_offer(&outcome);
+        match outcome {
+            Offer::Wait(rest) => drop(self.held.replace(Some(rest))),
+            _ => self.fanout.stall(false),
         }
     }
 
     /// Drops everything; counts it as lost.
     pub(super) fn clear(&self) {
         let mut lost = self.queue.borrow_mut().clear();
-        if self.held.take().is_some() {
+        if let Some(held) = self.held.take() {
             self.fanout.stall(false);
-            lost += 1;
+            lost += held.packets();
         }
         self.tally.count_lost(lost);
     }

@@ -9,8 +9,9 @@ use super::report::{Latencies, Tally};
 use super::source;
 use crate::config::RelayConfig;
 use crate::endpoint::{Source, SourcePlace};
-use crate::pool::{Packet, Pool, PoolError};
-use crate::queue::Policy;
+use crate::framing::MAX_PACKET;
+use crate::pool::{Claim, Pool, PoolError, Run};
+use crate::queue::{Policy, Wire};
 use crate::stats::LatencySnapshot;
 use crate::units::Nanos;
 
@@ -44,7 +45,7 @@ impl Fanout {
     /// The middle of the relay that `config` describes, with nobody on either side yet.
     pub(crate) fn new(config: &RelayConfig, source: Rc<Tally>, ending: Rc<Ending>) -> Self {
         Self {
-            pool: Pool::new(config.slots, slot_size(&config.from)),
+            pool: Pool::new(config.slots + source::places(&config.from), slot_size(&config.from)),
             destinations: OnceCell::new(),
             source,
             lossless: config.to.iter().any(|to| to.policy == Policy::Wait),
@@ -144,6 +145,23 @@ impl Fanout {
         self.source.count(1, used as u64);
     }
 
+    /// Takes `run` at the source and queues it at every destination.
+    pub(crate) fn publish_run(&self, run: Run) {
+        self.source.count(run.packets() as u64, run.bytes().len() as u64);
+        self.deliver(run);
+    }
+
+    /// A place to receive to.
+    pub(crate) fn place(&self) -> Result<Claim, PoolError> {
+        self.pool.claim()
+    }
+
+    /// `packets` with together `bytes` came, and there is no slot for them.
+    pub(crate) fn count_homeless(&self, packets: usize, bytes: usize) {
+        self.source.count(packets as u64, bytes as u64);
+        self.source.drop_packets(|drops| drops.no_slot += packets as u64);
+    }
+
     fn count_refused(&self, error: PoolError) {
         self.source.drop_packets(|drops| match error {
             PoolError::Exhausted { .. } => drops.no_slot += 1,
@@ -151,9 +169,9 @@ impl Fanout {
         });
     }
 
-    fn deliver(&self, packet: Packet) {
+    fn deliver(&self, run: Run) {
         for destination in self.destinations() {
-            destination.deliver(&packet);
+            destination.deliver(&run);
         }
     }
 
@@ -164,13 +182,14 @@ impl Fanout {
         }
     }
 
-    /// A destination has sent `packet`, and gives its reference up. If that is the last one the
-    /// packet's time in the relay is over: `now`, which is read once for all packets of one send.
-    pub(crate) fn sent(&self, packet: &Packet, now: &OnceCell<Nanos>) {
-        self.moved.set(self.moved.get() + 1);
-        if packet.is_last() {
+    /// A destination has sent `run`, and gives its reference up. If that is the last one to a
+    /// packet its time in the relay is over: `now`, which is read once for all packets of one send.
+    pub(crate) fn sent(&self, run: &Run, now: &OnceCell<Nanos>) {
+        self.moved.set(self.moved.get() + run.packets() as u64);
+        let over = run.last_ones();
+        if over > 0 {
             let now = *now.get_or_init(super::clock);
-            self.latencies.borrow_mut().record(packet.arrival(), now);
+            self.latencies.borrow_mut().record(run.arrival(), now, over as u64);
         }
     }
 
@@ -195,10 +214,11 @@ impl Fanout {
     }
 }
 
-/// Bytes of the largest packet that the source brings.
+/// Bytes of the largest packet that the source brings, or of the most that come joined.
 fn slot_size(from: &Source) -> usize {
     match from.place {
         SourcePlace::Demo(feed) => feed.size,
+        SourcePlace::Udp(_) => MAX_PACKET,
         _ => from.max_packet,
     }
 }

@@ -11,7 +11,7 @@ use super::backlog::Backlog;
 use super::fanout::{Fanout, GATHER};
 use super::report::Tally;
 use crate::endpoint::Destination as Endpoint;
-use crate::pool::Packet;
+use crate::pool::Run;
 use crate::queue::Queue;
 
 /// Who is told that a link's socket is gone.
@@ -86,12 +86,12 @@ impl Link {
         self.backlog.is_empty()
     }
 
-    /// Queues a packet; [`flush`](Self::flush) sends it.
-    pub(crate) fn deliver(self: &Rc<Self>, packet: &Packet) {
-        if self.can_send() && !self.backlog.has_room_for(packet) {
+    /// Queues packets; [`flush`](Self::flush) sends them.
+    pub(crate) fn deliver(self: &Rc<Self>, run: &Run) {
+        if self.can_send() && !self.backlog.has_room_for(run) {
             self.flush();
         }
-        if !self.backlog.offer(packet) {
+        if !self.backlog.offer(run) {
             self.drop_socket(None);
             self.forget();
         }
@@ -114,15 +114,15 @@ impl Link {
         !self.blocked.get() && self.is_attached()
     }
 
-    /// One send of one packet where it lies, or of several side by side. `false`: the kernel took
-    /// only a part.
+    /// One send of what lies in one piece, or of several pieces side by side. `false`: the kernel
+    /// took only a part.
     fn send_some(&self) -> io::Result<bool> {
         let socket = self.socket.borrow();
         let Some(socket) = &*socket else { return Ok(true) };
         let mut queue = self.backlog.queue();
-        let (len, sent) = match queue.len() {
-            1 => write(socket, queue.unsent().next().unwrap_or_default()),
-            _ => self.fanout.gather(|room| {
+        let (len, sent) = match only(queue.unsent()) {
+            Some(part) => write(socket, part),
+            None => self.fanout.gather(|room| {
                 gather(&queue, room);
                 write(socket, room)
             }),
@@ -130,7 +130,7 @@ impl Link {
         let bytes = queue.counts().sent_bytes;
         let packets = queue.counts().sent;
         let now = OnceCell::new();
-        queue.advance(sent, |packet| self.fanout.sent(&packet, &now));
+        queue.advance(sent, |run| self.fanout.sent(&run, &now));
         let counts = queue.counts();
         self.tally.count(counts.sent - packets, counts.sent_bytes - bytes);
         Ok(sent == len)
@@ -223,6 +223,12 @@ impl Link {
     }
 }
 
+/// The part, if there is no other; an empty one, if there is none.
+fn only<'a>(mut parts: impl Iterator<Item = &'a [u8]>) -> Option<&'a [u8]> {
+    let first = parts.next().unwrap_or_default();
+    parts.next().is_none().then_some(first)
+}
+
 /// What was to be sent and what the kernel took of it.
 fn write(socket: &Descriptor, bytes: &[u8]) -> io::Result<(usize, usize)> {
     if bytes.is_empty() {
@@ -231,8 +237,8 @@ fn write(socket: &Descriptor, bytes: &[u8]) -> io::Result<(usize, usize)> {
     Ok((bytes.len(), socket.conn().try_write(bytes)?))
 }
 
-/// Puts the queue's first packets side by side, as many as fit and at least one.
-fn gather(queue: &Queue<Packet>, room: &mut Vec<u8>) {
+/// Puts the queue's first pieces side by side, as many as fit and at least one.
+fn gather(queue: &Queue<Run>, room: &mut Vec<u8>) {
     for part in queue.unsent() {
         if !room.is_empty() && room.len() + part.len() > GATHER {
             break;

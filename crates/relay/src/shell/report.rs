@@ -68,14 +68,15 @@ impl Tally {
         self.drops.set(drops);
     }
 
-    /// Counts what became of a packet that was offered to a queue.
+    /// Counts what became of what was offered to a queue.
     pub(crate) fn count_offer<P>(&self, outcome: &Offer<P>) {
         match outcome {
             Offer::Queued | Offer::Wait(_) => {}
-            Offer::DroppedOld(packets) => self.drop_packets(|drops| drops.old += *packets as u64),
-            Offer::DroppedNew => self.drop_packets(|drops| drops.new += 1),
-            Offer::Disconnect => {
-                self.drop_packets(|drops| drops.new += 1);
+            Offer::Dropped { old, new } => self.drop_packets(|drops| {
+                (drops.old, drops.new) = (drops.old + *old as u64, drops.new + *new as u64);
+            }),
+            Offer::Disconnect(packets) => {
+                self.drop_packets(|drops| drops.new += *packets as u64);
                 self.disconnects.set(self.disconnects.get() + 1);
             }
         }
@@ -146,8 +147,9 @@ pub(crate) struct Latencies {
 }
 
 impl Latencies {
-    pub(crate) fn record(&mut self, arrival: Nanos, sent: Nanos) {
-        self.interval.record(sent.since(arrival));
+    /// `packets` packets came at `arrival` and were sent at `sent`.
+    pub(crate) fn record(&mut self, arrival: Nanos, sent: Nanos, packets: u64) {
+        self.interval.record_many(sent.since(arrival), packets);
     }
 
     /// The interval since the last call.
@@ -254,9 +256,9 @@ mod tests {
     #[test]
     fn latencies_are_told_an_interval_at_a_time() {
         let mut latencies = Latencies::default();
-        latencies.record(Nanos(0), Nanos(90));
+        latencies.record(Nanos(0), Nanos(90), 1);
         assert_eq!(latencies.sample().max_ns, 90);
-        latencies.record(Nanos(100), Nanos(110));
+        latencies.record(Nanos(100), Nanos(110), 1);
         assert_eq!((latencies.sample().max_ns, latencies.sample().count), (10, 0));
         assert_eq!((latencies.total().max_ns, latencies.total().count), (90, 2));
     }

@@ -47,8 +47,13 @@ impl Latency {
 
     /// Records one value.
     pub fn record(&mut self, value: Duration) {
+        self.record_many(value, 1);
+    }
+
+    /// Records one value `count` times.
+    pub fn record_many(&mut self, value: Duration, count: u64) {
         let nanos = u64::try_from(value.as_nanos()).unwrap_or(LONGEST);
-        self.0.saturating_record(nanos.clamp(1, LONGEST));
+        self.0.saturating_record_n(nanos.clamp(1, LONGEST), count);
     }
 
     /// Adds all values of `other`. Allocates nothing.

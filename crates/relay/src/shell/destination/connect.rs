@@ -8,7 +8,7 @@ use tautline_runtime::{Descriptor, SocketOption};
 
 use super::Destination;
 use crate::endpoint::{Destination as Endpoint, HostPort};
-use crate::pool::Packet;
+use crate::pool::Run;
 use crate::shell::dial::{Dialer, Target};
 use crate::shell::fanout::Fanout;
 use crate::shell::link::{Link, Owner};
@@ -69,8 +69,8 @@ impl Owner for Connection {
 }
 
 impl Destination for Connection {
-    fn deliver(&self, packet: &Packet) {
-        self.link.deliver(packet);
+    fn deliver(&self, run: &Run) {
+        self.link.deliver(run);
     }
 
     fn flush(&self) {

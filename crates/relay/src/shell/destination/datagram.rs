@@ -11,7 +11,7 @@ use super::Destination;
 use super::messages::Messages;
 use crate::endpoint::{Destination as Endpoint, HostPort};
 use crate::framing::Framing;
-use crate::pool::Packet;
+use crate::pool::Run;
 use crate::queue::Queue;
 use crate::shell::fanout::Fanout;
 use crate::shell::report::Tally;
@@ -20,7 +20,7 @@ use crate::stats::EndpointState;
 
 /// A queue before a socket.
 struct Outlet {
-    queue: RefCell<Queue<Packet>>,
+    queue: RefCell<Queue<Run>>,
     messages: RefCell<Messages>,
     socket: Descriptor,
     peer: SockAddr,
@@ -58,26 +58,21 @@ pub(super) async fn open(
 impl Outlet {
     /// Sends the oldest packets of the queue in one call. Returns how many the kernel took.
     fn send_some(&self) -> io::Result<usize> {
-        let mut messages = self.messages.borrow_mut();
-        messages.fill(self.queue.borrow().unsent())?;
-        messages.send(self.socket.conn(), &self.peer)
+        let queue = self.queue.borrow();
+        self.messages.borrow_mut().send(queue.runs(), self.socket.conn(), &self.peer)
     }
 
     fn forget_sent(&self, count: usize) {
         let (mut queue, now) = (self.queue.borrow_mut(), OnceCell::new());
         let before = queue.counts().sent_bytes;
-        for _ in 0..count {
-            if let Some(packet) = queue.pop_sent() {
-                self.fanout.sent(&packet, &now);
-            }
-        }
+        queue.pop_sent(count, |run| self.fanout.sent(&run, &now));
         self.tally.count(count as u64, queue.counts().sent_bytes - before);
     }
 
     /// The kernel refuses the first packet of the queue: it is lost, the next one is tried.
     fn skip(&self, error: &io::Error) {
         self.tally.note(error);
-        drop(self.queue.borrow_mut().pop_sent());
+        self.queue.borrow_mut().pop_sent(1, drop);
         self.tally.count_lost(1);
     }
 
@@ -92,11 +87,11 @@ impl Outlet {
 }
 
 impl Destination for Outlet {
-    fn deliver(&self, packet: &Packet) {
-        if !self.blocked.get() && !self.queue.borrow().has_room_for(packet) {
+    fn deliver(&self, run: &Run) {
+        if !self.blocked.get() && !self.queue.borrow().has_room_for(run) {
             self.flush();
         }
-        let outcome = self.queue.borrow_mut().offer(packet.clone());
+        let outcome = self.queue.borrow_mut().offer(run.clone());
         self.tally.count_offer(&outcome);
     }
 

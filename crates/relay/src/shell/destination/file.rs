@@ -10,7 +10,7 @@ use tautline_runtime::{Descriptor, WithBuffer};
 use super::Destination;
 use crate::endpoint::Destination as Endpoint;
 use crate::framing::Framing;
-use crate::pool::Packet;
+use crate::pool::Run;
 use crate::queue::Wire;
 use crate::shell::backlog::Backlog;
 use crate::shell::fanout::Fanout;
@@ -19,9 +19,9 @@ use crate::shell::link::{Link, Owner};
 use crate::shell::report::Tally;
 use crate::stats::EndpointState;
 
-/// Bytes and packets that one write takes at most (and at least one packet).
+/// Bytes and runs of packets that one write takes at most (and at least one run).
 const BLOCK: usize = 256 << 10;
-const PACKETS: usize = 1024;
+const RUNS: usize = 1024;
 
 /// Opens a file to write, or a named pipe or device.
 pub(super) fn open(
@@ -88,8 +88,8 @@ impl Owner for Pipe {
 }
 
 impl Destination for Pipe {
-    fn deliver(&self, packet: &Packet) {
-        self.link.deliver(packet);
+    fn deliver(&self, run: &Run) {
+        self.link.deliver(run);
     }
 
     fn flush(&self) {
@@ -120,7 +120,7 @@ struct Recording {
     backlog: Backlog,
     /// What is being written, and from whose packets. The buffer is with the kernel meanwhile.
     block: RefCell<Vec<u8>>,
-    writing: RefCell<Vec<Packet>>,
+    writing: RefCell<Vec<Run>>,
     /// A write is pending.
     busy: Cell<bool>,
     /// Where the next write goes, in bytes.
@@ -144,7 +144,7 @@ impl Recording {
             file,
             backlog: Backlog::new(to, fanout, tally),
             block: RefCell::new(Vec::with_capacity(BLOCK)),
-            writing: RefCell::new(Vec::with_capacity(PACKETS)),
+            writing: RefCell::new(Vec::with_capacity(RUNS)),
             busy: Cell::new(false),
             offset: Cell::new(offset),
             failed: Cell::new(false),
@@ -160,12 +160,13 @@ impl Recording {
         let mut block = self.block.take();
         let (mut queue, mut writing) = (self.backlog.queue(), self.writing.borrow_mut());
         block.clear();
-        while writing.len() < PACKETS
-            && let Some(bytes) = queue.head().map(|packet| packet.wire(self.framing))
-            && (block.is_empty() || block.len() + bytes.len() <= BLOCK)
+        while writing.len() < RUNS
+            && let Some(run) = queue.head()
+            && (block.is_empty() || block.len() + run.wire_len(usize::MAX, self.framing) <= BLOCK)
         {
-            block.extend_from_slice(bytes);
-            writing.extend(queue.pop_sent());
+            run.wire(self.framing).for_each(|part| block.extend_from_slice(part));
+            let packets = run.packets();
+            queue.pop_sent(packets, |run| writing.push(run));
         }
         block
     }
@@ -179,16 +180,13 @@ impl Recording {
 
     fn written(&self, (result, block): WithBuffer<Vec<u8>>) {
         self.busy.set(false);
-        let packets = self.writing.borrow().len();
+        let packets: usize = self.writing.borrow().iter().map(Wire::packets).sum();
         match result {
             Ok(bytes) => {
                 self.offset.set(self.offset.get() + bytes as u64);
                 self.tally.count(packets as u64, bytes as u64);
                 let now = OnceCell::new();
-                self.writing
-                    .borrow_mut()
-                    .drain(..)
-                    .for_each(|packet| self.fanout.sent(&packet, &now));
+                self.writing.borrow_mut().drain(..).for_each(|run| self.fanout.sent(&run, &now));
             }
             Err(error) => self.fail(&error, packets),
         }
@@ -208,12 +206,12 @@ impl Recording {
 }
 
 impl Destination for Recording {
-    fn deliver(&self, packet: &Packet) {
-        if !self.backlog.has_room_for(packet) {
+    fn deliver(&self, run: &Run) {
+        if !self.backlog.has_room_for(run) {
             self.flush();
         }
         // A file cannot be cut off, and no policy asks for it.
-        let _ = self.backlog.offer(packet);
+        let _ = self.backlog.offer(run);
     }
 
     fn flush(&self) {

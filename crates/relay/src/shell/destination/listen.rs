@@ -9,7 +9,7 @@ use tautline_runtime::{Descriptor, SocketOption};
 
 use super::Destination;
 use crate::endpoint::{Destination as Endpoint, HostPort, UnixName};
-use crate::pool::Packet;
+use crate::pool::Run;
 use crate::queue::Policy;
 use crate::shell::fanout::Fanout;
 use crate::shell::link::{Link, Owner};
@@ -120,10 +120,10 @@ impl Owner for Subscribers {
 }
 
 impl Destination for Subscribers {
-    fn deliver(&self, packet: &Packet) {
+    fn deliver(&self, run: &Run) {
         self.links.borrow().iter().for_each(|link| {
             if link.is_attached() {
-                link.deliver(packet);
+                link.deliver(run);
             }
         });
     }

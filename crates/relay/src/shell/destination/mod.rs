@@ -12,12 +12,12 @@ use std::rc::Rc;
 use super::fanout::Fanout;
 use super::report::Tally;
 use crate::endpoint::{Destination as Endpoint, DestinationPlace as Place};
-use crate::pool::Packet;
+use crate::pool::Run;
 
 /// A place that packets go to.
 pub(crate) trait Destination {
-    /// Queues a packet, as the policy says.
-    fn deliver(&self, packet: &Packet);
+    /// Queues packets, as the policy says.
+    fn deliver(&self, run: &Run);
 
     /// Sends what is queued, as far as it can be sent now.
     fn flush(&self);

@@ -4,21 +4,21 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::{Rc, Weak};
 
-use tautline_runtime::{Batch, Conn, Descriptor, Drained, Packet, SocketOption};
+use tautline_runtime::{Conn, Descriptor, Drained, Landed, Scatter, SocketOption};
 
 use super::Source;
 use crate::endpoint::{HostPort, Source as Endpoint};
+use crate::framing::MAX_PACKET;
+use crate::pool::{Claim, PoolError, Run};
+use crate::queue::Wire;
 use crate::shell::fanout::Fanout;
 use crate::shell::sockets;
 use crate::units::Nanos;
 
 /// Messages in one system call: each a datagram, or several of one flow that the kernel has joined.
-const BATCH: usize = 64;
-/// Bytes of the longest message that the kernel joins.
-const JOINED: usize = 65_536;
-/// Datagrams that are passed on before any is sent: as many as one message to send holds, and few
-/// enough to stay in the cache.
-const BURST: usize = 64;
+pub(super) const BATCH: usize = 32;
+/// Datagrams that are passed on before any is sent: few enough to stay in the cache.
+const BURST: usize = 256;
 
 /// A bound socket.
 struct Inlet {
@@ -34,9 +34,14 @@ struct Inlet {
 
 /// What a call brought, and how far it has been passed on.
 struct Received {
-    batch: Batch,
-    /// The message to go on with, and how many of its datagrams have been passed on.
-    next: (usize, usize),
+    scatter: Scatter,
+    /// Where messages are received to, and stay: one that holds datagrams is given on, and another
+    /// takes its place.
+    places: Vec<Claim>,
+    /// Bytes of a place that a message may take.
+    room: usize,
+    /// The message to go on with.
+    next: usize,
     arrival: Nanos,
     /// Bytes of the longest datagram accepted.
     longest: usize,
@@ -53,7 +58,7 @@ pub(super) async fn open(
         socket.set_option(SocketOption::ReceiveBuffer(bytes as usize))?;
     }
     fanout.source().peer_came();
-    let received = Received::new(&socket, from.max_packet);
+    let received = Received::new(&socket, from.max_packet, fanout).map_err(io::Error::other)?;
     Ok(Rc::new_cyclic(|own| Inlet {
         waiting: RefCell::new(Some(socket)),
         conn: RefCell::new(None),
@@ -69,7 +74,7 @@ impl Inlet {
         if self.paused.get() {
             return Ok(Drained::Yes);
         }
-        let result = self.received.borrow_mut().batch.receive(conn);
+        let result = self.received.borrow_mut().receive(conn);
         match result {
             Ok(count) => {
                 self.received.borrow_mut().restart(crate::shell::arrival());
@@ -103,46 +108,72 @@ impl Inlet {
 impl Received {
     /// Room for what `socket` brings. The kernel joins datagrams if it can (`UDP_GRO`), which takes
     /// longer room.
-    fn new(socket: &Descriptor, longest: usize) -> Self {
+    fn new(socket: &Descriptor, longest: usize, fanout: &Fanout) -> Result<Self, PoolError> {
         let joins = socket.set_option(SocketOption::ReceiveOffload(true)).is_ok();
-        let batch = Batch::new(BATCH, if joins { JOINED } else { longest });
-        Self { batch, next: (0, 0), arrival: Nanos::default(), longest }
+        Ok(Self {
+            scatter: Scatter::new(BATCH),
+            places: (0..BATCH).map(|_| fanout.place()).collect::<Result<_, _>>()?,
+            room: if joins { MAX_PACKET } else { longest },
+            next: 0,
+            arrival: Nanos::default(),
+            longest,
+        })
+    }
+
+    fn receive(&mut self, conn: &Conn) -> io::Result<usize> {
+        let places = self.places.iter_mut().map(|place| place.space(self.room));
+        self.scatter.receive(conn, places)
     }
 
     fn restart(&mut self, arrival: Nanos) {
-        (self.next, self.arrival) = ((0, 0), arrival);
+        (self.next, self.arrival) = (0, arrival);
     }
 
-    /// Publishes datagram after datagram; false if some are left for want of room.
+    /// Publishes message after message; false if some are left for want of room.
     fn publish(&mut self, fanout: &Fanout) -> bool {
         let mut unsent = 0;
-        while let Some(message) = self.batch.get(self.next.0) {
-            for datagram in datagrams(&message).skip(self.next.1) {
-                if !fanout.is_ready() {
-                    return false;
-                }
-                self.next.1 += 1;
-                if message.truncated() || datagram.len() > self.longest {
-                    fanout.source().drop_packets(|drops| drops.too_long += 1);
-                } else {
-                    fanout.publish(datagram, datagram.len(), self.arrival);
-                }
+        while let Some(message) = self.scatter.get(self.next) {
+            if !fanout.is_ready() {
+                return false;
             }
-            unsent += self.next.1;
+            unsent += self.publish_one(message, fanout);
+            self.next += 1;
             if unsent >= BURST {
                 fanout.flush();
                 unsent = 0;
             }
-            self.next = (self.next.0 + 1, 0);
         }
         true
     }
+
+    /// Publishes the datagrams of a message; returns how many.
+    fn publish_one(&mut self, message: Landed, fanout: &Fanout) -> usize {
+        let Landed { len, segment, truncated } = message;
+        let datagrams = len.div_ceil(segment.max(1)).max(1);
+        match fanout.place() {
+            Ok(fresh) => {
+                let place = std::mem::replace(&mut self.places[self.next], fresh);
+                let run = place.freeze_joined(len, segment, self.arrival);
+                let accepted = if truncated { None } else { within(self.longest, run) };
+                let packets = accepted.as_ref().map_or(0, Wire::packets);
+                if packets < datagrams {
+                    let refused = (datagrams - packets) as u64;
+                    fanout.source().drop_packets(|drops| drops.too_long += refused);
+                }
+                accepted.into_iter().for_each(|run| fanout.publish_run(run));
+            }
+            Err(_) => fanout.count_homeless(datagrams, len),
+        }
+        datagrams
+    }
 }
 
-/// The datagrams of a message; an empty message is one, too.
-fn datagrams<'b>(message: &Packet<'b>) -> impl Iterator<Item = &'b [u8]> + use<'b> {
-    let empty = message.bytes.is_empty().then_some(message.bytes);
-    message.segments().chain(empty)
+/// The datagrams of `run` that are not longer than `longest`: all, none, or the last one.
+fn within(longest: usize, mut run: Run) -> Option<Run> {
+    if run.segment() > longest && run.packets() > 1 {
+        drop(run.split_front(run.packets() - 1));
+    }
+    (run.segment() <= longest).then_some(run)
 }
 
 impl Source for Inlet {

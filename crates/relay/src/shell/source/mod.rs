@@ -44,6 +44,11 @@ pub(crate) async fn open(from: &Endpoint, fanout: &Rc<Fanout>) -> io::Result<Rc<
     })
 }
 
+/// Slots that the source itself keeps, to receive to.
+pub(crate) fn places(from: &Endpoint) -> usize {
+    if matches!(from.place, Place::Udp(_)) { datagram::BATCH } else { 0 }
+}
+
 /// Whether the source comes to an end by itself.
 pub(crate) fn is_finite(from: &Endpoint) -> bool {
     matches!(from.place, Place::File(_) | Place::Stdin)
