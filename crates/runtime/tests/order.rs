@@ -290,7 +290,7 @@ fn run_given(config: Config, given: &[Given]) {
     let promised = promised(&giver.wrote.borrow(), cut);
     let received = received.borrow();
     assert!(
-        promised.iter().any(|whole| *whole == *received),
+        promised.contains(&received),
         "{} bytes came, cut {cut:?}, of {:?}",
         received.len(),
         giver.wrote.borrow()

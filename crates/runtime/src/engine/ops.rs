@@ -118,6 +118,8 @@ pub(crate) struct OpSlot {
     pub(crate) ending: Option<Ending>,
     /// The driver was asked to give it back, so that it looks at what the descriptor holds.
     pub(crate) looks_again: bool,
+    /// It found the driver's pool empty, and has not received since.
+    pub(crate) parched: bool,
 }
 
 impl OpSlot {
@@ -138,6 +140,7 @@ impl OpSlot {
             until: u64::MAX,
             ending: None,
             looks_again: false,
+            parched: false,
         }
     }
 

@@ -237,6 +237,11 @@ impl Inbox {
         self.segments.is_empty()
     }
 
+    /// Segments.
+    pub(crate) fn len(&self) -> usize {
+        self.segments.len()
+    }
+
     /// Adds at the end.
     pub(crate) fn push(&mut self, segment: Segment) {
         self.segments.push_back(segment);

@@ -12,6 +12,9 @@ use crate::engine::outcome::{Failure, Outcome, outcome};
 use crate::engine::{Alarm, Engine, Event, Received, ReceivedAt, Trash};
 use crate::slab::Key;
 
+/// Receives in a stream's inbox above which no more are asked for.
+const MOST_UNTAKEN: usize = 2;
+
 /// How long a listener rests when descriptors or memory are exhausted.
 const ACCEPT_REST: std::time::Duration = std::time::Duration::from_millis(10);
 
@@ -220,7 +223,7 @@ impl Engine {
             return Poll::Pending;
         }
         let op = match io.class {
-            Class::Stream => Op::RecvPool { fd: io.fd },
+            Class::Stream => stream_feed(io),
             _ => Op::Poll { fd: io.fd, interest: Interest::Read },
         };
         match self.start_internal(key, op, Side::Read, Continuation::Inbox) {
@@ -246,20 +249,65 @@ impl Engine {
             None => {}
         }
         if result == -libc::ENOBUFS && !ending {
-            return self.await_readiness(op);
+            if !self.retry_receive(op) {
+                self.await_readiness(op);
+            }
+            return;
         }
         if result > 0 {
             self.note_receive(key);
+            self.note_buffer(op);
         }
         // Readiness is no receive: it says nothing of what is left.
         if result > 0 && completion.buffer.is_some() {
             self.note_drained(key, outcome(result), self.receive_buffer_size);
         }
-        let received = self.ops.get(op).is_some_and(|s| matches!(s.op, Op::RecvPool { .. }));
-        if received && !ending && !matches!(-result, libc::EINTR | libc::EAGAIN) && result <= 0 {
+        let received = self.ops.get(op).is_some_and(|slot| !matches!(slot.op, Op::Poll { .. }));
+        let passing = matches!(-result, libc::EINTR | libc::EAGAIN | libc::ECANCELED);
+        if received && !ending && !passing && result <= 0 {
             self.note_end(key, result);
         }
-        self.finish_internal(op);
+        match completion.more {
+            true => self.fill_inbox(op, key),
+            false => self.finish_internal(op),
+        }
+    }
+
+    /// A receive that goes on has brought something. It ends if nobody takes that: what
+    /// comes then is the kernel's to hold.
+    fn fill_inbox(&mut self, op: Key, key: Key) {
+        let Some(io) = self.ios.get_mut(key) else { return };
+        self.events.extend(io.reader.take().map(Event::Wake));
+        if io.inbox.len() > MOST_UNTAKEN {
+            self.cancel(op, Ending::Cancelled);
+        }
+    }
+
+    /// A read waits behind the receive that feeds the inbox: that one ends.
+    pub(super) fn end_inbox_feed(&mut self, key: Key) {
+        let Some(op) = self.ios.get(key).and_then(|io| io.read.head) else { return };
+        let Some(slot) = self.ops.get(op) else { return };
+        if matches!(slot.continuation, Continuation::Inbox) && slot.ending.is_none() {
+            self.cancel(op, Ending::Cancelled);
+        }
+    }
+
+    /// The pool was empty. What this turn had of it is back by the next: the first time the
+    /// receive is then asked for again. False: that did not help.
+    fn retry_receive(&mut self, op: Key) -> bool {
+        let Some(slot) = self.ops.get_mut(op) else { return false };
+        if std::mem::replace(&mut slot.parched, true) {
+            return false;
+        }
+        self.defer(op);
+        true
+    }
+
+    /// A receive got a buffer of the pool.
+    fn note_buffer(&mut self, op: Key) {
+        if let Some(slot) = self.ops.get_mut(op) {
+            slot.parched = false;
+        }
     }
 
     /// The pool was empty: wait for readiness instead, which needs no buffer.
@@ -381,12 +429,17 @@ impl Engine {
         let lent = completion.buffer.map(ReceivedAt::Pool);
         if let Some(at) = lent {
             if result > 0 {
+                self.note_buffer(op);
                 self.pumped(key, Received { at, len: result as usize });
             } else {
                 self.recycle(at);
             }
         }
         let ending = self.ops.get(op).is_some_and(|slot| slot.ending.is_some());
+        let bytes = self.ios.get(key).is_some_and(|io| io.feeding() == Feeding::Bytes);
+        if bytes && result == -libc::ENOBUFS && !ending && self.retry_receive(op) {
+            return;
+        }
         let over = match self.ios.get(key).map(Io::feeding) {
             Some(Feeding::Bytes) => lent.is_none() && self.stream_pump_end(op, key, result),
             Some(Feeding::Connections) => self.listener_pump(key, result),
@@ -560,13 +613,18 @@ fn receive_op(io: &Io, buf: *mut u8, len: usize) -> Op {
     if io.class.is_socket() { Op::Recv { fd, buf, len } } else { Op::Read { fd, buf, len } }
 }
 
-/// The operation that feeds persistent handlers. A descriptor that is busy while the
-/// loop spins takes one receive at a time, so that it can become hot without a cancel.
+/// The receive that feeds a stream's handlers or its inbox. A descriptor that is busy while
+/// the loop spins takes one at a time, so that it can become hot without a cancel.
+fn stream_feed(io: &Io) -> Op {
+    let fd = io.fd;
+    if io.streak >= super::hot::HOT_AFTER { Op::RecvPool { fd } } else { Op::RecvMulti { fd } }
+}
+
+/// The operation that feeds persistent handlers.
 fn pump_op(io: &Io) -> Op {
     let fd = io.fd;
     match io.feeding() {
-        Feeding::Bytes if io.streak >= super::hot::HOT_AFTER => Op::RecvPool { fd },
-        Feeding::Bytes => Op::RecvMulti { fd },
+        Feeding::Bytes => stream_feed(io),
         Feeding::Connections => Op::AcceptMulti { fd },
         Feeding::Readiness => Op::PollMulti { fd, interest: Interest::Read },
     }

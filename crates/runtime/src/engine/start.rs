@@ -134,6 +134,8 @@ impl Engine {
         }
         if self.join_lane(key, submission.io, K::SIDE) {
             self.first_step(key, submission.inline);
+        } else if K::SIDE == Side::Read {
+            self.end_inbox_feed(submission.io);
         }
         Start::Pending(key)
     }
@@ -192,7 +194,7 @@ impl Engine {
         }
     }
 
-    fn defer(&mut self, key: Key) {
+    pub(super) fn defer(&mut self, key: Key) {
         self.stats.deferred += 1;
         self.deferred.push_back(key);
     }
