@@ -2,16 +2,24 @@
 
 use std::{io, mem, net::UdpSocket, os::fd::AsRawFd, ptr};
 
+use socket2::SockAddr;
+
 /// Room for one control message with a segment size.
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
 struct Control([u8; 64]);
+
+/// Packets and bytes of a joined message at most.
+const JOINED: (usize, usize) = (64, 65_507);
 
 /// Messages with a buffer and room for a segment size each.
 ///
 /// The headers point into the other arrays, none of which is ever resized.
 pub(super) struct Batch {
     headers: Vec<libc::mmsghdr>,
+    /// Those to send by; aimed anew for each call.
+    outgoing: Vec<libc::mmsghdr>,
+    /// In the order of the messages, so that neighbours can be sent as one.
     iovecs: Vec<libc::iovec>,
     controls: Vec<Control>,
     /// Kept because the headers point into it.
@@ -32,7 +40,8 @@ impl Batch {
             .zip(&mut controls)
             .map(|(iovec, control)| header(iovec, control))
             .collect();
-        Self { headers, iovecs, controls, _bytes: bytes, size }
+        let outgoing = Vec::with_capacity(count);
+        Self { headers, outgoing, iovecs, controls, _bytes: bytes, size }
     }
 
     /// Receives as many messages as there are and fit; returns how many.
@@ -67,32 +76,84 @@ impl Batch {
         }
     }
 
-    /// Sends the first `count` received messages as they are; bursts go out as bursts.
+    /// Sends the first `count` received messages to `to`: as they are, or those that follow each
+    /// other and are of one length as one burst if `join` says so.
     ///
     /// # Errors
     /// What the system says.
-    pub(super) fn send(&mut self, socket: &UdpSocket, count: usize) -> io::Result<()> {
-        for message in 0..count {
-            let segment = self.segment(message);
-            self.iovecs[message].iov_len = self.len(message);
-            self.headers[message].msg_hdr.msg_controllen =
-                segment.map_or(0, |size| self.write_segment(message, size));
+    pub(super) fn send(
+        &mut self,
+        socket: &UdpSocket,
+        to: &SockAddr,
+        count: usize,
+        join: bool,
+    ) -> io::Result<()> {
+        self.outgoing.clear();
+        let mut first = 0;
+        while first < count {
+            let end = if join { self.end_of_burst(first, count) } else { first + 1 };
+            self.aim(first, end, to);
+            first = end;
         }
         let mut sent = 0;
-        while sent < count {
-            let rest = self.headers[sent..count].as_mut_ptr();
-            // SAFETY: as in `receive`; lengths and control rooms have just been set.
-            let result =
-                unsafe { libc::sendmmsg(socket.as_raw_fd(), rest, (count - sent) as u32, 0) };
-            sent += usize::try_from(result).map_err(|_| io::Error::last_os_error())?;
+        while sent < self.outgoing.len() {
+            sent += send_many(socket, &mut self.outgoing[sent..])?;
         }
         Ok(())
+    }
+
+    /// Adds a header that sends the messages from `first` to `end` as one.
+    fn aim(&mut self, first: usize, end: usize, to: &SockAddr) {
+        let segment = self.segment(first).or((end - first > 1).then(|| self.len(first) as u16));
+        for message in first..end {
+            self.iovecs[message].iov_len = self.len(message);
+        }
+        let mut header = header(&mut self.iovecs[first], &mut self.controls[first]);
+        header.msg_hdr.msg_iovlen = end - first;
+        header.msg_hdr.msg_name = to.as_ptr().cast_mut().cast();
+        header.msg_hdr.msg_namelen = to.len();
+        header.msg_hdr.msg_controllen = segment.map_or(0, |size| self.write_segment(first, size));
+        self.outgoing.push(header);
+    }
+
+    /// Behind the last message up to `count` that can be sent in one burst with the `first`.
+    fn end_of_burst(&self, first: usize, count: usize) -> usize {
+        let size = |message| self.segment(message).map_or(self.len(message), usize::from);
+        let (segment, mut bytes, mut end) = (size(first), 0, first);
+        let most = JOINED.1.min(JOINED.0 * segment);
+        while end < count && size(end) == segment && bytes + self.len(end) <= most {
+            bytes += self.len(end);
+            end += 1;
+            if !bytes.is_multiple_of(segment) {
+                break;
+            }
+        }
+        end.max(first + 1)
+    }
+
+    /// Sends all messages, of their full size, in one call; returns how many left.
+    ///
+    /// # Errors
+    /// What the system says, `WouldBlock` included.
+    pub(super) fn send_full(&mut self, socket: &UdpSocket) -> io::Result<usize> {
+        for header in &mut self.headers {
+            header.msg_hdr.msg_controllen = 0;
+        }
+        send_many(socket, &mut self.headers)
     }
 
     /// Writes a `UDP_SEGMENT` control message; returns the length of the control room used.
     fn write_segment(&mut self, message: usize, size: u16) -> usize {
         write_segment(&mut self.controls[message].0, size)
     }
+}
+
+/// Sends messages whose headers point to live memory.
+fn send_many(socket: &UdpSocket, headers: &mut [libc::mmsghdr]) -> io::Result<usize> {
+    let (first, count) = (headers.as_mut_ptr(), headers.len() as u32);
+    // SAFETY: the batch that the headers belong to is borrowed, and so is what they point to.
+    let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), first, count, 0) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
 fn header(iovec: &mut libc::iovec, control: &mut Control) -> libc::mmsghdr {

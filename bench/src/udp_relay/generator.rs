@@ -64,7 +64,9 @@ impl Run {
 struct Generator<'a> {
     source: &'a UdpSocket,
     sink: &'a UdpSocket,
-    burst: Vec<u8>,
+    /// What is sent at a time: a burst that the kernel divides, or packets one by one.
+    burst: Option<Vec<u8>>,
+    packets: Batch,
     batch: Batch,
     sent: u64,
     received: u64,
@@ -72,19 +74,22 @@ struct Generator<'a> {
     lost: u64,
 }
 
-/// Keeps the window full until `window` is over, then waits for what is under way.
+/// Sends in bursts or not; keeps the window full until `window` is over, then waits for what is under way.
 ///
 /// # Errors
 /// Nothing arrives at all, or the system refuses a call.
 pub(super) fn run(
     source: &UdpSocket,
     sink: &UdpSocket,
+    bursts: bool,
     window: Duration,
     relay: CpuClock,
 ) -> Result<Run, Failure> {
     sink.set_nonblocking(true)?;
-    let (batch, burst) = (Batch::new(SINK.0, SINK.1), vec![7; PACKET * SEGMENTS]);
-    let mut generator = Generator { source, sink, burst, batch, sent: 0, received: 0, lost: 0 };
+    let (batch, packets) = (Batch::new(SINK.0, SINK.1), Batch::new(SEGMENTS, PACKET));
+    let burst = bursts.then(|| vec![7; PACKET * SEGMENTS]);
+    let mut generator =
+        Generator { source, sink, burst, packets, batch, sent: 0, received: 0, lost: 0 };
     let limit = WINDOW.min((socket2::SockRef::from(sink).recv_buffer_size()? / PACKET_COST) as u64);
     generator.drive(limit, Instant::now() + WARM_UP)?;
     let mark = |generator: &Generator<'_>| Mark {
@@ -134,8 +139,12 @@ impl Generator<'_> {
     }
 
     fn send(&mut self) -> io::Result<bool> {
-        match send_burst(self.source, &mut self.burst, PACKET as u16) {
-            Ok(()) => self.sent += SEGMENTS as u64,
+        let sent = match &mut self.burst {
+            Some(bytes) => send_burst(self.source, bytes, PACKET as u16).map(|()| SEGMENTS),
+            None => self.packets.send_full(self.source),
+        };
+        match sent {
+            Ok(packets) => self.sent += packets as u64,
             Err(error)
                 if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
             {

@@ -2,8 +2,8 @@
 //!
 //! A relay is a plain function of type [`Forward`] on a thread pinned to core 0. Generator and
 //! sink share core 1 and keep a window of packets under way, so that what is measured is the
-//! highest rate without overload. The generator sends segmented bursts in both rows, which makes
-//! it cheaper than the relay.
+//! highest rate without overload. In the row `pps` every packet comes and arrives alone; in the row
+//! `pps-gso` the generator sends segmented bursts and the sink takes them joined.
 
 mod batch;
 mod generator;
@@ -13,8 +13,13 @@ mod tokio;
 
 use std::{
     io,
-    net::{Ipv4Addr, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
     os::fd::AsRawFd,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, Sender},
+    },
     time::Duration,
 };
 
@@ -34,15 +39,32 @@ pub(crate) const STOP: usize = 1;
 /// Receive buffer that sockets ask for; the kernel may grant less.
 const SOCKET_BUFFER: usize = 4 << 20;
 
-/// What a relay is asked to do: forward every datagram from `input` to the peer that `output` is
-/// connected to, until one of [`STOP`] bytes arrives; return the number of packets forwarded.
+/// Longest time until a relay is ready.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a relay is asked to do: forward every datagram from `input` to the address `to`, until one
+/// of [`STOP`] bytes arrives or `ended` says so; return the number of packets forwarded.
 pub(crate) struct Job {
     /// Bound; blocking, unless the relay changes that.
     pub(crate) input: UdpSocket,
-    /// Connected; blocking, unless the relay changes that.
+    /// Not connected, as a relay's sockets are not; blocking, unless the relay changes that.
     pub(crate) output: UdpSocket,
-    /// Whether to receive with `UDP_GRO` and to send with `UDP_SEGMENT`.
+    /// The sink.
+    pub(crate) to: SocketAddr,
+    /// Whether packets come in bursts, to be received with `UDP_GRO` and sent with `UDP_SEGMENT`.
     pub(crate) offload: bool,
+    /// To be used, or dropped, when the relay is about to receive.
+    pub(crate) ready: Sender<()>,
+    /// Set when everything has been sent.
+    pub(crate) ended: Arc<AtomicBool>,
+}
+
+impl Job {
+    /// Says that the relay is about to receive.
+    fn is_ready(&self) {
+        // Who no longer listens has given up waiting.
+        let _ = self.ready.send(());
+    }
 }
 
 /// A relay: runs on its own pinned thread.
@@ -67,13 +89,13 @@ pub(crate) fn groups(plan: &Plan) -> Vec<Group> {
             "pps",
             false,
             window,
-            "1,200 B packets; per second of the relay thread's processor time",
+            "1,200 B packets, one by one; per second of the relay thread's processor time; tautline is the whole relay with its default offloads, which recvmmsg-joined has too",
         ),
         group(
             "pps-gso",
             true,
             window,
-            "1,200 B packets in bursts of 16; per second of the relay thread's processor time; tokio has no offload",
+            "1,200 B packets in bursts of 16; per second of the relay thread's processor time; tautline is the whole relay; tokio has no offload",
         ),
     ]
 }
@@ -90,21 +112,28 @@ fn group(name: &str, offload: bool, window: Duration, note: &'static str) -> Gro
 
 fn relays() -> Vec<Relay> {
     let bare = Relay { name: "recvmmsg", role: Role::Limit, forward: limit::forward };
+    let joined =
+        Relay { name: "recvmmsg-joined", role: Role::Limit, forward: limit::forward_joined };
     let tokio = Relay { name: "tokio", role: Role::Peer, forward: tokio::forward };
-    [vec![bare, tokio], ours::relays()].concat()
+    [vec![bare, joined, tokio], ours::relays()].concat()
 }
 
 fn slice(forward: Forward, offload: bool, window: Duration) -> Result<Sample, Failure> {
     pin(GENERATOR)?;
     let (input, sink) = (bound()?, bound()?);
     let (output, source) = (bound()?, bound()?);
-    output.connect(sink.local_addr()?)?;
     source.connect(input.local_addr()?)?;
     if offload {
         enable_gro(&sink)?;
     }
-    let relay = UnderTest::start(move || forward(Job { input, output, offload }))?;
-    let run = generator::run(&source, &sink, window, relay.cpu);
+    let (ready, is_ready) = mpsc::channel();
+    let (to, ended) = (sink.local_addr()?, Arc::new(AtomicBool::new(false)));
+    let job = Job { input, output, to, offload, ready, ended: ended.clone() };
+    let relay = UnderTest::start(move || forward(job))?;
+    // A relay that ended instead is noticed when it is joined.
+    let _ = is_ready.recv_timeout(PATIENCE);
+    let run = generator::run(&source, &sink, offload, window, relay.cpu);
+    ended.store(true, Ordering::Relaxed);
     generator::stop(&source)?;
     let forwarded = relay.join()??;
     let run = run?;

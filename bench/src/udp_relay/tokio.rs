@@ -9,8 +9,9 @@ pub(super) fn forward(job: Job) -> io::Result<u64> {
     job.input.set_nonblocking(true)?;
     job.output.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    job.is_ready();
     runtime.block_on(async {
-        let target = job.output.peer_addr()?;
+        let target = job.to;
         let input = tokio::net::UdpSocket::from_std(job.input)?;
         let output = tokio::net::UdpSocket::from_std(job.output)?;
         let mut buffer = vec![0; 64 * 1024];
