@@ -63,6 +63,92 @@ fn a_file_is_read_in_sequence() {
     });
 }
 
+/// Writes by either face go behind each other and none is lost, though the one before is
+/// still on its way; a call that seeks in between, or asks for the position, sees them all.
+#[test]
+fn writes_by_either_face_go_behind_each_other() {
+    run(async || {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("data");
+        let mut file = File::create(&path).await?;
+        AsyncWriteExt::write_all(&mut file, b"abc").await?;
+        assert_eq!(file.position(), 3);
+        file.write("def").await.0?;
+        AsyncWriteExt::write_all(&mut file, b"ghi").await?;
+        assert_eq!(file.seek(SeekFrom::End(0))?, 9);
+        file.write("jkl").await.0?;
+        AsyncWriteExt::write_all(&mut file, b"mno").await?;
+        assert_eq!(file.seek(SeekFrom::Current(-3))?, 12);
+        AsyncWriteExt::write_all(&mut file, b"MNO").await?;
+        AsyncWriteExt::flush(&mut file).await?;
+        assert!(futures::poll!(std::pin::pin!(file.write("pqr"))).is_pending());
+        file.write("stu").await.0?;
+        AsyncWriteExt::close(&mut file).await?;
+        let whole = async || {
+            while std::fs::metadata(&path)?.len() < 21 || std::fs::read(&path)?.contains(&0) {
+                tautline_runtime::task::yield_now().await;
+            }
+            std::fs::read_to_string(&path)
+        };
+        assert_eq!(whole().await?, "abcdefghijklMNOpqrstu");
+        Ok(())
+    });
+}
+
+/// What a poll-based read has read ahead is neither skipped nor returned twice when the
+/// other face reads, writes or goes elsewhere.
+#[test]
+fn reads_by_either_face_go_on_where_the_last_one_ended() {
+    run(async || {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("data");
+        std::fs::write(&path, "0123456789")?;
+        let mut file = OpenOptions::new().read(true).write(true).open(&path).await?;
+        let mut two = [0; 2];
+        for (first, second) in [(b"01", b"23"), (b"45", b"67")] {
+            AsyncReadExt::read_exact(&mut file, &mut two).await?;
+            assert_eq!(&two, first);
+            assert_eq!(file.read(vec![0; 2]).await.1, second);
+        }
+        file.seek(SeekFrom::Start(0))?;
+        AsyncReadExt::read_exact(&mut file, &mut two).await?;
+        file.write("ab").await.0?;
+        AsyncReadExt::read_exact(&mut file, &mut two).await?;
+        assert_eq!(&two, b"45");
+        AsyncWriteExt::write_all(&mut file, b"cd").await?;
+        file.seek(SeekFrom::Start(2))?;
+        assert_eq!(file.read(vec![0; 6]).await.1, b"ab45cd");
+        Ok(())
+    });
+}
+
+/// A write that fails leaves the position where it was, and the next call says so if
+/// nobody waited for it.
+#[test]
+fn a_failed_write_is_told_by_the_next_call() {
+    run(async || {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("data");
+        std::fs::write(&path, "0123456789")?;
+        let mut file = File::open(&path).await?;
+        assert_eq!(
+            file.write("no").await.0.unwrap_err().raw_os_error(),
+            Some(rustix::io::Errno::BADF.raw_os_error())
+        );
+        assert_eq!(file.position(), 0);
+        if AsyncWriteExt::write(&mut file, b"no").await.is_ok() {
+            let (told, buf) = file.read(vec![7; 2]).await;
+            assert_eq!(
+                (told.unwrap_err().raw_os_error(), buf),
+                (Some(rustix::io::Errno::BADF.raw_os_error()), vec![7; 2])
+            );
+        }
+        file.seek(SeekFrom::Start(0))?;
+        assert_eq!(file.read(vec![0; 2]).await.1, b"01");
+        Ok(())
+    });
+}
+
 /// A file of a megabyte survives `copy` of the `futures` crate.
 #[test]
 fn a_file_is_copied() {

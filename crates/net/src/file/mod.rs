@@ -1,80 +1,32 @@
 //! Regular files.
 
+mod options;
+mod polled;
+
 use std::fmt;
 use std::fs;
-use std::future::Future;
+use std::future::poll_fn;
 use std::io::{self, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 
 use tautline_runtime::{Conn, Descriptor, IoBuf, IoBufMut, Operation, offload};
 
+use self::polled::Work;
 use crate::call::Call;
-use crate::error::at;
 use crate::op;
 
-/// How a file is to be opened: as `std` has it.
-#[derive(Clone, Debug)]
-pub struct OpenOptions(fs::OpenOptions);
-
-macro_rules! choices {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
-        $(#[$doc])*
-        pub fn $name(mut self, on: bool) -> Self {
-            self.0.$name(on);
-            self
-        }
-    )*};
-}
-
-impl Default for OpenOptions {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl OpenOptions {
-    /// Nothing is chosen: not even reading.
-    pub fn new() -> Self {
-        Self(fs::OpenOptions::new())
-    }
-
-    choices! {
-        /// It may be read.
-        read,
-        /// It may be written.
-        write,
-        /// Everything that is written goes to its end, wherever that is then.
-        append,
-        /// Its contents go.
-        truncate,
-        /// It is made if it is not there.
-        create,
-        /// It is made, and must not have been there.
-        create_new,
-    }
-
-    /// Opens a file, on the runtime's pool of threads.
-    ///
-    /// The result is an error that names `path` and what would help.
-    pub fn open(&self, path: impl AsRef<Path>) -> Call<File> {
-        let (options, path) = (self.0.clone(), path.as_ref().to_owned());
-        Call::new(async move {
-            let name = path.display().to_string();
-            let opened = offload(move || options.open(path)).await?;
-            opened.and_then(File::from_std).map_err(at("open", name))
-        })
-    }
-}
+pub use self::options::OpenOptions;
 
 /// A regular file. Its operations never wait for anyone but the disk: where the driver
 /// cannot do them itself, threads do, so that they never hold the loop up. For the same
 /// reason it has no `try_` calls.
 ///
-/// Calls at an offset take `&self`, and may be many at a time. The others go on where
-/// the last one ended, and take `&mut self`.
+/// Calls at an offset take `&self`, may be many at a time, and have no order. The others
+/// take `&mut self` and go on where the last one ended, whichever face that was: owned
+/// buffers or the poll-based traits. The latter write behind and read ahead, up to 64 KiB:
+/// what they have accepted is in the file after their `flush` or the next call of this
+/// sort, and if it failed, that is where it is told.
 ///
 /// ```
 /// # use tautline_net::File;
@@ -94,24 +46,14 @@ impl OpenOptions {
 /// ```
 pub struct File {
     descriptor: Descriptor,
-    /// Where the next call without an offset begins.
+    /// Where the next call without an offset begins: behind everything that such calls
+    /// have accepted or returned.
     position: u64,
     /// Others share the position: it is fetched and set with the descriptor's own.
     shared: bool,
     /// What the poll-based traits have under way.
     work: Work,
 }
-
-enum Work {
-    Idle,
-    Reading(Operation<op::ReadAt<Vec<u8>>>),
-    Writing(Operation<op::WriteAt<Vec<u8>>>),
-    /// Read, not yet taken: from this index up to that one.
-    Read(Vec<u8>, usize, usize),
-}
-
-/// Bytes that a poll-based read asks for at a time, and a poll-based write takes at most.
-const PIECE: usize = 64 << 10;
 
 impl File {
     /// Opens a file to read it.
@@ -157,20 +99,41 @@ impl File {
         Ok(file)
     }
 
+    /// Takes over where others who share the position have left it.
     fn fetch_position(&mut self) -> io::Result<()> {
         if self.shared {
-            self.position = self.conn().with_fd(|fd| Ok(rustix::fs::tell(fd)?))?;
+            let place = self.conn().with_fd(|fd| Ok(rustix::fs::tell(fd)?))?;
+            if place != self.position {
+                self.forget_ahead();
+                self.position = place;
+            }
         }
         Ok(())
     }
 
-    fn advance(&mut self, n: usize) -> io::Result<()> {
-        self.position += n as u64;
+    fn move_to(&mut self, place: u64) -> io::Result<()> {
+        self.position = place;
         if self.shared {
-            let to = rustix::fs::SeekFrom::Start(self.position);
+            let to = rustix::fs::SeekFrom::Start(place);
             self.conn().with_fd(|fd| Ok(rustix::fs::seek(fd, to)?))?;
         }
         Ok(())
+    }
+
+    /// Goes back to where a write began that has failed, unless others may have gone on
+    /// behind it.
+    fn step_back(&mut self, place: u64) {
+        if !self.shared {
+            self.position = place;
+        }
+    }
+
+    /// Where an owned call begins, once what the poll-based face has under way is over.
+    async fn begin(&mut self) -> io::Result<u64> {
+        poll_fn(|cx| self.poll_settle(cx)).await?;
+        self.forget_ahead();
+        self.fetch_position()?;
+        Ok(self.position)
     }
 
     /// Names its descriptor.
@@ -194,28 +157,37 @@ impl File {
     }
 
     /// Makes what was written durable; with `data_only` without metadata that is not
-    /// needed to read it back.
+    /// needed to read it back. What the poll-based traits have accepted is to be flushed
+    /// first.
     pub fn sync(&self, data_only: bool) -> Operation<op::Fsync> {
         self.descriptor.fsync(data_only)
     }
 
     /// Reads from its position on. Dropped, it moves nothing.
     pub async fn read<B: IoBufMut>(&mut self, buf: B) -> (io::Result<usize>, B) {
-        if let Err(error) = self.fetch_position() {
-            return (Err(error), buf);
-        }
-        let (read, buf) = self.descriptor.read_at(buf, self.position).await;
-        let read = read.and_then(|n| self.advance(n).map(|()| n));
+        let start = match self.begin().await {
+            Ok(start) => start,
+            Err(error) => return (Err(error), buf),
+        };
+        let (read, buf) = self.descriptor.read_at(buf, start).await;
+        let read = read.and_then(|n| self.move_to(start + n as u64).map(|()| n));
         (read, buf)
     }
 
-    /// Writes everything at its position. Dropped, it may have written.
+    /// Writes everything at its position. Dropped after it has begun, it goes on in the
+    /// background, and the next call goes on behind it.
     pub async fn write<B: IoBuf>(&mut self, buf: B) -> (io::Result<usize>, B) {
-        if let Err(error) = self.fetch_position() {
+        let start = match self.begin().await {
+            Ok(start) => start,
+            Err(error) => return (Err(error), buf),
+        };
+        if let Err(error) = self.move_to(start + buf.bytes().len() as u64) {
             return (Err(error), buf);
         }
-        let (written, buf) = self.descriptor.write_at(buf, self.position).await;
-        let written = written.and_then(|n| self.advance(n).map(|()| n));
+        let (written, buf) = self.descriptor.write_at(buf, start).await;
+        if written.is_err() {
+            self.step_back(start);
+        }
         (written, buf)
     }
 
@@ -229,18 +201,18 @@ impl File {
     /// # Errors
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a place before the beginning.
     pub fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.fetch_position()?;
         let (base, offset) = match to {
             SeekFrom::Start(offset) => (offset, 0),
             SeekFrom::Current(offset) => (self.position, offset),
-            SeekFrom::End(offset) => (self.len()?, offset),
+            SeekFrom::End(offset) => (self.len()?.max(self.work.reaches()), offset),
         };
         let message = "a place before the beginning of the file";
         let place = base
             .checked_add_signed(offset)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, message))?;
-        self.work = Work::Idle;
-        self.position = place;
-        self.advance(0)?;
+        self.forget_ahead();
+        self.move_to(place)?;
         Ok(place)
     }
 
@@ -273,94 +245,8 @@ impl File {
     }
 }
 
-/// The poll-based face: buffers of its own are lent to the operations.
-impl File {
-    /// Ends what is under way the other way, or at another place.
-    fn poll_settle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Work::Writing(write) = &mut self.work {
-            let (written, _) = ready!(Pin::new(write).poll(cx));
-            self.work = Work::Idle;
-            let n = written?;
-            self.advance(n)?;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    pub(crate) fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        out: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_settle(cx))?;
-        loop {
-            match &mut self.work {
-                Work::Read(bytes, start, end) if *start < *end => {
-                    let n = out.len().min(*end - *start);
-                    out[..n].copy_from_slice(&bytes[*start..*start + n]);
-                    *start += n;
-                    self.advance(n)?;
-                    return Poll::Ready(Ok(n));
-                }
-                Work::Reading(read) => {
-                    let (read, bytes) = ready!(Pin::new(read).poll(cx));
-                    self.work = Work::Idle;
-                    match read? {
-                        0 => return Poll::Ready(Ok(0)),
-                        n => self.work = Work::Read(bytes, 0, n),
-                    }
-                }
-                _ => self.begin_read()?,
-            }
-        }
-    }
-
-    fn begin_read(&mut self) -> io::Result<()> {
-        self.fetch_position()?;
-        let buf = match std::mem::replace(&mut self.work, Work::Idle) {
-            Work::Read(bytes, ..) => bytes,
-            _ => vec![0; PIECE],
-        };
-        self.work = Work::Reading(self.descriptor.read_at(buf, self.position));
-        Ok(())
-    }
-
-    pub(crate) fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_settle(cx))?;
-        if bytes.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        self.fetch_position()?;
-        let piece = &bytes[..bytes.len().min(PIECE)];
-        let mut write = self.descriptor.write_at(piece.to_vec(), self.position);
-        match Pin::new(&mut write).poll(cx) {
-            Poll::Ready((written, _)) => {
-                let n = written?;
-                self.work = Work::Idle;
-                self.advance(n)?;
-            }
-            Poll::Pending => self.work = Work::Writing(write),
-        }
-        Poll::Ready(Ok(piece.len()))
-    }
-
-    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_settle(cx)
-    }
-
-    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_flush(cx)
-    }
-}
-
 impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("File").field("position", &self.position).finish_non_exhaustive()
     }
 }
-
-crate::calls::async_read!([] File);
-crate::calls::async_write!([] File);
