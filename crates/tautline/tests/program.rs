@@ -2,7 +2,8 @@
 
 use std::io::Read;
 use std::net::TcpListener;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tautline"))
@@ -103,6 +104,35 @@ fn demo_ends_by_itself_without_loss() {
     assert_eq!(summary["kind"], "summary");
     assert_eq!(summary["check"]["missing"], 0);
     assert!(summary["check"]["packets"].as_u64() > Some(100 * 1_000));
+}
+
+/// The output of a program that ends by itself; one that does not is killed, and fails.
+fn ends(mut child: Child) -> Output {
+    for _ in 0..2_000 {
+        if child.try_wait().expect("it was started").is_some() {
+            return child.wait_with_output().expect("it is piped");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().expect("it runs");
+    panic!("it does not end: {:?}", child.wait_with_output());
+}
+
+/// Proves that a demonstration for which the descriptors do not suffice, on whichever side and
+/// however early, ends and says so.
+#[test]
+fn demo_without_descriptors_says_so() {
+    let demo = env!("CARGO_BIN_EXE_tautline");
+    for limit in [16, 24, 40, 60, 100, 117, 125, 150, 170, 190, 204] {
+        let shell = format!("ulimit -n {limit} && exec {demo} demo --for 1s");
+        let mut command = Command::new("sh");
+        let command = command.args(["-c", &shell]).stdout(Stdio::null()).stderr(Stdio::piped());
+        let output = ends(command.spawn().expect("there is a shell"));
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{limit}: {error}");
+        let last = error.lines().last().unwrap_or_default();
+        assert!(last.starts_with("tautline: ") && last.contains("open files"), "{limit}: {error}");
+    }
 }
 
 /// Proves that an endpoint that fails at run time is named in one line, with exit code 1.

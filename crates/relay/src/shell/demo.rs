@@ -32,18 +32,27 @@ pub(crate) fn demonstrate(
     let what = describe(config).map_err(|error| RunError::Subscribers(error.to_string()))?;
     let runtime = Runtime::new(loop_config(&config.host, &what.to))?;
     let relay = Relay::open(&runtime, &what)?;
-    let listens = relay.destinations()[0].local_address();
-    let address = listens.ok_or_else(|| RunError::Subscribers("nobody listens".to_owned()))?;
-    let crowd = Crowd::start(address, config)?;
-    let all = u64::from(config.subscribers);
-    relay.run_until(|| relay.destinations()[0].tally().peers() == all || crowd.has_ended())?;
-    if crowd.has_ended() {
-        return crowd.reports(0).and(Err(RunError::Subscribers("they left".to_owned())));
-    }
+    let crowd = gather(&relay, config)?;
     relay.start();
     let mut summary = relay.run(Some(config.run_for), report, None)?;
     summary.check = Some(crowd.reports(relay.written())?);
     Ok(summary)
+}
+
+/// Starts the subscribers, and waits until all of them are here.
+fn gather(relay: &Relay<'_>, config: &DemoConfig) -> Result<Crowd, RunError> {
+    let door = &relay.destinations()[0];
+    let address = door.local_address();
+    let address = address.ok_or_else(|| RunError::Subscribers("nobody listens".to_owned()))?;
+    let crowd = Crowd::start(address, config)?;
+    let (tally, all) = (door.tally(), u64::from(config.subscribers));
+    // Either side may run out of descriptors: then the other one waits in vain.
+    relay.run_until(|| tally.peers() == all || tally.error().is_some() || crowd.has_ended())?;
+    if crowd.has_ended() {
+        crowd.reports(0)?;
+        return Err(RunError::Subscribers("they left".to_owned()));
+    }
+    tally.error().map_or(Ok(crowd), |error| Err(RunError::Subscribers(error)))
 }
 
 /// The relay between feed and subscribers.

@@ -30,6 +30,8 @@ mod source;
 
 use std::io;
 
+use rustix::io::Errno;
+
 pub(crate) use demo::demonstrate;
 pub(crate) use relay::run as relay;
 
@@ -49,13 +51,16 @@ fn arrival() -> Nanos {
 /// What the system said, and what to do about it, in one line.
 pub(crate) fn explain(error: &io::Error) -> String {
     let told = tautline_net::Error::of(error).is_some();
-    let remedy = if told { None } else { remedy(error.kind()) };
+    let remedy = if told { None } else { remedy(error) };
     remedy.map_or_else(|| error.to_string(), |remedy| format!("{error}; {remedy}"))
 }
 
-fn remedy(kind: io::ErrorKind) -> Option<&'static str> {
+fn remedy(error: &io::Error) -> Option<&'static str> {
     use io::ErrorKind as Kind;
-    Some(match kind {
+    if Errno::from_io_error(error) == Some(Errno::MFILE) {
+        return Some("raise the limit on open files (`ulimit -n`)");
+    }
+    Some(match error.kind() {
         Kind::AddrInUse => "choose another, or stop the program that holds it (`ss -lntux`)",
         Kind::AddrNotAvailable => "write an address of this machine (`ip address`)",
         Kind::NotFound => "check the spelling, or create it",

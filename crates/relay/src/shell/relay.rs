@@ -91,9 +91,13 @@ impl<'r> Relay<'r> {
         self.source.written().unwrap_or(0)
     }
 
-    /// Runs the loop until `done`, without reports.
+    /// Runs the loop until `done`, without reports. What another thread does may make it so: it is
+    /// asked at least every [`LOOK`].
     pub(super) fn run_until(&self, mut done: impl FnMut() -> bool) -> Result<(), RunError> {
-        Ok(self.runtime.run_until(|| done() || !self.ending.is_running())?)
+        let look = timer::every(LOOK, || {})?;
+        let result = self.runtime.run_until(|| done() || !self.ending.is_running());
+        look.cancel();
+        Ok(result?)
     }
 
     /// Runs until the end, then closes everything.

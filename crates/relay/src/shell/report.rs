@@ -57,6 +57,11 @@ impl Tally {
         self.error.replace(Some(error.to_string()));
     }
 
+    /// The last error.
+    pub(crate) fn error(&self) -> Option<String> {
+        self.error.borrow().clone()
+    }
+
     /// `packets` passed, with `bytes` on the wire.
     pub(crate) fn count(&self, packets: u64, bytes: u64) {
         self.meter.borrow_mut().count(packets, bytes);
@@ -128,7 +133,7 @@ impl Tally {
             disconnects: self.disconnects.get(),
             reconnects: self.reconnects(),
             queued: queued as u64,
-            error: self.error.borrow().clone(),
+            error: self.error(),
         }
     }
 
