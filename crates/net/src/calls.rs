@@ -167,28 +167,10 @@ macro_rules! handing_over {
     };
 }
 
-/// The calls of a listener that yield plain streams.
+/// The handler of a listener.
 macro_rules! accepting {
     ($listener:ty, $stream:ty) => {
         impl $listener {
-            /// Accepts one connection and gives it to `done`.
-            pub fn accept_then<F>(&self, done: F) -> Pending
-            where
-                F: FnOnce(io::Result<$stream>) + 'static,
-            {
-                let accept = self.descriptor.accept();
-                accept.then(|accepted| done(accepted.map(<$stream>::from_descriptor)))
-            }
-
-            /// Accepts a connection that waits.
-            ///
-            /// # Errors
-            /// [`WouldBlock`](io::ErrorKind::WouldBlock) when none waits or another
-            /// accept is before it; what the kernel says.
-            pub fn try_accept(&self) -> io::Result<$stream> {
-                Ok(<$stream>::from_descriptor(self.conn().try_accept()?))
-            }
-
             /// Gives the listener to the loop, which calls `handler` with each accepted
             /// stream. When descriptors run out, accepting rests for a moment.
             ///

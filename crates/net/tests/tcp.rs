@@ -89,20 +89,15 @@ fn every_way_to_accept() {
         let addr = listener.local_addr().unwrap();
         assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::WouldBlock);
         let clients: Vec<_> = (0..4).map(|_| std::net::TcpStream::connect(addr).unwrap()).collect();
-        let direct = listener.try_accept().unwrap();
+        let (direct, peer) = listener.try_accept().unwrap();
         assert_eq!(direct.peer_addr().unwrap(), clients[0].local_addr().unwrap());
+        assert_eq!(peer, clients[0].local_addr().unwrap());
 
         let called = Rc::new(Cell::new(None));
         let seen = called.clone();
-        listener.accept_then(move |stream| seen.set(Some(stream.unwrap())));
-        until(runtime, || {
-            let stream = called.take();
-            let there = stream.is_some();
-            called.set(stream);
-            there
-        });
-        let peer = called.take().unwrap().peer_addr().unwrap();
-        assert_eq!(peer, clients[1].local_addr().unwrap());
+        listener.accept_then(move |accepted| seen.set(Some(accepted.unwrap().1)));
+        until(runtime, || called.get().is_some());
+        assert_eq!(called.get(), Some(clients[1].local_addr().unwrap()));
 
         block(runtime, async {
             let mut incoming = listener.incoming();
@@ -112,6 +107,33 @@ fn every_way_to_accept() {
             }
             Ok(())
         });
+    });
+}
+
+/// A connection that was reset before it was accepted is passed over, and a callback, which
+/// is for one connection alone, hears of it.
+#[test]
+fn a_connection_that_is_reset_before_it_is_accepted() {
+    everywhere(|runtime| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let connect = || std::net::TcpStream::connect(addr).unwrap();
+        let reset = || block(runtime, async { TcpStream::connect(addr).await?.reset() });
+        reset();
+        let client = connect();
+        assert_eq!(listener.try_accept().unwrap().1, client.local_addr().unwrap());
+        reset();
+        let client = connect();
+        block(runtime, async {
+            assert_eq!(listener.accept().await?.1, client.local_addr()?);
+            Ok(())
+        });
+        reset();
+        let heard = Rc::new(Cell::new(None));
+        let seen = heard.clone();
+        listener.accept_then(move |accepted| seen.set(Some(accepted.unwrap_err().kind())));
+        until(runtime, || heard.get().is_some());
+        assert_eq!(heard.get(), Some(ErrorKind::ConnectionAborted));
     });
 }
 

@@ -147,9 +147,35 @@ impl TcpListener {
     /// No descriptors left; what the kernel says.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         loop {
-            let stream = TcpStream::from_descriptor(self.descriptor.accept().await?);
-            if let Ok(peer) = stream.peer_addr() {
-                return Ok((stream, peer));
+            if let Some(accepted) = of_peer(self.descriptor.accept().await?) {
+                return Ok(accepted);
+            }
+        }
+    }
+
+    /// Accepts one connection and gives it to `done`, with whose it is. If its peer has
+    /// reset it meanwhile, that is the error
+    /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted).
+    pub fn accept_then<F>(&self, done: F) -> Pending
+    where
+        F: FnOnce(io::Result<(TcpStream, SocketAddr)>) + 'static,
+    {
+        let aborted = || io::Error::from(io::ErrorKind::ConnectionAborted);
+        self.descriptor
+            .accept()
+            .then(move |accepted| done(accepted.and_then(|d| of_peer(d).ok_or_else(aborted))))
+    }
+
+    /// Accepts a connection that waits, and says whose it is. One that its peer has reset
+    /// meanwhile is passed over.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when none waits or another accept is
+    /// before it; what the kernel says.
+    pub fn try_accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        loop {
+            if let Some(accepted) = of_peer(self.conn().try_accept()?) {
+                return Ok(accepted);
             }
         }
     }
@@ -158,6 +184,13 @@ impl TcpListener {
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming { listener: self, accept: None }
     }
+}
+
+/// An accepted connection and whose it is; none if it has been reset.
+fn of_peer(accepted: Descriptor) -> Option<(TcpStream, SocketAddr)> {
+    let stream = TcpStream::from_descriptor(accepted);
+    let peer = stream.peer_addr().ok()?;
+    Some((stream, peer))
 }
 
 /// The connections of a listener, as a stream of the `futures` crates.

@@ -106,4 +106,21 @@ impl UnixListener {
     pub async fn accept(&self) -> io::Result<UnixStream> {
         Ok(UnixStream::from_descriptor(self.descriptor.accept().await?))
     }
+    /// Accepts one connection and gives it to `done`.
+    pub fn accept_then<F>(&self, done: F) -> Pending
+    where
+        F: FnOnce(io::Result<UnixStream>) + 'static,
+    {
+        let accept = self.descriptor.accept();
+        accept.then(|accepted| done(accepted.map(UnixStream::from_descriptor)))
+    }
+
+    /// Accepts a connection that waits.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when none waits or another accept is
+    /// before it; what the kernel says.
+    pub fn try_accept(&self) -> io::Result<UnixStream> {
+        Ok(UnixStream::from_descriptor(self.conn().try_accept()?))
+    }
 }
