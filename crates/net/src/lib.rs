@@ -18,6 +18,7 @@
 mod address;
 mod call;
 mod calls;
+mod datagrams;
 mod error;
 mod file;
 pub mod op;

@@ -1,7 +1,6 @@
 //! UDP.
 
 use std::cell::Cell;
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 
@@ -13,6 +12,7 @@ use tautline_runtime::{
 
 use crate::address::{ToAddress, domain, ip};
 use crate::calls::of_descriptor;
+use crate::datagrams::{CALLS, batching, receive_some};
 use crate::error::at;
 use crate::op;
 
@@ -113,6 +113,7 @@ pub struct UdpSocket {
 }
 
 of_descriptor!(UdpSocket);
+batching!(UdpSocket);
 
 impl UdpSocket {
     /// Binds to `addr`, such as `"0.0.0.0:5004"` or `"[::]:0"`.
@@ -212,65 +213,6 @@ impl UdpSocket {
         self.conn().try_send_to(bytes, Some(&SockAddr::from(to)))
     }
 
-    /// Waits until something can be received.
-    pub fn readable(&self) -> Operation<op::Ready> {
-        self.descriptor.readable()
-    }
-
-    /// Waits until something can be sent.
-    pub fn writable(&self) -> Operation<op::Ready> {
-        self.descriptor.writable()
-    }
-
-    /// Waits for datagrams and receives as many as there are and the batch has room for,
-    /// in one call. Dropped, it loses nothing.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub async fn receive_batch(&self, batch: &mut Batch) -> io::Result<usize> {
-        loop {
-            poll_fn(|cx| self.conn().poll_turn(cx)).await;
-            match batch.receive(self.conn()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable().await?,
-                received => return received,
-            }
-        }
-    }
-
-    /// Sends all of a batch, in as few calls as the kernel's buffer allows. Dropped, it
-    /// may have sent a part.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub async fn send_batch(&self, batch: &mut Batch, to: To<'_>) -> io::Result<()> {
-        let mut sent = 0;
-        while sent < batch.len() {
-            poll_fn(|cx| self.conn().poll_turn(cx)).await;
-            match batch.send(self.conn(), sent, to) {
-                Ok(taken) => sent += taken,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable().await?,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// Receives what is there into a batch.
-    ///
-    /// # Errors
-    /// As [`Batch::receive`].
-    pub fn try_receive_batch(&self, batch: &mut Batch) -> io::Result<usize> {
-        batch.receive(self.conn())
-    }
-
-    /// Sends a batch from its `first` datagram on; returns how many the kernel took.
-    ///
-    /// # Errors
-    /// As [`Batch::send`].
-    pub fn try_send_batch(&self, batch: &mut Batch, first: usize, to: To<'_>) -> io::Result<usize> {
-        batch.send(self.conn(), first, to)
-    }
-
     /// Gives the socket to the loop, which calls `handler` with each datagram where it
     /// was received. All sockets of a thread share the memory for that, 32 datagrams of
     /// any length; an idle one holds none. A turn takes at most 64 datagrams from one
@@ -288,31 +230,7 @@ impl UdpSocket {
     {
         self.descriptor.on_readable(move |conn| take_some(conn, &mut handler))
     }
-
-    /// As [`on_datagrams`](Self::on_datagrams), a batch at a time and in a batch of its
-    /// own: what wants to send a batch on as a whole has it here.
-    ///
-    /// # Errors
-    /// As [`on_datagrams`](Self::on_datagrams).
-    pub fn on_batches<F, R>(self, mut batch: Batch, mut handler: F) -> io::Result<Conn>
-    where
-        F: FnMut(&Conn, &mut Batch) -> R + 'static,
-        R: Outcome,
-    {
-        self.descriptor.on_readable(move |conn| {
-            for _ in 0..CALLS {
-                if !receive_some(conn, &mut batch)? {
-                    return Ok(Drained::Yes);
-                }
-                handler(conn, &mut batch).into_result()?;
-            }
-            Ok(Drained::No)
-        })
-    }
 }
-
-/// Receiving calls that a socket may make in one turn.
-const CALLS: usize = 2;
 
 thread_local! {
     /// What all handlers of the thread receive into. Absent while one runs.
@@ -358,22 +276,4 @@ impl Drop for Lent {
         // The thread may be ending, and its memory with it.
         let _ = SHARED.try_with(|shared| shared.set(self.0.take()));
     }
-}
-
-/// Whether there was something. What a host reports of an earlier datagram is passed over.
-fn receive_some(conn: &Conn, batch: &mut Batch) -> io::Result<bool> {
-    use io::ErrorKind as Kind;
-    for _ in 0..=batch.capacity() {
-        match batch.receive(conn) {
-            Ok(_) => return Ok(true),
-            Err(error) => match error.kind() {
-                Kind::WouldBlock => return Ok(false),
-                Kind::ConnectionRefused | Kind::HostUnreachable | Kind::NetworkUnreachable => {}
-                _ => return Err(error),
-            },
-        }
-    }
-    // So many reports in a row: the next turn goes on.
-    batch.clear();
-    Ok(true)
 }

@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::rc::Rc;
 
 use common::{block, everywhere, run, until};
-use tautline_net::{UnixAddress, UnixDatagram, UnixListener, UnixStream, pipe};
+use tautline_net::{Batch, Conn, To, UnixAddress, UnixDatagram, UnixListener, UnixStream, pipe};
 
 /// An abstract name that no other test has.
 fn name(of: &str) -> String {
@@ -152,6 +152,56 @@ fn a_pair_of_datagram_sockets_talks() {
         assert_eq!(b.receive_from(vec![0; 9]).await.0?.len, 5);
         assert_eq!(a.receive_from(vec![0; 9]).await.0?.len, 4);
         Ok(())
+    });
+}
+
+/// A batch of datagrams leaves in one call and arrives in one, whole, in order and with its
+/// sender; sockets tell when they can be received from and sent to.
+#[test]
+fn datagrams_go_out_and_come_in_by_the_batch() {
+    run(async || {
+        let (to, from) = (name("batch-to"), name("batch-from"));
+        let (a, b) = (UnixDatagram::bind(&from)?, UnixDatagram::bind(&to)?);
+        let (mut batch, mut received) = (Batch::new(8, 64), Batch::new(8, 64));
+        assert_eq!(b.try_receive_batch(&mut received).unwrap_err().kind(), ErrorKind::WouldBlock);
+        let target = (&UnixAddress::from(&to)).try_into()?;
+        for n in 1..=8 {
+            batch.push(&vec![n; usize::from(n)], Some(&target))?;
+        }
+        a.writable().await?;
+        a.send_batch(&mut batch, To::Own).await?;
+        b.readable().await?;
+        assert_eq!(b.receive_batch(&mut received).await?, 8);
+        for (n, packet) in (1..).zip(received.iter()) {
+            assert_eq!(packet.bytes, vec![n; usize::from(n)]);
+            assert_eq!(UnixDatagram::packet_source(&packet), Some(from.as_str().into()));
+        }
+        a.connect(&to)?;
+        assert_eq!(a.try_send_batch(&mut batch, 3, To::Peer)?, 5);
+        assert_eq!(b.try_receive_batch(&mut received)?, 5);
+        Ok(())
+    });
+}
+
+/// A handler takes a burst by batches, in order, over several turns.
+#[test]
+fn a_handler_takes_datagrams_by_the_batch() {
+    everywhere(|runtime| {
+        let (a, b) = UnixDatagram::pair().unwrap();
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let log = seen.clone();
+        let take = move |_: &Conn, batch: &mut Batch| {
+            log.borrow_mut().extend(batch.iter().map(|packet| packet.bytes[0]));
+        };
+        b.on_batches(Batch::new(4, 16), take).unwrap();
+        block(runtime, async {
+            for n in 0..30 {
+                a.send(vec![n]).await.0?;
+            }
+            Ok(())
+        });
+        until(runtime, || seen.borrow().len() == 30);
+        assert!(seen.borrow().iter().copied().eq(0..30));
     });
 }
 

@@ -147,6 +147,16 @@ impl From<&Self> for UnixAddress {
     }
 }
 
+/// What a batch names its receivers by. Fails with
+/// [`InvalidInput`](io::ErrorKind::InvalidInput) for a name that is too long, or none.
+impl TryFrom<&UnixAddress> for SockAddr {
+    type Error = io::Error;
+
+    fn try_from(address: &UnixAddress) -> io::Result<Self> {
+        address.to_socket()
+    }
+}
+
 impl fmt::Display for UnixAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {

@@ -3,21 +3,27 @@
 use std::io;
 
 use socket2::{Domain, Type};
-use tautline_runtime::{Conn, Datagram, Descriptor, Drained, IoBuf, IoBufMut, Operation, Outcome};
+use tautline_runtime::{
+    Batch, Conn, Datagram, Descriptor, Drained, IoBuf, IoBufMut, Operation, Outcome, Packet, To,
+};
 
 use super::UnixAddress;
 use crate::calls::of_descriptor;
+use crate::datagrams::batching;
 use crate::error::at;
 use crate::op;
 
 /// Datagrams between processes of one machine; none is lost or reordered, and a sender
-/// waits for a receiver that is behind.
+/// waits for a receiver that is behind. Whether that one has room, `writable` and batches
+/// know of a connected socket alone: of another the kernel does not tell, and they ask
+/// again in each turn.
 #[derive(Debug)]
 pub struct UnixDatagram {
     descriptor: Descriptor,
 }
 
 of_descriptor!(UnixDatagram);
+batching!(UnixDatagram);
 
 /// Datagrams that a handler's socket may take in one turn.
 const BUDGET: usize = 64;
@@ -93,6 +99,11 @@ impl UnixDatagram {
     /// Whom a datagram came from.
     pub fn source(received: &Datagram) -> Option<UnixAddress> {
         received.from.as_ref().map(UnixAddress::of)
+    }
+
+    /// Whom a datagram of a batch came from.
+    pub fn packet_source(packet: &Packet<'_>) -> Option<UnixAddress> {
+        packet.address().as_ref().map(UnixAddress::of)
     }
 
     /// Sends one datagram to the peer that it is connected to.

@@ -1,0 +1,124 @@
+//! What sockets of datagrams have in common: readiness, and many datagrams in one call.
+
+use std::io;
+
+use tautline_runtime::{Batch, Conn};
+
+/// Receiving calls that a socket may make in one turn.
+pub(crate) const CALLS: usize = 2;
+
+/// Waits for readiness and moves batches.
+macro_rules! batching {
+    ($socket:ty) => {
+        impl $socket {
+            /// Waits until something can be received.
+            pub fn readable(&self) -> Operation<op::Ready> {
+                self.descriptor.readable()
+            }
+
+            /// Waits until something can be sent.
+            pub fn writable(&self) -> Operation<op::Ready> {
+                self.descriptor.writable()
+            }
+
+            /// Waits for datagrams and receives as many as there are and the batch has room for,
+            /// in one call. Dropped, it loses nothing.
+            ///
+            /// # Errors
+            /// What the kernel says.
+            pub async fn receive_batch(&self, batch: &mut Batch) -> io::Result<usize> {
+                loop {
+                    std::future::poll_fn(|cx| self.conn().poll_turn(cx)).await;
+                    match batch.receive(self.conn()) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                            self.readable().await?
+                        }
+                        received => return received,
+                    }
+                }
+            }
+
+            /// Sends all of a batch, in as few calls as the kernel's buffer allows. Dropped, it
+            /// may have sent a part.
+            ///
+            /// # Errors
+            /// What the kernel says.
+            pub async fn send_batch(&self, batch: &mut Batch, to: To<'_>) -> io::Result<()> {
+                let mut sent = 0;
+                while sent < batch.len() {
+                    std::future::poll_fn(|cx| self.conn().poll_turn(cx)).await;
+                    match batch.send(self.conn(), sent, to) {
+                        Ok(taken) => sent += taken,
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                            self.writable().await?
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+                Ok(())
+            }
+
+            /// Receives what is there into a batch.
+            ///
+            /// # Errors
+            /// As [`Batch::receive`].
+            pub fn try_receive_batch(&self, batch: &mut Batch) -> io::Result<usize> {
+                batch.receive(self.conn())
+            }
+
+            /// Sends a batch from its `first` datagram on; returns how many the kernel took.
+            ///
+            /// # Errors
+            /// As [`Batch::send`].
+            pub fn try_send_batch(
+                &self,
+                batch: &mut Batch,
+                first: usize,
+                to: To<'_>,
+            ) -> io::Result<usize> {
+                batch.send(self.conn(), first, to)
+            }
+
+            /// As [`on_datagrams`](Self::on_datagrams), a batch at a time and in a batch of its
+            /// own: what wants to send a batch on as a whole has it here.
+            ///
+            /// # Errors
+            /// As [`on_datagrams`](Self::on_datagrams).
+            pub fn on_batches<F, R>(self, mut batch: Batch, mut handler: F) -> io::Result<Conn>
+            where
+                F: FnMut(&Conn, &mut Batch) -> R + 'static,
+                R: Outcome,
+            {
+                self.descriptor.on_readable(move |conn| {
+                    for _ in 0..crate::datagrams::CALLS {
+                        if !crate::datagrams::receive_some(conn, &mut batch)? {
+                            return Ok(Drained::Yes);
+                        }
+                        handler(conn, &mut batch).into_result()?;
+                    }
+                    Ok(Drained::No)
+                })
+            }
+        }
+    };
+}
+
+pub(crate) use batching;
+
+/// Whether there was something. What a host reports of an earlier datagram is passed over.
+pub(crate) fn receive_some(conn: &Conn, batch: &mut Batch) -> io::Result<bool> {
+    use io::ErrorKind as Kind;
+    for _ in 0..=batch.capacity() {
+        match batch.receive(conn) {
+            Ok(_) => return Ok(true),
+            Err(error) => match error.kind() {
+                Kind::WouldBlock => return Ok(false),
+                Kind::ConnectionRefused | Kind::HostUnreachable | Kind::NetworkUnreachable => {}
+                _ => return Err(error),
+            },
+        }
+    }
+    // So many reports in a row: the next turn goes on.
+    batch.clear();
+    Ok(true)
+}
