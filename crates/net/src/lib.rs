@@ -8,7 +8,7 @@
 //!   where they were received, and `then` on any operation;
 //! * **async**: operations that own their buffer while they are pending, and the traits
 //!   of `futures-io` (of tokio too, behind the feature `tokio`);
-//! * **direct**: `try_` calls, which never wait.
+//! * **direct**: `try_` calls, which never wait; only a [`File`] has none.
 //!
 //! An error names the address or path that the user gave, and what would help: see
 //! [`Error`].

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tautline_runtime::{Conn, Descriptor, IoBuf, IoBufMut, Outcome, task};
+use tautline_runtime::{Conn, Descriptor, IoBuf, IoBufMut, Outcome};
 
 use crate::file::File;
 
@@ -115,7 +115,7 @@ impl Stdin {
     {
         match self.0 {
             Source::Stream(descriptor) => descriptor.on_data(handler),
-            Source::File(file) => feed(file, handler),
+            Source::File(file) => file.on_data(handler),
         }
     }
 
@@ -123,36 +123,6 @@ impl Stdin {
     pub fn conn(&self) -> &Conn {
         self.0.conn()
     }
-}
-
-/// A file has no readiness: a task reads it, piece by piece, and ends like a stream.
-fn feed<F, R>(mut file: File, mut handler: F) -> io::Result<Conn>
-where
-    F: FnMut(&Conn, &[u8]) -> R + 'static,
-    R: Outcome,
-{
-    let conn = file.conn().clone();
-    let name = conn.clone();
-    task::spawn(async move {
-        let mut buf = vec![0; 64 << 10];
-        let result = loop {
-            let (read, used) = file.read(std::mem::take(&mut buf)).await;
-            buf = used;
-            match read {
-                Ok(0) => break Ok(()),
-                Ok(n) => {
-                    if let Err(error) = handler(&name, &buf[..n]).into_result() {
-                        break Err(error);
-                    }
-                }
-                Err(error) => break Err(error),
-            }
-        };
-        file.into_conn();
-        // It fails only when the loop is gone, and nobody is to be told then.
-        let _ = name.end(result);
-    })?;
-    Ok(conn)
 }
 
 impl Stdout {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::{block, everywhere, run, until};
 use futures::{AsyncReadExt, AsyncWriteExt};
-use tautline_net::{Error, File, OpenOptions, Stdin, Stdout, resolve};
+use tautline_net::{Conn, Error, File, OpenOptions, Stdin, Stdout, resolve};
 use tautline_runtime::offload;
 
 /// What was written at offsets is read back there, many operations at a time.
@@ -146,6 +146,66 @@ fn a_failed_write_is_told_by_the_next_call() {
         file.seek(SeekFrom::Start(0))?;
         assert_eq!(file.read(vec![0; 2]).await.1, b"01");
         Ok(())
+    });
+}
+
+/// Callbacks write and read in sequence: each gets the file back, for the next call.
+#[test]
+fn callbacks_get_the_file_back_for_the_next_call() {
+    everywhere(|runtime| {
+        let folder = tempfile::tempdir().unwrap();
+        let options = OpenOptions::new().read(true).write(true).create(true);
+        let mut file = block(runtime, options.open(folder.path().join("data")));
+        block(runtime, AsyncWriteExt::write_all(&mut file, b"one "));
+        let seen = Rc::new(RefCell::new(None));
+        let log = seen.clone();
+        let written = move |(file, written, _): (File, std::io::Result<usize>, &'static str)| {
+            assert_eq!((written.unwrap(), file.position()), (3, 7));
+            let again = move |(mut file, written, _): (File, std::io::Result<usize>, &str)| {
+                assert_eq!(written.unwrap(), 6);
+                file.seek(SeekFrom::Start(4)).unwrap();
+                file.read_then(vec![0; 64], move |read| *log.borrow_mut() = Some(read)).unwrap();
+            };
+            file.write_then(" three", again).unwrap();
+        };
+        file.write_then("two", written).unwrap();
+        until(runtime, || seen.borrow().is_some());
+        let (file, read, buf) = seen.take().unwrap();
+        assert_eq!((&buf[..read.unwrap()], file.position()), (&b"two three"[..], 13));
+    });
+}
+
+/// A handler gets a file's bytes from its position to its end, and then hears of the end;
+/// its error stops that and reaches the close handler.
+#[test]
+fn a_handler_reads_a_file_to_its_end() {
+    everywhere(|runtime| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        let bytes: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        for limit in [usize::MAX, 100_000] {
+            let mut file = block(runtime, File::open(&path));
+            block(runtime, AsyncReadExt::read_exact(&mut file, &mut [0; 1000]));
+            let (text, ended) = (Rc::new(RefCell::new(Vec::new())), Rc::new(Cell::new(None)));
+            let (into, end) = (text.clone(), ended.clone());
+            let handler = move |_: &Conn, bytes: &[u8]| {
+                into.borrow_mut().extend_from_slice(bytes);
+                match into.borrow().len() {
+                    n if n < limit => Ok(()),
+                    _ => Err(std::io::Error::from(ErrorKind::QuotaExceeded)),
+                }
+            };
+            let conn = file.on_data(handler).unwrap();
+            conn.on_close(move |_, result| end.set(Some(result.map_err(|error| error.kind()))));
+            until(runtime, || ended.get().is_some());
+            let text = text.borrow();
+            assert!(bytes[1000..].starts_with(&text));
+            let refused = Err(ErrorKind::QuotaExceeded);
+            let whole = limit == usize::MAX;
+            assert_eq!(ended.get(), Some(if whole { Ok(()) } else { refused }));
+            assert_eq!(text.len() == 299_000, whole);
+        }
     });
 }
 

@@ -1,5 +1,6 @@
 //! Regular files.
 
+mod callbacks;
 mod options;
 mod polled;
 
@@ -19,8 +20,9 @@ use crate::op;
 pub use self::options::OpenOptions;
 
 /// A regular file. Its operations never wait for anyone but the disk: where the driver
-/// cannot do them itself, threads do, so that they never hold the loop up. For the same
-/// reason it has no `try_` calls.
+/// cannot do them itself, threads do, so that they never hold the loop up. There are no
+/// `try_` calls: the kernel has no plain call on a file that never waits. It passes over
+/// `O_NONBLOCK` there, and most file systems refuse `RWF_NOWAIT` for writes, some for reads.
 ///
 /// Calls at an offset take `&self`, may be many at a time, and have no order. The others
 /// take `&mut self` and go on where the last one ended, whichever face that was: owned
