@@ -21,9 +21,31 @@ pub enum RunError {
     /// The demonstration's subscribers could not be set up.
     #[error("the demonstration's subscribers: {0}")]
     Subscribers(String),
+    /// It came to its end before its time.
+    #[error("{cause}")]
+    Ended {
+        /// What went wrong.
+        cause: Box<Self>,
+        /// What had passed by then.
+        summary: Box<Summary>,
+    },
 }
 
 impl RunError {
+    /// The summary of a relay that ran before it failed.
+    #[must_use]
+    pub fn summary(&self) -> Option<&Summary> {
+        match self {
+            Self::Ended { summary, .. } => Some(summary),
+            _ => None,
+        }
+    }
+
+    /// The same failure of a relay that had run.
+    pub(crate) fn after(self, summary: Summary) -> Self {
+        Self::Ended { cause: Box::new(self), summary: Box::new(summary) }
+    }
+
     /// An endpoint that failed, with what the system said and the remedy.
     pub(crate) fn endpoint(url: &str, error: &std::io::Error) -> Self {
         Self::Endpoint { url: url.to_owned(), reason: shell::explain(error) }
@@ -33,11 +55,12 @@ impl RunError {
 /// Runs a relay until it is told to end, and hands `report` a snapshot each second.
 ///
 /// It ends when a finite source has come to its end, at `run_for`, and, if `host.signals` says so,
-/// at SIGINT or SIGTERM: receiving stops, what is queued is still sent, within a bound, and the endpoints are closed in
-/// order. A second signal ends it at once. One runtime a thread: call it where there is none.
+/// at SIGINT or SIGTERM: receiving stops, what is queued is still sent, within a bound, and the
+/// endpoints are closed in order. A second signal ends it at once. One runtime a thread: call it where there is none.
 ///
 /// # Errors
-/// [`RunError`] names the endpoint or resource that failed.
+/// [`RunError`] names the endpoint or resource that failed, and if it ran before that it has the
+/// [`summary`](RunError::summary).
 pub fn run(config: &RelayConfig, report: &mut dyn FnMut(&Snapshot)) -> Result<Summary, RunError> {
     shell::relay(config, report, None)
 }
@@ -61,7 +84,7 @@ pub fn run_until(
 /// when all of them are connected.
 ///
 /// # Errors
-/// [`RunError`] names the endpoint or resource that failed.
+/// As [`run`].
 pub fn run_demo(
     config: &DemoConfig,
     report: &mut dyn FnMut(&Snapshot),

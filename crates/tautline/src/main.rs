@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use cli::{Refusal, Request};
 use output::Output;
+use tautline_relay::RunError;
 use tautline_relay::stats::Summary;
 
 /// Why the program ends with exit code 1.
@@ -23,7 +24,7 @@ use tautline_relay::stats::Summary;
 enum Failure {
     /// The relay could not run, or an endpoint failed.
     #[error(transparent)]
-    Run(#[from] tautline_relay::RunError),
+    Run(#[from] RunError),
     /// Nobody reads what the program says.
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
@@ -66,17 +67,23 @@ fn serve(request: &Request) -> Result<(), Failure> {
         Request::Doctor { json } => examine(*json),
         Request::Relay { config, json } => {
             let mut output = Output::for_destinations(&config.to, *json);
-            let summary = tautline_relay::run(config, &mut |snapshot| output.snapshot(snapshot))?;
-            Ok(output.summary(&summary)?)
+            let end = tautline_relay::run(config, &mut |snapshot| output.snapshot(snapshot));
+            conclude(&mut output, end).map(drop)
         }
         Request::Demo { config, json } => {
             let mut output = Output::for_destinations(&[], *json);
-            let summary =
-                tautline_relay::run_demo(config, &mut |snapshot| output.snapshot(snapshot))?;
-            output.summary(&summary)?;
-            lossless(&summary)
+            let end = tautline_relay::run_demo(config, &mut |snapshot| output.snapshot(snapshot));
+            lossless(&conclude(&mut output, end)?)
         }
     }
+}
+
+/// Tells what passed, in order or up to a failure, which counts for more than that nobody listens.
+fn conclude(output: &mut Output, end: Result<Summary, RunError>) -> Result<Summary, Failure> {
+    let told = end.as_ref().map_or_else(RunError::summary, Some).map(|it| output.summary(it));
+    let summary = end?;
+    told.transpose()?;
+    Ok(summary)
 }
 
 fn lossless(summary: &Summary) -> Result<(), Failure> {

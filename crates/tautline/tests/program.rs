@@ -147,6 +147,21 @@ fn failed_endpoint_is_one_line_and_code_1() {
     }
 }
 
+/// Proves that an endpoint that fails in the middle of a run leaves the summary as the last line of
+/// the reports, in both forms, and one line on standard error.
+#[test]
+fn failure_leaves_the_summary_last() {
+    let relay = ["relay", "--from", "demo:?rate=1000", "--to", "file:/dev/full"];
+    for (form, sign) in [(&["--json"][..], r#""kind":"summary""#), (&[], "PACKETS LOST")] {
+        let output = run(&[&relay, form].concat());
+        let text = |bytes| String::from_utf8(bytes).expect("reports are text");
+        let (report, error) = (text(output.stdout), text(output.stderr));
+        assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{error}");
+        assert!(error.contains("/dev/full"), "{error}");
+        assert!(report.lines().last().is_some_and(|line| line.contains(sign)), "{report}");
+    }
+}
+
 /// Proves that SIGINT ends a running relay with a summary, exit code 0 and an orderly end for the
 /// subscriber behind a whole packet.
 #[test]

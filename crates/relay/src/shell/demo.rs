@@ -35,7 +35,10 @@ pub(crate) fn demonstrate(
     let crowd = gather(&relay, config)?;
     relay.start();
     let mut summary = relay.run(Some(config.run_for), report, None)?;
-    summary.check = Some(crowd.reports(relay.written())?);
+    match crowd.reports(relay.written()) {
+        Ok(check) => summary.check = Some(check),
+        Err(error) => return Err(error.after(summary)),
+    }
     Ok(summary)
 }
 

@@ -129,13 +129,8 @@ impl<'r> Relay<'r> {
             ask.cancel();
         }
         self.close()?;
-        match self.ending.take_failure() {
-            None => Ok(self.summary()),
-            Some(failure) => {
-                report(&self.snapshot());
-                Err(failure)
-            }
-        }
+        let summary = self.summary();
+        self.ending.take_failure().map_or(Ok(summary.clone()), |error| Err(error.after(summary)))
     }
 
     /// Between two turns: resumes a source that has waited, and sees to the end. True once it

@@ -115,7 +115,7 @@ pub struct Snapshot {
     pub turns: LoopSnapshot,
 }
 
-/// At the end: the whole run.
+/// At the end, orderly or not: the whole run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename = "summary")]
 pub struct Summary {
