@@ -6,12 +6,17 @@ use core::time::Duration;
 ///
 /// The n-th delay is drawn evenly from the upper half of `min(cap, floor × 2ⁿ)`, so that a thousand
 /// relays whose server restarted do not return in step. The seed makes a run repeatable.
+///
+/// A connection that is made is no success yet: a peer that accepts and closes would be connected to
+/// without pause. It is one that lasts longer than was waited for it.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     floor: Duration,
     cap: Duration,
     /// Failures since the last success; saturates.
     failures: u32,
+    /// The last delay that was given out, at least `floor`.
+    last: Duration,
     random: fastrand::Rng,
 }
 
@@ -19,7 +24,8 @@ impl Backoff {
     /// Delays from `floor` (first) to `cap` (last). A `cap` below `floor` counts as `floor`.
     #[must_use]
     pub fn new(floor: Duration, cap: Duration, seed: u64) -> Self {
-        Self { floor, cap: cap.max(floor), failures: 0, random: fastrand::Rng::with_seed(seed) }
+        let random = fastrand::Rng::with_seed(seed);
+        Self { floor, cap: cap.max(floor), failures: 0, last: floor, random }
     }
 
     /// The delay to wait after one more failure.
@@ -28,12 +34,17 @@ impl Backoff {
         self.failures = self.failures.saturating_add(1);
         let ceiling = self.floor.saturating_mul(factor).min(self.cap);
         let half = u64::try_from((ceiling / 2).as_nanos()).unwrap_or(u64::MAX);
-        ceiling - Duration::from_nanos(self.random.u64(0..=half))
+        let delay = ceiling - Duration::from_nanos(self.random.u64(0..=half));
+        self.last = delay.max(self.floor);
+        delay
     }
 
-    /// Notes a success: the next failure waits the shortest time again.
-    pub fn reset(&mut self) {
-        self.failures = 0;
+    /// Notes the end of a connection that has `lasted` so long. If that is longer than the last
+    /// delay, the next one is the shortest again.
+    pub fn note_end(&mut self, lasted: Duration) {
+        if lasted > self.last {
+            self.failures = 0;
+        }
     }
 
     /// Failures since the last success.
@@ -63,14 +74,19 @@ mod tests {
         }
     }
 
-    /// Proves that a success starts the sequence again.
+    /// Proves that a connection that lasts longer than was waited for it starts the sequence again,
+    /// and that one that ends before, the first one among them, does not.
     #[test]
-    fn success_starts_again() {
+    fn lasting_connection_starts_again() {
         let mut backoff = Backoff::new(FLOOR, CAP, 7);
-        for _ in 0..10 {
+        for failures in 1..10 {
+            backoff.note_end(FLOOR);
             backoff.next_delay();
+            assert_eq!(backoff.failures(), failures);
         }
-        backoff.reset();
+        backoff.note_end(CAP / 2);
+        assert_eq!(backoff.failures(), 9, "not longer than the shortest of the last delays");
+        backoff.note_end(CAP * 2);
         assert!(backoff.next_delay() <= FLOOR);
         assert_eq!(backoff.failures(), 1);
     }

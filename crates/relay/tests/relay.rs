@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::time::{Duration, Instant};
 
 use common::{
     DRIVERS, PATIENCE, Running, config, connect, framed, free_port, patient, read_packet, udp, url,
@@ -123,6 +124,26 @@ fn peers_that_restart_are_connected_to_again() {
         }
         let report = relay.until(|report| report.endpoints[1].reconnects >= 2);
         assert!(report.endpoints[0].reconnects >= 2);
+        relay.finish();
+    }
+}
+
+/// Proves that a peer that accepts and closes at once is left alone longer and longer, as a source
+/// and as a destination for which packets are waiting.
+#[test]
+fn peers_that_close_at_once_are_left_alone_longer() {
+    for (from, to) in [("tcp", "udp"), ("demo:", "tcp")] {
+        let peer = TcpListener::bind("127.0.0.1:0").unwrap();
+        let here = peer.local_addr().unwrap().port();
+        let from = if from == "tcp" { url(from, here) } else { from.to_owned() };
+        let relay = Running::start(config(DRIVERS[1], &from, &[&url(to, here)]));
+        let mut before = Instant::now();
+        let pauses = std::iter::repeat_with(|| {
+            drop(peer.accept().unwrap());
+            std::mem::replace(&mut before, Instant::now()).elapsed()
+        });
+        // The first one is no pause; on a busy machine some connection may seem to last.
+        assert!(pauses.take(20).skip(1).any(|pause| pause > Duration::from_millis(400)));
         relay.finish();
     }
 }

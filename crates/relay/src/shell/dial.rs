@@ -12,6 +12,7 @@ use super::sockets;
 use crate::backoff::Backoff;
 use crate::endpoint::{HostPort, UnixName};
 use crate::stats::EndpointState;
+use crate::units::Nanos;
 
 /// What to connect to.
 pub(crate) enum Target {
@@ -29,6 +30,8 @@ pub(crate) struct Dialer {
     tally: Rc<Tally>,
     backoff: RefCell<Backoff>,
     connected: Box<dyn Fn(Descriptor)>,
+    /// When the last connection was made.
+    since: Cell<Nanos>,
     stopped: Cell<bool>,
 }
 
@@ -45,6 +48,7 @@ impl Dialer {
             tally: tally.clone(),
             backoff: RefCell::new(Backoff::new(FLOOR, CAP, seed)),
             connected: Box::new(connected),
+            since: Cell::default(),
             stopped: Cell::new(false),
         });
         task::spawn(dialer.clone().dial(Duration::ZERO))?;
@@ -57,7 +61,11 @@ impl Dialer {
             return;
         }
         self.tally.set_state(EndpointState::Connecting);
-        let delay = self.backoff.borrow_mut().next_delay();
+        let delay = {
+            let mut backoff = self.backoff.borrow_mut();
+            backoff.note_end(super::clock().since(self.since.get()));
+            backoff.next_delay()
+        };
         if let Err(error) = task::spawn(self.clone().dial(delay)) {
             self.tally.note(&error);
         }
@@ -86,7 +94,7 @@ impl Dialer {
 
     fn hand_over(&self, socket: Descriptor) {
         if !self.stopped.get() {
-            self.backoff.borrow_mut().reset();
+            self.since.set(super::clock());
             (self.connected)(socket);
         }
     }
