@@ -16,7 +16,8 @@ pub struct RelayConfig {
     pub run_for: Option<Duration>,
     /// How the loop runs.
     pub host: HostConfig,
-    /// Packet slots shared by all endpoints. Each takes its packet's size rounded up to the page.
+    /// Packet slots shared by all endpoints. One takes the size of its packet, or of the datagrams
+    /// that came joined (64 KiB at most), rounded up to the page, from its first use on.
     pub slots: usize,
 }
 

@@ -15,6 +15,8 @@ use core::cell::{Cell, RefCell};
 use core::ops::Range;
 use std::rc::{Rc, Weak};
 
+use tautline_runtime::Place;
+
 use crate::framing::{Framing, MAX_PACKET, PREFIX};
 use crate::queue::Wire;
 use crate::units::Nanos;
@@ -76,7 +78,7 @@ struct Home {
 #[derive(Debug)]
 struct Slot {
     /// Room for a prefix, then for payload: `PREFIX + size` bytes, allocated once.
-    memory: Box<[u8]>,
+    memory: Place,
     /// Payload bytes in use.
     len: usize,
     /// Payload bytes of each packet but the last, which may be shorter; at least 1.
@@ -101,9 +103,9 @@ impl Pool {
     pub fn new(slots: usize, size: usize) -> Self {
         let size = size.clamp(1, MAX_PACKET);
         let home = Rc::new(Home { free: RefCell::default(), slots, size, exhausted: Cell::new(0) });
-        let slot = |_| {
+        let slot = |memory| {
             Rc::new(Slot {
-                memory: vec![0; PREFIX + size].into(),
+                memory,
                 len: 0,
                 segment: 1,
                 packets: 1,
@@ -113,7 +115,8 @@ impl Pool {
                 home: Rc::downgrade(&home),
             })
         };
-        home.free.replace((0..slots).map(slot).collect());
+        let places = tautline_runtime::places(slots, PREFIX + size);
+        home.free.replace(places.into_iter().rev().map(slot).collect());
         Self { home }
     }
 

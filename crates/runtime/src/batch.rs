@@ -6,6 +6,7 @@
 //! on receiving.
 
 mod gather;
+mod places;
 mod scatter;
 
 use std::fmt;
@@ -22,6 +23,7 @@ use crate::driver::Driver;
 use crate::kinds::source_address;
 
 pub use self::gather::{Gather, Gathering};
+pub use self::places::{Place, places};
 pub use self::scatter::{Landed, Scatter};
 
 /// Room for the control message that carries a segment size, in either direction.

@@ -75,7 +75,10 @@ pub mod watch;
 
 #[cfg(not(loom))]
 pub use self::{
-    batch::{Batch, Gather, Gathering, Landed, Packet, PushError, Scatter, To, divides_datagrams},
+    batch::{
+        Batch, Gather, Gathering, Landed, Packet, Place, PushError, Scatter, To, divides_datagrams,
+        places,
+    },
     buf::{IoBuf, IoBufMut},
     compat::defer,
     config::{Budgets, Config, DriverChoice, OnStall, Panics, WaitMode, Wish},

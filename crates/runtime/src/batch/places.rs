@@ -1,0 +1,107 @@
+//! Memory in equal places, to receive to.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::slice;
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+/// Of the region: allocators touch the memory of regions that are to be aligned further.
+const ALIGNMENT: usize = 16;
+
+/// Memory of a fixed size that belongs to its holder alone. It is cut from one allocation
+/// with others, and given back when the last of them is dropped.
+pub struct Place {
+    start: NonNull<u8>,
+    size: usize,
+    /// What it was cut from; kept until the last place is gone.
+    _region: Rc<Region>,
+}
+
+struct Region {
+    start: NonNull<u8>,
+    layout: Layout,
+}
+
+/// `count` places of `size` bytes each, zeroed. Pages that are not written to cost address
+/// space alone, where the system has it so; a system with huge pages may count by those.
+///
+/// # Panics
+/// When they are more than the address space. Without memory the process ends, as it does
+/// for every collection.
+///
+/// ```
+/// let mut places = tautline_runtime::places(3, 1500);
+/// places[1][..4].copy_from_slice(b"mine");
+/// assert_eq!((&places[0][..4], &places[1][..4], places[2].len()), (&[0; 4][..], &b"mine"[..], 1500));
+/// ```
+pub fn places(count: usize, size: usize) -> Vec<Place> {
+    // Not a multiple of a page, so that the first lines do not all compete for the same
+    // place in the cache.
+    let stride = size.next_multiple_of(LINE) + LINE;
+    let bytes = count.checked_mul(stride).expect("places within the address space");
+    let layout = Layout::from_size_align(bytes.max(LINE), ALIGNMENT).expect("as above");
+    // SAFETY: the layout is not empty.
+    let start = unsafe { alloc_zeroed(layout) };
+    let start = NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout));
+    let region = Rc::new(Region { start, layout });
+    let place = |at| Place {
+        // SAFETY: `count` strides were allocated.
+        start: unsafe { start.add(at * stride) },
+        size,
+        _region: Rc::clone(&region),
+    };
+    (0..count).map(place).collect()
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: allocated with this layout; no place is left.
+        unsafe { dealloc(self.start.as_ptr(), self.layout) };
+    }
+}
+
+impl Deref for Place {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: `size` zeroed bytes of the region, which lives; no other place has them.
+        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.size) }
+    }
+}
+
+impl DerefMut for Place {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above.
+        unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.size) }
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place").field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Places do not overlap, and each outlives the others.
+    #[test]
+    fn places_are_disjoint() {
+        let mut all = places(5, 100);
+        for (at, place) in all.iter_mut().enumerate() {
+            assert_eq!(**place, [0; 100]);
+            place.fill(at as u8);
+        }
+        all.rotate_left(2);
+        all.truncate(2);
+        assert_eq!((&*all[0], &*all[1]), (&[2; 100][..], &[3; 100][..]));
+        assert!(places(0, 10).is_empty());
+        assert!(places(2, 0).iter().all(|place| place.is_empty()));
+    }
+}
