@@ -43,3 +43,22 @@ pub mod prelude {
     pub use crate::net::{TcpListener, TcpStream, UdpSocket};
     pub use crate::{Config, Conn, Runtime, task, timer};
 }
+
+/// The examples of the pages that are no Rust files, compiled and run as tests.
+#[cfg(doctest)]
+mod pages {
+    macro_rules! pages {
+        ($($name:ident: $path:literal,)*) => {$(
+            #[doc = include_str!(concat!("../../../", $path))]
+            mod $name {}
+        )*};
+    }
+
+    pages! {
+        readme: "README.md",
+        the_loop: "docs/loop.md",
+        operations: "docs/operations.md",
+        buffers: "docs/buffers.md",
+        waiting: "docs/waiting.md",
+    }
+}

@@ -67,6 +67,15 @@ fn bare_manifests_and_lost_pages_are_found() {
     assert_eq!(found(&book), [("page", 1)]);
 }
 
+/// Proves that a page whose examples nobody compiles is found.
+#[test]
+fn pages_with_examples_that_nobody_compiles_are_found() {
+    let root = "#![forbid(unsafe_code)]\n    named: \"docs/a.md\",\n";
+    let check = |page| found(&[("crates/tautline/src/lib.rs", root), (page, "\n```rust\n```\n")]);
+    assert_eq!(check("docs/a.md"), []);
+    assert_eq!(check("docs/b.md"), [("example", 2)]);
+}
+
 /// Proves that comments, literals and test code do not set off the rules for shipped code, and
 /// that what follows them is still seen.
 #[test]

@@ -26,6 +26,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
         }
         if source.path.ends_with(".md") {
             findings.extend(links(tree, source));
+            findings.extend(examples_compiled(tree, source));
         }
     }
     findings.extend(safe_roots(tree));
@@ -95,6 +96,19 @@ fn links(tree: &Tree, source: &Source) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Where the pages stand whose examples are doc-tests.
+const PAGES: &str = "crates/tautline/src/lib.rs";
+
+/// A page with Rust in it is one of those whose examples are compiled and run.
+fn examples_compiled(tree: &Tree, page: &Source) -> Option<Finding> {
+    let (line, _) = page.numbered().find(|(_, text)| text.trim_start().starts_with("```rust"))?;
+    let named = format!("\"{}\"", page.path);
+    let pages = tree.get(PAGES)?;
+    let compiled = pages.text.iter().any(|text| text.contains(&named));
+    let mend = format!("name this page in {PAGES}, so that its examples are compiled");
+    (!compiled).then(|| finding("example", page, line, mend))
 }
 
 /// What stands in `](..)`, less anchors and addresses of the web.
