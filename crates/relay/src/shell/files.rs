@@ -1,65 +1,88 @@
 //! Opening files, pipes and the standard streams.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File as StdFile, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
-use tautline_runtime::Descriptor;
+use tautline_net::{File, Stdin, Stdout};
+use tautline_runtime::{Descriptor, WithBuffer};
 
-/// An open file or pipe.
-pub(super) struct Opened {
-    pub(super) descriptor: Descriptor,
-    /// Where to go on in a regular file, in bytes; `None` for whatever has no positions.
-    pub(super) offset: Option<u64>,
-    /// A named pipe, which has an end only once somebody has written to it.
-    pub(super) named_pipe: bool,
+/// What a place in the file system, or a standard stream, turned out to be: `S` goes on where its
+/// last call ended.
+pub(super) enum Opened<S> {
+    /// A pipe, a terminal or another device.
+    Stream(Descriptor),
+    /// The same, and nobody may have opened its other end yet.
+    NamedPipe(Descriptor),
+    /// A regular file, or a standard stream, whatever that is.
+    Sequence(S),
+}
+
+/// What is read from its start, or from where others have left it.
+pub(super) enum Reader {
+    File(File),
+    Stdin(Stdin),
+}
+
+/// What is written to from its start, or from where others have left it.
+pub(super) enum Writer {
+    File(File),
+    Stdout(Stdout),
+}
+
+impl Reader {
+    pub(super) async fn read(&mut self, buffer: Vec<u8>) -> WithBuffer<Vec<u8>> {
+        match self {
+            Self::File(file) => file.read(buffer).await,
+            Self::Stdin(stdin) => stdin.read(buffer).await,
+        }
+    }
+}
+
+impl Writer {
+    /// Writes all of `buffer`.
+    pub(super) async fn write(&mut self, buffer: Vec<u8>) -> WithBuffer<Vec<u8>> {
+        match self {
+            Self::File(file) => file.write(buffer).await,
+            Self::Stdout(stdout) => stdout.write_all(buffer).await,
+        }
+    }
+
+    /// Whether only the disk may hold a write up, and no reader.
+    pub(super) fn is_file(&self) -> bool {
+        match self {
+            Self::File(_) => true,
+            Self::Stdout(stdout) => stdout.is_file(),
+        }
+    }
 }
 
 /// Opens a file, named pipe or device to read.
-pub(super) fn open_source(path: &Path) -> io::Result<Opened> {
+pub(super) fn open_source(path: &Path) -> io::Result<Opened<Reader>> {
     let file = OpenOptions::new().read(true).custom_flags(nonblock()).open(path)?;
     if file.metadata()?.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    adopt(file.into(), Some(0))
+    adopt(file, Reader::File)
 }
 
 /// Opens a file to write from its start, or a named pipe or device.
-pub(super) fn open_destination(path: &Path) -> io::Result<Opened> {
+pub(super) fn open_destination(path: &Path) -> io::Result<Opened<Writer>> {
     let mut options = OpenOptions::new();
     let file = options.write(true).create(true).truncate(true).custom_flags(nonblock());
-    adopt(file.open(path)?.into(), Some(0))
+    adopt(file.open(path)?, Writer::File)
 }
 
 /// Standard input.
-pub(super) fn stdin() -> io::Result<Opened> {
-    standard(io::stdin(), 0, OpenOptions::new().read(true))
+pub(super) fn stdin() -> io::Result<Opened<Reader>> {
+    Ok(Opened::Sequence(Reader::Stdin(Stdin::open()?)))
 }
 
 /// Standard output.
-pub(super) fn stdout() -> io::Result<Opened> {
-    standard(io::stdout(), 1, OpenOptions::new().write(true))
-}
-
-/// A standard stream as a descriptor of our own. What it shares with other programs must not
-/// become non-blocking for them, so that pipes and terminals are opened anew; what cannot be is
-/// shared nevertheless.
-fn standard(stream: impl AsFd, number: u32, options: &mut OpenOptions) -> io::Result<Opened> {
-    let shared = stream.as_fd().try_clone_to_owned()?;
-    let file = File::from(shared);
-    let kind = file.metadata()?.file_type();
-    if kind.is_file() || kind.is_block_device() {
-        let position = rustix::fs::tell(&file)?;
-        return adopt(file.into(), Some(position));
-    }
-    let anew = options.custom_flags(nonblock()).open(format!("/proc/self/fd/{number}"));
-    let mut opened = adopt(anew.unwrap_or(file).into(), None)?;
-    // Whoever gave us the pipe has opened its other end.
-    opened.named_pipe = false;
-    Ok(opened)
+pub(super) fn stdout() -> io::Result<Opened<Writer>> {
+    Ok(Opened::Sequence(Writer::Stdout(Stdout::open()?)))
 }
 
 /// A named pipe must not make the open wait for its other end.
@@ -67,13 +90,13 @@ fn nonblock() -> i32 {
     OFlags::NONBLOCK.bits() as i32
 }
 
-fn adopt(fd: OwnedFd, start: Option<u64>) -> io::Result<Opened> {
-    let file = File::from(fd);
-    let kind: fs::FileType = file.metadata()?.file_type();
-    let regular = kind.is_file() || kind.is_block_device();
-    Ok(Opened {
-        descriptor: Descriptor::new(file.into())?,
-        offset: start.filter(|_| regular),
-        named_pipe: kind.is_fifo(),
+fn adopt<S>(file: StdFile, sequence: impl FnOnce(File) -> S) -> io::Result<Opened<S>> {
+    let kind = file.metadata()?.file_type();
+    Ok(if kind.is_file() || kind.is_block_device() {
+        Opened::Sequence(sequence(File::from_std(file)?))
+    } else if kind.is_fifo() {
+        Opened::NamedPipe(Descriptor::new(file.into())?)
+    } else {
+        Opened::Stream(Descriptor::new(file.into())?)
     })
 }

@@ -25,6 +25,8 @@ use crate::units::Nanos;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Between two looks at a loop in which nothing moves: at a drain, or whether it is to end.
 const LOOK: Duration = Duration::from_millis(50);
+/// What a write that is under way at the very end is given: the drain has been patient enough.
+const LINGER: Duration = Duration::from_millis(100);
 /// How long a loop that may sleep spins after the last event.
 const WARM: Duration = Duration::from_micros(50);
 
@@ -216,6 +218,7 @@ pub(super) fn loop_config(host: &HostConfig, to: &[Endpoint]) -> Config {
         operations: 2 * peers + SPARE,
         timers: SPARE,
         tasks: SPARE,
+        drain_time: LINGER,
         ..Config::default()
     }
 }

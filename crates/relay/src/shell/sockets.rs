@@ -1,12 +1,14 @@
 //! Opening sockets: names resolved, options set, errors with what was tried.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use socket2::{Domain, SockAddr, Type};
-use tautline_net::{Dial, TcpListener as Listener, UnixAddress, UnixListener, UnixStream};
-use tautline_runtime::{Descriptor, SocketOption, timer};
+use socket2::SockAddr;
+use tautline_net::{
+    Dial, TcpListener as Listener, UdpSocket, UnixAddress, UnixListener, UnixStream,
+};
+use tautline_runtime::{Descriptor, timer};
 
 use crate::endpoint::{Host, HostPort, UnixName};
 
@@ -59,24 +61,18 @@ pub(super) async fn connect_tcp(address: &HostPort) -> io::Result<Descriptor> {
 /// A bound UDP socket.
 pub(super) async fn bind_udp(address: &HostPort) -> io::Result<Descriptor> {
     let address = resolve(address).await?;
-    insist(|| {
-        let socket = Descriptor::socket(domain(address), Type::DGRAM, None)?;
-        socket.bind(&address.into())?;
-        Ok(socket)
-    })
-    .await
+    insist(|| Ok(UdpSocket::bind(address)?.into_descriptor())).await
 }
 
 /// A UDP socket to send to `address` with.
 pub(super) async fn udp_to(address: &HostPort) -> io::Result<(Descriptor, SockAddr)> {
     let address = resolve(address).await?;
-    let socket = Descriptor::socket(domain(address), Type::DGRAM, None)?;
-    socket.set_option(SocketOption::Broadcast(true))?;
-    Ok((socket, address.into()))
-}
-
-fn domain(address: SocketAddr) -> Domain {
-    if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 }
+    let any: IpAddr = match address {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::options().broadcast(true).bind(SocketAddr::new(any, 0))?;
+    Ok((socket.into_descriptor(), address.into()))
 }
 
 /// Connects to a Unix stream socket.

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::rc::{Rc, Weak};
 
-use tautline_runtime::{Descriptor, WithBuffer};
+use tautline_runtime::{Descriptor, WithBuffer, task};
 
 use super::Destination;
 use crate::endpoint::Destination as Endpoint;
@@ -13,13 +13,13 @@ use crate::framing::Framing;
 use crate::pool::Run;
 use crate::queue::Wire;
 use crate::shell::backlog::Backlog;
-use crate::shell::fanout::Fanout;
-use crate::shell::files::{self, Opened};
+use crate::shell::fanout::{Fanout, GATHER};
+use crate::shell::files::{self, Opened, Writer};
 use crate::shell::link::{Link, Owner};
 use crate::shell::report::Tally;
 use crate::stats::EndpointState;
 
-/// Bytes and runs of packets that one write takes at most (and at least one run).
+/// Bytes and runs of packets that one write to a file takes at most (and at least one run).
 const BLOCK: usize = 256 << 10;
 const RUNS: usize = 1024;
 
@@ -43,19 +43,19 @@ pub(super) fn stdout(
 }
 
 fn start(
-    opened: Opened,
+    opened: Opened<Writer>,
     to: &Endpoint,
     fanout: &Rc<Fanout>,
     tally: &Rc<Tally>,
 ) -> Rc<dyn Destination> {
     tally.set_state(EndpointState::Open);
-    match opened.offset {
-        Some(offset) => Recording::start(opened.descriptor, offset, to, fanout, tally),
-        None => Pipe::start(opened.descriptor, to, fanout, tally),
+    match opened {
+        Opened::Sequence(writer) => Recording::start(writer, to, fanout, tally),
+        Opened::Stream(pipe) | Opened::NamedPipe(pipe) => Pipe::start(pipe, to, fanout, tally),
     }
 }
 
-/// A pipe, terminal or device: written to as far as it takes.
+/// A named pipe or device: written to as far as it takes.
 struct Pipe {
     link: Rc<Link>,
     fanout: Rc<Fanout>,
@@ -114,17 +114,16 @@ impl Destination for Pipe {
     }
 }
 
-/// A regular file: one write at a time, of as much as is queued.
+/// A regular file or standard output: one write at a time, of as much as is queued.
 struct Recording {
-    file: Descriptor,
+    /// With the task that writes while a write is pending, and after a failure.
+    writer: RefCell<Option<Writer>>,
     backlog: Backlog,
+    /// Bytes that one write takes at most: of a reader who is slow, less than of the disk.
+    most: usize,
     /// What is being written, and from whose packets. The buffer is with the kernel meanwhile.
     block: RefCell<Vec<u8>>,
     writing: RefCell<Vec<Run>>,
-    /// A write is pending.
-    busy: Cell<bool>,
-    /// Where the next write goes, in bytes.
-    offset: Cell<u64>,
     failed: Cell<bool>,
     framing: Framing,
     fanout: Rc<Fanout>,
@@ -134,19 +133,17 @@ struct Recording {
 
 impl Recording {
     fn start(
-        file: Descriptor,
-        offset: u64,
+        writer: Writer,
         to: &Endpoint,
         fanout: &Rc<Fanout>,
         tally: &Rc<Tally>,
     ) -> Rc<dyn Destination> {
         Rc::new_cyclic(|own| Self {
-            file,
+            most: if writer.is_file() { BLOCK } else { GATHER },
+            writer: RefCell::new(Some(writer)),
             backlog: Backlog::new(to, fanout, tally),
             block: RefCell::new(Vec::with_capacity(BLOCK)),
             writing: RefCell::new(Vec::with_capacity(RUNS)),
-            busy: Cell::new(false),
-            offset: Cell::new(offset),
             failed: Cell::new(false),
             framing: to.framing,
             fanout: fanout.clone(),
@@ -162,7 +159,8 @@ impl Recording {
         block.clear();
         while writing.len() < RUNS
             && let Some(run) = queue.head()
-            && (block.is_empty() || block.len() + run.wire_len(usize::MAX, self.framing) <= BLOCK)
+            && (block.is_empty()
+                || block.len() + run.wire_len(usize::MAX, self.framing) <= self.most)
         {
             run.wire(self.framing).for_each(|part| block.extend_from_slice(part));
             let packets = run.packets();
@@ -172,36 +170,54 @@ impl Recording {
     }
 
     fn write(&self) {
-        let Some(own) = self.own.upgrade() else { return };
+        let (Some(own), Some(mut writer)) = (self.own.upgrade(), self.writer.take()) else {
+            return;
+        };
         let block = self.fill();
-        self.busy.set(true);
-        self.file.write_at(block, self.offset.get()).then(move |done| own.written(done));
+        let writing = task::spawn(async move {
+            let done = writer.write(block).await;
+            own.writer.replace(Some(writer));
+            own.written(done);
+        });
+        if let Err(error) = writing {
+            self.fail(&error.into());
+        }
     }
 
     fn written(&self, (result, block): WithBuffer<Vec<u8>>) {
-        self.busy.set(false);
-        let packets: usize = self.writing.borrow().iter().map(Wire::packets).sum();
+        let packets = self.packets_in_writing();
         match result {
             Ok(bytes) => {
-                self.offset.set(self.offset.get() + bytes as u64);
                 self.tally.count(packets as u64, bytes as u64);
                 let now = OnceCell::new();
                 self.writing.borrow_mut().drain(..).for_each(|run| self.fanout.sent(&run, &now));
             }
-            Err(error) => self.fail(&error, packets),
+            Err(error) => self.fail(&error),
         }
         self.block.replace(block);
         self.backlog.take_back();
         self.flush();
     }
 
-    fn fail(&self, error: &io::Error, packets: usize) {
+    fn packets_in_writing(&self) -> usize {
+        self.writing.borrow().iter().map(Wire::packets).sum()
+    }
+
+    fn fail(&self, error: &io::Error) {
         self.failed.set(true);
-        self.writing.borrow_mut().clear();
-        self.tally.count_lost(packets);
+        self.lose_what_is_in_writing();
         self.tally.set_state(EndpointState::Failed);
         self.tally.note(error);
         self.fanout.ending().fail(self.tally.url(), error);
+    }
+
+    fn is_busy(&self) -> bool {
+        self.writer.borrow().is_none()
+    }
+
+    fn lose_what_is_in_writing(&self) {
+        self.tally.count_lost(self.packets_in_writing());
+        self.writing.borrow_mut().clear();
     }
 }
 
@@ -215,18 +231,19 @@ impl Destination for Recording {
     }
 
     fn flush(&self) {
-        if !self.busy.get() && !self.failed.get() && !self.backlog.has_none_to_send() {
+        if !self.is_busy() && !self.failed.get() && !self.backlog.has_none_to_send() {
             self.write();
             self.backlog.take_back();
         }
     }
 
     fn is_idle(&self) -> bool {
-        self.failed.get() || !self.busy.get() && self.backlog.is_empty()
+        self.failed.get() || !self.is_busy() && self.backlog.is_empty()
     }
 
     fn close(&self) {
         self.backlog.clear();
+        self.lose_what_is_in_writing();
         if !self.failed.get() {
             self.tally.set_state(EndpointState::Ended);
         }

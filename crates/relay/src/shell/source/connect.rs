@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 use tautline_runtime::{Descriptor, SocketOption};
 
 use super::Source;
-use super::intake::{Intake, Owner};
+use super::intake::{Input, Intake, Owner};
 use crate::endpoint::{HostPort, Source as Endpoint, UnixName};
 use crate::shell::dial::{Dialer, Target};
 use crate::shell::fanout::Fanout;
@@ -48,7 +48,7 @@ impl Connection {
             let _ = socket.set_option(SocketOption::ReceiveBuffer(bytes as usize));
         }
         self.fanout.source().peer_came();
-        let intake = Intake::new(&self.from, &self.fanout, self.own.clone(), socket);
+        let intake = Intake::new(&self.from, &self.fanout, self.own.clone(), Input::Stream(socket));
         self.intake.replace(Some(intake.clone()));
         intake.read();
     }

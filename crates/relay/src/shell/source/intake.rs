@@ -4,13 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::{Rc, Weak};
 
-use tautline_runtime::{Descriptor, WithBuffer};
+use tautline_runtime::{Descriptor, WithBuffer, task};
 
 use super::Source;
 use crate::endpoint::Source as Endpoint;
 use crate::framing::{Deframer, Framing, FramingError, MAX_PACKET};
 use crate::shell::fanout::Fanout;
-use crate::shell::files::Opened;
+use crate::shell::files::{Opened, Reader};
 use crate::stats::EndpointState;
 use crate::units::Nanos;
 
@@ -28,13 +28,19 @@ pub(super) trait Owner {
 /// Invariant: either a read is pending, or the source waits for room with bytes left in
 /// `received`, or the stream is over.
 pub(super) struct Intake {
-    stream: RefCell<Option<Descriptor>>,
-    /// Where the next read begins, in a regular file.
-    offset: Cell<Option<u64>>,
+    /// `None` while a reader is with the task that reads, and when the stream is over.
+    input: RefCell<Option<Input>>,
+    open: Cell<bool>,
     received: RefCell<Received>,
     framing: Framing,
     fanout: Rc<Fanout>,
     owner: Weak<dyn Owner>,
+}
+
+/// What bytes come from.
+pub(super) enum Input {
+    Stream(Descriptor),
+    Reader(Reader),
 }
 
 /// What a read brought, and how far it has been passed on.
@@ -53,7 +59,7 @@ impl Intake {
         from: &Endpoint,
         fanout: &Rc<Fanout>,
         owner: Weak<dyn Owner>,
-        stream: Descriptor,
+        input: Input,
     ) -> Rc<Self> {
         // Raw chunks are what one read brings: a read must not bring more than a packet holds.
         let room = match from.framing {
@@ -68,8 +74,8 @@ impl Intake {
             arrival: Nanos::default(),
         };
         Rc::new(Self {
-            stream: RefCell::new(Some(stream)),
-            offset: Cell::new(None),
+            input: RefCell::new(Some(input)),
+            open: Cell::new(true),
             received: RefCell::new(received),
             framing: from.framing,
             fanout: fanout.clone(),
@@ -79,24 +85,39 @@ impl Intake {
 
     /// Whether the stream is still there.
     pub(super) fn is_open(&self) -> bool {
-        self.stream.borrow().is_some()
+        self.open.get()
     }
 
     /// Receives no more.
     pub(super) fn close(&self) {
-        self.stream.take();
+        self.open.set(false);
+        self.input.take();
     }
 
     /// Starts a read.
     pub(super) fn read(self: &Rc<Self>) {
-        let stream = self.stream.borrow();
-        let Some(stream) = &*stream else { return };
+        let Some(input) = self.input.take() else { return };
         let buffer = std::mem::take(&mut self.received.borrow_mut().buffer);
         let intake = self.clone();
-        match self.offset.get() {
-            Some(at) => stream.read_at(buffer, at).then(move |done| intake.on_read(done)),
-            None => stream.read(buffer).then(move |done| intake.on_read(done)),
-        };
+        match input {
+            Input::Stream(stream) => {
+                stream.read(buffer).then(move |done| intake.on_read(done));
+                self.input.replace(Some(Input::Stream(stream)));
+            }
+            Input::Reader(reader) => {
+                if let Err(error) = task::spawn(intake.read_sequence(reader, buffer)) {
+                    self.give_up(Some(error.into()));
+                }
+            }
+        }
+    }
+
+    async fn read_sequence(self: Rc<Self>, mut reader: Reader, buffer: Vec<u8>) {
+        let done = reader.read(buffer).await;
+        if self.is_open() {
+            self.input.replace(Some(Input::Reader(reader)));
+            self.on_read(done);
+        }
     }
 
     fn on_read(self: &Rc<Self>, (result, buffer): WithBuffer<Vec<u8>>) {
@@ -108,7 +129,6 @@ impl Intake {
             Ok(0) => self.end(),
             Ok(count) => {
                 self.received.borrow_mut().take_in(count, crate::shell::arrival());
-                self.offset.set(self.offset.get().map(|at| at + count as u64));
                 self.pass_on();
             }
             Err(error) => self.give_up(Some(error)),
@@ -140,9 +160,9 @@ impl Intake {
     }
 
     fn give_up(&self, why: Option<io::Error>) {
-        if self.stream.take().is_some()
-            && let Some(owner) = self.owner.upgrade()
-        {
+        let was_open = self.is_open();
+        self.close();
+        if was_open && let Some(owner) = self.owner.upgrade() {
             owner.ended(self, why);
         }
     }
@@ -179,16 +199,23 @@ struct Whole {
     fanout: Rc<Fanout>,
 }
 
-pub(super) fn whole(from: &Endpoint, opened: Opened, fanout: &Rc<Fanout>) -> Rc<dyn Source> {
+pub(super) fn whole(
+    from: &Endpoint,
+    opened: Opened<Reader>,
+    fanout: &Rc<Fanout>,
+) -> Rc<dyn Source> {
     fanout.source().set_state(EndpointState::Open);
-    let source = Rc::new_cyclic(|own: &Weak<Whole>| Whole {
-        intake: Intake::new(from, fanout, own.clone(), opened.descriptor),
-        named_pipe: opened.named_pipe,
+    let named_pipe = matches!(opened, Opened::NamedPipe(_));
+    let input = match opened {
+        Opened::Stream(stream) | Opened::NamedPipe(stream) => Input::Stream(stream),
+        Opened::Sequence(reader) => Input::Reader(reader),
+    };
+    Rc::new_cyclic(|own: &Weak<Whole>| Whole {
+        intake: Intake::new(from, fanout, own.clone(), input),
+        named_pipe,
         started: Cell::new(false),
         fanout: fanout.clone(),
-    });
-    source.intake.offset.set(opened.offset);
-    source
+    })
 }
 
 impl Owner for Whole {
@@ -214,14 +241,14 @@ impl Source for Whole {
             return self.fanout.await_room();
         }
         self.started.set(true);
-        let stream = self.intake.stream.borrow();
-        match &*stream {
-            // A named pipe that nobody has opened to write reads like one at its end.
-            Some(stream) if self.named_pipe => {
-                stream.readable().then(move |_| intake.read());
-            }
-            _ => intake.read(),
+        if let Some(Input::Stream(pipe)) = &*self.intake.input.borrow()
+            && self.named_pipe
+        {
+            // One that nobody has opened to write reads like one at its end.
+            pipe.readable().then(move |_| intake.read());
+            return;
         }
+        intake.read();
     }
 
     fn resume(&self) {

@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 use tautline_runtime::{Descriptor, SocketOption};
 
 use super::Source;
-use super::intake::{Intake, Owner};
+use super::intake::{Input, Intake, Owner};
 use crate::endpoint::{HostPort, Source as Endpoint, UnixName};
 use crate::shell::fanout::Fanout;
 use crate::shell::listener::{self, Listener};
@@ -61,7 +61,7 @@ impl Publishers {
             let _ = socket.set_option(SocketOption::ReceiveBuffer(bytes as usize));
         }
         self.fanout.source().peer_came();
-        let intake = Intake::new(&self.from, &self.fanout, self.own.clone(), socket);
+        let intake = Intake::new(&self.from, &self.fanout, self.own.clone(), Input::Stream(socket));
         self.intakes.borrow_mut().push(intake.clone());
         intake.read();
     }
