@@ -87,11 +87,12 @@ impl Listener {
 
     /// Takes nobody new.
     pub(crate) fn close(&self) {
-        self.socket.take();
+        // First the path: once nobody listens behind it, it is a successor's to take over.
         if let Some(path) = &self.path {
             // Whoever removed it before has done what is wanted.
             let _ = fs::remove_file(path);
         }
+        self.socket.take();
     }
 
     /// The address with the port that the system chose.
@@ -109,4 +110,50 @@ struct Door {
 /// Whether only the one who came is concerned, and the next may be accepted at once.
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tautline_runtime::{Config, Runtime};
+
+    use super::*;
+
+    /// Proves that a path of which the listener is being closed never has nobody behind it: who
+    /// finds one takes it over, and would lose it to the closing.
+    #[test]
+    fn closing_leaves_no_stale_path() {
+        const ROUNDS: u32 = 2_000;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("socket");
+        let runtime = Runtime::new(Config::default()).expect("a loop");
+        // Odd while the listener is being closed.
+        let phase = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            let prober = scope.spawn(|| {
+                let mut stale = 0;
+                loop {
+                    let before = phase.load(Ordering::SeqCst);
+                    let result = UnixStream::connect(&path);
+                    let refused = result.err().map(|error| error.kind());
+                    if before % 2 == 1 && phase.load(Ordering::SeqCst) == before {
+                        stale += u32::from(refused == Some(io::ErrorKind::ConnectionRefused));
+                    }
+                    if before == 2 * ROUNDS {
+                        return stale;
+                    }
+                }
+            });
+            for _ in 0..ROUNDS {
+                let listener = unix(&UnixName::Path(path.clone())).expect("the path is free");
+                phase.fetch_add(1, Ordering::SeqCst);
+                listener.close();
+                let _ = runtime.poll_once();
+                phase.fetch_add(1, Ordering::SeqCst);
+            }
+            assert_eq!(prober.join().expect("it does not panic"), 0);
+        });
+    }
 }
