@@ -3,7 +3,7 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener};
+use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use common::{
     DRIVERS, PATIENCE, Running, config, connect, framed, free_port, patient, read_packet, udp, url,
 };
+use socket2::{Domain, Type};
 use tautline_relay::stats::EndpointState;
 use tautline_relay::{RunError, run};
 
@@ -56,6 +57,29 @@ fn disconnect_cuts_off_who_never_reads() {
         }
         let report = relay.until(|report| report.endpoints[1].disconnects == 1);
         assert_eq!(report.endpoints[1].peers, 0);
+        relay.finish();
+    }
+}
+
+/// Proves that under `disconnect` packets wait for a destination that is not there, and that nobody
+/// is counted as cut off.
+#[test]
+fn disconnect_keeps_what_waits_for_an_absent_peer() {
+    for driver in DRIVERS {
+        // Bound, but not listening: it refuses until it does.
+        let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let port = socket.local_addr().unwrap().as_socket().unwrap().port();
+        let to = format!("{}?queue=4&policy=disconnect", url("tcp", port));
+        let relay = Running::start(config(driver, "demo:?rate=1k", &[&to]));
+        relay.until(|report| report.endpoints[1].drops.new > 100);
+        socket.listen(1).unwrap();
+        let mut peer = patient(TcpListener::from(socket).accept().unwrap().0);
+        for number in 0..4_u64 {
+            assert_eq!(read_packet(&mut peer)[8..16], number.to_be_bytes());
+        }
+        let report = relay.until(|report| report.endpoints[1].rates.packets > 4);
+        assert_eq!((report.endpoints[1].disconnects, report.endpoints[1].drops.lost), (0, 0));
         relay.finish();
     }
 }

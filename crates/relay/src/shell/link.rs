@@ -91,7 +91,9 @@ impl Link {
         if self.can_send() && !self.backlog.has_room_for(run) {
             self.flush();
         }
-        if !self.backlog.offer(run) {
+        // Whoever is not there cannot be cut off: what is queued waits for the next connection.
+        if !self.backlog.offer(run) && self.is_attached() {
+            self.tally.count_disconnect();
             self.drop_socket(None);
             self.forget();
         }

@@ -82,9 +82,13 @@ impl Tally {
             }),
             Offer::Disconnect(packets) => {
                 self.drop_packets(|drops| drops.new += *packets as u64);
-                self.disconnects.set(self.disconnects.get() + 1);
             }
         }
+    }
+
+    /// A peer is cut off since its queue is full.
+    pub(crate) fn count_disconnect(&self) {
+        self.disconnects.set(self.disconnects.get() + 1);
     }
 
     /// `packets` were queued for somebody who has gone.
