@@ -84,6 +84,30 @@ fn disconnect_keeps_what_waits_for_an_absent_peer() {
     }
 }
 
+/// Proves that publishers beyond the limit are turned away and reported, and that a place that
+/// became free is given to the next.
+#[test]
+fn publishers_beyond_the_limit_are_turned_away() {
+    for driver in DRIVERS {
+        let (port, receiver) = (free_port(), udp());
+        let to = url("udp", receiver.local_addr().unwrap().port());
+        let from = format!("{}?publishers=1", url("tcp-listen", port));
+        let relay = Running::start(config(driver, &from, &[&to]));
+        let first = connect(port);
+        relay.until(|report| report.endpoints[0].peers == 1);
+        assert_eq!(connect(port).read(&mut [0; 1]).unwrap_or(0), 0, "turned away");
+        let told = |error: &String| error.contains("?publishers=");
+        relay.until(|report| report.endpoints[0].error.as_ref().is_some_and(told));
+        drop(first);
+        relay.until(|report| report.endpoints[0].peers == 0);
+        connect(port).write_all(&framed(b"the next")).unwrap();
+        let mut got = [0; 100];
+        let len = receiver.recv(&mut got).unwrap();
+        assert_eq!(&got[..len], b"the next");
+        relay.finish();
+    }
+}
+
 /// Proves that under `drop-new` a subscriber that reads late sees the beginning without a gap.
 #[test]
 fn drop_new_keeps_the_beginning() {

@@ -93,8 +93,8 @@ Sources:      udp://HOST:PORT  tcp://HOST:PORT  tcp-listen://HOST:PORT  unix://P
               unix-listen://PATH  file:PATH  stdin:  demo:
 Destinations: udp://HOST:PORT  tcp://HOST:PORT  tcp-listen://HOST:PORT  unix-listen://PATH
               file:PATH  stdout:
-Options:      ?framing=rfc4571|raw  ?queue=PACKETS,BYTES  ?subscribers=N  ?buffer=BYTES
-              ?policy=drop-old|drop-new|disconnect|wait  ?size=BYTES  ?rate=N (demo:)
+Options:      ?framing=rfc4571|raw  ?queue=PACKETS,BYTES  ?subscribers=N  ?publishers=N
+              ?buffer=BYTES  ?policy=drop-old|drop-new|disconnect|wait  ?size=BYTES  ?rate=N (demo:)
 A Unix PATH may be an abstract name, which is no file: unix-listen://@feed
 
 Example:      tautline relay --from udp://0.0.0.0:5000 --to 'tcp-listen://0.0.0.0:9000?queue=256'";

@@ -26,4 +26,4 @@ mod url;
 pub use address::{Host, HostPort, UnixName};
 pub use destination::{DEFAULT_SUBSCRIBERS, Destination, DestinationPlace};
 pub use error::EndpointError;
-pub use source::{DemoFeed, Source, SourcePlace};
+pub use source::{DEFAULT_PUBLISHERS, DemoFeed, Source, SourcePlace};

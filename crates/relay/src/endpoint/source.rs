@@ -11,6 +11,9 @@ use super::url::{Parts, Role, Scheme, split};
 use crate::demo;
 use crate::framing::{Framing, MAX_PACKET};
 
+/// Publishers of a listening source if the URL does not say: each has 128 KiB to receive to.
+pub const DEFAULT_PUBLISHERS: u32 = 256;
+
 /// A source, parsed from its URL by [`str::parse`].
 ///
 /// ```
@@ -29,6 +32,8 @@ pub struct Source {
     pub framing: Framing,
     /// Largest packet accepted (framed, datagram) or chunk read (raw), 1 to 65535 bytes.
     pub max_packet: usize,
+    /// Publishers at a time on a listening source; further ones are refused and counted.
+    pub publishers: u32,
     /// Receive buffer asked of the system, in bytes; `None` leaves the system's default.
     pub receive_buffer: Option<u32>,
 }
@@ -86,6 +91,7 @@ impl FromStr for Source {
             place: place(&parts)?,
             framing: Framing::default(),
             max_packet: MAX_PACKET,
+            publishers: DEFAULT_PUBLISHERS,
             receive_buffer: None,
         };
         options::each(&parts, known_keys(parts.scheme), |key, value| source.apply(key, value))?;
@@ -94,6 +100,12 @@ impl FromStr for Source {
 }
 
 impl Source {
+    /// Whether many publishers can be here at a time.
+    #[must_use]
+    pub fn listens(&self) -> bool {
+        matches!(self.place, SourcePlace::TcpListen(_) | SourcePlace::UnixListen(_))
+    }
+
     /// Whether packets of this source arrive with their boundaries kept by the system.
     #[must_use]
     pub fn keeps_boundaries(&self) -> bool {
@@ -107,6 +119,7 @@ impl Source {
                 feed.size = options::size(key, value, demo::MIN_SIZE)?
             }
             ("size", _) => self.max_packet = options::size(key, value, 1)?,
+            ("publishers", _) => self.publishers = options::count(key, value)?,
             ("buffer", _) => self.receive_buffer = Some(options::socket_buffer(key, value)?),
             _ => self.framing = options::framing(key, value)?,
         }
@@ -139,9 +152,8 @@ pub(super) fn alone<P>(scheme: Scheme, body: &str, place: P) -> Result<P, Endpoi
 fn known_keys(scheme: Scheme) -> &'static [&'static str] {
     match scheme {
         Scheme::Udp => &["size", "buffer"],
-        Scheme::Tcp | Scheme::TcpListen | Scheme::Unix | Scheme::UnixListen => {
-            &["framing", "size", "buffer"]
-        }
+        Scheme::Tcp | Scheme::Unix => &["framing", "size", "buffer"],
+        Scheme::TcpListen | Scheme::UnixListen => &["framing", "size", "buffer", "publishers"],
         Scheme::File | Scheme::Stdin | Scheme::Stdout => &["framing", "size"],
         Scheme::Demo => &["rate", "size"],
     }

@@ -30,7 +30,7 @@ pub(crate) fn demonstrate(
 ) -> Result<Summary, RunError> {
     raise_descriptor_limit();
     let what = describe(config).map_err(|error| RunError::Subscribers(error.to_string()))?;
-    let runtime = Runtime::new(loop_config(&config.host, &what.to))?;
+    let runtime = Runtime::new(loop_config(&what))?;
     let relay = Relay::open(&runtime, &what)?;
     let crowd = gather(&relay, config)?;
     relay.start();

@@ -15,8 +15,7 @@ use super::fanout::Fanout;
 use super::report::{Tally, Turns};
 use super::signals;
 use super::source::{self, Source};
-use crate::config::{self, HostConfig, RelayConfig, WaitChoice};
-use crate::endpoint::Destination as Endpoint;
+use crate::config::{self, RelayConfig, WaitChoice};
 use crate::run::RunError;
 use crate::stats::{Role, Snapshot, Summary};
 use crate::units::Nanos;
@@ -37,7 +36,7 @@ pub(crate) fn run(
     done: Option<&mut dyn FnMut() -> bool>,
 ) -> Result<Summary, RunError> {
     raise_descriptor_limit();
-    let runtime = Runtime::new(loop_config(&config.host, &config.to))?;
+    let runtime = Runtime::new(loop_config(config))?;
     let relay = Relay::open(&runtime, config)?;
     relay.start();
     relay.run(config.run_for, report, done)
@@ -198,9 +197,12 @@ impl<'r> Relay<'r> {
     }
 }
 
-/// The loop that a relay with these destinations needs.
-pub(super) fn loop_config(host: &HostConfig, to: &[Endpoint]) -> Config {
-    let peers: usize = to.iter().filter(|to| to.listens()).map(|to| to.subscribers as usize).sum();
+/// The loop that this relay needs.
+pub(super) fn loop_config(config: &RelayConfig) -> Config {
+    let (host, listening) = (&config.host, config.to.iter().filter(|to| to.listens()));
+    let subscribers: usize = listening.map(|to| to.subscribers as usize).sum();
+    let publishers = if config.from.listens() { config.from.publishers as usize } else { 0 };
+    let peers = publishers + subscribers;
     Config {
         driver: match host.driver {
             config::DriverChoice::Auto => DriverChoice::Auto,

@@ -1,6 +1,6 @@
 //! A source that publishers connect to.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::{Rc, Weak};
 
@@ -18,6 +18,8 @@ struct Publishers {
     from: Endpoint,
     fanout: Rc<Fanout>,
     intakes: RefCell<Vec<Rc<Intake>>>,
+    /// Newcomers that were turned away since there were too many.
+    turned_away: Cell<u64>,
     /// Bound, but not yet accepting.
     waiting: RefCell<Option<Listener>>,
     listener: RefCell<Option<Rc<Listener>>>,
@@ -48,6 +50,7 @@ fn open(from: &Endpoint, listener: Listener, fanout: &Rc<Fanout>) -> Rc<dyn Sour
         from: from.clone(),
         fanout: fanout.clone(),
         intakes: RefCell::default(),
+        turned_away: Cell::new(0),
         waiting: RefCell::new(Some(listener)),
         listener: RefCell::new(None),
         own: own.clone(),
@@ -56,6 +59,9 @@ fn open(from: &Endpoint, listener: Listener, fanout: &Rc<Fanout>) -> Rc<dyn Sour
 
 impl Publishers {
     fn welcome(&self, socket: Descriptor) {
+        if self.intakes.borrow().len() >= self.from.publishers as usize {
+            return self.turn_away();
+        }
         if let Some(bytes) = self.from.receive_buffer {
             // Best effort: the connection works without.
             let _ = socket.set_option(SocketOption::ReceiveBuffer(bytes as usize));
@@ -64,6 +70,14 @@ impl Publishers {
         let intake = Intake::new(&self.from, &self.fanout, self.own.clone(), Input::Stream(socket));
         self.intakes.borrow_mut().push(intake.clone());
         intake.read();
+    }
+
+    fn turn_away(&self) {
+        let (count, limit) = (self.turned_away.get() + 1, self.from.publishers);
+        self.turned_away.set(count);
+        let remedy = "raise ?publishers=";
+        let why = format!("{count} turned away: {limit} publishers are here; {remedy}");
+        self.fanout.source().note(&why);
     }
 }
 
