@@ -4,17 +4,18 @@ mod common;
 
 use std::net::UdpSocket;
 
-use common::{DRIVERS, Running, config, free_udp_port, udp, url};
+use common::{DRIVERS, Running, any, config, udp, url};
 use tautline_runtime::{Batch, Config, Descriptor, DriverChoice, Runtime, To};
 
 /// Proves that datagrams reach two receivers with their boundaries and in order.
 #[test]
 fn datagrams_reach_every_receiver() {
     for driver in DRIVERS {
-        let (port, receivers) = (free_udp_port(), [udp(), udp()]);
+        let receivers = [udp(), udp()];
         let to = receivers.each_ref().map(|r| url("udp", r.local_addr().unwrap().port()));
         let to = [to[0].as_str(), to[1].as_str()];
-        let relay = Running::start(config(driver, &url("udp", port), &to));
+        let relay = Running::start(config(driver, &any("udp"), &to));
+        let port = relay.port(0);
         let sender = udp();
         for number in 0..500_u32 {
             let packet = vec![number as u8; 1 + number as usize];
@@ -48,9 +49,10 @@ fn send_joined(sender: &UdpSocket, port: u16, datagrams: &[u8], segment: u16) {
 #[test]
 fn joined_datagrams_keep_their_boundaries() {
     for driver in DRIVERS {
-        let (port, receivers) = (free_udp_port(), [udp(), udp()]);
+        let receivers = [udp(), udp()];
         let to = receivers.each_ref().map(|r| url("udp", r.local_addr().unwrap().port()));
-        let relay = Running::start(config(driver, &url("udp", port), &[&to[0], &to[1]]));
+        let relay = Running::start(config(driver, &any("udp"), &[&to[0], &to[1]]));
+        let port = relay.port(0);
         let sender = udp();
         let bytes: Vec<u8> = (0..20_300_u32).map(|at| (at / 100) as u8).collect();
         send_joined(&sender, port, &bytes[..5_050], 100);
@@ -80,11 +82,12 @@ fn joined_datagrams_keep_their_boundaries() {
 #[test]
 fn joined_datagrams_are_dropped_one_by_one() {
     for driver in DRIVERS {
-        let (port, listener, receiver) = (free_udp_port(), common::free_port(), udp());
-        let slow = format!("{}?queue=10&policy=drop-new&buffer=4KiB", url("tcp-listen", listener));
+        let receiver = udp();
+        let slow = format!("{}?queue=10&policy=drop-new&buffer=4KiB", any("tcp-listen"));
         let to = [slow, url("udp", receiver.local_addr().unwrap().port())];
-        let relay = Running::start(config(driver, &url("udp", port), &[&to[0], &to[1]]));
-        let mut stuck = common::connect(listener);
+        let relay = Running::start(config(driver, &any("udp"), &[&to[0], &to[1]]));
+        let port = relay.port(0);
+        let mut stuck = common::connect(relay.port(1));
         relay.until(|report| report.endpoints[1].peers == 1);
         let sender = udp();
         for number in 0..1_000_u32 {
@@ -109,10 +112,11 @@ fn joined_datagrams_are_dropped_one_by_one() {
 #[test]
 fn joined_datagrams_that_are_too_long_are_counted() {
     for driver in DRIVERS {
-        let (port, receiver) = (free_udp_port(), udp());
+        let receiver = udp();
         let to = url("udp", receiver.local_addr().unwrap().port());
-        let from = format!("{}?size=1000", url("udp", port));
+        let from = format!("{}?size=1000", any("udp"));
         let relay = Running::start(config(driver, &from, &[&to]));
+        let port = relay.port(0);
         let sender = udp();
         send_joined(&sender, port, &[1; 3 * 1_200 + 900], 1_200);
         send_joined(&sender, port, &[2; 3 * 1_000], 1_000);
@@ -132,10 +136,10 @@ fn joined_datagrams_that_are_too_long_are_counted() {
 #[test]
 fn waiting_source_goes_on_within_joined_datagrams() {
     for driver in DRIVERS {
-        let (port, listener) = (free_udp_port(), common::free_port());
-        let to = format!("{}?queue=8&policy=wait&buffer=4KiB", url("tcp-listen", listener));
-        let relay = Running::start(config(driver, &url("udp", port), &[&to]));
-        let mut slow = common::connect(listener);
+        let to = format!("{}?queue=8&policy=wait&buffer=4KiB", any("tcp-listen"));
+        let relay = Running::start(config(driver, &any("udp"), &[&to]));
+        let port = relay.port(0);
+        let mut slow = common::connect(relay.port(1));
         relay.until(|report| report.endpoints[1].peers == 1);
         let sender = udp();
         for number in 0..20_u8 {

@@ -9,7 +9,7 @@ use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
 use common::{
-    DRIVERS, PATIENCE, Running, config, connect, framed, free_port, patient, read_packet, udp, url,
+    DRIVERS, PATIENCE, Running, any, config, connect, framed, patient, read_packet, udp, url,
 };
 use socket2::{Domain, Type};
 use tautline_relay::stats::EndpointState;
@@ -20,13 +20,13 @@ use tautline_relay::{RunError, run};
 #[test]
 fn who_never_reads_slows_nobody() {
     for driver in DRIVERS {
-        let (source, port) = (TcpListener::bind("127.0.0.1:0").unwrap(), free_port());
+        let source = TcpListener::bind("127.0.0.1:0").unwrap();
         let from = url("tcp", source.local_addr().unwrap().port());
-        let to = format!("{}?queue=8&buffer=16KiB", url("tcp-listen", port));
+        let to = format!("{}?queue=8&buffer=16KiB", any("tcp-listen"));
         let relay = Running::start(config(driver, &from, &[&to]));
         let (mut feed, _) = source.accept().unwrap();
-        let _stuck = connect(port);
-        let mut readers: Vec<_> = (0..49).map(|_| connect(port)).collect();
+        let _stuck = connect(relay.port(1));
+        let mut readers: Vec<_> = (0..49).map(|_| connect(relay.port(1))).collect();
         relay.until(|report| report.endpoints[1].peers == 50);
         for number in 0..300_u32 {
             let packet = number.to_be_bytes().repeat(5_000);
@@ -46,12 +46,11 @@ fn who_never_reads_slows_nobody() {
 #[test]
 fn disconnect_cuts_off_who_never_reads() {
     for driver in DRIVERS {
-        let (from, port) = (free_port(), free_port());
-        let to = format!("{}?queue=4&policy=disconnect&buffer=16KiB", url("tcp-listen", port));
-        let relay = Running::start(config(driver, &url("tcp-listen", from), &[&to]));
-        let _stuck = connect(port);
+        let to = format!("{}?queue=4&policy=disconnect&buffer=16KiB", any("tcp-listen"));
+        let relay = Running::start(config(driver, &any("tcp-listen"), &[&to]));
+        let _stuck = connect(relay.port(1));
         relay.until(|report| report.endpoints[1].peers == 1);
-        let mut feed = connect(from);
+        let mut feed = connect(relay.port(0));
         for _ in 0..3_000 {
             feed.write_all(&framed(&[7; 8_000])).unwrap();
         }
@@ -89,18 +88,18 @@ fn disconnect_keeps_what_waits_for_an_absent_peer() {
 #[test]
 fn publishers_beyond_the_limit_are_turned_away() {
     for driver in DRIVERS {
-        let (port, receiver) = (free_port(), udp());
+        let receiver = udp();
         let to = url("udp", receiver.local_addr().unwrap().port());
-        let from = format!("{}?publishers=1", url("tcp-listen", port));
+        let from = format!("{}?publishers=1", any("tcp-listen"));
         let relay = Running::start(config(driver, &from, &[&to]));
-        let first = connect(port);
+        let first = connect(relay.port(0));
         relay.until(|report| report.endpoints[0].peers == 1);
-        assert_eq!(connect(port).read(&mut [0; 1]).unwrap_or(0), 0, "turned away");
+        assert_eq!(connect(relay.port(0)).read(&mut [0; 1]).unwrap_or(0), 0, "turned away");
         let told = |error: &String| error.contains("?publishers=");
         relay.until(|report| report.endpoints[0].error.as_ref().is_some_and(told));
         drop(first);
         relay.until(|report| report.endpoints[0].peers == 0);
-        connect(port).write_all(&framed(b"the next")).unwrap();
+        connect(relay.port(0)).write_all(&framed(b"the next")).unwrap();
         let mut got = [0; 100];
         let len = receiver.recv(&mut got).unwrap();
         assert_eq!(&got[..len], b"the next");
@@ -112,12 +111,11 @@ fn publishers_beyond_the_limit_are_turned_away() {
 #[test]
 fn drop_new_keeps_the_beginning() {
     for driver in DRIVERS {
-        let (from, port) = (free_port(), free_port());
-        let to = format!("{}?queue=16&policy=drop-new&buffer=16KiB", url("tcp-listen", port));
-        let relay = Running::start(config(driver, &url("tcp-listen", from), &[&to]));
-        let mut late = connect(port);
+        let to = format!("{}?queue=16&policy=drop-new&buffer=16KiB", any("tcp-listen"));
+        let relay = Running::start(config(driver, &any("tcp-listen"), &[&to]));
+        let mut late = connect(relay.port(1));
         relay.until(|report| report.endpoints[1].peers == 1);
-        let mut feed = connect(from);
+        let mut feed = connect(relay.port(0));
         for number in 0..3_000_u32 {
             feed.write_all(&framed(&number.to_be_bytes().repeat(2_000))).unwrap();
         }
@@ -139,12 +137,11 @@ fn file_over_tcp_to_file_is_equal() {
         let (original, copy) = (folder.path().join("original"), folder.path().join("copy"));
         let bytes: Vec<u8> = (0..20_000_000_u32).map(|n| (n ^ (n >> 11)) as u8).collect();
         std::fs::write(&original, &bytes).unwrap();
-        let port = free_port();
-        let from = format!("{}?framing=raw", url("tcp-listen", port));
+        let from = format!("{}?framing=raw", any("tcp-listen"));
         let to = format!("file:{}?framing=raw&policy=wait", copy.display());
         let receiving = Running::start(config(driver, &from, &[&to]));
         let from = format!("file:{}?framing=raw", original.display());
-        let to = format!("{}?framing=raw&policy=wait", url("tcp", port));
+        let to = format!("{}?framing=raw&policy=wait", url("tcp", receiving.port(0)));
         let sent = run(&config(driver, &from, &[&to]), &mut |_| {}).unwrap();
         assert_eq!(sent.endpoints[1].rates.bytes, bytes.len() as u64);
         assert_eq!(sent.endpoints[0].state, EndpointState::Ended);
@@ -253,10 +250,11 @@ fn passes_over_unix(relay: Running, feed: &mut UnixStream, mut receiver: UnixStr
 #[test]
 fn publishers_are_cut_into_packets_apart() {
     for driver in DRIVERS {
-        let (from, receiver) = (free_port(), udp());
+        let receiver = udp();
         let to = url("udp", receiver.local_addr().unwrap().port());
-        let source = format!("{}?size=1000", url("tcp-listen", from));
+        let source = format!("{}?size=1000", any("tcp-listen"));
         let relay = Running::start(config(driver, &source, &[&to]));
+        let from = relay.port(0);
         let (mut one, mut other, mut liar) = (connect(from), connect(from), connect(from));
         one.write_all(&framed(b"one")[..3]).unwrap();
         other.write_all(&framed(b"whole")).unwrap();
@@ -281,10 +279,9 @@ fn publishers_are_cut_into_packets_apart() {
 #[test]
 fn end_drains_what_is_queued() {
     for driver in DRIVERS {
-        let port = free_port();
-        let to = url("tcp-listen", port);
+        let to = any("tcp-listen");
         let relay = Running::start(config(driver, "demo:?rate=1k&size=1000", &[&to]));
-        let mut receiver = connect(port);
+        let mut receiver = connect(relay.port(1));
         relay.until(|report| report.endpoints[1].rates.packets > 100);
         let reading = std::thread::spawn(move || {
             let mut bytes = Vec::new();

@@ -6,18 +6,19 @@ use std::io::Read;
 use std::sync::mpsc::{TryRecvError, channel};
 use std::thread;
 
-use common::{DRIVERS, config, connect, free_port, free_udp_port, udp, url};
+use common::{DRIVERS, any, config, connect, ports, udp, url};
 use tautline_relay::{DriverChoice, run_until};
 
 /// Allocations of a whole run in which `packets` pass, from start to end.
 fn allocations(driver: DriverChoice, packets: u64) -> u64 {
-    let (from, port, sink) = (free_udp_port(), free_port(), udp());
-    let to = [url("udp", sink.local_addr().unwrap().port()), url("tcp-listen", port)];
-    let config = config(driver, &url("udp", from), &[&to[0], &to[1]]);
+    let sink = udp();
+    let to = [url("udp", sink.local_addr().unwrap().port()), any("tcp-listen")];
+    let config = config(driver, &any("udp"), &[&to[0], &to[1]]);
     let (end, ended) = channel::<()>();
-    let (ready, opened) = channel::<()>();
+    let (ready, opened) = channel();
     let feeder = thread::spawn(move || {
-        opened.recv().unwrap();
+        let ports: Vec<Option<u16>> = opened.recv().unwrap();
+        let (from, port) = (ports[0].unwrap(), ports[2].unwrap());
         let (sender, mut subscriber) = (udp(), connect(port));
         let (mut datagram, mut stream) = ([0; 2_000], [0; 1_202]);
         for number in 0..packets {
@@ -34,9 +35,9 @@ fn allocations(driver: DriverChoice, packets: u64) -> u64 {
     let measured = allocation_counter::measure(|| {
         let summary = run_until(
             &config,
-            &mut |_| {
+            &mut |report| {
                 // The feeder listens for the first report only.
-                let _ = ready.send(());
+                let _ = ready.send(ports(report));
             },
             &mut || ended.try_recv() == Err(TryRecvError::Disconnected),
         );

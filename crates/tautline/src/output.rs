@@ -29,6 +29,8 @@ pub(crate) struct Output {
     width: usize,
     /// Lines of the table drawn last, to be drawn over.
     drawn: usize,
+    /// Something was written: where the endpoints are bound is told once.
+    begun: bool,
     /// The first failure to write; kept until the summary can return it.
     failed: Option<io::Error>,
 }
@@ -46,7 +48,7 @@ impl Output {
     }
 
     fn new(form: Form, sink: Box<dyn Write>, width: usize) -> Self {
-        Self { form, sink, width, drawn: 0, failed: None }
+        Self { form, sink, width, drawn: 0, begun: false, failed: None }
     }
 
     /// Writes what happened in the last second. A failure is kept for [`summary`](Self::summary):
@@ -73,7 +75,12 @@ impl Output {
         match self.form {
             Form::Json => self.json(snapshot),
             Form::Live => self.draw_over(&table::table(snapshot, self.width)),
-            Form::Plain => self.lines(&[table::line(snapshot)]),
+            Form::Plain => {
+                if !std::mem::replace(&mut self.begun, true) {
+                    self.lines(&table::addresses(snapshot))?;
+                }
+                self.lines(&[table::line(snapshot)])
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The program as a user meets it: exit codes and what stands on which stream.
 
-use std::io::Read;
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
@@ -159,6 +159,38 @@ fn failure_leaves_the_summary_last() {
         assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{error}");
         assert!(error.contains("/dev/full"), "{error}");
         assert!(report.lines().last().is_some_and(|line| line.contains(sign)), "{report}");
+    }
+}
+
+/// Proves that a relay whose ports the system chooses tells them, in both forms, and that they are
+/// those on which it is found.
+#[test]
+fn chosen_ports_are_told() {
+    for form in [&[][..], &["--json"]] {
+        let arguments = ["relay", "--from", "udp://127.0.0.1:0", "--to", "tcp-listen://[::1]:0"];
+        let mut relay = Command::new(env!("CARGO_BIN_EXE_tautline"))
+            .args(arguments)
+            .args(form)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program was built");
+        let mut lines = BufReader::new(relay.stdout.take().expect("it is piped")).lines();
+        let mut told = String::new();
+        while !told.contains("[::1]:") || !told.contains("127.0.0.1:") {
+            told = lines.next().expect("they are told at once").expect("reports are text") + &told;
+        }
+        let port = |host: &str| -> u16 {
+            let ports = told
+                .split(host)
+                .skip(1)
+                .map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default());
+            ports.filter_map(|port| port.parse().ok()).max().expect("a port")
+        };
+        TcpStream::connect(("::1", port("[::1]:"))).expect("it listens there");
+        let taken = UdpSocket::bind(("127.0.0.1", port("127.0.0.1:")));
+        assert_eq!(taken.map(drop).map_err(|e| e.kind()), Err(std::io::ErrorKind::AddrInUse));
+        relay.kill().expect("it runs");
+        relay.wait().expect("it was started");
     }
 }
 

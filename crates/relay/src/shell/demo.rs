@@ -45,7 +45,7 @@ pub(crate) fn demonstrate(
 /// Starts the subscribers, and waits until all of them are here.
 fn gather(relay: &Relay<'_>, config: &DemoConfig) -> Result<Crowd, RunError> {
     let door = &relay.destinations()[0];
-    let address = door.local_address();
+    let address = door.tally().bound();
     let address = address.ok_or_else(|| RunError::Subscribers("nobody listens".to_owned()))?;
     let crowd = Crowd::start(address, config)?;
     let (tally, all) = (door.tally(), u64::from(config.subscribers));

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -25,9 +24,10 @@ pub(crate) struct Listener {
     path: Option<PathBuf>,
 }
 
-/// Listens on TCP.
-pub(crate) async fn tcp(address: &HostPort) -> io::Result<Listener> {
+/// Listens on TCP, and tells `tally` where.
+pub(crate) async fn tcp(address: &HostPort, tally: &Tally) -> io::Result<Listener> {
     let socket = sockets::listen_tcp(address).await?;
+    tally.set_bound(&socket);
     Ok(Listener { socket: RefCell::new(Some(socket)), path: None })
 }
 
@@ -93,11 +93,6 @@ impl Listener {
             let _ = fs::remove_file(path);
         }
         self.socket.take();
-    }
-
-    /// The address with the port that the system chose.
-    pub(crate) fn local_address(&self) -> Option<SocketAddr> {
-        self.socket.borrow().as_ref()?.conn().local_addr().ok()?.as_socket()
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;
+use std::net::SocketAddr;
 
-use tautline_runtime::Runtime;
 use tautline_runtime::watch::{Histogram, Offence};
+use tautline_runtime::{Descriptor, Runtime};
 
 use crate::queue::Offer;
 use crate::stats::{
@@ -19,6 +20,7 @@ pub(crate) struct Tally {
     url: String,
     role: Role,
     state: Cell<EndpointState>,
+    bound: Cell<Option<SocketAddr>>,
     meter: RefCell<Meter>,
     drops: Cell<Drops>,
     peers: Cell<u64>,
@@ -33,6 +35,7 @@ impl Tally {
             url: url.to_owned(),
             role,
             state: Cell::default(),
+            bound: Cell::default(),
             meter: RefCell::new(Meter::new(now)),
             drops: Cell::default(),
             peers: Cell::default(),
@@ -45,6 +48,20 @@ impl Tally {
     /// The endpoint as the user wrote it.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Keeps where the endpoint's socket is bound, if it has a port.
+    pub(crate) fn set_bound(&self, socket: &Descriptor) {
+        let address = socket.conn().local_addr().ok().and_then(|address| address.as_socket());
+        if let Some(address) = address {
+            log::info!("{}: bound to {address}", self.url);
+        }
+        self.bound.set(address);
+    }
+
+    /// Where the endpoint's socket is bound, with the port that the system chose.
+    pub(crate) fn bound(&self) -> Option<SocketAddr> {
+        self.bound.get()
     }
 
     pub(crate) fn set_state(&self, state: EndpointState) {
@@ -131,6 +148,7 @@ impl Tally {
             url: self.url.clone(),
             role: self.role,
             state: self.state.get(),
+            bound: self.bound(),
             rates,
             drops: self.drops.get(),
             peers: self.peers.get(),

@@ -1,5 +1,7 @@
 //! The relay's state at one moment, as plain data.
 
+use std::net::SocketAddr;
+
 use serde::Serialize;
 
 use super::{LatencySnapshot, Rates};
@@ -70,6 +72,9 @@ pub struct EndpointSnapshot {
     pub role: Role,
     /// What it is doing.
     pub state: EndpointState,
+    /// Where it listens or receives, with the port that the system chose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bound: Option<SocketAddr>,
     /// Traffic; for a destination with many subscribers the sum over all of them.
     #[serde(flatten)]
     pub rates: Rates,
@@ -151,6 +156,7 @@ mod tests {
             url: "demo:".into(),
             role: Role::Source,
             state: EndpointState::Open,
+            bound: None,
             rates: Rates { packets: 3, bytes: 36, packets_per_s: 1.5, bits_per_s: 144.0 },
             drops,
             peers: 1,

@@ -31,6 +31,8 @@ pub(crate) struct Running {
     /// Dropped to end it.
     end: Sender<()>,
     reports: Receiver<Snapshot>,
+    /// The port of each endpoint that is bound, the source first.
+    ports: Vec<Option<u16>>,
     thread: JoinHandle<Result<Summary, RunError>>,
 }
 
@@ -46,9 +48,14 @@ impl Running {
                 &mut || ended.try_recv() == Err(TryRecvError::Disconnected),
             )
         });
-        let running = Self { end, reports, thread };
-        running.until(|_| true);
+        let mut running = Self { end, reports, ports: Vec::new(), thread };
+        running.ports = ports(&running.until(|_| true));
         running
+    }
+
+    /// The port that the system chose for the source (0) or a destination (from 1 on).
+    pub(crate) fn port(&self, endpoint: usize) -> u16 {
+        self.ports[endpoint].expect("the endpoint is bound")
     }
 
     /// Waits for a report of which `holds` is true.
@@ -73,15 +80,14 @@ impl Running {
     }
 }
 
-/// A port that is free now.
-pub(crate) fn free_port() -> u16 {
-    let probe = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
-    probe.local_addr().expect("it is bound").port()
+/// The ports of all endpoints, as far as they are bound.
+pub(crate) fn ports(report: &Snapshot) -> Vec<Option<u16>> {
+    report.endpoints.iter().map(|endpoint| Some(endpoint.bound?.port())).collect()
 }
 
-/// A UDP port that is free now.
-pub(crate) fn free_udp_port() -> u16 {
-    udp().local_addr().expect("it is bound").port()
+/// What listens or receives on a port that the system chooses.
+pub(crate) fn any(scheme: &str) -> String {
+    url(scheme, 0)
 }
 
 /// A bound UDP socket that gives up waiting at last.

@@ -2,6 +2,8 @@
 
 mod quantity;
 
+use std::net::SocketAddr;
+
 use quantity::{bits, bytes, count, nanos};
 use tautline_relay::stats::{
     EndpointSnapshot, EndpointState, LatencySnapshot, LoopSnapshot, Role, Snapshot, Summary,
@@ -68,8 +70,19 @@ fn endpoints(endpoints: &[EndpointSnapshot], width: usize) -> Vec<String> {
     for endpoint in endpoints {
         let error = endpoint.error.iter().map(|error| format!("  {}: {error}", endpoint.url));
         lines.extend(error);
+        let told = |address: SocketAddr| endpoint.url.contains(&format!(":{}", address.port()));
+        lines.extend(bound(endpoint).filter(|_| !endpoint.bound.is_some_and(told)));
     }
     lines
+}
+
+/// Where the endpoints are bound.
+pub(crate) fn addresses(snapshot: &Snapshot) -> Vec<String> {
+    snapshot.endpoints.iter().filter_map(bound).collect()
+}
+
+fn bound(endpoint: &EndpointSnapshot) -> Option<String> {
+    endpoint.bound.map(|address| format!("  {}: bound to {address}", endpoint.url))
 }
 
 fn row(endpoint: &EndpointSnapshot) -> [String; 8] {
@@ -174,6 +187,7 @@ pub(crate) mod testing {
             url: url.to_owned(),
             role,
             state: EndpointState::Open,
+            bound: None,
             rates,
             drops: Drops::default(),
             peers: 100,

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 
 use tautline_runtime::{Descriptor, SocketOption};
@@ -38,7 +37,7 @@ pub(super) async fn tcp(
     fanout: &Rc<Fanout>,
     tally: &Rc<Tally>,
 ) -> io::Result<Rc<dyn Destination>> {
-    Ok(Subscribers::start(to, fanout, tally, listener::tcp(address).await?))
+    Ok(Subscribers::start(to, fanout, tally, listener::tcp(address, tally).await?))
 }
 
 /// Listens for subscribers on a Unix socket.
@@ -157,9 +156,5 @@ impl Destination for Subscribers {
 
     fn tally(&self) -> &Tally {
         &self.tally
-    }
-
-    fn local_address(&self) -> Option<SocketAddr> {
-        self.listener.borrow().as_ref()?.local_address()
     }
 }

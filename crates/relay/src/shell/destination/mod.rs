@@ -38,11 +38,6 @@ pub(crate) trait Destination {
 
     /// What it has counted.
     fn tally(&self) -> &Tally;
-
-    /// Where it listens, if it does: with the port that the system chose.
-    fn local_address(&self) -> Option<std::net::SocketAddr> {
-        None
-    }
 }
 
 /// Opens a destination. One that connects is opened before it is connected.

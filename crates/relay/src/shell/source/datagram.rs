@@ -58,6 +58,7 @@ pub(super) async fn open(
         socket.set_option(SocketOption::ReceiveBuffer(bytes as usize))?;
     }
     fanout.source().peer_came();
+    fanout.source().set_bound(&socket);
     let received = Received::new(&socket, from.max_packet, fanout).map_err(io::Error::other)?;
     Ok(Rc::new_cyclic(|own| Inlet {
         waiting: RefCell::new(Some(socket)),

@@ -32,7 +32,8 @@ pub(super) async fn tcp(
     address: &HostPort,
     fanout: &Rc<Fanout>,
 ) -> io::Result<Rc<dyn Source>> {
-    Ok(open(from, listener::tcp(address).await?, fanout))
+    let listener = listener::tcp(address, fanout.source()).await?;
+    Ok(open(from, listener, fanout))
 }
 
 /// Listens for publishers on a Unix socket.
