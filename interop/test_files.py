@@ -76,23 +76,43 @@ class Files(Case):
             file.writelines(blocks(total))
         return path
 
-    def test_a_gigabyte_through_tcp_keeps_its_hash(self):
+    def test_a_gigabyte_from_file_to_file_through_tcp_keeps_its_hash(self):
+        """Proves that a file of a gigabyte that one relay reads and sends over TCP, and another one
+        receives and writes, is the same file there."""
+        digest, original = hashlib.sha256(), self.folder / "original.bin"
+        with original.open("wb") as file:
+            for block in blocks(BYTES):
+                digest.update(block)
+                file.write(block)
+        port, copy = free_port(), self.folder / "copy.bin"
+        receiving = self.relay(f"tcp-listen://{HOST}:{port}?{RAW}", f"file:{copy}?{LOSSLESS}")
+        wait_listening(port)
+        sending = self.relay(f"file:{original}?{RAW}", f"tcp://{HOST}:{port}?{LOSSLESS}")
+        self.assertEqual(sending.wait(LONG), 0, str(sending))
+        wait_for("the whole file", lambda: copy.stat().st_size >= BYTES, LONG)
+        summary = self.finish(receiving)
+        self.assertEqual(copy.stat().st_size, BYTES)
+        self.assertEqual(digest_of_file(copy), digest.hexdigest())
+        for endpoint in summary["endpoints"] + sending.last_report()["endpoints"]:
+            self.assertEqual(endpoint["bytes"], BYTES, endpoint)
+
+    def test_a_stream_through_tcp_keeps_its_hash(self):
         """Proves that nothing is lost, added or swapped between a TCP sender and a TCP receiver,
         and that the stream ends in order when the relay is asked to end."""
-        port, there = free_port(), self.keep(listener())
+        total, port, there = BYTES // 4, free_port(), self.keep(listener())
         destination = f"tcp://{HOST}:{there.getsockname()[1]}?{LOSSLESS}"
         relay = self.relay(f"tcp-listen://{HOST}:{port}?{RAW}", destination)
         wait_listening(port)
         receiver = self.keep(there.accept()[0])
         receiver.settimeout(LONG)
-        sender = Sender(connect(port), BYTES)
+        sender = Sender(connect(port), total)
         sender.sock.settimeout(LONG)
-        received = digest_of_socket(receiver, BYTES)
+        received = digest_of_socket(receiver, total)
         self.assertEqual(received, sender.digest())
         summary = self.finish(relay)
         self.assertEqual(receiver.recv(1), b"")
         for endpoint in summary["endpoints"]:
-            self.assertEqual(endpoint["bytes"], BYTES, endpoint)
+            self.assertEqual(endpoint["bytes"], total, endpoint)
 
     def test_a_file_to_tcp_keeps_its_hash(self):
         """Proves that a file is sent whole to a receiver that is slower than the disk, and that
