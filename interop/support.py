@@ -13,6 +13,8 @@ import tempfile
 import time
 import unittest
 
+IP_BIND_ADDRESS_NO_PORT = 24
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROGRAM = pathlib.Path(os.environ.get("TAUTLINE", ROOT / "target/release/tautline")).resolve()
 HOST = "127.0.0.1"
@@ -102,6 +104,18 @@ def listener(port=0):
 def connect(port):
     """A connected TCP socket."""
     return socket.create_connection((HOST, port), timeout=PATIENCE)
+
+
+def dial(port, source=HOST, receive_buffer=None):
+    """A subscriber from a source address of its own."""
+    sock = socket.socket()
+    if receive_buffer:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+    sock.bind((source, 0))
+    sock.settimeout(PATIENCE)
+    sock.connect((HOST, port))
+    return sock
 
 
 def reset(sock):

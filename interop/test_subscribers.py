@@ -5,7 +5,7 @@ import resource
 import select
 import socket
 
-from support import HOST, PATIENCE, Case, connect, framed, free_port, read_packet, reset
+from support import HOST, PATIENCE, Case, connect, dial, framed, free_port, read_packet, reset
 from support import udp_socket, wait_bound, wait_for, wait_listening
 
 SUBSCRIBERS = int(os.environ.get("TAUTLINE_INTEROP_SUBSCRIBERS", 10_000))
@@ -20,8 +20,6 @@ BATCH = 100
 # Each brings its own range of ephemeral ports.
 SOURCES = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"]
 LONG = 6 * PATIENCE
-
-IP_BIND_ADDRESS_NO_PORT = 24
 
 
 def feed():
@@ -97,18 +95,6 @@ class Readers:
                 reset(sock)
             else:
                 sock.close()
-
-
-def dial(port, source=HOST, receive_buffer=None):
-    """A subscriber from a source address of its own."""
-    sock = socket.socket()
-    if receive_buffer:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
-    sock.bind((source, 0))
-    sock.settimeout(PATIENCE)
-    sock.connect((HOST, port))
-    return sock
 
 
 class Subscribers(Case):
