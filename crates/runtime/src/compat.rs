@@ -220,8 +220,9 @@ impl Conn {
         Ok(Drained::No)
     }
 
-    /// Also true once it is closed: nothing is to be read then.
-    fn is_paused(&self) -> bool {
+    /// Whether receiving stands still, by [`pause`](Self::pause) or because it is closed. A
+    /// handler that takes several things in a call asks after each.
+    pub fn is_paused(&self) -> bool {
         self.core.with(|engine| engine.io(self.key).map_or(true, |io| io.paused))
     }
 }

@@ -13,7 +13,7 @@ use crate::engine::ops::Continuation;
 use crate::engine::outbox::Segment;
 use crate::engine::outcome::Failure;
 use crate::engine::{Engine, Event, Received};
-use crate::handlers::{Drained, Handlers, Named, OnAccept, OnData};
+use crate::handlers::{Drained, Handlers, Named, OnAccept, OnData, OnReadable};
 use crate::slab::Key;
 
 impl Core {
@@ -87,7 +87,7 @@ impl Core {
     }
 
     fn readable(self: &Rc<Self>, key: Key) {
-        let handler = self.with(|engine| lend(engine, key, |h| &mut h.readable));
+        let handler = self.with(|engine| engine.lend_readable(key));
         let Some(handler) = handler else { return };
         let mut more = false;
         self.run_handler(
@@ -221,6 +221,12 @@ impl Engine {
             self.keep_accepted(key, fd);
         }
         handler
+    }
+
+    /// The readiness handler. `None`: it is paused, and looks when it is resumed, or has gone.
+    fn lend_readable(&mut self, key: Key) -> Option<Named<OnReadable>> {
+        let paused = self.ios.get(key).is_none_or(|io| io.paused);
+        if paused { None } else { lend(self, key, |h| &mut h.readable) }
     }
 
     /// A readiness handler has left something: it is called again in the next turn.

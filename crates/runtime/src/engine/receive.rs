@@ -582,6 +582,11 @@ impl Engine {
     pub(crate) fn resume(&mut self, key: Key) -> Option<Failure> {
         let io = self.ios.get_mut(key)?;
         io.paused = false;
+        if io.feeding() == Feeding::Readiness && !self.again.contains(&key) {
+            // It may hold something itself, of which the kernel does not tell.
+            self.again.push(key);
+        }
+        let io = self.ios.get_mut(key)?;
         if io.pump.is_none() && !io.resting {
             return self.start_pump(key);
         }
