@@ -95,6 +95,9 @@ macro_rules! batching {
                             return Ok(Drained::Yes);
                         }
                         handler(conn, &mut batch).into_result()?;
+                        if conn.is_paused() {
+                            return Ok(Drained::Yes);
+                        }
                     }
                     Ok(Drained::No)
                 })

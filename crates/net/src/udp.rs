@@ -1,6 +1,6 @@
 //! UDP.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 
@@ -219,6 +219,9 @@ impl UdpSocket {
     /// socket. With receive offload the handler gets what the kernel joined: see
     /// [`Packet::segments`].
     ///
+    /// Paused in the midst of datagrams that were received together, it keeps the others:
+    /// the handler gets them first when the socket is resumed. Direct calls do not see them.
+    ///
     /// That a peer could not be reached, as its host reports later, does not end it.
     ///
     /// # Errors
@@ -228,52 +231,83 @@ impl UdpSocket {
         F: FnMut(&Conn, Packet<'_>) -> R + 'static,
         R: Outcome,
     {
-        self.descriptor.on_readable(move |conn| take_some(conn, &mut handler))
+        let mut rest = None;
+        self.descriptor.on_readable(move |conn| take_some(conn, &mut rest, &mut handler))
     }
 }
 
+/// Batches that a thread keeps for its handlers to receive into: more than one only for those
+/// that were paused while they held one.
+const KEPT: usize = 4;
+
 thread_local! {
-    /// What all handlers of the thread receive into. Absent while one runs.
-    static SHARED: Cell<Option<Batch>> = const { Cell::new(None) };
+    /// What no handler is using at the moment.
+    static SHARED: RefCell<Vec<Batch>> = const { RefCell::new(Vec::new()) };
 }
 
-fn take_some<F, R>(conn: &Conn, handler: &mut F) -> io::Result<Drained>
+/// Takes datagrams, first what is left of an earlier call that was paused.
+fn take_some<F, R>(conn: &Conn, rest: &mut Option<Lent>, handler: &mut F) -> io::Result<Drained>
 where
     F: FnMut(&Conn, Packet<'_>) -> R,
     R: Outcome,
 {
-    let mut lent = Lent::take();
-    let batch = lent.batch();
-    for _ in 0..CALLS {
-        if !receive_some(conn, batch)? {
-            return Ok(Drained::Yes);
-        }
-        for packet in batch.iter() {
-            handler(conn, packet).into_result()?;
-            if !conn.is_open() {
-                return Ok(Drained::Yes);
-            }
-        }
+    let mut lent = rest.take().unwrap_or_else(Lent::take);
+    let taken = lent.hand_out(conn, handler);
+    if taken.is_ok() && !lent.is_used_up() && conn.is_open() {
+        *rest = Some(lent);
+    } else {
+        lent.give_back();
     }
-    Ok(Drained::No)
+    taken
 }
 
-/// Goes back to its place, however its use ends.
-struct Lent(Option<Batch>);
+/// A batch of the thread's, out for one socket.
+struct Lent {
+    batch: Batch,
+    /// The first datagram that the handler has not seen.
+    next: usize,
+}
 
 impl Lent {
     fn take() -> Self {
-        Self(SHARED.take())
+        let kept = SHARED.with_borrow_mut(Vec::pop);
+        let mut batch = kept.unwrap_or_else(|| Batch::new(32, 1 << 16));
+        batch.clear();
+        Self { batch, next: 0 }
     }
 
-    fn batch(&mut self) -> &mut Batch {
-        self.0.get_or_insert_with(|| Batch::new(32, 1 << 16))
+    fn give_back(self) {
+        SHARED.with_borrow_mut(|shared| {
+            if shared.len() < KEPT {
+                shared.push(self.batch);
+            }
+        });
     }
-}
 
-impl Drop for Lent {
-    fn drop(&mut self) {
-        // The thread may be ending, and its memory with it.
-        let _ = SHARED.try_with(|shared| shared.set(self.0.take()));
+    fn is_used_up(&self) -> bool {
+        self.next >= self.batch.len()
+    }
+
+    fn hand_out<F, R>(&mut self, conn: &Conn, handler: &mut F) -> io::Result<Drained>
+    where
+        F: FnMut(&Conn, Packet<'_>) -> R,
+        R: Outcome,
+    {
+        for _ in 0..CALLS {
+            if self.is_used_up() {
+                self.next = 0;
+                if !receive_some(conn, &mut self.batch)? {
+                    return Ok(Drained::Yes);
+                }
+            }
+            while let Some(packet) = self.batch.get(self.next) {
+                self.next += 1;
+                handler(conn, packet).into_result()?;
+                if conn.is_paused() {
+                    return Ok(Drained::Yes);
+                }
+            }
+        }
+        Ok(Drained::No)
     }
 }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::{block, everywhere, run, until};
-use tautline_net::{Batch, Gather, Landed, Scatter, To, UdpSocket};
+use tautline_net::{Batch, Conn, Gather, Landed, Packet, Scatter, To, UdpSocket};
 use tautline_runtime::{SocketOption, task, timer};
 
 fn pair(host: &str) -> (UdpSocket, UdpSocket) {
@@ -283,6 +283,61 @@ fn a_burst_is_taken_over_several_turns() {
                 .iter()
                 .map(|n| &n[..]))
         );
+    });
+}
+
+/// A handler that pauses its socket gets nothing more, not even of what was received together,
+/// until the socket is resumed; nothing is lost or overtaken meanwhile.
+#[test]
+fn a_pause_holds_from_the_next_datagram_on() {
+    everywhere(|runtime| {
+        let (a, b) = pair("127.0.0.1:0");
+        let to = b.local_addr().unwrap();
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let log = seen.clone();
+        let take = move |conn: &Conn, packet: Packet<'_>| {
+            log.borrow_mut().push(packet.bytes[0]);
+            conn.pause();
+        };
+        let conn = b.on_datagrams(take).unwrap();
+        for n in 0..40 {
+            a.try_send_to(&[n], to).unwrap();
+        }
+        for n in 1..=40 {
+            until(runtime, || seen.borrow().len() >= n);
+            runtime.run_for(Duration::from_micros(200)).unwrap();
+            assert_eq!(seen.borrow().len(), n);
+            conn.resume().unwrap();
+        }
+        assert!(seen.borrow().iter().copied().eq(0..40));
+        a.try_send_to(&[40], to).unwrap();
+        until(runtime, || seen.borrow().len() == 41);
+    });
+}
+
+/// A handler of batches that pauses its socket gets no further batch in the same turn.
+#[test]
+fn a_pause_holds_from_the_next_batch_on() {
+    everywhere(|runtime| {
+        let (a, b) = pair("127.0.0.1:0");
+        let to = b.local_addr().unwrap();
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let log = seen.clone();
+        let take = move |conn: &Conn, batch: &mut Batch| {
+            log.borrow_mut().extend(batch.iter().map(|packet| packet.bytes[0]));
+            conn.pause();
+        };
+        let conn = b.on_batches(Batch::new(4, 16), take).unwrap();
+        for n in 0..20 {
+            a.try_send_to(&[n], to).unwrap();
+        }
+        for n in (4..=20).step_by(4) {
+            until(runtime, || seen.borrow().len() >= n);
+            runtime.run_for(Duration::from_micros(200)).unwrap();
+            assert_eq!(seen.borrow().len(), n);
+            conn.resume().unwrap();
+        }
+        assert!(seen.borrow().iter().copied().eq(0..20));
     });
 }
 

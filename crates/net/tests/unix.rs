@@ -5,9 +5,12 @@ mod common;
 use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::rc::Rc;
+use std::time::Duration;
 
 use common::{block, everywhere, run, until};
-use tautline_net::{Batch, Conn, To, UnixAddress, UnixDatagram, UnixListener, UnixStream, pipe};
+use tautline_net::{
+    Batch, Conn, Datagram, To, UnixAddress, UnixDatagram, UnixListener, UnixStream, pipe,
+};
 
 /// An abstract name that no other test has.
 fn name(of: &str) -> String {
@@ -202,6 +205,31 @@ fn a_handler_takes_datagrams_by_the_batch() {
         });
         until(runtime, || seen.borrow().len() == 30);
         assert!(seen.borrow().iter().copied().eq(0..30));
+    });
+}
+
+/// A handler that pauses its socket gets no further datagram until the socket is resumed.
+#[test]
+fn a_pause_holds_from_the_next_datagram_on() {
+    everywhere(|runtime| {
+        let (a, b) = UnixDatagram::pair().unwrap();
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let log = seen.clone();
+        let take = move |conn: &Conn, bytes: &[u8], _: &Datagram| {
+            log.borrow_mut().push(bytes[0]);
+            conn.pause();
+        };
+        let conn = b.on_datagrams(16, take).unwrap();
+        for n in 0..8 {
+            a.try_send(&[n]).unwrap();
+        }
+        for n in 1..=8 {
+            until(runtime, || seen.borrow().len() >= n);
+            runtime.run_for(Duration::from_micros(200)).unwrap();
+            assert_eq!(seen.borrow().len(), n);
+            conn.resume().unwrap();
+        }
+        assert!(seen.borrow().iter().copied().eq(0..8));
     });
 }
 

@@ -169,7 +169,7 @@ impl UnixDatagram {
                     }
                     Err(error) => return Err(error),
                 }
-                if !conn.is_open() {
+                if conn.is_paused() {
                     return Ok(Drained::Yes);
                 }
             }
