@@ -13,7 +13,7 @@ use common::{
 };
 use socket2::{Domain, Type};
 use tautline_relay::stats::EndpointState;
-use tautline_relay::{RunError, run};
+use tautline_relay::{RelayConfig, RunError, run};
 
 /// Proves that of 50 subscribers, one of whom never reads, the other 49 get every packet, and
 /// that only the queue of the one who does not read overflows.
@@ -148,6 +148,28 @@ fn file_over_tcp_to_file_is_equal() {
         receiving.until(|report| report.endpoints[1].rates.bytes == bytes.len() as u64);
         assert!(receiving.finish().is_lossless());
         assert!(std::fs::read(&copy).unwrap() == bytes);
+    }
+}
+
+/// Proves that a lossless source for whose packets the slots do not suffice goes on as fast as they
+/// become free, and not only when something else wakes the loop.
+#[test]
+fn few_slots_do_not_stall_a_lossless_source() {
+    for driver in DRIVERS {
+        let folder = tempfile::tempdir().unwrap();
+        let recording = folder.path().join("recording");
+        std::fs::write(&recording, framed(&[7; 100]).repeat(64_000)).unwrap();
+        let sink = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = url("tcp", sink.local_addr().unwrap().port());
+        let from = format!("file:{}", recording.display());
+        let config = config(driver, &from, &[&format!("{to}?policy=wait")]);
+        // In a stall 64 packets pass a second: this takes a thousand.
+        let relay = Running::start(RelayConfig { slots: 64, ..config });
+        let mut receiver = patient(sink.accept().unwrap().0);
+        let mut bytes = Vec::new();
+        receiver.read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes.len(), 102 * 64_000);
+        assert_eq!(relay.wait().unwrap().endpoints[1].rates.packets, 64_000);
     }
 }
 

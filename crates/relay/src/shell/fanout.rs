@@ -99,7 +99,12 @@ impl Fanout {
 
     /// Whether the source waits and can go on now; says so once.
     pub(crate) fn source_can_resume(&self) -> bool {
-        self.source_waits.get() && self.is_ready() && self.source_waits.replace(false)
+        self.source_could_resume() && self.source_waits.replace(false)
+    }
+
+    /// The same, without saying so.
+    pub(crate) fn source_could_resume(&self) -> bool {
+        self.source_waits.get() && self.is_ready()
     }
 
     /// A subscriber holds a packet that did not fit (`true`), or has got rid of it.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tautline_runtime::timer::{self, Timer};
-use tautline_runtime::{Config, DriverChoice, Runtime, WaitMode, Wish};
+use tautline_runtime::{Config, DriverChoice, Runtime, WaitMode, Wish, defer};
 
 use super::destination::{self, Destination};
 use super::ending::{Ending, Phase};
@@ -140,6 +140,7 @@ impl<'r> Relay<'r> {
         if self.ending.phase() == Phase::Running {
             if self.fanout.source_can_resume() {
                 self.source.resume();
+                self.come_again();
             }
             return false;
         }
@@ -147,6 +148,15 @@ impl<'r> Relay<'r> {
         let idle = self.destinations().iter().all(|to| to.is_idle());
         self.ending.watch(self.runtime.now(), self.fanout.moved(), idle);
         self.ending.phase() == Phase::Over
+    }
+
+    /// A source that has to wait again, for room that its own flush has made, waits for nothing that
+    /// would wake the loop: the next turn must not sleep.
+    fn come_again(&self) {
+        if self.fanout.source_could_resume() {
+            // It fails only without a loop.
+            let _ = defer((), drop);
+        }
     }
 
     /// At the beginning of a drain: receives no more, and sees to it that the loop wakes up.
