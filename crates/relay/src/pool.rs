@@ -43,11 +43,24 @@ pub enum PoolError {
     },
 }
 
+/// The system does not grant the memory, or the address space, for a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the system does not grant {slots} packet slots of {size} bytes; \
+     lower the number of slots, or raise the limit on address space (`ulimit -v`)"
+)]
+pub struct NoMemory {
+    /// Slots asked for.
+    pub slots: usize,
+    /// Bytes of each.
+    pub size: usize,
+}
+
 /// A fixed number of packet slots.
 ///
 /// ```
 /// use tautline_relay::{Nanos, pool::Pool};
-/// let pool = Pool::new(2, 1500);
+/// let pool = Pool::new(2, 1500)?;
 /// let mut claim = pool.claim()?;
 /// claim.space(1500)[..5].copy_from_slice(b"hello");
 /// let packet = claim.freeze(5, Nanos(17));
@@ -56,7 +69,7 @@ pub enum PoolError {
 /// assert_eq!(pool.free(), 1);
 /// drop((packet, shared));
 /// assert_eq!(pool.free(), 2);
-/// # Ok::<(), tautline_relay::pool::PoolError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Pool {
@@ -99,8 +112,10 @@ impl Pool {
     ///
     /// The memory is reserved here, but first written when it is first used, so that a large `size`
     /// costs address space for what it allows and memory for what packets really use.
-    #[must_use]
-    pub fn new(slots: usize, size: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`NoMemory`].
+    pub fn new(slots: usize, size: usize) -> Result<Self, NoMemory> {
         let size = size.clamp(1, MAX_PACKET);
         let home = Rc::new(Home { free: RefCell::default(), slots, size, exhausted: Cell::new(0) });
         let slot = |memory| {
@@ -115,9 +130,10 @@ impl Pool {
                 home: Rc::downgrade(&home),
             })
         };
-        let places = tautline_runtime::places(slots, PREFIX + size);
+        let places =
+            tautline_runtime::places(slots, PREFIX + size).map_err(|_| NoMemory { slots, size })?;
         home.free.replace(places.into_iter().rev().map(slot).collect());
-        Self { home }
+        Ok(Self { home })
     }
 
     /// Takes an unused slot to write a packet into.
@@ -368,7 +384,7 @@ mod tests {
     /// place, and that together they are the bytes that came.
     #[test]
     fn joined_packets_divide_anywhere() {
-        let pool = Pool::new(1, 8);
+        let pool = Pool::new(1, 8).unwrap();
         for (bytes, segment) in [(&b"aabbc"[..], 2), (b"aabb", 2), (b"abcde", 1), (b"abc", 9)] {
             let packets: Vec<_> = bytes.chunks(segment).collect();
             let wire = |packets: &[&[u8]]| -> Vec<u8> {
@@ -397,7 +413,7 @@ mod tests {
     /// slot returns with the last of them.
     #[test]
     fn joined_packets_are_held_one_by_one() {
-        let pool = Pool::new(1, 8);
+        let pool = Pool::new(1, 8).unwrap();
         let mut back = joined(&pool, b"abcd", 1);
         let mut other = back.clone();
         assert_eq!((back.packets(), back.last_ones()), (4, 0));
@@ -415,7 +431,7 @@ mod tests {
     /// Proves that a slot is reused only after its last reference went, whatever the order.
     #[test]
     fn slot_returns_with_its_last_reference() {
-        let pool = Pool::new(1, 8);
+        let pool = Pool::new(1, 8).unwrap();
         let first = packet(&pool, b"first");
         let second = first.clone();
         assert_eq!(first.last_ones(), 0);
@@ -429,7 +445,7 @@ mod tests {
     /// Proves that an exhausted pool refuses by name, counts, and serves again afterwards.
     #[test]
     fn exhaustion_is_refused_and_counted() {
-        let pool = Pool::new(2, 8);
+        let pool = Pool::new(2, 8).unwrap();
         let held = [packet(&pool, b"a"), packet(&pool, b"b")];
         assert_eq!(pool.claim().err(), Some(PoolError::Exhausted { slots: 2 }));
         assert_eq!(pool.exhausted(), 1);
@@ -440,7 +456,7 @@ mod tests {
     /// Proves that an abandoned claim gives its slot back.
     #[test]
     fn abandoned_claim_returns_its_slot() {
-        let pool = Pool::new(1, 8);
+        let pool = Pool::new(1, 8).unwrap();
         drop(pool.claim());
         assert_eq!(pool.free(), 1);
     }
@@ -448,7 +464,7 @@ mod tests {
     /// Proves that the framed form is the payload behind its big-endian length, at both extremes.
     #[test]
     fn framed_form_carries_the_length() {
-        let pool = Pool::new(2, MAX_PACKET);
+        let pool = Pool::new(2, MAX_PACKET).unwrap();
         assert_eq!(framed(&packet(&pool, b"")), [[0, 0]]);
         let largest = packet(&pool, &[7; MAX_PACKET]);
         let wire = framed(&largest).concat();
@@ -460,7 +476,7 @@ mod tests {
     /// where a packet is given, without taking a slot.
     #[test]
     fn oversized_packets_do_not_fit() {
-        let pool = Pool::new(1, 8);
+        let pool = Pool::new(1, 8).unwrap();
         let mut claim = pool.claim().expect("the only slot is free");
         assert_eq!(claim.space(99).len(), 8);
         assert_eq!(claim.freeze(99, Nanos(0)).bytes().len(), 8);
@@ -472,7 +488,7 @@ mod tests {
     /// Proves that a short packet in a slot that held a long one does not show the old bytes.
     #[test]
     fn reused_slot_shows_only_the_new_packet() {
-        let pool = Pool::new(1, 8);
+        let pool = Pool::new(1, 8).unwrap();
         drop(packet(&pool, b"longer"));
         assert_eq!(framed(&packet(&pool, b"ab")), [[0, 2, b'a', b'b']]);
     }
@@ -480,7 +496,7 @@ mod tests {
     /// Proves that packets stay readable after their pool is gone, and free their memory then.
     #[test]
     fn packets_outlive_their_pool() {
-        let pool = Pool::new(1, 8);
+        let pool = Pool::new(1, 8).unwrap();
         let packet = packet(&pool, b"late");
         drop(pool);
         assert_eq!(packet.bytes(), b"late");

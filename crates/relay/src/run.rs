@@ -10,6 +10,9 @@ pub enum RunError {
     /// The loop could not be set up, or broke.
     #[error("the loop: {0}")]
     Loop(#[from] tautline_runtime::Error),
+    /// There is no room for packets.
+    #[error(transparent)]
+    Slots(#[from] crate::pool::NoMemory),
     /// An endpoint cannot be used, and trying again would not help.
     #[error("{url}: {reason}")]
     Endpoint {

@@ -69,7 +69,7 @@ fn packet_path_allocates_nothing() {
         .into_iter()
         .flat_map(|policy| [SIZE + 2, 77, 0].map(|speed| Subscriber::new(policy, speed)))
         .collect();
-    let (pool, mut meter) = (Pool::new(128, SIZE), Meter::new(Nanos(0)));
+    let (pool, mut meter) = (Pool::new(128, SIZE).unwrap(), Meter::new(Nanos(0)));
     let (mut second, mut total) = (Latency::new(), Latency::new());
     let mut feed = Feed::new(DemoFeed { rate: 1_000, size: SIZE }, Nanos(0));
     let mut held = Vec::with_capacity(pool.slots());

@@ -104,7 +104,7 @@ proptest! {
     #[test]
     fn feed_passes_whole_through_the_relay_parts(writes in prop::collection::vec(1..500_usize, 1..50)) {
         const COUNT: u64 = 100;
-        let (pool, mut feed) = (Pool::new(8, 300), feed(123));
+        let (pool, mut feed) = (Pool::new(8, 300).unwrap(), feed(123));
         let mut queue = Queue::new(Limits { packets: 4, bytes: 1000 }, Policy::Wait, Framing::Rfc4571);
         let (mut deframer, mut checker) = (Deframer::new(Framing::Rfc4571, 300), Checker::from_start());
         let mut waiting = None;

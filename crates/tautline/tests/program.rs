@@ -147,6 +147,18 @@ fn failed_endpoint_is_one_line_and_code_1() {
     }
 }
 
+/// Proves that slots for which there is no address space are refused by one line with the remedy.
+#[test]
+fn too_many_slots_are_one_line_and_code_1() {
+    let program = env!("CARGO_BIN_EXE_tautline");
+    let relay = "relay --from udp://127.0.0.1:0 --to udp://127.0.0.1:9 --for 1s --slots 100000";
+    let shell = format!("ulimit -v 2000000 && exec {program} {relay}");
+    let output = Command::new("sh").args(["-c", &shell]).output().expect("there is a shell");
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{error}");
+    assert!(error.starts_with("tautline: ") && error.contains("number of slots"), "{error}");
+}
+
 /// Proves that an endpoint that fails in the middle of a run leaves the summary as the last line of
 /// the reports, in both forms, and one line on standard error.
 #[test]

@@ -10,7 +10,7 @@ use super::source;
 use crate::config::RelayConfig;
 use crate::endpoint::{Source, SourcePlace};
 use crate::framing::MAX_PACKET;
-use crate::pool::{Claim, Pool, PoolError, Run};
+use crate::pool::{Claim, NoMemory, Pool, PoolError, Run};
 use crate::queue::{Policy, Wire};
 use crate::stats::LatencySnapshot;
 use crate::units::Nanos;
@@ -43,9 +43,17 @@ pub(crate) struct Fanout {
 
 impl Fanout {
     /// The middle of the relay that `config` describes, with nobody on either side yet.
-    pub(crate) fn new(config: &RelayConfig, source: Rc<Tally>, ending: Rc<Ending>) -> Self {
-        Self {
-            pool: Pool::new(config.slots + source::places(&config.from), slot_size(&config.from)),
+    ///
+    /// # Errors
+    /// Without memory for the slots.
+    pub(crate) fn new(
+        config: &RelayConfig,
+        source: Rc<Tally>,
+        ending: Rc<Ending>,
+    ) -> Result<Self, NoMemory> {
+        let slots = config.slots + source::places(&config.from);
+        Ok(Self {
+            pool: Pool::new(slots, slot_size(&config.from))?,
             destinations: OnceCell::new(),
             source,
             lossless: config.to.iter().any(|to| to.policy == Policy::Wait),
@@ -56,7 +64,7 @@ impl Fanout {
             latencies: RefCell::default(),
             gather: RefCell::new(Vec::with_capacity(GATHER)),
             ending,
-        }
+        })
     }
 
     /// Says who gets the packets; later calls change nothing.

@@ -60,7 +60,7 @@ impl<'r> Relay<'r> {
         let start = super::clock();
         let ending = Rc::new(Ending::new());
         let tally = Rc::new(Tally::new(&config.from.url, Role::Source, start));
-        let fanout = Rc::new(Fanout::new(config, tally, ending.clone()));
+        let fanout = Rc::new(Fanout::new(config, tally, ending.clone())?);
         let source = runtime.block_on(source::open(&config.from, &fanout))?;
         let source = source.map_err(|error| RunError::endpoint(&config.from.url, &error))?;
         let mut destinations = Vec::with_capacity(config.to.len());

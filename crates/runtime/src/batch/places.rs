@@ -1,7 +1,8 @@
 //! Memory in equal places, to receive to.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::fmt;
+use std::io;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -29,24 +30,25 @@ struct Region {
 /// `count` places of `size` bytes each, zeroed. Pages that are not written to cost address
 /// space alone, where the system has it so; a system with huge pages may count by those.
 ///
-/// # Panics
-/// When they are more than the address space. Without memory the process ends, as it does
-/// for every collection.
+/// # Errors
+/// [`OutOfMemory`](io::ErrorKind::OutOfMemory) when the system does not grant as much.
 ///
 /// ```
-/// let mut places = tautline_runtime::places(3, 1500);
+/// let mut places = tautline_runtime::places(3, 1500)?;
 /// places[1][..4].copy_from_slice(b"mine");
 /// assert_eq!((&places[0][..4], &places[1][..4], places[2].len()), (&[0; 4][..], &b"mine"[..], 1500));
+/// # Ok::<(), std::io::Error>(())
 /// ```
-pub fn places(count: usize, size: usize) -> Vec<Place> {
+pub fn places(count: usize, size: usize) -> io::Result<Vec<Place>> {
     // Not a multiple of a page, so that the first lines do not all compete for the same
     // place in the cache.
     let stride = size.next_multiple_of(LINE) + LINE;
-    let bytes = count.checked_mul(stride).expect("places within the address space");
-    let layout = Layout::from_size_align(bytes.max(LINE), ALIGNMENT).expect("as above");
+    let bytes = count.checked_mul(stride).map(|bytes| bytes.max(LINE));
+    let layout = bytes.and_then(|bytes| Layout::from_size_align(bytes, ALIGNMENT).ok());
+    let layout = layout.ok_or(io::ErrorKind::OutOfMemory)?;
     // SAFETY: the layout is not empty.
     let start = unsafe { alloc_zeroed(layout) };
-    let start = NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout));
+    let start = NonNull::new(start).ok_or(io::ErrorKind::OutOfMemory)?;
     let region = Rc::new(Region { start, layout });
     let place = |at| Place {
         // SAFETY: `count` strides were allocated.
@@ -54,7 +56,7 @@ pub fn places(count: usize, size: usize) -> Vec<Place> {
         size,
         _region: Rc::clone(&region),
     };
-    (0..count).map(place).collect()
+    Ok((0..count).map(place).collect())
 }
 
 impl Drop for Region {
@@ -93,7 +95,7 @@ mod tests {
     /// Places do not overlap, and each outlives the others.
     #[test]
     fn places_are_disjoint() {
-        let mut all = places(5, 100);
+        let mut all = places(5, 100).unwrap();
         for (at, place) in all.iter_mut().enumerate() {
             assert_eq!(**place, [0; 100]);
             place.fill(at as u8);
@@ -101,7 +103,16 @@ mod tests {
         all.rotate_left(2);
         all.truncate(2);
         assert_eq!((&*all[0], &*all[1]), (&[2; 100][..], &[3; 100][..]));
-        assert!(places(0, 10).is_empty());
-        assert!(places(2, 0).iter().all(|place| place.is_empty()));
+        assert!(places(0, 10).unwrap().is_empty());
+        assert!(places(2, 0).unwrap().iter().all(|place| place.is_empty()));
+    }
+
+    /// More than the address space holds, by product or by size, is an error.
+    #[test]
+    fn impossible_places_are_refused() {
+        for (count, size) in [(usize::MAX, 100), (1 << 40, 1 << 20), (1, 1 << 62)] {
+            let refused = places(count, size).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::OutOfMemory);
+        }
     }
 }

@@ -160,7 +160,7 @@ mod tests {
     }
 
     fn runs(shapes: &[Shape]) -> Vec<Run> {
-        let pool = Pool::new(shapes.len(), 65_535);
+        let pool = Pool::new(shapes.len(), 65_535).unwrap();
         let run = |&(len, count, last): &Shape| {
             let bytes = len * count + last.unwrap_or(0);
             let mut claim = pool.claim().unwrap();
