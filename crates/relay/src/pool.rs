@@ -11,7 +11,7 @@
 //! Each slot keeps room for the RFC 4571 prefix before its payload, so that one slice serves framed
 //! and unframed destinations alike.
 
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, RefCell, RefMut};
 use core::ops::Range;
 use std::rc::{Rc, Weak};
 
@@ -19,6 +19,7 @@ use tautline_runtime::Place;
 
 use crate::framing::{Framing, MAX_PACKET, PREFIX};
 use crate::queue::Wire;
+use crate::stats::Latencies;
 use crate::units::Nanos;
 
 /// Why a packet was not stored. It is lost, and counted.
@@ -86,6 +87,16 @@ struct Home {
     /// Largest payload a slot holds.
     size: usize,
     exhausted: Cell<u64>,
+    latencies: RefCell<Latencies>,
+}
+
+/// One of several packets of a slot.
+#[derive(Debug, Clone)]
+struct Part {
+    /// References to it; to a single packet they are those to the slot.
+    holders: Cell<u32>,
+    /// When it was sent last; 0 as long as nobody has sent it.
+    sent: Cell<Nanos>,
 }
 
 #[derive(Debug)]
@@ -100,9 +111,10 @@ struct Slot {
     packets: u16,
     /// Prefixes of a packet of `segment` bytes and of the last one.
     prefixes: [[u8; PREFIX]; 2],
-    /// References to each packet, if there are several; to a single one they are those to the slot.
-    /// None while the slot is being written.
-    holders: Vec<Cell<u32>>,
+    /// What is known of each packet, if there are several. None while the slot is being written.
+    parts: Vec<Part>,
+    /// When a single packet was sent last; 0 as long as nobody has sent it.
+    sent: Cell<Nanos>,
     arrival: Nanos,
     home: Weak<Home>,
 }
@@ -117,7 +129,13 @@ impl Pool {
     /// [`NoMemory`].
     pub fn new(slots: usize, size: usize) -> Result<Self, NoMemory> {
         let size = size.clamp(1, MAX_PACKET);
-        let home = Rc::new(Home { free: RefCell::default(), slots, size, exhausted: Cell::new(0) });
+        let home = Rc::new(Home {
+            free: RefCell::default(),
+            slots,
+            size,
+            exhausted: Cell::new(0),
+            latencies: RefCell::default(),
+        });
         let slot = |memory| {
             Rc::new(Slot {
                 memory,
@@ -125,7 +143,8 @@ impl Pool {
                 segment: 1,
                 packets: 1,
                 prefixes: [[0; PREFIX]; 2],
-                holders: Vec::new(),
+                parts: Vec::new(),
+                sent: Cell::default(),
                 arrival: Nanos::default(),
                 home: Rc::downgrade(&home),
             })
@@ -146,7 +165,8 @@ impl Pool {
             return Err(PoolError::Exhausted { slots: self.home.slots });
         };
         let mut claim = Claim(Run { slot, first: 0, count: 1 });
-        claim.slot().holders.clear();
+        claim.slot().parts.clear();
+        claim.slot().sent.set(Nanos::default());
         Ok(claim)
     }
 
@@ -181,10 +201,32 @@ impl Pool {
         self.home.size
     }
 
+    /// How long packets took from their arrival to their last send, as far as nobody refers to them
+    /// any more. To be given back before the next packet is dropped.
+    #[must_use]
+    pub fn latencies(&self) -> RefMut<'_, Latencies> {
+        self.home.latencies.borrow_mut()
+    }
+
     /// Claims refused so far.
     #[must_use]
     pub fn exhausted(&self) -> u64 {
         self.home.exhausted.get()
+    }
+}
+
+impl Home {
+    /// Packets that came at `arrival` are over, each sent last at one of `sent`; most of them
+    /// together.
+    fn record(&self, arrival: Nanos, sent: impl Iterator<Item = Nanos>) {
+        let (mut time, mut packets) = (Nanos::default(), 0);
+        for sent in sent.filter(|&sent| sent != Nanos::default()).chain([Nanos::default()]) {
+            if sent != time && packets > 0 {
+                self.latencies.borrow_mut().record(arrival, time, packets);
+                packets = 0;
+            }
+            (time, packets) = (sent, packets + 1);
+        }
     }
 }
 
@@ -211,7 +253,7 @@ impl Claim {
     /// The same for packets of `segment` bytes each, the last one maybe shorter, that lie one
     /// behind the other.
     ///
-    /// The first time that a slot holds so many packets it allocates four bytes for each.
+    /// The first time that a slot holds so many packets it allocates 16 bytes for each.
     #[must_use]
     pub fn freeze_joined(mut self, len: usize, segment: usize, arrival: Nanos) -> Run {
         let slot = self.slot();
@@ -241,7 +283,7 @@ impl Slot {
         let first = self.prefixes[usize::from(packets == 1)];
         self.memory[..PREFIX].copy_from_slice(&first);
         if packets > 1 {
-            self.holders.resize(packets, Cell::new(1));
+            self.parts.resize(packets, Part { holders: Cell::new(1), sent: Cell::default() });
         }
     }
 
@@ -282,12 +324,12 @@ impl Run {
         self.slot.arrival
     }
 
-    /// Packets of which this is the only reference left: nobody else still has to send them.
-    #[must_use]
-    pub fn last_ones(&self) -> usize {
-        match self.holders() {
-            [] => usize::from(Rc::strong_count(&self.slot) == 1),
-            holders => holders.iter().filter(|holders| holders.get() == 1).count(),
+    /// Somebody has sent its packets at `now`. The last time counts as the end of a packet's way
+    /// once nobody refers to it any more, whether the others have sent it or dropped it.
+    pub fn note_sent(&self, now: Nanos) {
+        match self.parts() {
+            [] => self.slot.sent.set(now),
+            parts => parts.iter().for_each(|part| part.sent.set(now)),
         }
     }
 
@@ -295,10 +337,10 @@ impl Run {
         (usize::from(self.first), usize::from(self.count))
     }
 
-    /// How many references there are to each of its packets; nothing for one that came alone.
-    fn holders(&self) -> &[Cell<u32>] {
+    /// Each of its packets; nothing for one that came alone.
+    fn parts(&self) -> &[Part] {
         let (first, count) = self.range();
-        self.slot.holders.get(first..first + count).unwrap_or_default()
+        self.slot.parts.get(first..first + count).unwrap_or_default()
     }
 
     /// One packet as it goes over a stream under RFC 4571: the first packet of a slot lies behind
@@ -345,18 +387,24 @@ impl Wire for Run {
 
 impl Clone for Run {
     fn clone(&self) -> Self {
-        self.holders().iter().for_each(|holders| holders.set(holders.get() + 1));
+        self.parts().iter().for_each(|part| part.holders.set(part.holders.get() + 1));
         Self { slot: Rc::clone(&self.slot), first: self.first, count: self.count }
     }
 }
 
 impl Drop for Run {
     fn drop(&mut self) {
-        self.holders().iter().for_each(|holders| holders.set(holders.get() - 1));
-        if Rc::strong_count(&self.slot) > 1 {
+        let parts = self.parts();
+        parts.iter().for_each(|part| part.holders.set(part.holders.get() - 1));
+        let is_last = Rc::strong_count(&self.slot) == 1;
+        if parts.is_empty() && !is_last {
             return;
         }
-        if let Some(home) = self.slot.home.upgrade() {
+        let Some(home) = self.slot.home.upgrade() else { return };
+        let over = parts.iter().filter(|part| part.holders.get() == 0);
+        home.record(self.arrival(), over.map(|part| part.sent.get()));
+        if is_last {
+            home.record(self.arrival(), [self.slot.sent.get()].into_iter());
             home.free.borrow_mut().push(Rc::clone(&self.slot));
         }
     }
@@ -409,23 +457,54 @@ mod tests {
         }
     }
 
-    /// Proves that of joined packets each knows whether somebody else still holds it, and that the
-    /// slot returns with the last of them.
+    /// Proves that each of joined packets counts once, from its arrival to its last send, when the
+    /// last reference to it goes, sent or not, that one that nobody sent does not count, and that
+    /// the slot returns with the last of them.
     #[test]
-    fn joined_packets_are_held_one_by_one() {
+    fn joined_packets_are_held_and_timed_one_by_one() {
         let pool = Pool::new(1, 8).unwrap();
+        let taken = || {
+            let points = pool.latencies().sample();
+            (points.count, points.max_ns)
+        };
         let mut back = joined(&pool, b"abcd", 1);
-        let mut other = back.clone();
-        assert_eq!((back.packets(), back.last_ones()), (4, 0));
-        drop(other.split_front(3));
-        assert_eq!((back.last_ones(), other.last_ones()), (3, 0));
-        let front = back.split_front(2);
-        assert_eq!((front.last_ones(), back.last_ones()), (2, 1));
-        drop((front, other));
-        assert_eq!((back.last_ones(), pool.free()), (2, 0));
+        let mut stuck = back.clone();
+        let mut front = back.split_front(3);
+        front.note_sent(Nanos(7));
+        drop(front.split_front(1));
+        assert_eq!(taken(), (0, 0), "somebody may still send it");
+        drop(stuck.split_front(2));
+        assert_eq!(taken(), (1, 7));
+        front.note_sent(Nanos(9));
+        drop(front);
+        assert_eq!(taken(), (1, 9));
+        drop(stuck);
+        assert_eq!((taken(), pool.free()), ((1, 9), 0));
         drop(back);
-        drop(pool.claim());
-        assert_eq!(joined(&pool, b"alone", 5).last_ones(), 1);
+        assert_eq!((taken(), pool.free()), ((0, 0), 1), "nobody has sent it");
+    }
+
+    /// Proves that a single packet that one sends and another one drops has taken the time to its
+    /// send, that one that several send has taken that to the last, and that the next packet of the
+    /// slot begins anew.
+    #[test]
+    fn single_packets_are_timed_to_their_last_send() {
+        let pool = Pool::new(1, 8).unwrap();
+        for (first, second) in [(Some(5), None), (Some(5), Some(6)), (None, None)] {
+            let one = packet(&pool, b"a");
+            let other = one.clone();
+            first.into_iter().for_each(|at| one.note_sent(Nanos(at)));
+            drop(one);
+            assert_eq!(pool.latencies().sample().count, 0);
+            second.into_iter().for_each(|at| other.note_sent(Nanos(at)));
+            drop(other);
+            let points = pool.latencies().sample();
+            let sent = second.or(first);
+            assert_eq!(
+                (points.count, points.max_ns),
+                (u64::from(sent.is_some()), sent.unwrap_or(0))
+            );
+        }
     }
 
     /// Proves that a slot is reused only after its last reference went, whatever the order.
@@ -434,10 +513,9 @@ mod tests {
         let pool = Pool::new(1, 8).unwrap();
         let first = packet(&pool, b"first");
         let second = first.clone();
-        assert_eq!(first.last_ones(), 0);
         drop(first);
         assert_eq!(pool.free(), 0);
-        assert_eq!((second.bytes(), second.last_ones()), (&b"first"[..], 1));
+        assert_eq!(second.bytes(), b"first");
         drop(second);
         assert_eq!(packet(&pool, b"next").bytes(), b"next");
     }

@@ -42,6 +42,33 @@ fn who_never_reads_slows_nobody() {
     }
 }
 
+/// Proves that the latency of every packet that somebody got is told, in the second in which it was
+/// over, although a subscriber who never reads holds the same packets until they are dropped.
+#[test]
+fn latency_is_told_beside_a_stuck_subscriber() {
+    for driver in DRIVERS {
+        let source = TcpListener::bind("127.0.0.1:0").unwrap();
+        let from = url("tcp", source.local_addr().unwrap().port());
+        let to = format!("{}?queue=8&buffer=16KiB", any("tcp-listen"));
+        let relay = Running::start(config(driver, &from, &[&to]));
+        let (mut feed, _) = source.accept().unwrap();
+        let (_stuck, mut reader) = (connect(relay.port(1)), connect(relay.port(1)));
+        relay.until(|report| report.endpoints[1].peers == 2);
+        let mut pass = |count: u64| {
+            for _ in 0..count {
+                feed.write_all(&framed(&[7; 20_000])).unwrap();
+                read_packet(&mut reader);
+            }
+        };
+        pass(500);
+        relay.until(|report| report.endpoints[1].drops.old > 0);
+        pass(300);
+        relay.until(|report| report.latency.count > 200);
+        drop(reader);
+        assert_eq!(relay.finish().latency.count, 800);
+    }
+}
+
 /// Proves that a subscriber that does not read is cut off under `disconnect`, and counted.
 #[test]
 fn disconnect_cuts_off_who_never_reads() {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::destination::Destination;
 use super::ending::Ending;
-use super::report::{Latencies, Tally};
+use super::report::Tally;
 use super::source;
 use crate::config::RelayConfig;
 use crate::endpoint::{Source, SourcePlace};
@@ -35,7 +35,6 @@ pub(crate) struct Fanout {
     source_waits: Cell<bool>,
     /// Sends so far: whether anything moves.
     moved: Cell<u64>,
-    latencies: RefCell<Latencies>,
     /// Where the packets of one send are put side by side; `GATHER` bytes.
     gather: RefCell<Vec<u8>>,
     ending: Rc<Ending>,
@@ -61,7 +60,6 @@ impl Fanout {
             stalled: Cell::new(0),
             source_waits: Cell::new(false),
             moved: Cell::new(0),
-            latencies: RefCell::default(),
             gather: RefCell::new(Vec::with_capacity(GATHER)),
             ending,
         })
@@ -195,15 +193,11 @@ impl Fanout {
         }
     }
 
-    /// A destination has sent `run`, and gives its reference up. If that is the last one to a
-    /// packet its time in the relay is over: `now`, which is read once for all packets of one send.
+    /// A destination has sent `run`, and gives its reference up: at `now`, which is read once for
+    /// all packets of one send.
     pub(crate) fn sent(&self, run: &Run, now: &OnceCell<Nanos>) {
         self.moved.set(self.moved.get() + run.packets() as u64);
-        let over = run.last_ones();
-        if over > 0 {
-            let now = *now.get_or_init(super::clock);
-            self.latencies.borrow_mut().record(run.arrival(), now, over as u64);
-        }
+        run.note_sent(*now.get_or_init(super::clock));
     }
 
     /// Sends so far.
@@ -219,11 +213,11 @@ impl Fanout {
     }
 
     pub(crate) fn sample_latency(&self) -> LatencySnapshot {
-        self.latencies.borrow_mut().sample()
+        self.pool.latencies().sample()
     }
 
     pub(crate) fn total_latency(&self) -> LatencySnapshot {
-        self.latencies.borrow_mut().total()
+        self.pool.latencies().total()
     }
 }
 

@@ -9,8 +9,7 @@ use tautline_runtime::{Descriptor, Runtime};
 
 use crate::queue::Offer;
 use crate::stats::{
-    Drops, EndpointSnapshot, EndpointState, Latency, LatencySnapshot, LoopSnapshot, Meter, Rates,
-    Role,
+    Drops, EndpointSnapshot, EndpointState, LatencySnapshot, LoopSnapshot, Meter, Rates, Role,
 };
 use crate::units::Nanos;
 
@@ -166,34 +165,6 @@ impl Tally {
     }
 }
 
-/// How long packets took from receive to last send: over the interval and over all.
-#[derive(Default)]
-pub(crate) struct Latencies {
-    interval: Latency,
-    total: Latency,
-}
-
-impl Latencies {
-    /// `packets` packets came at `arrival` and were sent at `sent`.
-    pub(crate) fn record(&mut self, arrival: Nanos, sent: Nanos, packets: u64) {
-        self.interval.record_many(sent.since(arrival), packets);
-    }
-
-    /// The interval since the last call.
-    pub(crate) fn sample(&mut self) -> LatencySnapshot {
-        let points = self.interval.snapshot();
-        self.total.add(&self.interval);
-        self.interval.clear();
-        points
-    }
-
-    /// Everything.
-    pub(crate) fn total(&mut self) -> LatencySnapshot {
-        self.sample();
-        self.total.snapshot()
-    }
-}
-
 /// How long the loop's turns took: over the interval and over all.
 #[derive(Default)]
 pub(crate) struct Turns {
@@ -277,16 +248,5 @@ mod tests {
         assert_eq!(second.longest_by, None);
         let third = turns.sample_of("sim", all, longest("start", 9_000));
         assert_eq!(third.turn, LatencySnapshot::default());
-    }
-
-    /// Proves that latencies are told an interval at a time, and all of them at the end.
-    #[test]
-    fn latencies_are_told_an_interval_at_a_time() {
-        let mut latencies = Latencies::default();
-        latencies.record(Nanos(0), Nanos(90), 1);
-        assert_eq!(latencies.sample().max_ns, 90);
-        latencies.record(Nanos(100), Nanos(110), 1);
-        assert_eq!((latencies.sample().max_ns, latencies.sample().count), (10, 0));
-        assert_eq!((latencies.total().max_ns, latencies.total().count), (90, 2));
     }
 }

@@ -5,6 +5,8 @@ use core::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::units::Nanos;
+
 /// Longest latency told apart: one minute. Longer ones count as one minute.
 const LONGEST: u64 = 60_000_000_000;
 
@@ -85,6 +87,35 @@ impl Latency {
     }
 }
 
+/// How long packets took from receive to last send: over an interval and over all.
+#[derive(Debug, Clone, Default)]
+pub struct Latencies {
+    interval: Latency,
+    /// All intervals before.
+    total: Latency,
+}
+
+impl Latencies {
+    /// `packets` packets came at `arrival` and were sent for the last time at `sent`.
+    pub fn record(&mut self, arrival: Nanos, sent: Nanos, packets: u64) {
+        self.interval.record_many(sent.since(arrival), packets);
+    }
+
+    /// The interval since the last call.
+    pub fn sample(&mut self) -> LatencySnapshot {
+        let points = self.interval.snapshot();
+        self.total.add(&self.interval);
+        self.interval.clear();
+        points
+    }
+
+    /// Everything.
+    pub fn total(&mut self) -> LatencySnapshot {
+        self.sample();
+        self.total.snapshot()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,5 +159,16 @@ mod tests {
         }
         let points = total.snapshot();
         assert_eq!((points.count, points.p50_ns, points.max_ns), (2, 10, 20));
+    }
+
+    /// Proves that latencies are told an interval at a time, and all of them at the end.
+    #[test]
+    fn latencies_are_told_an_interval_at_a_time() {
+        let mut latencies = Latencies::default();
+        latencies.record(Nanos(0), Nanos(90), 1);
+        assert_eq!(latencies.sample().max_ns, 90);
+        latencies.record(Nanos(100), Nanos(110), 1);
+        assert_eq!((latencies.sample().max_ns, latencies.sample().count), (10, 0));
+        assert_eq!((latencies.total().max_ns, latencies.total().count), (90, 2));
     }
 }

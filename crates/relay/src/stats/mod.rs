@@ -9,6 +9,6 @@ mod latency;
 mod meter;
 mod snapshot;
 
-pub use latency::{Latency, LatencySnapshot};
+pub use latency::{Latencies, Latency, LatencySnapshot};
 pub use meter::{Meter, Rates};
 pub use snapshot::{Drops, EndpointSnapshot, EndpointState, LoopSnapshot, Role, Snapshot, Summary};
