@@ -54,23 +54,27 @@ pub(super) async fn open(
     fanout: &Rc<Fanout>,
 ) -> io::Result<Rc<dyn Source>> {
     let socket = sockets::bind_udp(address).await?;
-    if let Some(bytes) = from.receive_buffer {
-        socket.set_option(SocketOption::ReceiveBuffer(bytes as usize))?;
-    }
-    fanout.source().peer_came();
-    fanout.source().set_bound(&socket);
-    let received = Received::new(&socket, from.max_packet, fanout).map_err(io::Error::other)?;
-    Ok(Rc::new_cyclic(|own| Inlet {
-        waiting: RefCell::new(Some(socket)),
-        conn: RefCell::new(None),
-        received: RefCell::new(received),
-        paused: Cell::new(false),
-        fanout: fanout.clone(),
-        own: own.clone(),
-    }))
+    Ok(Inlet::new(from, socket, fanout)?)
 }
 
 impl Inlet {
+    fn new(from: &Endpoint, socket: Descriptor, fanout: &Rc<Fanout>) -> io::Result<Rc<Self>> {
+        if let Some(bytes) = from.receive_buffer {
+            socket.set_option(SocketOption::ReceiveBuffer(bytes as usize))?;
+        }
+        fanout.source().peer_came();
+        fanout.source().set_bound(&socket);
+        let received = Received::new(&socket, from.max_packet, fanout).map_err(io::Error::other)?;
+        Ok(Rc::new_cyclic(|own| Self {
+            waiting: RefCell::new(Some(socket)),
+            conn: RefCell::new(None),
+            received: RefCell::new(received),
+            paused: Cell::new(false),
+            fanout: fanout.clone(),
+            own: own.clone(),
+        }))
+    }
+
     fn receive(&self, conn: &Conn) -> io::Result<Drained> {
         if self.paused.get() {
             return Ok(Drained::Yes);
@@ -85,9 +89,10 @@ impl Inlet {
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Drained::Yes),
             Err(error) => {
-                // Such as a memory shortage; the socket itself goes on.
+                // Such as a memory shortage; the socket itself goes on, and there may be datagrams
+                // behind the error.
                 self.fanout.source().note(&error);
-                Ok(Drained::Yes)
+                Ok(Drained::No)
             }
         }
     }
@@ -202,5 +207,45 @@ impl Source for Inlet {
         if let Some(conn) = self.conn.take() {
             conn.close();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use tautline_runtime::{Config, Runtime};
+
+    use super::*;
+    use crate::config::{HostConfig, RelayConfig};
+    use crate::shell::ending::Ending;
+    use crate::shell::report::Tally;
+    use crate::stats::Role;
+
+    /// Proves that a datagram that waits behind an error is received without another one to come.
+    #[test]
+    fn datagrams_behind_an_error_are_received() {
+        let _runtime = Runtime::new(Config::default()).unwrap();
+        let from: Endpoint = "udp://127.0.0.1:0".parse().unwrap();
+        let (host, to) = (HostConfig::default(), Vec::new());
+        let config = RelayConfig { from: from.clone(), to, run_for: None, host, slots: 64 };
+        let tally = Rc::new(Tally::new(&from.url, Role::Source, Nanos(0)));
+        let fanout = Rc::new(Fanout::new(&config, tally, Rc::new(Ending::new())).unwrap());
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let socket = Descriptor::new(socket.into()).unwrap();
+        let conn = socket.conn().clone();
+        let inlet = Inlet::new(&from, socket, &fanout).unwrap();
+        // A port that nobody has any more refuses what is sent there.
+        let gone = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        conn.connect_now(&gone.into()).unwrap();
+        conn.try_send_to(b"anybody?", None).unwrap();
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        conn.connect_now(&sender.local_addr().unwrap().into()).unwrap();
+        let here = conn.local_addr().unwrap().as_socket().unwrap();
+        sender.send_to(b"behind", here).unwrap();
+        assert!(matches!(inlet.receive(&conn), Ok(Drained::No)));
+        assert!(fanout.source().error().is_some_and(|error| error.contains("refused")));
+        assert!(matches!(inlet.receive(&conn), Ok(Drained::Yes)));
+        assert_eq!(fanout.source().total(Nanos(1), 0).rates.packets, 1);
     }
 }
