@@ -328,6 +328,11 @@ fn set_receive_offload(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Whether it is a Unix socket.
+pub(crate) fn is_local(fd: RawFd) -> bool {
+    borrowed(fd).is_ok_and(|fd| SockRef::from(&fd).domain().is_ok_and(|d| d == Domain::UNIX))
+}
+
 /// `close(2)`. The descriptor is gone even if the call was interrupted.
 pub(crate) fn close(fd: RawFd) {
     // SAFETY: the engine owns `fd` and gives it up.

@@ -273,6 +273,16 @@ impl<R: Ring> UringDriver<R> {
     }
 }
 
+/// What the kernel is asked for. A multishot receive that finds the last bytes of a Unix
+/// stream and its end at once brings the bytes and overlooks the end, for good: there, each
+/// receive is asked for anew.
+fn served(op: &Op) -> Op {
+    match *op {
+        Op::RecvMulti { fd } if sys::is_local(fd) => Op::RecvPool { fd },
+        op => op,
+    }
+}
+
 /// Whether the entry that `cqe` answers will complete again.
 fn more(cqe: Cqe) -> bool {
     io_uring::cqueue::more(cqe.flags)
@@ -337,9 +347,12 @@ impl<R: Ring> Driver for UringDriver<R> {
         if self.ring.unsubmitted() >= self.usable {
             return Err(Full);
         }
+        let op = &served(op);
         // SAFETY: the caller keeps what `op` names valid until the final completion.
         unsafe { self.ring.push(&entry::of(token, op)) }?;
         self.ledger.arm(token, entry::yields_descriptor(op));
+        // One that waits was meant for the operation of this token before.
+        self.cancels.retain(|&waiting| waiting != token);
         Ok(())
     }
 

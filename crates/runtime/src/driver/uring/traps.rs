@@ -14,8 +14,9 @@
 //! | a failed read reports a buffer that it never got | [`a_buffer_named_by_a_failure_is_not_handed_out`] |
 //! | completions overflow and stay in the kernel | [`overflowed_completions_come_out_in_order`] |
 //! | deferred work waits unseen | [`deferred_work_is_seen_in_memory`] |
+//! | a multishot receive overlooks the end of a Unix stream | `an_end_that_came_with_bytes_is_seen` in `live` |
 //! | the submission queue is full | [`a_full_queue_refuses_and_arms_nothing`] |
-//! | no room is left for a cancel | [`cancels_have_room_of_their_own`], [`cancels_beyond_the_reserve_wait_their_turn`], [`an_operation_is_cancelled_once`] |
+//! | no room is left for a cancel | [`cancels_have_room_of_their_own`], [`cancels_beyond_the_reserve_wait_their_turn`], [`a_waiting_cancel_ends_with_its_operation`], [`an_operation_is_cancelled_once`] |
 //! | the kernel ends a multishot by leaving `F_MORE` out | [`a_multishot_that_the_kernel_ends_is_over`], [`the_wake_up_is_armed_again_when_the_kernel_ends_it`] |
 //! | a cancelled worker answers `EINTR` | [`an_interrupted_worker_counts_as_cancelled`] |
 //! | a signal interrupts the wait | [`a_signal_does_not_end_an_endless_wait`] |
@@ -391,6 +392,21 @@ fn cancels_beyond_the_reserve_wait_their_turn() {
     }
     assert_eq!(ring.script().cancelled(), tokens);
     assert!(!driver.has_work());
+}
+
+/// A cancel that waits for room is forgotten when its operation ends: the next one of that
+/// token is another.
+#[test]
+fn a_waiting_cancel_ends_with_its_operation() {
+    let (mut driver, ring) = driver();
+    let tokens: Vec<_> = (0..9).map(|index| arm(&mut driver, index, readable())).collect();
+    tokens.iter().for_each(|&token| driver.cancel(token));
+    let last = tokens[8];
+    ring.script().turns.push_back(Turn::completing([cqe(last, 1, 0)]));
+    assert_eq!(poll(&mut driver), [end(last, 1)]);
+    submit(&mut driver, last, readable()).unwrap();
+    assert_eq!(poll(&mut driver), []);
+    assert_eq!(ring.script().cancelled(), tokens[..8]);
 }
 
 /// Cancelling again, or what has ended or never was, sends nothing.
