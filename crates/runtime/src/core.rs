@@ -12,7 +12,8 @@ use std::task::Waker;
 
 use crate::config::{Config, Panics};
 use crate::driver::{Driver, Op};
-use crate::engine::ops::{Continuation, Finished, Phase};
+use crate::engine::ops::{Continuation, Finished, OpSlot, Phase};
+use crate::engine::outcome::Failure;
 use crate::engine::{Engine, Trash};
 use crate::error::Error;
 use crate::files::Files;
@@ -302,25 +303,10 @@ impl Core {
     /// Drops what finished operations own, outside the engine. The results of those whose
     /// future is still there wait for it.
     fn drop_operations(&self) {
-        loop {
-            let left = self.with(|engine| {
-                let awaited = |key: &Key| {
-                    let slot = engine.ops.get(*key);
-                    slot.is_some_and(|slot| matches!(slot.continuation, Continuation::Future(_)))
-                };
-                let key = engine.ops.keys().find(|key| !awaited(key))?;
-                let slot = engine.ops.remove(key)?;
-                // A descriptor that a finished one brought has no owner.
-                if let (Op::Accept { .. } | Op::Open { .. }, Phase::Finished(Ok(fd))) =
-                    (slot.op, slot.phase)
-                {
-                    engine.driver.close(fd as RawFd);
-                }
-                Some(slot)
-            });
-            if left.is_none() {
-                return;
-            }
+        let keys: Vec<Key> = self.with(|engine| engine.ops.keys().collect());
+        for key in keys {
+            let slot = self.with(|engine| engine.take_unawaited(key));
+            drop(slot);
         }
     }
 }
@@ -334,6 +320,21 @@ impl Engine {
         {
             self.trash.push(Trash::Waker(std::mem::replace(held, waker.clone())));
         }
+    }
+
+    /// Takes an operation out if nobody waits for its result.
+    fn take_unawaited(&mut self, key: Key) -> Option<OpSlot> {
+        let slot = self.ops.get_mut(key)?;
+        let brings = matches!(slot.op, Op::Accept { .. } | Op::Open { .. });
+        if let Phase::Finished(Ok(fd)) = slot.phase
+            && brings
+        {
+            // A descriptor that it brought has nowhere to go.
+            slot.phase = Phase::Finished(Err(Failure::Closed));
+            self.driver.close(fd as RawFd);
+        }
+        let awaited = matches!(slot.continuation, Continuation::Future(_));
+        if awaited { None } else { self.ops.remove(key) }
     }
 
     /// Drops events that nobody will dispatch, and gives back what they hold. Wakers come

@@ -275,9 +275,13 @@ fn run_given(config: Config, given: &[Given]) {
     b.on_close(move |_, _| end.set(true));
     given.iter().for_each(|&given| giver.give(&runtime, given));
     let told = || giver.wrote.borrow().iter().all(|one| one.told.get() != Told::Nothing);
-    runtime.run_until(told).unwrap();
+    let late = Rc::new(Cell::new(false));
+    let tell = late.clone();
+    timer::after(Duration::from_secs(20), move || tell.set(true)).unwrap();
+    runtime.run_until(|| told() || late.get()).unwrap();
     giver.give(&runtime, Given::Kept(1));
-    runtime.run_until(told).unwrap();
+    runtime.run_until(|| told() || late.get()).unwrap();
+    assert!(told(), "not told: {:?}", giver.wrote.borrow());
     let cut = match giver.a.conn().write(b"") {
         Ok(_) => None,
         Err(error) => match Error::of(&error) {
@@ -286,7 +290,8 @@ fn run_given(config: Config, given: &[Given]) {
         },
     };
     drop(giver.a);
-    runtime.run_until(|| ended.get()).unwrap();
+    runtime.run_until(|| ended.get() || late.get()).unwrap();
+    assert!(ended.get(), "{} bytes came, and no end", received.borrow().len());
     let promised = promised(&giver.wrote.borrow(), cut);
     let received = received.borrow();
     assert!(

@@ -159,3 +159,38 @@ fn a_dropped_accept_hands_its_connection_on() {
         conn.close();
     });
 }
+
+/// A write that was over with a part of its bytes, and whose future is dropped before
+/// anybody hears of that, goes on to its end; behind something else that was sent it says
+/// that it was cut short.
+#[test]
+fn a_dropped_part_goes_on_or_is_told() {
+    everywhere(|runtime| {
+        const LEN: usize = 2 << 20;
+        let (a, b) = Descriptor::pair().unwrap();
+        let fill = a.conn().try_write(&vec![9; LEN]).unwrap();
+        let mut write = a.write(vec![1; LEN]);
+        begin(&mut write);
+        let (read, _) = runtime.block_on(b.read_exact(vec![0; fill])).unwrap();
+        read.unwrap();
+        runtime.poll().unwrap();
+        drop(write);
+        let (read, bytes) = runtime.block_on(b.read_exact(vec![0; LEN])).unwrap();
+        assert_eq!(read.unwrap(), LEN);
+        assert!(bytes.iter().all(|&byte| byte == 1));
+
+        let fill = a.conn().try_write(&vec![9; LEN]).unwrap();
+        let mut write = a.write(vec![1; LEN]);
+        begin(&mut write);
+        let (read, _) = runtime.block_on(b.read_exact(vec![0; fill])).unwrap();
+        read.unwrap();
+        runtime.poll().unwrap();
+        let (read, _) = runtime.block_on(b.read(vec![0; LEN])).unwrap();
+        read.unwrap();
+        a.conn().write_now(b"behind it").unwrap();
+        drop(write);
+        let error = a.conn().write(b"more").unwrap_err();
+        let torn = Error::of(&error);
+        assert!(matches!(torn, Some(&Error::WriteTorn { of: LEN, .. })), "{error}");
+    });
+}

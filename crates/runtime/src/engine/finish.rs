@@ -141,8 +141,21 @@ impl Engine {
             self.note_unheard(io, failure);
         }
         self.leave_lane(key);
+        if side == Side::Write {
+            self.note_sent(io);
+            self.stamp(key);
+        }
         self.tell(key, outcome);
         self.next_in_lane(io, side);
+    }
+
+    /// Remembers how much had been sent when a write ended.
+    fn stamp(&mut self, key: Key) {
+        if let Some(slot) = self.ops.get_mut(key)
+            && let Some(io) = self.ios.get(slot.io)
+        {
+            slot.until = io.sends;
+        }
     }
 
     /// A write that is stopped in its midst breaks the sending side.

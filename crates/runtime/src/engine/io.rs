@@ -119,6 +119,8 @@ pub(crate) struct Io {
     /// or to a write. It says it once, and from then on gives an end that looks orderly:
     /// the read that meets that end is told this instead.
     pub(crate) unheard: Option<i32>,
+    /// Counts what was sent: whether something was since an earlier look.
+    pub(crate) sends: u64,
     /// Sending is over.
     pub(crate) broken: Option<Failure>,
     /// The sending side is to be shut down once the outbox is empty.
@@ -159,6 +161,7 @@ impl Io {
             linger: None,
             ended: None,
             unheard: None,
+            sends: 0,
             broken: None,
             shut_write: false,
             drained: false,

@@ -112,7 +112,8 @@ pub(crate) struct OpSlot {
     pub(crate) done: usize,
     /// For a read: the place in the stream of the first byte that it got, or [`NOWHERE`].
     pub(crate) place: u64,
-    /// For a flush: the outbox position up to which it goes.
+    /// For a flush: the outbox position up to which it goes. For a write that is over: how
+    /// much had been sent by then, as [`Io::sends`](crate::engine::io::Io::sends) counts.
     pub(crate) until: u64,
     /// Set once the operation was asked to end.
     pub(crate) ending: Option<Ending>,

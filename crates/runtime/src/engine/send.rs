@@ -107,7 +107,10 @@ impl Engine {
         // SAFETY: the memory is `bytes`, borrowed for this call.
         match unsafe { self.driver.attempt(&op) } {
             Attempt::WouldBlock => Ok(0),
-            Attempt::Done(n) if n >= 0 => Ok(n as usize),
+            Attempt::Done(n) if n >= 0 => {
+                self.note_sent(key);
+                Ok(n as usize)
+            }
             Attempt::Done(errno) => {
                 let failure = Failure::Errno(-errno);
                 self.break_sending(key, failure);
@@ -144,7 +147,7 @@ impl Engine {
 
     /// Sees to it that the outbox will be sent: at the end of the turn, or by a flush
     /// behind the operations that are pending.
-    fn schedule_flush(&mut self, key: Key) {
+    pub(super) fn schedule_flush(&mut self, key: Key) {
         let Some(io) = self.ios.get_mut(key) else { return };
         if io.outbox.len() == 0 {
             return;
@@ -258,8 +261,16 @@ impl Engine {
         }
     }
 
+    /// Something has been sent.
+    pub(super) fn note_sent(&mut self, key: Key) {
+        if let Some(io) = self.ios.get_mut(key) {
+            io.sends += 1;
+        }
+    }
+
     /// `n` bytes of the outbox have left.
     fn sent(&mut self, key: Key, n: usize) {
+        self.note_sent(key);
         let Some(io) = self.ios.get_mut(key) else { return };
         if n > 0 {
             io.outbox.consume(&mut self.chunks, n);

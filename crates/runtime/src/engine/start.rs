@@ -86,6 +86,9 @@ impl Engine {
             Some(outcome) => {
                 self.inline_left -= 1;
                 self.stats.inline += 1;
+                if K::SIDE == Side::Write {
+                    self.note_sent(key);
+                }
                 if let Err(failure) = outcome {
                     self.salvage(&probe, 0);
                     if probe.gives() {

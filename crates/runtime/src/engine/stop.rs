@@ -49,11 +49,35 @@ impl Engine {
             _ => {}
         }
         match slot.phase {
+            Phase::Finished(Ok(n)) if slot.side == Side::Write && n < slot.remaining() => {
+                self.go_on(key, n);
+            }
             Phase::Finished(outcome) => self.discard(key, outcome),
             // Nobody would hear how much of it has left.
             _ if slot.gives() => slot.exact |= slot.remaining() > 0,
             _ => self.cancel(key, Ending::Closed),
         }
+    }
+
+    /// Nobody has looked at a write that was over with a part of its bytes: the rest follows,
+    /// unless something else was sent behind that part.
+    fn go_on(&mut self, key: Key, sent: usize) {
+        let Some(slot) = self.ops.get_mut(key) else { return };
+        slot.advance(sent);
+        let (io, until) = (slot.io, slot.until);
+        let torn = Failure::Torn { written: slot.done, of: slot.done + slot.remaining() };
+        match self.io(io) {
+            Ok(entry) if entry.write.is_idle() && entry.sends == until => {}
+            _ => {
+                self.break_sending(io, torn);
+                return self.discard(key, Ok(sent));
+            }
+        }
+        let Some(slot) = self.ops.get_mut(key) else { return };
+        (slot.exact, slot.phase, slot.ending) = (true, Phase::Queued, None);
+        self.join_lane(key, io, Side::Write);
+        self.schedule_flush(io);
+        self.kick(key);
     }
 
     /// What an alarm of the engine's own asks for.
