@@ -20,11 +20,11 @@ use crate::files::Files;
 use crate::inline_fn::{Job, OnceFn};
 use crate::mailbox::{Mailbox, Poster, Sleeper, mailbox};
 use crate::report::{Counters, Report};
-use crate::slab::{Key, Slab};
+use crate::slab::Key;
 use crate::sync::Arc;
 use crate::task::{Executor, panic_message};
 use crate::time::{Clock, Instant};
-use crate::timer::TimerSlot;
+use crate::timer::Actions;
 use crate::watch::{StallWatch, Watch};
 
 thread_local! {
@@ -41,7 +41,8 @@ pub(crate) struct Core {
     /// Swapped with the engine's list when that is to be emptied.
     spare: RefCell<Vec<Trash>>,
     pub(crate) tasks: Executor,
-    pub(crate) timers: RefCell<Slab<TimerSlot>>,
+    /// What the timers in the engine's wheel do.
+    pub(crate) timers: RefCell<Actions>,
     /// One-shot callbacks of operations that were refused at once.
     later: RefCell<VecDeque<(OnceFn<Finished>, Finished)>>,
     pub(crate) mailbox: RefCell<Mailbox<Job>>,
@@ -85,14 +86,15 @@ pub(crate) struct Parts {
 
 impl Core {
     pub(crate) fn new(parts: Parts) -> Rc<Self> {
-        let Parts { id, config, engine, sleeper, mailbox, clock, now, watch, stall, report } =
+        let Parts { id, config, mut engine, sleeper, mailbox, clock, now, watch, stall, report } =
             parts;
         let (poster, mailbox) = mailbox;
         let simulated = engine.driver.virtual_now().is_some();
+        let timers = Actions::beside(&mut engine.wheel);
         Rc::new(Self {
             id,
             tasks: Executor::new(id, config.tasks, sleeper.clone()),
-            timers: RefCell::new(Slab::new(config.timers)),
+            timers: RefCell::new(timers),
             later: RefCell::new(VecDeque::new()),
             files: Files::new(&config, sleeper.clone()),
             engine: RefCell::new(engine),

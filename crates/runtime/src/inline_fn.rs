@@ -18,16 +18,19 @@ pub(crate) const INLINE: usize = 64;
 /// It is dropped uncalled like any value: the capture is dropped with it. If the
 /// closure panics, its capture has been dropped by the time the panic leaves
 /// [`OnceFn::call`].
-pub(crate) struct OnceFn<A: 'static, R: 'static = (), const ROOM: usize = INLINE> {
+///
+/// `ROOM` is the number of bytes in the closure itself, and those of an `L` their alignment.
+pub(crate) struct OnceFn<A: 'static, R: 'static = (), const ROOM: usize = INLINE, L = u128> {
     /// Holds a live value of the type that `kind` describes, or a live box of it.
-    room: Room<ROOM>,
+    room: Room<ROOM, L>,
     kind: &'static Kind<A, R>,
     /// The capture may be bound to this thread.
     local: PhantomData<*mut ()>,
 }
 
-#[repr(C, align(16))]
-struct Room<const ROOM: usize>(MaybeUninit<[u8; ROOM]>);
+/// Bytes that are aligned as an `L` is.
+#[repr(C)]
+struct Room<const ROOM: usize, L>(MaybeUninit<[u8; ROOM]>, [L; 0]);
 
 /// How to treat what a room holds.
 struct Kind<A, R> {
@@ -41,18 +44,19 @@ struct Kind<A, R> {
 }
 
 /// The kind of the closure `F` that goes by the name of the type `N`.
-struct Of<N: ?Sized, F, A, R, const ROOM: usize>(PhantomData<(A, R, F, N)>);
+struct Of<N: ?Sized, F, A, R, const ROOM: usize, L>(PhantomData<(A, R, F, L, N)>);
 
-impl<N: ?Sized, F, A, R, const ROOM: usize> Of<N, F, A, R, ROOM>
+impl<N: ?Sized, F, A, R, const ROOM: usize, L> Of<N, F, A, R, ROOM, L>
 where
     F: FnOnce(A) -> R + 'static,
     A: 'static,
     R: 'static,
 {
-    const FITS: bool = size_of::<F>() <= ROOM && align_of::<F>() <= align_of::<Room<ROOM>>();
+    const FITS: bool = size_of::<F>() <= ROOM && align_of::<F>() <= align_of::<L>();
 
     const KIND: &'static Kind<A, R> = {
         assert!(size_of::<Box<F>>() <= ROOM, "the room must hold a box");
+        assert!(align_of::<Box<F>>() <= align_of::<L>(), "the room must be aligned for a box");
         if Self::FITS {
             &Kind {
                 call: call_inline::<F, A, R>,
@@ -88,9 +92,9 @@ unsafe fn drop_as<T>(room: *mut u8) {
     unsafe { room.cast::<T>().drop_in_place() }
 }
 
-impl<A: 'static, R: 'static, const ROOM: usize> OnceFn<A, R, ROOM> {
+impl<A: 'static, R: 'static, const ROOM: usize, L> OnceFn<A, R, ROOM, L> {
     /// Keeps `function` for one call. Allocates only if its capture is larger than
-    /// `ROOM` bytes or aligned to more than 16; [`OnceFn::is_boxed`] tells.
+    /// `ROOM` bytes or aligned to more than an `L`; [`OnceFn::is_boxed`] tells.
     #[inline]
     #[cfg(test)]
     pub(crate) fn new<F: FnOnce(A) -> R + 'static>(function: F) -> Self {
@@ -100,16 +104,16 @@ impl<A: 'static, R: 'static, const ROOM: usize> OnceFn<A, R, ROOM> {
     /// The same for a closure that wraps another one and goes by that one's name.
     #[inline]
     pub(crate) fn named_after<N: ?Sized, F: FnOnce(A) -> R + 'static>(function: F) -> Self {
-        let mut room = Room(MaybeUninit::uninit());
+        let mut room = Room(MaybeUninit::uninit(), []);
         let place = (&raw mut room).cast::<u8>();
-        if Of::<N, F, A, R, ROOM>::FITS {
+        if Of::<N, F, A, R, ROOM, L>::FITS {
             // SAFETY: `FITS` says that the room is large and aligned enough for an `F`.
             unsafe { place.cast::<F>().write(function) }
         } else {
             // SAFETY: a box fits into every room, as `KIND` asserts, and into its alignment.
             unsafe { place.cast::<Box<F>>().write(Box::new(function)) }
         }
-        Self { room, kind: Of::<N, F, A, R, ROOM>::KIND, local: PhantomData }
+        Self { room, kind: Of::<N, F, A, R, ROOM, L>::KIND, local: PhantomData }
     }
 
     /// Calls the closure.
@@ -133,7 +137,7 @@ impl<A: 'static, R: 'static, const ROOM: usize> OnceFn<A, R, ROOM> {
     }
 }
 
-impl<A: 'static, R: 'static, const ROOM: usize> Drop for OnceFn<A, R, ROOM> {
+impl<A: 'static, R: 'static, const ROOM: usize, L> Drop for OnceFn<A, R, ROOM, L> {
     fn drop(&mut self) {
         // SAFETY: the room holds what `kind` describes; a call would have kept this
         // drop from running.
@@ -141,7 +145,7 @@ impl<A: 'static, R: 'static, const ROOM: usize> Drop for OnceFn<A, R, ROOM> {
     }
 }
 
-impl<A: 'static, R: 'static, const ROOM: usize> fmt::Debug for OnceFn<A, R, ROOM> {
+impl<A: 'static, R: 'static, const ROOM: usize, L> fmt::Debug for OnceFn<A, R, ROOM, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OnceFn")
             .field("name", &self.name())
@@ -216,6 +220,21 @@ mod tests {
         let wide: OnceFn<(), u8, 256> = OnceFn::new(move |()| capture[199]);
         assert!(!wide.is_boxed());
         assert_eq!(wide.call(()), 3);
+    }
+
+    /// A room that is aligned to less boxes what needs more, and is no larger than it says.
+    #[test]
+    fn a_room_of_words_is_dense() {
+        type Dense = OnceFn<(), u128, 48, u64>;
+        assert_eq!(size_of::<Dense>(), 56);
+        let wide = 7u128;
+        let boxed = Dense::new(move |()| wide);
+        assert!(boxed.is_boxed());
+        assert_eq!(boxed.call(()), 7);
+        let words = [1u64; 6];
+        let inline = Dense::new(move |()| u128::from(words[5]));
+        assert!(!inline.is_boxed());
+        assert_eq!(inline.call(()), 1);
     }
 
     /// A capture that asks for more than 16-byte alignment is boxed, and gets it.

@@ -12,23 +12,76 @@ use crate::Error;
 use crate::core::Core;
 use crate::engine::Alarm;
 use crate::inline_fn::OnceFn;
-use crate::slab::Key;
-use crate::time::{Instant, TimerKey};
+use crate::time::{Expired, Instant, TimerKey, Wheel};
+use crate::turn::Run;
 
-/// One of a user's timers.
-pub(crate) struct TimerSlot {
-    /// Where it stands in the wheel. Stale while a repeating handler runs.
-    wheel: Option<TimerKey>,
-    action: Action,
+/// What timers do, each beside its entry in the wheel: at the same index, without lists,
+/// generations and locks of its own.
+pub(crate) struct Actions {
+    /// Capacity is reserved for every index of the wheel: growing never moves a line.
+    lines: Vec<Line>,
 }
 
+/// One cache line a timer.
+#[derive(Default)]
+#[repr(align(64))]
+struct Line(Action);
+
+const _: () = assert!(size_of::<Line>() == 64);
+
+/// A closure with room for six words.
+type Once = OnceFn<(), (), 48, u64>;
+
+#[derive(Default)]
 enum Action {
-    Once(OnceFn<()>),
-    Repeat { period: Duration, due: Instant, name: &'static str, call: Option<Box<dyn FnMut()>> },
+    /// The entry is no user's timer, or nobody's.
+    #[default]
+    None,
+    Once(Once),
+    Repeat {
+        period: Duration,
+        name: &'static str,
+        /// Absent while it runs.
+        call: Option<Box<dyn FnMut()>>,
+    },
     Wake(Waker),
 }
 
-/// Calls `handler` once, `after` from now.
+impl Actions {
+    /// A table for all that `wheel` may hold, to be fetched along with its timers.
+    pub(crate) fn beside(wheel: &mut Wheel) -> Self {
+        let lines = Vec::with_capacity(wheel.limit() + 1);
+        wheel.fetch_along(lines.as_ptr());
+        Self { lines }
+    }
+
+    fn get_mut(&mut self, key: TimerKey) -> Option<&mut Action> {
+        self.lines.get_mut(key.index()).map(|line| &mut line.0)
+    }
+
+    /// Where to write what the timer of `key` does.
+    #[inline]
+    fn place(&mut self, key: TimerKey) -> &mut Action {
+        if key.index() >= self.lines.len() {
+            self.reach(key);
+        }
+        &mut self.lines[key.index()].0
+    }
+
+    #[cold]
+    fn reach(&mut self, key: TimerKey) {
+        self.lines.resize_with(key.index() + 1, Line::default);
+    }
+
+    /// Takes out what a timer did.
+    #[inline]
+    fn take(&mut self, key: TimerKey) -> Action {
+        self.get_mut(key).map(std::mem::take).unwrap_or_default()
+    }
+}
+
+/// Calls `handler` once, `after` from now. Captures of up to 48 bytes lie in the table of
+/// timers; larger ones, and those aligned to more than 8, cost an allocation.
 ///
 /// # Errors
 /// [`Error::NoRuntime`]; [`Error::Exhausted`] when `Config::timers` are armed.
@@ -51,7 +104,7 @@ pub fn after<F: FnOnce() + 'static>(after: Duration, handler: F) -> Result<Timer
     at_on(core, due, handler)
 }
 
-/// Calls `handler` once, at `due`.
+/// Calls `handler` once, at `due`. Otherwise as [`after`].
 ///
 /// # Errors
 /// As [`after`].
@@ -60,8 +113,8 @@ pub fn at<F: FnOnce() + 'static>(due: Instant, handler: F) -> Result<Timer, Erro
 }
 
 fn at_on<F: FnOnce() + 'static>(core: Rc<Core>, due: Instant, handler: F) -> Result<Timer, Error> {
-    let action = Action::Once(OnceFn::named_after::<F, _>(move |()| handler()));
-    let key = core.arm_timer(due, action)?;
+    let key =
+        core.arm_timer(due, || Action::Once(Once::named_after::<F, _>(move |()| handler())))?;
     Ok(Timer { core, key })
 }
 
@@ -75,8 +128,8 @@ pub fn every<F: FnMut() + 'static>(period: Duration, handler: F) -> Result<Timer
     let period = period.max(Duration::from_nanos(1));
     let due = core.now() + period;
     let name = std::any::type_name::<F>();
-    let action = Action::Repeat { period, due, name, call: Some(Box::new(handler)) };
-    let key = core.arm_timer(due, action)?;
+    let call: Option<Box<dyn FnMut()>> = Some(Box::new(handler));
+    let key = core.arm_timer(due, || Action::Repeat { period, name, call })?;
     Ok(Timer { core, key })
 }
 
@@ -84,7 +137,7 @@ pub fn every<F: FnMut() + 'static>(period: Duration, handler: F) -> Result<Timer
 #[derive(Clone)]
 pub struct Timer {
     core: Rc<Core>,
-    key: Key,
+    key: TimerKey,
 }
 
 impl Timer {
@@ -96,12 +149,12 @@ impl Timer {
     /// Arms it for `due` instead; a repeating timer keeps its period from there. False
     /// if it has ended.
     pub fn rearm(&self, due: Instant) -> bool {
-        self.core.rearm_timer(self.key, due)
+        self.core.with(|engine| engine.rearm_alarm(self.key, due))
     }
 
     /// Whether it will still fire.
     pub fn is_armed(&self) -> bool {
-        self.core.timers.borrow().get(self.key).is_some()
+        self.core.with(|engine| engine.wheel.is_armed(self.key))
     }
 }
 
@@ -149,7 +202,7 @@ impl Future for Sleep {
             Until::After(after) => core.now() + after,
             Until::At(due) => due,
         };
-        let key = core.arm_timer(due, Action::Wake(cx.waker().clone()))?;
+        let key = core.arm_timer(due, || Action::Wake(cx.waker().clone()))?;
         self.armed = Some(Timer { core, key });
         Poll::Pending
     }
@@ -190,127 +243,115 @@ pub async fn timeout<F: Future>(after: Duration, future: F) -> io::Result<F::Out
 }
 
 impl Core {
-    fn arm_timer(&self, due: Instant, action: Action) -> Result<Key, Error> {
-        let limit = self.timers.borrow().limit();
+    /// Arms a timer. What it does is written where it stays: a closure that were built
+    /// elsewhere and moved would be read before its parts have left the store buffer.
+    #[inline]
+    fn arm_timer(&self, due: Instant, action: impl FnOnce() -> Action) -> Result<TimerKey, Error> {
+        let limit = self.config.timers;
         let full = Error::Exhausted { what: "timer", limit, knob: "timers" };
-        let slot = TimerSlot { wheel: None, action };
-        let inserted = self.timers.borrow_mut().insert(slot);
-        let Ok(key) = inserted else { return Err(full) };
-        match self.with(|engine| engine.arm_alarm(due, Alarm::Timer(key))) {
-            Ok(wheel) => {
-                if let Some(slot) = self.timers.borrow_mut().get_mut(key) {
-                    slot.wheel = Some(wheel);
-                }
-                Ok(key)
-            }
-            Err(_) => {
-                let slot = self.timers.borrow_mut().remove(key);
-                drop(slot);
-                Err(full)
-            }
-        }
+        let armed = self.with(|engine| engine.arm_alarm(due, Alarm::Timer));
+        let key = armed.map_err(|_| full)?;
+        let action = action();
+        let before = std::mem::replace(self.timers.borrow_mut().place(key), action);
+        debug_assert!(matches!(before, Action::None), "a free entry does nothing");
+        // Nothing to drop: the line is just written.
+        std::mem::forget(before);
+        Ok(key)
     }
 
-    fn drop_timer(&self, key: Key) -> bool {
-        let slot = self.timers.borrow_mut().remove(key);
-        let Some(slot) = slot else { return false };
-        if let Some(wheel) = slot.wheel {
-            self.with(|engine| engine.wheel.cancel(wheel));
+    #[inline]
+    fn drop_timer(&self, key: TimerKey) -> bool {
+        let armed = self.with(|engine| engine.wheel.cancel(key)).is_some();
+        if armed {
+            let action = self.timers.borrow_mut().take(key);
+            drop(action);
         }
-        true
-    }
-
-    fn rearm_timer(&self, key: Key, at: Instant) -> bool {
-        let mut timers = self.timers.borrow_mut();
-        let Some(slot) = timers.get_mut(key) else { return false };
-        if let Action::Repeat { due, .. } = &mut slot.action {
-            *due = at;
-        }
-        let armed = self.with(|engine| match slot.wheel {
-            Some(wheel) if engine.rearm_alarm(wheel, at) => Some(wheel),
-            _ => engine.arm_alarm(at, Alarm::Timer(key)).ok(),
-        });
-        slot.wheel = armed;
-        armed.is_some()
+        armed
     }
 
     /// Keeps the waker of a sleep that has not ended; false if it has.
-    fn renew_waker(&self, key: Key, waker: &Waker) -> bool {
+    fn renew_waker(&self, key: TimerKey, waker: &Waker) -> bool {
+        let armed = self.with(|engine| engine.wheel.is_armed(key));
         let mut timers = self.timers.borrow_mut();
-        let Some(slot) = timers.get_mut(key) else { return false };
         let mut old = None;
-        if let Action::Wake(held) = &mut slot.action
+        if armed
+            && let Some(Action::Wake(held)) = timers.get_mut(key)
             && !held.will_wake(waker)
         {
             old = Some(std::mem::replace(held, waker.clone()));
         }
         drop(timers);
         drop(old);
-        true
+        armed
     }
 
-    /// A user's timer is due.
-    pub(crate) fn fire_timer(&self, key: Key, now: Instant) {
+    /// A user's timer is due. Its handler joins `run`.
+    #[inline]
+    pub(crate) fn fire_timer(&self, expired: Expired, now: Instant, run: &mut Run) {
         let mut timers = self.timers.borrow_mut();
-        let Some(slot) = timers.get_mut(key) else { return };
-        slot.wheel = None;
-        if let Action::Repeat { call, name, .. } = &mut slot.action {
-            let (call, name) = (call.take(), *name);
+        let repeats = match timers.get_mut(expired.key) {
+            Some(Action::Repeat { period, call, name }) => Some((*period, call.take(), *name)),
+            _ => None,
+        };
+        if let Some((period, call, name)) = repeats {
             drop(timers);
-            return self.fire_repeating(key, call, name, now);
+            let next = next_beat(expired.deadline, period, now);
+            self.with(|engine| engine.revive_alarm(expired, next));
+            return self.fire_repeating(expired.key, call, name, run);
         }
-        let slot = timers.remove(key);
+        let action = timers.take(expired.key);
         drop(timers);
-        match slot.map(|slot| slot.action) {
-            Some(Action::Once(handler)) => {
-                self.user_code(handler.name(), || handler.call(()));
+        match action {
+            Action::Once(handler) => {
+                let name = handler.name();
+                self.join_run(run, name);
+                self.guard(name, || handler.call(()));
             }
-            Some(Action::Wake(waker)) => waker.wake(),
-            _ => {}
+            Action::Wake(waker) => waker.wake(),
+            Action::None | Action::Repeat { .. } => {}
         }
     }
 
+    /// The timer is armed for its next beat already, so that its handler can cancel it or
+    /// arm it for another time.
     fn fire_repeating(
         &self,
-        key: Key,
+        key: TimerKey,
         call: Option<Box<dyn FnMut()>>,
         name: &'static str,
-        now: Instant,
+        run: &mut Run,
     ) {
         let Some(mut call) = call else { return };
-        if self.user_code(name, &mut *call).is_none() {
-            self.drop_timer(key);
-            return;
-        }
-        let next = self.put_back(key, call, now);
-        if let Some(next) = next {
-            self.rearm_timer(key, next);
+        self.join_run(run, name);
+        match self.guard(name, &mut *call) {
+            Some(()) => self.put_back(key, call),
+            None => {
+                self.drop_timer(key);
+            }
         }
     }
 
-    /// Puts a repeating handler back, and says when it is due again; `None`: it was
-    /// cancelled or armed anew by itself.
-    fn put_back(&self, key: Key, handler: Box<dyn FnMut()>, now: Instant) -> Option<Instant> {
+    /// Puts a repeating handler back, unless it was cancelled by itself.
+    fn put_back(&self, key: TimerKey, handler: Box<dyn FnMut()>) {
         let mut handler = Some(handler);
-        let mut timers = self.timers.borrow_mut();
-        let next = timers.get_mut(key).and_then(|slot| {
-            let Action::Repeat { period, due, call, .. } = &mut slot.action else { return None };
+        if self.with(|engine| engine.wheel.is_armed(key))
+            && let Some(Action::Repeat { call, .. }) = self.timers.borrow_mut().get_mut(key)
+        {
             *call = handler.take();
-            let rearmed = slot.wheel.is_some();
-            (!rearmed).then(|| next_beat(*due, *period, now))
-        });
-        drop(timers);
+        }
         drop(handler);
-        next
     }
 
     /// Drops all timers.
     pub(crate) fn clear_timers(&self) {
-        loop {
-            let key = self.timers.borrow().keys().next();
-            let Some(key) = key else { break };
-            self.drop_timer(key);
-        }
+        let lines = std::mem::take(&mut self.timers.borrow_mut().lines);
+        let armed = |(_, line): &(usize, &Line)| !matches!(line.0, Action::None);
+        self.with(|engine| {
+            for (index, _) in lines.iter().enumerate().filter(armed) {
+                engine.wheel.cancel_at(index);
+            }
+        });
+        drop(lines);
     }
 }
 
@@ -326,9 +367,75 @@ fn next_beat(due: Instant, period: Duration, now: Instant) -> Instant {
     Instant::from_nanos(next.as_nanos().saturating_add(nanos))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
+    use std::cell::{Cell, RefCell};
+
     use super::*;
+    use crate::{Config, Runtime};
+
+    fn runtime() -> Runtime {
+        Runtime::new(Config { timers: 8, ..Config::default() }).unwrap()
+    }
+
+    /// A repeating handler that cancels its timer and arms another, which gets the same place in
+    /// the table, ends the one and not the other.
+    #[test]
+    fn a_repeating_handler_can_make_room_for_another() {
+        let runtime = runtime();
+        let (own, beats) = (Rc::new(RefCell::new(None::<Timer>)), Rc::new(Cell::new(0)));
+        let fired = Rc::new(Cell::new(false));
+        let (itself, counted, told) = (own.clone(), beats.clone(), fired.clone());
+        let timer = every(Duration::from_micros(50), move || {
+            counted.set(counted.get() + 1);
+            if counted.get() == 3 {
+                assert!(itself.borrow().as_ref().is_some_and(Timer::cancel));
+                let told = told.clone();
+                after(Duration::from_micros(50), move || told.set(true)).unwrap();
+            }
+        });
+        own.replace(Some(timer.unwrap()));
+        runtime.run_until(|| fired.get()).unwrap();
+        assert_eq!(beats.get(), 3);
+        assert!(own.take().is_some_and(|timer| !timer.is_armed()));
+    }
+
+    /// A repeating timer keeps its handle over all its beats: it is armed while its handler runs,
+    /// and can be moved and cancelled afterwards.
+    #[test]
+    fn a_repeating_timer_keeps_its_handle() {
+        let runtime = runtime();
+        let (own, beats) = (Rc::new(RefCell::new(None::<Timer>)), Rc::new(Cell::new(0)));
+        let (itself, counted) = (own.clone(), beats.clone());
+        let timer = every(Duration::from_micros(50), move || {
+            assert!(itself.borrow().as_ref().is_some_and(Timer::is_armed));
+            counted.set(counted.get() + 1);
+        });
+        own.replace(Some(timer.unwrap()));
+        runtime.run_until(|| beats.get() == 3).unwrap();
+        let timer = own.borrow().clone().unwrap();
+        assert!(timer.rearm(runtime.now()));
+        runtime.run_until(|| beats.get() == 5).unwrap();
+        assert!(timer.cancel());
+        assert!(!timer.cancel() && !timer.is_armed() && !timer.rearm(runtime.now()));
+        runtime.run_for(Duration::from_micros(200)).unwrap();
+        assert_eq!(beats.get(), 5);
+    }
+
+    /// Handlers of armed timers are dropped with the runtime, also where they hold timers.
+    #[test]
+    fn a_runtime_drops_the_handlers_of_its_timers() {
+        let runtime = runtime();
+        let held = Rc::new(());
+        let far = Duration::from_secs(3600);
+        let inner = after(far, || ()).unwrap();
+        let (outer, kept) = ((inner, held.clone()), [held.clone(), held.clone()]);
+        after(far, move || drop(outer)).unwrap();
+        let timer = every(far, move || assert_eq!(kept.len(), 2)).unwrap();
+        drop(runtime);
+        assert_eq!(Rc::strong_count(&held), 1);
+        assert!(!timer.is_armed() && !timer.cancel());
+    }
 
     /// A loop that was late keeps the beat and calls once for all that it missed.
     #[test]

@@ -31,19 +31,27 @@ const RECHECK: Duration = Duration::from_millis(50);
 /// Turns between two looks at whether the clock is to be checked.
 const RECHECK_TURNS: u64 = 4096;
 
-/// Posts of one name in a row that share a reading of the clock and count as one with
-/// the watch. After those that took longer than [`SHORT_RUN`] each is on its own.
+/// Posts or timers of one name in a row that share a reading of the clock and count as
+/// one with the watch. After those that took longer than [`SHORT_RUN`] each is on its own.
 const RUN: u32 = 8;
 
-/// So long a run of posts may take: what it is measured for is a thousand times longer.
+/// So long a run may take: what it is measured for is a thousand times longer.
 const SHORT_RUN: Duration = Duration::from_micros(2);
 
-/// Posts of one name in a row.
-struct Run {
+/// Posts or timers of one name in a row.
+pub(crate) struct Run {
+    /// Empty before the first.
     name: &'static str,
     /// How many more may join it.
     left: u32,
     began: Instant,
+}
+
+impl Run {
+    /// None yet, at the time `now`.
+    fn none(now: Instant) -> Self {
+        Self { name: "", left: 0, began: now }
+    }
 }
 
 impl Core {
@@ -215,27 +223,37 @@ impl Core {
     /// Messages from other threads.
     fn posts(&self) -> usize {
         let mut taken = 0;
-        let mut run = Run { name: "", left: 0, began: self.now.get() };
+        let mut run = Run::none(self.now.get());
         while taken < self.config.budgets.posts {
             let job = self.mailbox.borrow_mut().take();
             let Some(job) = job else { break };
             self.with(Engine::refill);
             let name = job.name();
-            if run.left == 0 || !ptr::eq(run.name, name) {
-                self.next_run(&mut run, name);
-            }
-            run.left -= 1;
+            self.join_run(&mut run, name);
             self.guard(name, || job.run());
             taken += 1;
         }
-        if taken > 0 {
-            self.watch_leaves();
-        }
+        self.end_run(&run);
         count(&self.counters.posts, taken);
         taken
     }
 
-    /// Ends a run of posts, if there is one, and begins the next.
+    /// What goes by `name` is about to be called: in this run, or in one that begins here.
+    #[inline]
+    pub(crate) fn join_run(&self, run: &mut Run, name: &'static str) {
+        if run.left == 0 || !ptr::eq(run.name, name) {
+            self.next_run(run, name);
+        }
+        run.left -= 1;
+    }
+
+    fn end_run(&self, run: &Run) {
+        if !run.name.is_empty() {
+            self.watch_leaves();
+        }
+    }
+
+    /// Ends a run, if there is one, and begins the next.
     fn next_run(&self, run: &mut Run, name: &'static str) {
         let mut left = RUN;
         if !run.name.is_empty() {
@@ -254,16 +272,18 @@ impl Core {
             return 0;
         }
         let precise = self.clock.borrow().precise();
+        let mut run = Run::none(now);
         let mut fired = 0;
         while fired < self.config.budgets.timers {
             let expired = self.with(|engine| engine.next_expired(precise));
             let Some(expired) = expired else { break };
             match Alarm::unpack(expired.payload) {
-                Alarm::Timer(key) => self.fire_timer(key, precise),
+                Alarm::Timer => self.fire_timer(expired, precise, &mut run),
                 alarm => self.with(|engine| engine.alarm(alarm)),
             }
             fired += 1;
         }
+        self.end_run(&run);
         count(&self.counters.timers, fired);
         fired
     }

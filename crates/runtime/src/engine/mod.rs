@@ -172,8 +172,8 @@ struct Limits {
 pub(crate) enum Alarm {
     /// An operation's deadline.
     Operation(Key),
-    /// A user's timer.
-    Timer(Key),
+    /// A user's timer: what it does lies beside its entry in the wheel.
+    Timer,
     /// A closing stream has had time enough to drain.
     Linger(Key),
     /// A pump that had to stop for want of a resource may try again.
@@ -186,7 +186,7 @@ impl Alarm {
     pub(crate) fn pack(self) -> u64 {
         let (kind, key) = match self {
             Self::Operation(key) => (0, key),
-            Self::Timer(key) => (1, key),
+            Self::Timer => (1, Key { index: 0, generation: 0 }),
             Self::Linger(key) => (2, key),
             Self::Retry(key) => (3, key),
         };
@@ -198,7 +198,7 @@ impl Alarm {
         let key = Key::unpack(raw & !(3 << 29));
         match raw >> 29 & 3 {
             0 => Self::Operation(key),
-            1 => Self::Timer(key),
+            1 => Self::Timer,
             2 => Self::Linger(key),
             _ => Self::Retry(key),
         }
@@ -317,6 +317,7 @@ impl Engine {
     }
 
     /// Arms an alarm.
+    #[inline]
     pub(crate) fn arm_alarm(&mut self, at: Instant, alarm: Alarm) -> Result<TimerKey, WheelFull> {
         let armed = self.wheel.arm(at, alarm.pack())?;
         self.next_alarm = self.next_alarm.min(at);
@@ -324,9 +325,16 @@ impl Engine {
     }
 
     /// Arms an alarm for another time; false if it has gone off.
+    #[inline]
     pub(crate) fn rearm_alarm(&mut self, key: TimerKey, at: Instant) -> bool {
         self.next_alarm = self.next_alarm.min(at);
         self.wheel.rearm(key, at)
+    }
+
+    /// Arms an alarm again that has just gone off, under the key that it had.
+    pub(crate) fn revive_alarm(&mut self, expired: Expired, at: Instant) {
+        self.next_alarm = self.next_alarm.min(at);
+        self.wheel.revive(expired, at);
     }
 
     /// Whether an alarm may be due.
@@ -336,6 +344,7 @@ impl Engine {
     }
 
     /// Takes the next alarm that is due at `now`.
+    #[inline]
     pub(crate) fn next_expired(&mut self, now: Instant) -> Option<Expired> {
         self.refill();
         let expired = self.wheel.expire(now);

@@ -95,7 +95,7 @@ impl Engine {
                 }
             }
             Alarm::Retry(key) => self.retry_pump(key),
-            Alarm::Timer(_) => {}
+            Alarm::Timer => {}
         }
     }
 

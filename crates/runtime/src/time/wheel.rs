@@ -63,6 +63,9 @@ const FETCH_DEPTH: usize = 4;
 /// Timers in one tick that are put in order before they fire.
 const ORDERED: usize = 1024;
 
+/// Bytes of what may lie beside each timer.
+const LINE: usize = 64;
+
 /// One timer: half a cache line, everything that arming, firing or cancelling needs.
 #[derive(Clone, Copy, Default)]
 #[repr(C, align(32))]
@@ -88,6 +91,14 @@ const _: () = assert!(size_of::<Entry>() == 32);
 pub struct TimerKey {
     index: u32,
     generation: u32,
+}
+
+impl TimerKey {
+    /// Its place in the table: at least 1, at most the table's limit. Those of the timers
+    /// that are armed at a time differ.
+    pub(crate) fn index(self) -> usize {
+        self.index as usize
+    }
 }
 
 /// The table of timers is full.
@@ -162,6 +173,9 @@ pub struct Wheel {
     within_tick: u64,
     /// Where the timers of one tick are put in order: deadline, age, index.
     order: Vec<(u64, u32, u32)>,
+    /// Address of a table of the caller's that is fetched along, [`LINE`] bytes for each
+    /// entry; 0 for none. Never read through.
+    beside: usize,
 }
 
 impl Wheel {
@@ -198,6 +212,7 @@ impl Wheel {
             shift,
             within_tick: (1 << shift) - 1,
             order: Vec::with_capacity(ORDERED),
+            beside: 0,
         }
     }
 
@@ -208,6 +223,7 @@ impl Wheel {
     #[inline]
     pub fn arm(&mut self, deadline: Instant, payload: u64) -> Result<TimerKey, WheelFull> {
         let index = self.take_free()?;
+        self.prefetch_beside(index);
         self.armed = self.armed.wrapping_add(1).max(1);
         let generation = self.armed;
         let entry = &mut self.entries[index as usize];
@@ -222,12 +238,21 @@ impl Wheel {
     /// cancelled before.
     #[inline]
     pub fn cancel(&mut self, key: TimerKey) -> Option<u64> {
+        self.prefetch_beside(key.index);
         if !self.is_armed(key) {
             return None;
         }
         self.unlink(key.index);
         self.release(key.index);
         Some(self.entries[key.index as usize].payload)
+    }
+
+    /// Cancels the timer whose key has this index.
+    pub(crate) fn cancel_at(&mut self, index: usize) {
+        let generation = self.entries[index].generation;
+        if generation != 0 {
+            self.cancel(TimerKey { index: index as u32, generation });
+        }
     }
 
     /// Moves a timer to another deadline, under the same key; false if it has expired or
@@ -240,6 +265,24 @@ impl Wheel {
         self.entries[key.index as usize].deadline = deadline.as_nanos();
         self.link(key.index, deadline.as_nanos());
         true
+    }
+
+    /// Arms a timer again that has just expired, under the key that it had. Nothing may
+    /// have been done with the wheel in between.
+    pub(crate) fn revive(&mut self, expired: Expired, deadline: Instant) {
+        let TimerKey { index, generation } = expired.key;
+        assert_eq!(self.free.pop(), Some(index), "only the latest to expire can be revived");
+        let entry = &mut self.entries[index as usize];
+        entry.generation = generation;
+        entry.deadline = deadline.as_nanos();
+        self.link(index, deadline.as_nanos());
+    }
+
+    /// Has what lies at a timer's index in `table` fetched along with the timer itself. The
+    /// table is never read.
+    pub(crate) fn fetch_along<T>(&mut self, table: *const T) {
+        const { assert!(size_of::<T>() == LINE) };
+        self.beside = table.addr();
     }
 
     /// Whether the timer is still armed.

@@ -4,7 +4,7 @@
 //! each costs a wait for memory; asked for ahead, the waits overlap. That halves the cost
 //! of firing a million.
 
-use super::{FETCH_DEPTH, NONE, Wheel};
+use super::{FETCH_DEPTH, LINE, NONE, Wheel};
 
 impl Wheel {
     /// Fetches timers of coming ticks, a word of 64 ticks at a time: the first of each
@@ -36,11 +36,13 @@ impl Wheel {
         len
     }
 
-    /// Walks lists side by side, so that the waits for their entries overlap.
+    /// Walks lists side by side, so that the waits for their entries overlap, and fetches
+    /// what lies beside them.
     pub(super) fn fetch_lists(&self, mut cursors: &mut [u32], depth: usize) {
         for _ in 0..depth {
             let mut longer = 0;
             for at in 0..cursors.len() {
+                self.prefetch_beside(cursors[at]);
                 let next = self.entries[cursors[at] as usize].next;
                 self.prefetch(next);
                 cursors[longer] = next;
@@ -53,14 +55,27 @@ impl Wheel {
     /// Asks the processor for an entry that will be read soon.
     #[inline]
     pub(super) fn prefetch(&self, index: u32) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let entry = self.entries.as_ptr().wrapping_add(index as usize);
-            // SAFETY: a hint; it reads nothing and faults nowhere.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(entry.cast()) };
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = index;
+        fetch(self.entries.as_ptr().wrapping_add(index as usize).addr());
     }
+
+    /// Asks the processor for what lies beside an entry that will expire soon.
+    #[inline]
+    pub(super) fn prefetch_beside(&self, index: u32) {
+        if self.beside != 0 {
+            fetch(self.beside + index as usize * LINE);
+        }
+    }
+}
+
+/// Asks the processor for the line at an address.
+#[inline]
+fn fetch(address: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint; it reads nothing and faults nowhere.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::without_provenance(address)) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }
