@@ -79,6 +79,9 @@ pub struct Config {
     /// Is told of a turn that does not end, on the watcher's thread and while it lasts.
     /// `None`: a warning is logged.
     pub on_stall: Option<OnStall>,
+    /// Whether turns and handlers are timed at all. For measuring what that costs.
+    #[doc(hidden)]
+    pub watch: bool,
     /// Threads for blocking work. Default 4.
     pub offload_threads: usize,
     /// Pieces of blocking work that may wait for a thread. Default 1,024.
@@ -113,6 +116,7 @@ impl Default for Config {
             lock_memory: Wish::Off,
             stall: Some(Duration::from_millis(100)),
             on_stall: None,
+            watch: true,
             offload_threads: 4,
             offload_queue: 1 << 10,
             panics: Panics::Catch,

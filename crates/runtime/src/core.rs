@@ -201,6 +201,9 @@ impl Core {
     /// The watch names what is called next.
     #[inline]
     pub(crate) fn watch_enters(&self, name: &'static str) {
+        if !self.config.watch {
+            return;
+        }
         self.watch.borrow_mut().dispatch_begin(name);
         if let Some(stall) = &self.stall {
             stall.dispatch(name);
@@ -211,6 +214,9 @@ impl Core {
     /// the time.
     #[inline]
     pub(crate) fn watch_leaves(&self) -> Instant {
+        if !self.config.watch {
+            return self.now.get();
+        }
         let now = self.clock.borrow().now();
         self.watch.borrow_mut().dispatch_end(now);
         now

@@ -379,7 +379,7 @@ fn assemble(config: Config, driver: AnyDriver, mut report: Report) -> Result<Rc<
 
 /// The watcher thread, unless it is switched off or time is not real.
 fn watch_for_stalls(config: &Config, simulated: bool, report: &mut Report) -> Option<StallWatch> {
-    let threshold = config.stall.filter(|_| !simulated)?;
+    let threshold = config.stall.filter(|_| !simulated && config.watch)?;
     let started = match config.on_stall.clone() {
         Some(OnStall(call)) => StallWatch::start(threshold, move |stall| call(stall)),
         None => StallWatch::start_logging(threshold),

@@ -110,6 +110,9 @@ impl Core {
     }
 
     fn watch_begin(&self, now: Instant) {
+        if !self.config.watch {
+            return;
+        }
         self.watch.borrow_mut().turn_begin(now);
         if let Some(stall) = &self.stall {
             stall.turn_begin(now);
@@ -126,7 +129,8 @@ impl Core {
             now = self.clock.borrow().now();
             self.active.set(now);
         }
-        let offence = self.watch.borrow_mut().turn_end(now);
+        let watched = self.config.watch;
+        let offence = if watched { self.watch.borrow_mut().turn_end(now) } else { None };
         if let Some(offence) = offence {
             log::warn!(
                 "a turn took {:?}, the longest part of it `{}` with {:?}",
