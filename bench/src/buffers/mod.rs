@@ -6,11 +6,11 @@ mod bytes_mut;
 mod memmove;
 mod ours;
 
-use std::{hint::black_box, time::Instant};
+use std::hint::black_box;
 
 use crate::harness::{
     Contender, Failure, Group, Metric, Plan, Role, Sample,
-    sys::{UNDER_TEST, pin},
+    sys::{Stopwatch, UNDER_TEST, pin},
 };
 
 /// A byte queue as the benchmark uses it.
@@ -75,7 +75,7 @@ fn group((kind, name): (Kind, &str), shape: Shape) -> Group {
     Group {
         metrics: vec![Metric::lower(format!("{name}-{}", shape.name), "ns/message")],
         contenders,
-        note: Some("one copy in and one copy out"),
+        note: Some("one copy in and one copy out; processor time"),
     }
 }
 
@@ -91,17 +91,17 @@ fn slice<P: Pipe>(shape: Shape) -> Result<Sample, Failure> {
     pipe.write(&message[..SHIFT]);
     pipe.read(&mut target[..SHIFT]);
     pipe.write(&message);
-    let start = Instant::now();
+    let watch = Stopwatch::start();
     for number in 0..shape.count {
         message[0] = number as u8;
         pipe.write(black_box(&message));
         pipe.read(black_box(&mut target));
     }
-    let time = start.elapsed();
+    let cpu = watch.stop();
     if target[1..] != message[1..] {
         return Err(Failure::Miscounted { sent: shape.count as u64, answered: 0 });
     }
-    Ok(Sample::of([time.as_nanos() as f64 / shape.count as f64]))
+    Ok(Sample::of_work(cpu, shape.count))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    report::{Metric, Row, Values},
+    report::{Better, Metric, Row, Values},
     stats::median,
 };
 
@@ -43,6 +43,18 @@ impl Sample {
     /// A sample of values alone.
     pub(crate) fn of(values: impl Into<Vec<f64>>) -> Self {
         Self { values: values.into(), ..Self::default() }
+    }
+
+    /// The processor time of one of `operations`, in nanoseconds, as the value too: for work of one
+    /// thread that never sleeps, whose time on the wall holds what others did on its core besides.
+    pub(crate) fn of_work(cpu: Duration, operations: usize) -> Self {
+        let nanos = cpu.as_nanos() as f64 / operations as f64;
+        Self { values: vec![nanos], cpu_ns: Some(nanos), ..Self::default() }
+    }
+
+    /// Adds the processor time that `operations` took of the side under test.
+    pub(crate) fn with_cpu(self, cpu: Duration, operations: usize) -> Self {
+        Self { cpu_ns: Some(cpu.as_nanos() as f64 / operations as f64), ..self }
     }
 }
 
@@ -146,8 +158,10 @@ impl Series {
         self.samples.iter().skip(1).map(value)
     }
 
-    fn median(&self, metric: usize) -> Option<f64> {
-        median(self.values(metric).flatten())
+    /// The median over the rounds that are `shown`.
+    fn median(&self, metric: usize, shown: &[bool]) -> Option<f64> {
+        let shown = self.values(metric).zip(shown).filter(|(_, shown)| **shown);
+        median(shown.filter_map(|(value, _)| value))
     }
 
     fn median_of(&self, field: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
@@ -190,6 +204,30 @@ fn turn_of(round: usize, place: usize, count: usize) -> usize {
     (round + step) % count
 }
 
+/// Which rounds the values of a row are taken from: the faster half, by how everybody did in them.
+///
+/// A machine that changes its speed gives values of two kinds. The median over all rounds is then
+/// of either kind, for one contender not of the same as for the next, and the values of a row
+/// contradict its ratios. (Ratios compare within a round and need no such choice.)
+fn shown(all: &[Series], metric: usize, better: Better) -> Vec<bool> {
+    let count = all.iter().map(|series| series.values(metric).count()).max().unwrap_or(0);
+    let everything = vec![true; count];
+    // What each took in each round, in units of its own median.
+    let relative = all.iter().filter_map(|series| {
+        let middle = series.median(metric, &everything)?;
+        let took = move |value: f64| match better {
+            Better::Lower => value / middle,
+            Better::Higher => middle / value,
+        };
+        Some(series.values(metric).map(move |value| value.map(took)).collect::<Vec<_>>())
+    });
+    let relative: Vec<_> = relative.collect();
+    let took = |round: usize| median(relative.iter().filter_map(|of_one| of_one[round]));
+    let took: Vec<_> = (0..count).map(took).collect();
+    let middle = median(took.iter().flatten().copied());
+    took.into_iter().map(|took| took <= middle).collect()
+}
+
 fn row(group: &Group, metric: usize, all: &[Series]) -> Row {
     let Metric { name, unit, better } = group.metrics[metric].clone();
     let sole =
@@ -197,9 +235,10 @@ fn row(group: &Group, metric: usize, all: &[Series]) -> Row {
     let named =
         || group.contenders.iter().map(move |contender| (contender, key(contender, sole))).zip(all);
     let of = |role: Role| named().filter(move |((contender, _), _)| contender.role == role);
-    let medians = |role| of(role).map(|((_, key), series)| (key, series.median(metric)));
+    let shown = shown(all, metric, better);
+    let medians = |role| of(role).map(|((_, key), series)| (key, series.median(metric, &shown)));
     let limit = of(Role::Limit)
-        .filter_map(|(_, series)| Some((series, series.median(metric)?)))
+        .filter_map(|(_, series)| Some((series, series.median(metric, &shown)?)))
         .reduce(|a, b| if better.pick(a.1, b.1) == a.1 { a } else { b });
     let mut variants: Values = medians(Role::Variant).collect();
     if !sole {
@@ -272,8 +311,12 @@ mod tests {
     }
 
     fn run(contenders: Vec<Contender>) -> Row {
+        run_for(5, contenders)
+    }
+
+    fn run_for(rounds: usize, contenders: Vec<Contender>) -> Row {
         let metrics = vec![Metric::higher("rate", "1/s")];
-        let plan = Plan { budget: Duration::ZERO, rounds: 5, quick: true };
+        let plan = Plan { budget: Duration::from_secs(5), rounds, quick: true };
         measure(Group { metrics, contenders, note: None }, &plan).remove(0)
     }
 
@@ -289,6 +332,28 @@ mod tests {
         assert_eq!(row.variants, Values::from([("spin", Some(90.0)), ("ring", Some(100.0))]));
         assert_eq!(row.ratios["tokio"], Some(0.5));
         assert_eq!(row.tautline, None);
+    }
+
+    /// On a machine that runs at half its speed for a while, all values of a row are of one speed
+    /// and agree with the ratios, though one contender was slow more often than fast.
+    #[test]
+    fn values_are_of_one_speed() {
+        let slow_until = |last, name, role, value: f64| {
+            let mut round = 0;
+            Contender::new(name, role, move || {
+                round += 1;
+                Ok(Sample::of([if round <= last { value / 2.0 } else { value }]))
+            })
+        };
+        let row = run_for(
+            12,
+            vec![
+                slow_until(6, "spin", Role::Limit, 100.0),
+                slow_until(7, "ours", Role::Tautline, 90.0),
+            ],
+        );
+        assert_eq!((row.limit, row.tautline), (Some(100.0), Some(90.0)));
+        assert_eq!(row.ratios["tautline"], Some(0.9));
     }
 
     /// A contender that fails becomes null, and the note says why.

@@ -90,6 +90,25 @@ impl CpuClock {
     }
 }
 
+/// Measures the processor time of a stretch of work on the calling thread.
+pub(crate) struct Stopwatch {
+    clock: CpuClock,
+    start: Duration,
+}
+
+impl Stopwatch {
+    /// The stretch begins.
+    pub(crate) fn start() -> Self {
+        let clock = CpuClock::of_this_thread();
+        Self { clock, start: clock.read() }
+    }
+
+    /// It ends; what it took.
+    pub(crate) fn stop(self) -> Duration {
+        self.clock.read() - self.start
+    }
+}
+
 /// How long a thread under test may take to end after it was told to.
 const JOIN_LIMIT: Duration = Duration::from_secs(3);
 
