@@ -1,13 +1,13 @@
 //! How late timers fire in a loop that never sleeps.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
 use super::{Nanos, SEED, TICK, Timers};
 use crate::harness::{
     Failure, Sample, percentile,
-    sys::{UNDER_TEST, pin},
+    sys::{Stopwatch, UNDER_TEST, pin},
 };
 
 /// Timers armed at a time.
@@ -33,15 +33,16 @@ impl Delays {
 }
 
 /// Median and 99th percentile of a slice's lateness.
-pub(super) fn sample(mut late: Vec<Nanos>) -> Sample {
+pub(super) fn sample(mut late: Vec<Nanos>, cpu: Duration) -> Sample {
     let values: Vec<f64> =
         [0.5, 0.99].iter().filter_map(|&share| percentile(&mut late, share)).collect();
-    Sample::of(values)
+    Sample::of(values).with_cpu(cpu, FIRINGS)
 }
 
 /// A bare spinning loop around a set of timers.
 pub(super) fn slice<T: Timers>() -> Result<Sample, Failure> {
     pin(UNDER_TEST)?;
+    let watch = Stopwatch::start();
     let start = Instant::now();
     let clock = || start.elapsed().as_nanos() as Nanos;
     // The loop runs for a while: a window far above one delay keeps the buckets apart.
@@ -60,5 +61,5 @@ pub(super) fn slice<T: Timers>() -> Result<Sample, Failure> {
             timers.arm(due[lane], lane as u64);
         }
     }
-    Ok(sample(late))
+    Ok(sample(late, watch.stop()))
 }

@@ -1,35 +1,45 @@
-//! Tautline's timers.
+//! Tautline's timers: the public calls of a runtime in its default configuration but for the size
+//! of its table. The wheel by itself is a variant.
 
-use std::{cell::RefCell, io, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    rc::Rc,
+    time::Duration,
+};
 
 use tautline_runtime::{
-    Config, Runtime, WaitMode, now_precise,
-    time::{Instant, TimerKey, Wheel},
-    timer,
+    Config, Error, Runtime, WaitMode, now_precise,
+    time::{Instant, Wheel},
+    timer::{self, Timer},
 };
 
 use super::{
-    Nanos, Timers, arm_cancel as arm_cancel_slice, churned, fire as fire_slice, fire_churned,
+    ARM_WINDOW, FIRE_WINDOW, LIVE, MANY, Nanos, PAIRS, TURN, all_fired,
+    arm_cancel as arm_cancel_slice, churned, deadlines, fire as fire_slice, fire_churned,
     late::{self as lateness, AT_ONCE, Delays, FIRINGS, sample},
+    moves,
 };
 use crate::harness::{
     Contender, Failure, Role, Sample,
-    sys::{UNDER_TEST, pin},
+    sys::{CpuClock, Stopwatch, UNDER_TEST, pin},
 };
 
-/// The tick of our wheel in the runtime's default configuration.
-const DEFAULT_TICK: Duration = Duration::from_nanos(512);
-
-/// Our wheel in `arm-cancel-100k`.
+/// `timer::at` and `cancel`; `rearm` in their place, and the bare wheel, as variants.
 pub(super) fn arm_cancel() -> Vec<Contender> {
-    vec![Contender::new("tautline", Role::Tautline, arm_cancel_slice::<Wheel>)]
+    vec![
+        Contender::new("tautline", Role::Tautline, || arm_cancel_in_the_loop(replace)),
+        Contender::new("tautline-rearm", Role::Variant, || arm_cancel_in_the_loop(rearm)),
+        Contender::new("tautline-wheel", Role::Variant, arm_cancel_slice::<Wheel>),
+    ]
 }
 
-/// Our wheel in `fire-1m`.
+/// `timer::at` and turns of the loop; the bare wheel as a variant.
 pub(super) fn fire() -> Vec<Contender> {
     vec![
-        Contender::new("tautline", Role::Tautline, fire_slice::<Wheel>),
-        churned("tautline-churned", fire_churned::<Wheel>),
+        Contender::new("tautline", Role::Tautline, fire_in_the_loop),
+        Contender::new("tautline-wheel", Role::Variant, fire_slice::<Wheel>),
+        churned("tautline-wheel-churned", fire_churned::<Wheel>),
     ]
 }
 
@@ -39,6 +49,102 @@ pub(super) fn late() -> Vec<Contender> {
         Contender::new("tautline", Role::Tautline, late_in_the_loop),
         Contender::new("tautline-wheel", Role::Variant, lateness::slice::<Wheel>),
     ]
+}
+
+/// The default configuration with a table for `timers`.
+fn runtime(timers: usize) -> Result<Runtime, Failure> {
+    Runtime::new(Config { timers, ..Config::default() }).map_err(failure)
+}
+
+fn failure(error: Error) -> Failure {
+    Failure::Io(io::Error::other(error))
+}
+
+/// What fired: how many timers, and the sum of their payloads.
+#[derive(Clone, Default)]
+struct Fired(Rc<Cell<(u64, u64)>>);
+
+impl Fired {
+    fn arm(&self, due: Instant, payload: u64) -> Result<Timer, Error> {
+        let fired = self.clone();
+        timer::at(due, move || {
+            let (count, sum) = fired.0.get();
+            fired.0.set((count + 1, sum + payload));
+        })
+    }
+}
+
+type Change = fn(&Fired, &mut Timer, Instant) -> Result<(), Error>;
+
+fn replace(fired: &Fired, timer: &mut Timer, due: Instant) -> Result<(), Error> {
+    timer.cancel();
+    *timer = fired.arm(due, 1)?;
+    Ok(())
+}
+
+fn rearm(_: &Fired, timer: &mut Timer, due: Instant) -> Result<(), Error> {
+    timer.rearm(due);
+    Ok(())
+}
+
+fn arm_cancel_in_the_loop(change: Change) -> Result<Sample, Failure> {
+    pin(UNDER_TEST)?;
+    let runtime = runtime(LIVE + 1)?;
+    let (base, fired) = (runtime.now(), Fired::default());
+    let at = |deadline: Nanos| base + Duration::from_nanos(deadline);
+    let mut timers = deadlines(LIVE, ARM_WINDOW)
+        .into_iter()
+        .map(|deadline| fired.arm(at(deadline), 0))
+        .collect::<Result<Vec<Timer>, Error>>()
+        .map_err(failure)?;
+    let moves = moves();
+    let watch = Stopwatch::start();
+    for (victim, deadline) in moves {
+        change(&fired, &mut timers[victim], at(deadline)).map_err(failure)?;
+    }
+    Ok(Sample::of_work(watch.stop(), PAIRS))
+}
+
+/// Longest time that arming a million timers may take before the first of them is due.
+const HEAD_START: Duration = Duration::from_millis(400);
+
+/// Arming, and then a turn of the loop every 100 microseconds of real time. What passes
+/// between two turns is not charged.
+fn fire_in_the_loop() -> Result<Sample, Failure> {
+    pin(UNDER_TEST)?;
+    let runtime = runtime(MANY)?;
+    let deadlines = deadlines(MANY, FIRE_WINDOW);
+    touch(&runtime, deadlines.len())?;
+    let (clock, fired) = (CpuClock::of_this_thread(), Fired::default());
+    let start = clock.read();
+    let base = runtime.now() + HEAD_START;
+    for (payload, &deadline) in deadlines.iter().enumerate() {
+        fired.arm(base + Duration::from_nanos(deadline), payload as u64).map_err(failure)?;
+    }
+    let mut time = clock.read() - start;
+    let (mut next, end) = (base, base + 2 * Duration::from_nanos(FIRE_WINDOW));
+    while fired.0.get().0 < MANY as u64 && next < end {
+        next += Duration::from_nanos(TURN);
+        while now_precise().map_err(failure)? < next {
+            std::hint::spin_loop();
+        }
+        let start = clock.read();
+        runtime.poll_once().map_err(failure)?;
+        time += clock.read() - start;
+    }
+    let (count, sum) = fired.0.get();
+    all_fired(count, sum)?;
+    Ok(Sample::of_work(time, MANY))
+}
+
+/// Brings a table in the state that everybody starts from: all memory touched, and in order.
+fn touch(runtime: &Runtime, count: usize) -> Result<(), Failure> {
+    let (far, fired) = (runtime.now() + Duration::from_secs(3600), Fired::default());
+    let armed: Result<Vec<_>, _> = (0..count).map(|_| fired.arm(far, 0)).collect();
+    armed.map_err(failure)?.iter().rev().for_each(|timer| {
+        timer.cancel();
+    });
+    Ok(())
 }
 
 /// What the timers of a slice share.
@@ -51,7 +157,7 @@ struct Lateness {
 fn late_in_the_loop() -> Result<Sample, Failure> {
     pin(UNDER_TEST)?;
     let config = Config { wait: WaitMode::Spin, ..Config::default() };
-    let runtime = Runtime::new(config).map_err(io::Error::other)?;
+    let runtime = Runtime::new(config).map_err(failure)?;
     let shared = Rc::new(Lateness {
         late: RefCell::new(Vec::with_capacity(2 * FIRINGS)),
         delays: RefCell::new(Delays::new(0)),
@@ -59,9 +165,11 @@ fn late_in_the_loop() -> Result<Sample, Failure> {
     for _ in 0..AT_ONCE {
         arm_again(&shared);
     }
-    runtime.run_until(|| shared.late.borrow().len() >= FIRINGS).map_err(io::Error::other)?;
+    let watch = Stopwatch::start();
+    runtime.run_until(|| shared.late.borrow().len() >= FIRINGS).map_err(failure)?;
+    let cpu = watch.stop();
     drop(runtime);
-    Ok(sample(shared.late.take()))
+    Ok(sample(shared.late.take(), cpu))
 }
 
 fn arm_again(shared: &Rc<Lateness>) {
@@ -74,27 +182,4 @@ fn arm_again(shared: &Rc<Lateness>) {
         arm_again(&again);
     });
     debug_assert!(armed.is_ok(), "the default configuration has room for so few");
-}
-
-impl Timers for Wheel {
-    type Key = TimerKey;
-
-    fn new(limit: usize, _: Nanos) -> Self {
-        Wheel::new(limit, DEFAULT_TICK, Instant::from_nanos(0))
-    }
-
-    fn arm(&mut self, deadline: Nanos, payload: u64) -> TimerKey {
-        match Wheel::arm(self, Instant::from_nanos(deadline), payload) {
-            Ok(key) => key,
-            Err(full) => unreachable!("the benchmark stays within its limit: {full}"),
-        }
-    }
-
-    fn cancel(&mut self, key: TimerKey) {
-        Wheel::cancel(self, key);
-    }
-
-    fn expire(&mut self, now: Nanos) -> Option<u64> {
-        Wheel::expire(self, Instant::from_nanos(now)).map(|expired| expired.payload)
-    }
 }

@@ -19,11 +19,11 @@ use tokio::{
 use super::{
     ARM_WINDOW, FIRE_WINDOW, LIVE, MANY, Nanos, PAIRS, deadlines,
     late::{self, AT_ONCE, Delays, FIRINGS},
-    moves, per_operation,
+    moves,
 };
 use crate::harness::{
     Contender, Failure, Role, Sample,
-    sys::{CpuClock, UNDER_TEST, pin},
+    sys::{CpuClock, Stopwatch, UNDER_TEST, pin},
 };
 
 /// Far enough ahead that nothing fires while a slice only arms.
@@ -80,11 +80,11 @@ fn arm_cancel_slice(change: fn(&mut Armed, Instant)) -> Result<Sample, Failure> 
         .map(|deadline| arm(at(deadline), Waker::noop()))
         .collect();
     let moves = moves();
-    let start = std::time::Instant::now();
+    let watch = Stopwatch::start();
     for (victim, deadline) in moves {
         change(&mut sleeps[victim], at(deadline));
     }
-    Ok(per_operation(start.elapsed(), PAIRS))
+    Ok(Sample::of_work(watch.stop(), PAIRS))
 }
 
 /// Counts its wake-ups.
@@ -125,13 +125,14 @@ fn fire_slice() -> Result<Sample, Failure> {
     let time = clock.read() - start;
     drop(sleeps);
     match fired.0.load(Ordering::Relaxed) {
-        count if count == MANY as u64 => Ok(per_operation(time, MANY)),
+        count if count == MANY as u64 => Ok(Sample::of_work(time, MANY)),
         answered => Err(Failure::Miscounted { sent: MANY as u64, answered }),
     }
 }
 
 fn late_slice() -> Result<Sample, Failure> {
     pin(UNDER_TEST)?;
+    let watch = Stopwatch::start();
     let late = runtime()?.block_on(async {
         let awake = tokio::spawn(async {
             loop {
@@ -146,7 +147,7 @@ fn late_slice() -> Result<Sample, Failure> {
         awake.abort();
         Ok::<_, io::Error>(late)
     })?;
-    Ok(late::sample(late))
+    Ok(late::sample(late, watch.stop()))
 }
 
 async fn sleeps(lane: usize) -> Vec<Nanos> {
