@@ -36,7 +36,7 @@ pub(crate) const BENCHES: &[Bench] = &[
     Bench { name: "echo-throughput", shares: 4, groups: echo::throughput::groups },
     Bench { name: "timers", shares: 3, groups: timers::groups },
     Bench { name: "post", shares: 2, groups: post::groups },
-    Bench { name: "turn", shares: 2, groups: turn::groups },
+    Bench { name: "turn", shares: 3, groups: turn::groups },
     Bench { name: "buffers", shares: 9, groups: buffers::groups },
     Bench { name: "udp-relay", shares: 2, groups: udp_relay::groups },
 ];

@@ -3,14 +3,11 @@
 
 mod ours;
 
-use std::{
-    net::{TcpListener, TcpStream},
-    time::Instant,
-};
+use std::net::{TcpListener, TcpStream};
 
 use crate::harness::{
     Contender, Failure, Group, Metric, Plan, Role, Sample,
-    sys::{UNDER_TEST, pin},
+    sys::{Stopwatch, UNDER_TEST, pin},
 };
 
 /// Turns a slice.
@@ -28,12 +25,17 @@ pub(crate) fn groups(_: &Plan) -> Vec<Group> {
         group(
             "idle-spin-turn",
             ours::idle_turn(),
-            "limit: one receive on a socket that has nothing",
+            "limit: one receive on a socket that has nothing; tautline: WaitMode::Spin, else the default configuration; one-dispatch: a turn in which one task is polled",
         ),
         group(
-            "watch-cost",
-            ours::watch_cost(),
-            "with the watch minus without it; limit: as above, for scale",
+            "watch-cost-idle",
+            ours::watch_cost(ours::Turn::Idle),
+            "an idle turn with the watch, which is on by default, minus one without it; limit: as above, for scale",
+        ),
+        group(
+            "watch-cost-dispatch",
+            ours::watch_cost(ours::Turn::Dispatch),
+            "the same of a turn in which one task is polled",
         ),
     ]
 }
@@ -51,7 +53,7 @@ fn empty_receives() -> Result<Sample, Failure> {
     pin(UNDER_TEST)?;
     let (_client, server) = quiet_pair()?;
     let mut buffer = [0; 64];
-    let start = Instant::now();
+    let watch = Stopwatch::start();
     for _ in 0..TURNS {
         match std::io::Read::read(&mut &server, &mut buffer) {
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
@@ -59,5 +61,5 @@ fn empty_receives() -> Result<Sample, Failure> {
             Ok(_) => return Err(std::io::Error::other("a quiet socket had something").into()),
         }
     }
-    Ok(Sample::of([start.elapsed().as_nanos() as f64 / TURNS as f64]))
+    Ok(Sample::of_work(watch.stop(), TURNS))
 }
