@@ -19,8 +19,18 @@ pub(super) fn servers() -> Vec<Server> {
     ]
 }
 
+/// The default configuration and its way to wait: it spins for a while before it sleeps.
+pub(super) fn warm() -> Server {
+    Server { name: "tautline-warm", role: Role::Variant, serve: warm_callbacks }
+}
+
 fn default_callbacks(job: Job) -> io::Result<u64> {
     callbacks(DriverChoice::Auto, job)
+}
+
+fn warm_callbacks(job: Job) -> io::Result<u64> {
+    let runtime = Runtime::new(Config::default()).map_err(io::Error::other)?;
+    echo_by_callbacks(&runtime, job)
 }
 
 fn epoll_callbacks(job: Job) -> io::Result<u64> {
@@ -46,9 +56,12 @@ fn runtime(driver: DriverChoice, wait: Wait) -> io::Result<Runtime> {
     Runtime::new(config).map_err(io::Error::other)
 }
 
-/// Persistent handlers: `stream.write(bytes)` on what was received.
 fn callbacks(driver: DriverChoice, job: Job) -> io::Result<u64> {
-    let runtime = runtime(driver, job.wait)?;
+    echo_by_callbacks(&runtime(driver, job.wait)?, job)
+}
+
+/// Persistent handlers: `stream.write(bytes)` on what was received.
+fn echo_by_callbacks(runtime: &Runtime, job: Job) -> io::Result<u64> {
     let echoed = Rc::new(Cell::new(0));
     let open = Rc::new(Cell::new(job.connections.len()));
     for stream in job.connections {

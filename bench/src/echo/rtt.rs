@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    PATIENCE, Received, Serve, Server, Session, Wait, limits, peers, receive, runtimes, send,
+    PATIENCE, Received, Serve, Server, Session, Wait, limits, ours, peers, receive, runtimes, send,
 };
 use crate::harness::{
     Contender, Failure, Group, Metric, Plan, Role, Sample, percentile,
@@ -19,6 +19,13 @@ const WARM_UP: usize = 200;
 /// Pause between two round trips to a sleeping server, so that it does fall asleep.
 const PAUSE: Duration = Duration::from_micros(30);
 
+/// What to know of the spin rows.
+const SPIN_NOTE: &str = "tautline: WaitMode::Spin, else the default configuration";
+/// What to know of the sleep rows.
+const SLEEP_NOTE: &str = "the wake-up of a sleeping thread dominates; tautline: WaitMode::Sleep, else \
+    the default configuration; tautline-warm: the default, WaitMode::Warm for 50 us, which outlasts \
+    the pauses, so that it does not sleep";
+
 /// The rows for spinning servers and for sleeping ones.
 pub(crate) fn groups(_: &Plan) -> Vec<Group> {
     vec![group(Wait::Spin), group(Wait::Sleep)]
@@ -26,8 +33,8 @@ pub(crate) fn groups(_: &Plan) -> Vec<Group> {
 
 fn group(wait: Wait) -> Group {
     let (name, note) = match wait {
-        Wait::Spin => ("spin", None),
-        Wait::Sleep => ("sleep", Some("the wake-up of a sleeping thread dominates")),
+        Wait::Spin => ("spin", Some(SPIN_NOTE)),
+        Wait::Sleep => ("sleep", Some(SLEEP_NOTE)),
     };
     let row = |percentile| Metric::lower(format!("{name}-{percentile}"), "ns");
     let contenders = servers(wait).into_iter().map(|server| contender(server, wait)).collect();
@@ -41,7 +48,7 @@ fn servers(wait: Wait) -> Vec<Server> {
             limits::server("spin", Role::Limit, limits::SPIN),
             limits::server("epoll", Role::Variant, limits::EPOLL),
         ],
-        Wait::Sleep => vec![limits::server("epoll", Role::Limit, limits::EPOLL)],
+        Wait::Sleep => vec![limits::server("epoll", Role::Limit, limits::EPOLL), ours::warm()],
     };
     servers.push(limits::server("mio", Role::Variant, peers::mio));
     servers.push(limits::server("uring", Role::Variant, limits::RING_DIRECT));
