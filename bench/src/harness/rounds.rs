@@ -164,6 +164,12 @@ impl Series {
         median(shown.filter_map(|(value, _)| value))
     }
 
+    /// The processor time of an operation, over the same rounds.
+    fn cpu_ns(&self, shown: &[bool]) -> Option<f64> {
+        let samples = self.samples.iter().skip(1).zip(shown).filter(|(_, shown)| **shown);
+        median(samples.filter_map(|(sample, _)| sample.as_ref()?.cpu_ns))
+    }
+
     fn median_of(&self, field: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
         median(self.samples.iter().skip(1).flatten().filter_map(field))
     }
@@ -245,7 +251,7 @@ fn row(group: &Group, metric: usize, all: &[Series]) -> Row {
         variants.extend(medians(Role::Limit));
     }
     let ratio = |series: &Series| series.ratio(metric, limit?.0);
-    let cpu_ns = named().map(|((_, key), series)| (key, series.median_of(|sample| sample.cpu_ns)));
+    let cpu_ns = named().map(|((_, key), series)| (key, series.cpu_ns(&shown)));
     Row {
         metric: name,
         unit,
