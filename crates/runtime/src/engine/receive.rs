@@ -263,8 +263,10 @@ impl Engine {
             self.note_drained(key, outcome(result), self.receive_buffer_size);
         }
         let received = self.ops.get(op).is_some_and(|slot| !matches!(slot.op, Op::Poll { .. }));
-        let passing = matches!(-result, libc::EINTR | libc::EAGAIN | libc::ECANCELED);
-        if received && !ending && !passing && result <= 0 {
+        let passing =
+            matches!(-result, libc::EINTR | libc::EAGAIN | libc::ECANCELED | libc::ENOBUFS);
+        // Also of a receive that was asked to end: the kernel names a broken connection once.
+        if received && !passing && result <= 0 {
             self.note_end(key, result);
         }
         match completion.more {
