@@ -1,4 +1,4 @@
-//! Every interleaving of small mailboxes, as loom sees it.
+//! Every interleaving of small mailboxes with at most three preemptions, as loom sees it.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test --release -p tautline-runtime --lib loom
