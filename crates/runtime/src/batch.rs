@@ -230,22 +230,8 @@ impl Batch {
         for at in 0..self.capacity() {
             self.aim_to_receive(at);
         }
-        let first = &raw mut self.headers[0].msg_hdr;
         // SAFETY: every header was just aimed at memory of this batch, which is borrowed.
-        let saved = from.core.with(|engine| unsafe { engine.take_saved_message(from.key, first) });
-        let count = match saved {
-            Some(len) => {
-                self.headers[0].msg_len = len as u32;
-                self.headers[0].msg_hdr.msg_controllen = 0;
-                1
-            }
-            None => settle(from.core.with(|engine| {
-                let headers = &mut self.headers;
-                // SAFETY: the same.
-                engine
-                    .receive_now(from.key, |driver, fd| unsafe { driver.receive_many(fd, headers) })
-            }))?,
-        };
+        let count = unsafe { receive(from, &mut self.headers) }?;
         for at in 0..count {
             self.note_received(at);
         }
@@ -389,6 +375,31 @@ impl fmt::Debug for Packet<'_> {
             .field("truncated", &self.truncated())
             .finish_non_exhaustive()
     }
+}
+
+/// Receives what is there into `headers`, of which there is at least one: first a datagram
+/// that was received for someone who had gone. Returns how many came.
+///
+/// # Errors
+/// [`WouldBlock`](io::ErrorKind::WouldBlock) when nothing is there or another receive is
+/// before it; what the kernel says.
+///
+/// # Safety
+/// What every header names is valid for writing and aliased by nobody.
+unsafe fn receive(from: &Conn, headers: &mut [libc::mmsghdr]) -> io::Result<usize> {
+    let first = &mut headers[0];
+    let message = &raw mut first.msg_hdr;
+    // SAFETY: the caller's promise.
+    let saved = from.core.with(|engine| unsafe { engine.take_saved_message(from.key, message) });
+    if let Some(len) = saved {
+        first.msg_len = len as u32;
+        first.msg_hdr.msg_controllen = 0;
+        return Ok(1);
+    }
+    settle(from.core.with(|engine| {
+        // SAFETY: the same.
+        engine.receive_now(from.key, |driver, fd| unsafe { driver.receive_many(fd, headers) })
+    }))
 }
 
 /// The size of the datagrams that the kernel joined; 0 if it did not.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::{everywhere, listener, tcp};
 use futures::FutureExt;
-use tautline_runtime::{Descriptor, Error, timer};
+use tautline_runtime::{Descriptor, Error, Runtime, timer};
 
 /// A handler that is displaced, or comes too late, may hold a descriptor: its drop
 /// reaches the engine.
@@ -160,37 +160,39 @@ fn a_dropped_accept_hands_its_connection_on() {
     });
 }
 
+/// Bytes of a write that no socket takes at once.
+const LARGE: usize = 2 << 20;
+
+/// A write of which a part has left, and whose future nobody has looked at since.
+fn part<'a>(runtime: &Runtime, a: &'a Descriptor, b: &Descriptor) -> impl Future + Unpin + use<'a> {
+    let fill = a.conn().try_write(&vec![9; LARGE]).unwrap();
+    let mut write = a.write(vec![1; LARGE]);
+    begin(&mut write);
+    let (read, _) = runtime.block_on(b.read_exact(vec![0; fill])).unwrap();
+    read.unwrap();
+    runtime.poll().unwrap();
+    write
+}
+
 /// A write that was over with a part of its bytes, and whose future is dropped before
 /// anybody hears of that, goes on to its end; behind something else that was sent it says
 /// that it was cut short.
 #[test]
 fn a_dropped_part_goes_on_or_is_told() {
     everywhere(|runtime| {
-        const LEN: usize = 2 << 20;
         let (a, b) = Descriptor::pair().unwrap();
-        let fill = a.conn().try_write(&vec![9; LEN]).unwrap();
-        let mut write = a.write(vec![1; LEN]);
-        begin(&mut write);
-        let (read, _) = runtime.block_on(b.read_exact(vec![0; fill])).unwrap();
-        read.unwrap();
-        runtime.poll().unwrap();
-        drop(write);
-        let (read, bytes) = runtime.block_on(b.read_exact(vec![0; LEN])).unwrap();
-        assert_eq!(read.unwrap(), LEN);
+        drop(part(runtime, &a, &b));
+        let (read, bytes) = runtime.block_on(b.read_exact(vec![0; LARGE])).unwrap();
+        assert_eq!(read.unwrap(), LARGE);
         assert!(bytes.iter().all(|&byte| byte == 1));
 
-        let fill = a.conn().try_write(&vec![9; LEN]).unwrap();
-        let mut write = a.write(vec![1; LEN]);
-        begin(&mut write);
-        let (read, _) = runtime.block_on(b.read_exact(vec![0; fill])).unwrap();
-        read.unwrap();
-        runtime.poll().unwrap();
-        let (read, _) = runtime.block_on(b.read(vec![0; LEN])).unwrap();
+        let write = part(runtime, &a, &b);
+        let (read, _) = runtime.block_on(b.read(vec![0; LARGE])).unwrap();
         read.unwrap();
         a.conn().write_now(b"behind it").unwrap();
         drop(write);
         let error = a.conn().write(b"more").unwrap_err();
         let torn = Error::of(&error);
-        assert!(matches!(torn, Some(&Error::WriteTorn { of: LEN, .. })), "{error}");
+        assert!(matches!(torn, Some(&Error::WriteTorn { of: LARGE, .. })), "{error}");
     });
 }

@@ -5,9 +5,7 @@ use std::io;
 use std::mem;
 
 use super::{CONTROL, Control, segment_size};
-use crate::compat::settle;
 use crate::conn::Conn;
-use crate::driver::Driver;
 
 /// What one place holds after a receive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,23 +81,9 @@ impl Scatter {
         if lent == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let first = &raw mut self.headers[0].msg_hdr;
         // SAFETY: every header up to `lent` was just aimed at this one's memory and at the
         // places, which are borrowed.
-        let saved = from.core.with(|engine| unsafe { engine.take_saved_message(from.key, first) });
-        let count = match saved {
-            Some(len) => {
-                self.headers[0].msg_len = len as u32;
-                self.headers[0].msg_hdr.msg_controllen = 0;
-                1
-            }
-            None => settle(from.core.with(|engine| {
-                let headers = &mut self.headers[..lent];
-                // SAFETY: the same.
-                engine
-                    .receive_now(from.key, |driver, fd| unsafe { driver.receive_many(fd, headers) })
-            }))?,
-        };
+        let count = unsafe { super::receive(from, &mut self.headers[..lent]) }?;
         (0..count).for_each(|at| self.note(at));
         Ok(count)
     }
