@@ -18,7 +18,7 @@ use super::{
     ARM_WINDOW, FIRE_WINDOW, LIVE, MANY, Nanos, PAIRS, TURN, all_fired,
     arm_cancel as arm_cancel_slice, churned, deadlines, fire as fire_slice, fire_churned,
     late::{self as lateness, AT_ONCE, Delays, FIRINGS, sample},
-    moves,
+    moves, spin_until,
 };
 use crate::harness::{
     Contender, Failure, Role, Sample,
@@ -122,12 +122,11 @@ fn fire_in_the_loop() -> Result<Sample, Failure> {
         fired.arm(base + Duration::from_nanos(deadline), payload as u64).map_err(failure)?;
     }
     let mut time = clock.read() - start;
-    let (mut next, end) = (base, base + 2 * Duration::from_nanos(FIRE_WINDOW));
-    while fired.0.get().0 < MANY as u64 && next < end {
-        next += Duration::from_nanos(TURN);
-        while now_precise().map_err(failure)? < next {
-            std::hint::spin_loop();
-        }
+    let (before, ahead) = (std::time::Instant::now(), base.saturating_since(runtime.now()));
+    let (mut passed, end) = (ahead, ahead + 2 * Duration::from_nanos(FIRE_WINDOW));
+    while fired.0.get().0 < MANY as u64 && passed < end {
+        passed += Duration::from_nanos(TURN);
+        spin_until(|| before.elapsed() >= passed);
         let start = clock.read();
         runtime.poll_once().map_err(failure)?;
         time += clock.read() - start;

@@ -24,11 +24,13 @@ use crate::slab::Key;
 use crate::sync::Arc;
 use crate::task::{Executor, panic_message};
 use crate::time::{Clock, Instant};
-use crate::timer::Actions;
 use crate::watch::{StallWatch, Watch};
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<Core>>> = const { RefCell::new(None) };
+    /// How many timers the runtimes before have armed: the keys of the next one are distinct
+    /// from theirs.
+    static TIMERS_ARMED: Cell<u32> = const { Cell::new(0) };
 }
 
 /// The parts of a runtime. Handles keep it alive; without its [`Runtime`](crate::Runtime)
@@ -41,8 +43,6 @@ pub(crate) struct Core {
     /// Swapped with the engine's list when that is to be emptied.
     spare: RefCell<Vec<Trash>>,
     pub(crate) tasks: Executor,
-    /// What the timers in the engine's wheel do.
-    pub(crate) timers: RefCell<Actions>,
     /// One-shot callbacks of operations that were refused at once.
     later: RefCell<VecDeque<(OnceFn<Finished>, Finished)>>,
     pub(crate) mailbox: RefCell<Mailbox<Job>>,
@@ -89,12 +89,11 @@ impl Core {
         let Parts { id, config, mut engine, sleeper, mailbox, clock, now, watch, stall, report } =
             parts;
         let (poster, mailbox) = mailbox;
+        engine.wheel.count_from(TIMERS_ARMED.try_with(Cell::get).unwrap_or(0));
         let simulated = engine.driver.virtual_now().is_some();
-        let timers = Actions::beside(&mut engine.wheel);
         Rc::new(Self {
             id,
             tasks: Executor::new(id, config.tasks, sleeper.clone()),
-            timers: RefCell::new(timers),
             later: RefCell::new(VecDeque::new()),
             files: Files::new(&config, sleeper.clone()),
             engine: RefCell::new(engine),
@@ -129,7 +128,7 @@ impl Core {
     }
 
     /// Looks at the runtime of this thread, if there is one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn try_current<R>(look: impl FnOnce(&Rc<Self>) -> R) -> Option<R> {
         CURRENT.try_with(|current| current.borrow().as_ref().map(look)).ok().flatten()
     }
@@ -257,6 +256,9 @@ impl Core {
         self.close_mailbox();
         self.tasks.clear();
         self.clear_timers();
+        let armed = self.with(|engine| engine.wheel.count());
+        // Without the cell, this thread ends and makes no other runtime.
+        let _ = TIMERS_ARMED.try_with(|count| count.set(armed));
         let later = self.later.take();
         drop(later);
         self.with(Engine::shut_down);

@@ -7,18 +7,6 @@ pub(crate) struct Key {
     pub(crate) generation: u32,
 }
 
-impl Key {
-    /// In one word, for timers and wakers.
-    pub(crate) const fn pack(self) -> u64 {
-        (self.generation as u64) << 32 | self.index as u64
-    }
-
-    /// Back from one word.
-    pub(crate) const fn unpack(raw: u64) -> Self {
-        Self { index: raw as u32, generation: (raw >> 32) as u32 }
-    }
-}
-
 struct Entry<T> {
     /// Counts the tenants: grows when the entry is freed. 31 bits, so that a key packs
     /// beside one bit of a caller's own.

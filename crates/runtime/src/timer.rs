@@ -3,84 +3,21 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::pin::Pin;
+use std::ptr::NonNull;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::Error;
 use crate::core::Core;
-use crate::engine::Alarm;
-use crate::inline_fn::OnceFn;
-use crate::time::{Expired, Instant, TimerKey, Wheel};
+use crate::engine::{Alarm, Engine, OtherAlarm, Repeat, TimerFn};
+use crate::time::{Instant, TimerKey};
 use crate::turn::Run;
 
-/// What timers do, each beside its entry in the wheel: at the same index, without lists,
-/// generations and locks of its own.
-pub(crate) struct Actions {
-    /// Capacity is reserved for every index of the wheel: growing never moves a line.
-    lines: Vec<Line>,
-}
-
-/// One cache line a timer.
-#[derive(Default)]
-#[repr(align(64))]
-struct Line(Action);
-
-const _: () = assert!(size_of::<Line>() == 64);
-
-/// A closure with room for six words.
-type Once = OnceFn<(), (), 48, u64>;
-
-#[derive(Default)]
-enum Action {
-    /// The entry is no user's timer, or nobody's.
-    #[default]
-    None,
-    Once(Once),
-    Repeat {
-        period: Duration,
-        name: &'static str,
-        /// Absent while it runs.
-        call: Option<Box<dyn FnMut()>>,
-    },
-    Wake(Waker),
-}
-
-impl Actions {
-    /// A table for all that `wheel` may hold, to be fetched along with its timers.
-    pub(crate) fn beside(wheel: &mut Wheel) -> Self {
-        let lines = Vec::with_capacity(wheel.limit() + 1);
-        wheel.fetch_along(lines.as_ptr());
-        Self { lines }
-    }
-
-    fn get_mut(&mut self, key: TimerKey) -> Option<&mut Action> {
-        self.lines.get_mut(key.index()).map(|line| &mut line.0)
-    }
-
-    /// Where to write what the timer of `key` does.
-    #[inline]
-    fn place(&mut self, key: TimerKey) -> &mut Action {
-        if key.index() >= self.lines.len() {
-            self.reach(key);
-        }
-        &mut self.lines[key.index()].0
-    }
-
-    #[cold]
-    fn reach(&mut self, key: TimerKey) {
-        self.lines.resize_with(key.index() + 1, Line::default);
-    }
-
-    /// Takes out what a timer did.
-    #[inline]
-    fn take(&mut self, key: TimerKey) -> Action {
-        self.get_mut(key).map(std::mem::take).unwrap_or_default()
-    }
-}
-
-/// Calls `handler` once, `after` from now. Captures of up to 48 bytes lie in the table of
+/// Calls `handler` once, `after` from now. Captures of up to 32 bytes lie in the table of
 /// timers; larger ones, and those aligned to more than 8, cost an allocation.
 ///
 /// # Errors
@@ -99,9 +36,7 @@ impl Actions {
 /// # }
 /// ```
 pub fn after<F: FnOnce() + 'static>(after: Duration, handler: F) -> Result<Timer, Error> {
-    let core = Core::current()?;
-    let due = core.now() + after;
-    at_on(core, due, handler)
+    call_once(Due::After(after), handler)
 }
 
 /// Calls `handler` once, at `due`. Otherwise as [`after`].
@@ -109,13 +44,76 @@ pub fn after<F: FnOnce() + 'static>(after: Duration, handler: F) -> Result<Timer
 /// # Errors
 /// As [`after`].
 pub fn at<F: FnOnce() + 'static>(due: Instant, handler: F) -> Result<Timer, Error> {
-    at_on(Core::current()?, due, handler)
+    call_once(Due::At(due), handler)
 }
 
-fn at_on<F: FnOnce() + 'static>(core: Rc<Core>, due: Instant, handler: F) -> Result<Timer, Error> {
-    let key =
-        core.arm_timer(due, || Action::Once(Once::named_after::<F, _>(move |()| handler())))?;
-    Ok(Timer { core, key })
+/// Writes the handler to where it stays, in one step. On the way it is never dropped and
+/// never borrowed, so that it need not lie in memory: parts that were stored one by one and
+/// read back together would wait until they have left the store buffer, and with them all
+/// that follows.
+#[inline]
+fn call_once<F: FnOnce() + 'static>(due: Due, handler: F) -> Result<Timer, Error> {
+    let handler = ManuallyDrop::new(handler);
+    let Some(armed) = Armed::new(due) else {
+        return Err(refused(ManuallyDrop::into_inner(handler)));
+    };
+    let handler = ManuallyDrop::into_inner(handler);
+    Ok(armed.will(Alarm::Call(TimerFn::named_after::<F, _>(move |()| handler()))))
+}
+
+/// Drops what a timer would have done, and says why there is none.
+#[cold]
+fn refused<T>(undone: T) -> Error {
+    drop(undone);
+    match Core::current() {
+        Ok(core) => Error::Exhausted { what: "timer", limit: core.config.timers, knob: "timers" },
+        Err(error) => error,
+    }
+}
+
+/// When a timer is due.
+#[derive(Clone, Copy)]
+enum Due {
+    After(Duration),
+    At(Instant),
+}
+
+/// A timer that was armed a moment ago and does nothing yet.
+struct Armed {
+    key: TimerKey,
+    place: NonNull<Alarm>,
+}
+
+impl Armed {
+    /// Arms a timer of this thread's runtime, if there is one and it has room.
+    #[inline(never)]
+    fn new(due: Due) -> Option<Self> {
+        let mut armed = None;
+        Core::try_current(|core| {
+            let due = match due {
+                Due::After(after) => core.now() + after,
+                Due::At(due) => due,
+            };
+            core.with(|engine| {
+                if !engine.shut
+                    && let Ok((key, place)) = engine.arm_empty(due)
+                {
+                    armed = Some(Self { key, place: NonNull::from(place) });
+                }
+            });
+        });
+        armed
+    }
+
+    /// Says what it does.
+    #[inline]
+    fn will(self, alarm: Alarm) -> Timer {
+        // SAFETY: `new` has just got this from the wheel of this thread's runtime, whose
+        // entries never move. Between the two nothing has run that works on the wheel: who
+        // has an `Armed` calls this at once. What is overwritten, the default, needs no drop.
+        unsafe { self.place.write(alarm) };
+        Timer { key: self.key, local: PhantomData }
+    }
 }
 
 /// Calls `handler` every `period`, first `period` from now. A loop that comes late skips
@@ -124,37 +122,51 @@ fn at_on<F: FnOnce() + 'static>(core: Rc<Core>, due: Instant, handler: F) -> Res
 /// # Errors
 /// As [`after`].
 pub fn every<F: FnMut() + 'static>(period: Duration, handler: F) -> Result<Timer, Error> {
-    let core = Core::current()?;
     let period = period.max(Duration::from_nanos(1));
-    let due = core.now() + period;
     let name = std::any::type_name::<F>();
-    let call: Option<Box<dyn FnMut()>> = Some(Box::new(handler));
-    let key = core.arm_timer(due, || Action::Repeat { period, name, call })?;
-    Ok(Timer { core, key })
+    let repeat = Box::new(Repeat { period, name, call: Box::new(handler) });
+    arm(Due::After(period), OtherAlarm::Repeat(repeat))
 }
 
-/// A timer that was armed. Dropping this leaves it armed.
+fn arm(due: Due, alarm: OtherAlarm) -> Result<Timer, Error> {
+    match Armed::new(due) {
+        Some(armed) => Ok(armed.will(Alarm::Other(alarm))),
+        None => Err(refused(alarm)),
+    }
+}
+
+/// A timer that was armed. Dropping this leaves it armed. Once its runtime is gone, it has
+/// ended.
 #[derive(Clone)]
 pub struct Timer {
-    core: Rc<Core>,
+    /// No other runtime of this thread ever gives out the same.
     key: TimerKey,
+    /// It names nothing on other threads.
+    local: PhantomData<*mut ()>,
 }
 
 impl Timer {
     /// Ends it; true if it was still armed.
+    #[inline]
     pub fn cancel(&self) -> bool {
-        self.core.drop_timer(self.key)
+        // Dropped outside: what it would have done may hold anything.
+        let mut alarm = Alarm::default();
+        let cancel = |engine: &mut Engine| engine.wheel.cancel_into(self.key, &mut alarm);
+        Core::try_current(|core| core.with(cancel)).unwrap_or(false)
     }
 
     /// Arms it for `due` instead; a repeating timer keeps its period from there. False
     /// if it has ended.
+    #[inline]
     pub fn rearm(&self, due: Instant) -> bool {
-        self.core.with(|engine| engine.rearm_alarm(self.key, due))
+        let rearm = |core: &Rc<Core>| core.with(|engine| engine.rearm_alarm(self.key, due));
+        Core::try_current(rearm).unwrap_or(false)
     }
 
     /// Whether it will still fire.
     pub fn is_armed(&self) -> bool {
-        self.core.with(|engine| engine.wheel.is_armed(self.key))
+        let is_armed = |core: &Rc<Core>| core.with(|engine| engine.wheel.is_armed(self.key));
+        Core::try_current(is_armed).unwrap_or(false)
     }
 }
 
@@ -166,51 +178,44 @@ impl fmt::Debug for Timer {
 
 /// Ends `after` from the first poll's turn.
 pub fn sleep(after: Duration) -> Sleep {
-    Sleep { until: Until::After(after), armed: None }
+    Sleep { due: Due::After(after), armed: None }
 }
 
 /// Ends at `due`.
 pub fn sleep_until(due: Instant) -> Sleep {
-    Sleep { until: Until::At(due), armed: None }
+    Sleep { due: Due::At(due), armed: None }
 }
 
-/// A future that ends at a time. Its error is [`Error::NoRuntime`] or
-/// [`Error::Exhausted`].
+/// A future that ends at a time. Its error is [`Error::NoRuntime`], [`Error::Exhausted`], or
+/// [`Error::Closed`] if its runtime has gone before.
 #[must_use = "a sleep does nothing until it is awaited"]
 pub struct Sleep {
-    until: Until,
-    armed: Option<Timer>,
-}
-
-enum Until {
-    After(Duration),
-    At(Instant),
+    due: Due,
+    /// The timer, and the runtime that it is of.
+    armed: Option<(Timer, u64)>,
 }
 
 impl Future for Sleep {
     type Output = Result<(), Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Some(timer) = &self.armed {
-            return match timer.core.renew_waker(timer.key, cx.waker()) {
+        let core = Core::current()?;
+        if let Some((timer, runtime)) = &self.armed {
+            return match core.renew_waker(timer.key, cx.waker()) {
                 true => Poll::Pending,
-                false => Poll::Ready(Ok(())),
+                false if core.id == *runtime => Poll::Ready(Ok(())),
+                false => Poll::Ready(Err(Error::Closed)),
             };
         }
-        let core = Core::current()?;
-        let due = match self.until {
-            Until::After(after) => core.now() + after,
-            Until::At(due) => due,
-        };
-        let key = core.arm_timer(due, || Action::Wake(cx.waker().clone()))?;
-        self.armed = Some(Timer { core, key });
+        let timer = arm(self.due, OtherAlarm::Wake(cx.waker().clone()))?;
+        self.armed = Some((timer, core.id));
         Poll::Pending
     }
 }
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        if let Some(timer) = &self.armed {
+        if let Some((timer, _)) = &self.armed {
             timer.cancel();
         }
     }
@@ -243,120 +248,58 @@ pub async fn timeout<F: Future>(after: Duration, future: F) -> io::Result<F::Out
 }
 
 impl Core {
-    /// Arms a timer. What it does is written where it stays: a closure that were built
-    /// elsewhere and moved would be read before its parts have left the store buffer.
-    #[inline]
-    fn arm_timer(&self, due: Instant, action: impl FnOnce() -> Action) -> Result<TimerKey, Error> {
-        let limit = self.config.timers;
-        let full = Error::Exhausted { what: "timer", limit, knob: "timers" };
-        let armed = self.with(|engine| engine.arm_alarm(due, Alarm::Timer));
-        let key = armed.map_err(|_| full)?;
-        let action = action();
-        let before = std::mem::replace(self.timers.borrow_mut().place(key), action);
-        debug_assert!(matches!(before, Action::None), "a free entry does nothing");
-        // Nothing to drop: the line is just written.
-        std::mem::forget(before);
-        Ok(key)
-    }
-
-    #[inline]
-    fn drop_timer(&self, key: TimerKey) -> bool {
-        let armed = self.with(|engine| engine.wheel.cancel(key)).is_some();
-        if armed {
-            let action = self.timers.borrow_mut().take(key);
-            drop(action);
-        }
-        armed
-    }
-
     /// Keeps the waker of a sleep that has not ended; false if it has.
     fn renew_waker(&self, key: TimerKey, waker: &Waker) -> bool {
-        let armed = self.with(|engine| engine.wheel.is_armed(key));
-        let mut timers = self.timers.borrow_mut();
-        let mut old = None;
-        if armed
-            && let Some(Action::Wake(held)) = timers.get_mut(key)
-            && !held.will_wake(waker)
-        {
-            old = Some(std::mem::replace(held, waker.clone()));
-        }
-        drop(timers);
-        drop(old);
-        armed
-    }
-
-    /// A user's timer is due. Its handler joins `run`.
-    #[inline]
-    pub(crate) fn fire_timer(&self, expired: Expired, now: Instant, run: &mut Run) {
-        let mut timers = self.timers.borrow_mut();
-        let repeats = match timers.get_mut(expired.key) {
-            Some(Action::Repeat { period, call, name }) => Some((*period, call.take(), *name)),
+        let held = |engine: &mut Engine| match engine.wheel.payload_mut(key)? {
+            Alarm::Other(OtherAlarm::Wake(held)) => Some(held.will_wake(waker)),
             _ => None,
         };
-        if let Some((period, call, name)) = repeats {
-            drop(timers);
-            let next = next_beat(expired.deadline, period, now);
-            self.with(|engine| engine.revive_alarm(expired, next));
-            return self.fire_repeating(expired.key, call, name, run);
+        let Some(will_wake) = self.with(held) else { return false };
+        if !will_wake {
+            // Cloning and dropping may run code of another executor: not within the engine.
+            let renewed = Alarm::Other(OtherAlarm::Wake(waker.clone()));
+            let replaced = self
+                .with(|engine| Some(std::mem::replace(engine.wheel.payload_mut(key)?, renewed)));
+            drop(replaced);
         }
-        let action = timers.take(expired.key);
-        drop(timers);
-        match action {
-            Action::Once(handler) => {
-                let name = handler.name();
-                self.join_run(run, name);
-                self.guard(name, || handler.call(()));
-            }
-            Action::Wake(waker) => waker.wake(),
-            Action::None | Action::Repeat { .. } => {}
-        }
+        true
     }
 
-    /// The timer is armed for its next beat already, so that its handler can cancel it or
-    /// arm it for another time.
-    fn fire_repeating(
-        &self,
-        key: TimerKey,
-        call: Option<Box<dyn FnMut()>>,
-        name: &'static str,
-        run: &mut Run,
-    ) {
-        let Some(mut call) = call else { return };
-        self.join_run(run, name);
-        match self.guard(name, &mut *call) {
-            Some(()) => self.put_back(key, call),
-            None => {
-                self.drop_timer(key);
-            }
+    /// Calls a repeating handler. Its timer is armed for the next beat already, so that it
+    /// can cancel that or arm it for another time.
+    pub(crate) fn beat(&self, key: TimerKey, mut repeat: Box<Repeat>, run: &mut Run) {
+        self.join_run(run, repeat.name);
+        match self.guard(repeat.name, &mut *repeat.call) {
+            Some(()) => self.put_back(key, repeat),
+            None => drop(self.with(|engine| engine.wheel.cancel(key))),
         }
     }
 
     /// Puts a repeating handler back, unless it was cancelled by itself.
-    fn put_back(&self, key: TimerKey, handler: Box<dyn FnMut()>) {
-        let mut handler = Some(handler);
-        if self.with(|engine| engine.wheel.is_armed(key))
-            && let Some(Action::Repeat { call, .. }) = self.timers.borrow_mut().get_mut(key)
-        {
-            *call = handler.take();
-        }
-        drop(handler);
-    }
-
-    /// Drops all timers.
-    pub(crate) fn clear_timers(&self) {
-        let lines = std::mem::take(&mut self.timers.borrow_mut().lines);
-        let armed = |(_, line): &(usize, &Line)| !matches!(line.0, Action::None);
+    fn put_back(&self, key: TimerKey, repeat: Box<Repeat>) {
+        let mut repeat = Some(repeat);
         self.with(|engine| {
-            for (index, _) in lines.iter().enumerate().filter(armed) {
-                engine.wheel.cancel_at(index);
+            if let Some(alarm) = engine.wheel.payload_mut(key) {
+                *alarm = repeat
+                    .take()
+                    .map_or_else(Alarm::default, |repeat| Alarm::Other(OtherAlarm::Repeat(repeat)));
             }
         });
-        drop(lines);
+        drop(repeat);
+    }
+
+    /// Drops all timers of the program.
+    pub(crate) fn clear_timers(&self) {
+        let mut from = 0;
+        let mut next = || self.with(|engine| engine.wheel.cancel_next(&mut from, Alarm::is_users));
+        while let Some(alarm) = next() {
+            drop(alarm);
+        }
     }
 }
 
 /// The first beat after `now`.
-fn next_beat(due: Instant, period: Duration, now: Instant) -> Instant {
+pub(crate) fn next_beat(due: Instant, period: Duration, now: Instant) -> Instant {
     let next = due + period;
     if next > now {
         return next;
@@ -435,6 +378,29 @@ mod tests {
         drop(runtime);
         assert_eq!(Rc::strong_count(&held), 1);
         assert!(!timer.is_armed() && !timer.cancel());
+    }
+
+    /// What is left of an earlier runtime finds nothing in a later one on the same thread,
+    /// though its timer's place has been given away: handles do nothing, and a sleep does
+    /// not end early.
+    #[test]
+    fn handles_of_an_earlier_runtime_find_nothing() {
+        let far = Duration::from_secs(3600);
+        let first = runtime();
+        let timer = after(far, || ()).unwrap();
+        let mut sleeping = Box::pin(sleep(far));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(sleeping.as_mut().poll(&mut cx).is_pending());
+        drop(first);
+        assert!(!timer.is_armed());
+        let second = runtime();
+        let others = [after(far, || ()).unwrap(), after(far, || ()).unwrap()];
+        assert!(!timer.is_armed() && !timer.rearm(second.now()) && !timer.cancel());
+        let Poll::Ready(Err(Error::Closed)) = sleeping.as_mut().poll(&mut cx) else {
+            panic!("a sleep whose runtime has gone is closed");
+        };
+        drop(sleeping);
+        assert!(others.iter().all(Timer::is_armed));
     }
 
     /// A loop that was late keeps the beat and calls once for all that it missed.

@@ -12,10 +12,11 @@ use std::time::Duration;
 use crate::config::WaitMode;
 use crate::core::Core;
 use crate::driver::{Driver, Wait};
-use crate::engine::{Alarm, Engine, Event};
+use crate::engine::{Alarm, Engine, Event, OtherAlarm};
 use crate::error::Error;
 use crate::report::count;
 use crate::time::Instant;
+use crate::timer::next_beat;
 
 /// Whether a turn may wait when it has nothing to do, and until when.
 #[derive(Clone, Copy)]
@@ -279,11 +280,22 @@ impl Core {
         let mut run = Run::none(now);
         let mut fired = 0;
         while fired < self.config.budgets.timers {
-            let expired = self.with(|engine| engine.next_expired(precise));
-            let Some(expired) = expired else { break };
-            match Alarm::unpack(expired.payload) {
-                Alarm::Timer => self.fire_timer(expired, precise, &mut run),
-                alarm => self.with(|engine| engine.alarm(alarm)),
+            let mut alarm = Alarm::default();
+            let expired = self.with(|engine| engine.next_expired(precise, &mut alarm));
+            let Some((key, deadline)) = expired else { break };
+            match alarm {
+                Alarm::Call(handler) => {
+                    let name = handler.name();
+                    self.join_run(&mut run, name);
+                    self.guard(name, || handler.call(()));
+                }
+                Alarm::Other(OtherAlarm::Wake(waker)) => waker.wake(),
+                Alarm::Other(OtherAlarm::Repeat(repeat)) => {
+                    let next = next_beat(deadline, repeat.period, precise);
+                    self.with(|engine| engine.revive_alarm(key, next));
+                    self.beat(key, repeat, &mut run);
+                }
+                Alarm::Other(own) => self.with(|engine| engine.alarm(own)),
             }
             fired += 1;
         }

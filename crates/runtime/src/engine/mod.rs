@@ -39,7 +39,7 @@ use crate::handlers::Handlers;
 use crate::inline_fn::OnceFn;
 use crate::parcel::Parcel;
 use crate::slab::{Key, Slab};
-use crate::time::{Expired, Instant, TimerKey, Wheel, WheelFull};
+use crate::time::{Instant, TimerKey, Wheel, WheelFull};
 
 pub(crate) use hot::Scratch;
 pub(crate) use start::{Start, Submission};
@@ -121,7 +121,7 @@ pub(crate) struct Engine {
     pub(crate) driver: AnyDriver,
     pub(crate) ops: Slab<OpSlot>,
     pub(crate) ios: Slab<Io>,
-    pub(crate) wheel: Wheel,
+    pub(crate) wheel: Wheel<Alarm>,
     /// No timer is due before: a bound, exact after each look at the wheel.
     next_alarm: Instant,
     pub(crate) events: VecDeque<Event>,
@@ -167,41 +167,53 @@ struct Limits {
     timers: usize,
 }
 
-/// What a timer's payload means: the low two bits say which table the key is of.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What a timer does. With its entry in the wheel it fills one cache line.
 pub(crate) enum Alarm {
+    /// Calls a user's handler, once.
+    Call(TimerFn),
+    /// Anything else. Apart, as a handler leaves room for one more kind, not for many.
+    Other(OtherAlarm),
+}
+
+/// A closure with room for four words.
+pub(crate) type TimerFn = OnceFn<(), (), 32, u64>;
+
+#[derive(Default)]
+pub(crate) enum OtherAlarm {
+    /// Of a free entry, and of a repeating timer while its handler runs.
+    #[default]
+    None,
+    /// Calls a user's handler again and again.
+    Repeat(Box<Repeat>),
+    /// Wakes a task.
+    Wake(Waker),
     /// An operation's deadline.
     Operation(Key),
-    /// A user's timer: what it does lies beside its entry in the wheel.
-    Timer,
     /// A closing stream has had time enough to drain.
     Linger(Key),
     /// A pump that had to stop for want of a resource may try again.
     Retry(Key),
 }
 
-impl Alarm {
-    /// As the wheel carries it. Generations have 31 bits, indices 28: one bit is left
-    /// at each end, and two between them.
-    pub(crate) fn pack(self) -> u64 {
-        let (kind, key) = match self {
-            Self::Operation(key) => (0, key),
-            Self::Timer => (1, Key { index: 0, generation: 0 }),
-            Self::Linger(key) => (2, key),
-            Self::Retry(key) => (3, key),
-        };
-        key.pack() | kind << 29
-    }
+/// A repeating timer.
+pub(crate) struct Repeat {
+    pub(crate) period: Duration,
+    pub(crate) name: &'static str,
+    pub(crate) call: Box<dyn FnMut()>,
+}
 
-    /// Back from what the wheel carried.
-    pub(crate) fn unpack(raw: u64) -> Self {
-        let key = Key::unpack(raw & !(3 << 29));
-        match raw >> 29 & 3 {
-            0 => Self::Operation(key),
-            1 => Self::Timer,
-            2 => Self::Linger(key),
-            _ => Self::Retry(key),
-        }
+const _: () = assert!(size_of::<Alarm>() == 40);
+
+impl Default for Alarm {
+    fn default() -> Self {
+        Self::Other(OtherAlarm::None)
+    }
+}
+
+impl Alarm {
+    /// Whether it is for the program, not for the engine.
+    pub(crate) fn is_users(&self) -> bool {
+        matches!(self, Self::Call(_) | Self::Other(OtherAlarm::Repeat(_) | OtherAlarm::Wake(_)))
     }
 }
 
@@ -316,12 +328,18 @@ impl Engine {
         self.ops.len() > 0 || self.is_busy()
     }
 
-    /// Arms an alarm.
+    /// Arms an alarm that does nothing yet, and returns where to write what it does.
     #[inline]
-    pub(crate) fn arm_alarm(&mut self, at: Instant, alarm: Alarm) -> Result<TimerKey, WheelFull> {
-        let armed = self.wheel.arm(at, alarm.pack())?;
+    pub(crate) fn arm_empty(&mut self, at: Instant) -> Result<(TimerKey, &mut Alarm), WheelFull> {
         self.next_alarm = self.next_alarm.min(at);
-        Ok(armed)
+        self.wheel.arm_empty(at)
+    }
+
+    /// Arms an alarm of the engine's own.
+    pub(crate) fn arm_own(&mut self, at: Instant, own: OtherAlarm) -> Result<TimerKey, WheelFull> {
+        let (key, place) = self.arm_empty(at)?;
+        *place = Alarm::Other(own);
+        Ok(key)
     }
 
     /// Arms an alarm for another time; false if it has gone off.
@@ -331,10 +349,10 @@ impl Engine {
         self.wheel.rearm(key, at)
     }
 
-    /// Arms an alarm again that has just gone off, under the key that it had.
-    pub(crate) fn revive_alarm(&mut self, expired: Expired, at: Instant) {
+    /// Arms an alarm again that has just gone off, under the key that it had, to do nothing.
+    pub(crate) fn revive_alarm(&mut self, key: TimerKey, at: Instant) {
         self.next_alarm = self.next_alarm.min(at);
-        self.wheel.revive(expired, at);
+        self.wheel.revive(key, at);
     }
 
     /// Whether an alarm may be due.
@@ -343,11 +361,15 @@ impl Engine {
         self.next_alarm <= now
     }
 
-    /// Takes the next alarm that is due at `now`.
+    /// Takes the next alarm that is due at `now`, and puts what it does into `place`.
     #[inline]
-    pub(crate) fn next_expired(&mut self, now: Instant) -> Option<Expired> {
+    pub(crate) fn next_expired(
+        &mut self,
+        now: Instant,
+        place: &mut Alarm,
+    ) -> Option<(TimerKey, Instant)> {
         self.refill();
-        let expired = self.wheel.expire(now);
+        let expired = self.wheel.expire_into(now, place);
         if expired.is_none() {
             self.next_alarm = self.wheel.next_deadline().unwrap_or(Instant::MAX);
         }

@@ -9,7 +9,7 @@ use crate::engine::io::{Class, Closing, Feeding, Io};
 use crate::engine::ops::{Continuation, Ending, NOWHERE, OpSlot, Phase, Side};
 use crate::engine::outbox::Segment;
 use crate::engine::outcome::{Failure, Outcome, outcome};
-use crate::engine::{Alarm, Engine, Event, Received, ReceivedAt, Trash};
+use crate::engine::{Engine, Event, OtherAlarm, Received, ReceivedAt, Trash};
 use crate::slab::Key;
 
 /// Receives in a stream's inbox above which no more are asked for.
@@ -536,7 +536,7 @@ impl Engine {
         let scarce = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
         if scarce.contains(&-result) {
             // Without a timer left it cannot rest, and tries again at once.
-            let resting = self.arm_alarm(self.now + ACCEPT_REST, Alarm::Retry(key)).is_ok();
+            let resting = self.arm_own(self.now + ACCEPT_REST, OtherAlarm::Retry(key)).is_ok();
             if let Some(io) = self.ios.get_mut(key) {
                 io.resting = resting;
             }

@@ -6,7 +6,7 @@ use crate::engine::finish::torn;
 use crate::engine::io::{Class, Closing};
 use crate::engine::ops::{Continuation, Kind, NOWHERE, OpSlot, Phase, Side};
 use crate::engine::outcome::{Failure, Outcome, outcome};
-use crate::engine::{Alarm, Engine, Event, token};
+use crate::engine::{Engine, Event, OtherAlarm, token};
 use crate::slab::Key;
 use crate::time::Instant;
 
@@ -155,7 +155,7 @@ impl Engine {
 
     fn arm_deadline(&mut self, key: Key, deadline: Option<Instant>) -> Option<Failure> {
         let deadline = deadline?;
-        match self.arm_alarm(deadline, Alarm::Operation(key)) {
+        match self.arm_own(deadline, OtherAlarm::Operation(key)) {
             Ok(timer) => {
                 self.ops.get_mut(key)?.deadline = Some(timer);
                 None

@@ -4,7 +4,7 @@ use crate::driver::{Driver, Op};
 use crate::engine::io::{Closing, Lane, NO_FD};
 use crate::engine::ops::{Continuation, Ending, OpSlot, Phase, Side};
 use crate::engine::outcome::Failure;
-use crate::engine::{Alarm, Engine, Event, Trash, token};
+use crate::engine::{Engine, Event, OtherAlarm, Trash, token};
 use crate::slab::Key;
 
 impl Engine {
@@ -81,21 +81,21 @@ impl Engine {
     }
 
     /// What an alarm of the engine's own asks for.
-    pub(crate) fn alarm(&mut self, alarm: Alarm) {
+    pub(crate) fn alarm(&mut self, alarm: OtherAlarm) {
         match alarm {
-            Alarm::Operation(key) => {
+            OtherAlarm::Operation(key) => {
                 if let Some(slot) = self.ops.get_mut(key) {
                     slot.deadline = None;
                 }
                 self.cancel(key, Ending::TimedOut);
             }
-            Alarm::Linger(key) => {
+            OtherAlarm::Linger(key) => {
                 if self.ios.get(key).is_some_and(|io| io.closing == Closing::Draining) {
                     self.abort(key);
                 }
             }
-            Alarm::Retry(key) => self.retry_pump(key),
-            Alarm::Timer => {}
+            OtherAlarm::Retry(key) => self.retry_pump(key),
+            OtherAlarm::None | OtherAlarm::Repeat(_) | OtherAlarm::Wake(_) => {}
         }
     }
 
@@ -116,7 +116,7 @@ impl Engine {
         self.close_if_done(key);
         if self.ios.get(key).is_some_and(|io| io.closing == Closing::Draining) {
             let until = self.now + self.drain_time;
-            let armed = self.arm_alarm(until, Alarm::Linger(key)).ok();
+            let armed = self.arm_own(until, OtherAlarm::Linger(key)).ok();
             match self.ios.get_mut(key) {
                 Some(io) if armed.is_some() => io.linger = armed,
                 _ => self.abort(key),

@@ -1,20 +1,20 @@
 //! A hierarchical timing wheel: a bounded table of timers, with no clock of its own.
 //!
 //! ```text
-//! level 0   slots of one tick, about two for each timer of the table    a list each
-//! level 1   4,096 slots, each as wide as half of level 0                eight lists each
-//! level 2   4,096 slots, each as wide as half of level 1                eight lists each
+//! level 0   4,096 to 32,768 slots of one tick, as the table has it   a list each
+//! level 1   4,096 slots, each as wide as half of level 0             sixteen lists each
+//! level 2   4,096 slots, each as wide as half of level 1             sixteen lists each
 //! ```
 //!
-//! and so on. With room for a million timers, half of level 0 is half a second of 512 ns
-//! ticks: whatever is due within that time never moves.
+//! and so on. With room for 10,000 timers and more, half of level 0 is 8 ms of 512 ns ticks:
+//! whatever is due within that time never moves.
 //!
 //! A level reaches twice as far as a slot of the level above is wide. So the contents of
 //! a coarse slot can move down at any time during the slot before it: an idle wheel moves
-//! a few timers a call, ahead of need, and only what is left is moved at once when the
-//! slot's time has come.
+//! timers in step with the time that has passed, ahead of need, and only what is left is
+//! moved at once when the slot's time has come.
 //!
-//! A coarse slot can hold very many timers, scattered over the table. Eight lists (chosen
+//! A coarse slot can hold very many timers, scattered over the table. Sixteen lists (chosen
 //! by the timer's index) are walked in turns while the next entry of each is fetched, so
 //! that the waits for memory overlap; one list would have them one after another.
 //!
@@ -41,21 +41,29 @@ const SLOTS: usize = 4096;
 const WINDOW: u32 = SLOTS.trailing_zeros() - 1;
 
 /// The same for level 0, at least and at most; within that, as the size of the table has
-/// it.
-const FINE_WINDOW: std::ops::RangeInclusive<u32> = WINDOW..=20;
+/// it. More slots would not lie in a core's own cache: a timer that is armed at random then
+/// waits for memory, which costs more than moving it down later, in order.
+const FINE_WINDOW: std::ops::RangeInclusive<u32> = WINDOW..=14;
 
 /// Levels enough for any distance in ticks.
 const LEVELS: usize = 6;
 const _: () = assert!(WINDOW * LEVELS as u32 >= u64::BITS);
 
 /// Lists in each slot above level 0.
-const STRANDS: usize = 8;
+const STRANDS: usize = 16;
 
 /// The entry that stands for "none": never armed, written to instead of branching.
 const NONE: u32 = 0;
 
-/// Timers that an idle call moves down a level, ahead of need.
+/// Set in the name of a link that is the head of a list.
+const HEAD: u32 = 1 << 31;
+
+/// Timers that an idle call moves down a level, ahead of need, at least.
 const AHEAD: usize = 16;
+
+/// How many more for each tick that has passed: with ticks of 512 ns, as many as move a
+/// million timers in a quarter of a second.
+const AHEAD_PER_TICK: u64 = 2;
 
 /// How far down its list each tick that is fetched ahead is followed.
 const FETCH_DEPTH: usize = 4;
@@ -63,42 +71,28 @@ const FETCH_DEPTH: usize = 4;
 /// Timers in one tick that are put in order before they fire.
 const ORDERED: usize = 1024;
 
-/// Bytes of what may lie beside each timer.
-const LINE: usize = 64;
-
-/// One timer: half a cache line, everything that arming, firing or cancelling needs.
-#[derive(Clone, Copy, Default)]
-#[repr(C, align(32))]
-struct Entry {
+/// One timer: everything that arming, firing or cancelling needs, in a cache line where the
+/// payload is of up to 40 bytes.
+#[derive(Default)]
+#[repr(C, align(64))]
+struct Entry<T> {
     /// Nanoseconds, as asked for.
     deadline: u64,
-    /// The caller's own.
-    payload: u64,
     /// The next in the same list, or [`NONE`].
     next: u32,
-    /// The previous in the same list; means nothing for the first.
-    prev: u32,
-    /// The list this entry is in.
-    list: u32,
+    /// The link that leads here: the entry before, or [`HEAD`] and the list.
+    holder: u32,
     /// The number of the call that armed it, never 0; 0 while free.
     generation: u32,
+    /// The caller's own.
+    payload: T,
 }
-
-const _: () = assert!(size_of::<Entry>() == 32);
 
 /// Names an armed timer. Once the timer has fired or was cancelled, the key finds nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimerKey {
     index: u32,
     generation: u32,
-}
-
-impl TimerKey {
-    /// Its place in the table: at least 1, at most the table's limit. Those of the timers
-    /// that are armed at a time differ.
-    pub(crate) fn index(self) -> usize {
-        self.index as usize
-    }
 }
 
 /// The table of timers is full.
@@ -111,16 +105,16 @@ pub struct WheelFull {
 
 /// A timer that is due. Its key is spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Expired {
+pub struct Expired<T = u64> {
     /// The key it was armed under.
     pub key: TimerKey,
     /// What [`Wheel::arm`] was given.
-    pub payload: u64,
+    pub payload: T,
     /// The deadline asked for; never later than the `now` it expired at.
     pub deadline: Instant,
 }
 
-/// A bounded table of timers.
+/// A bounded table of timers, each with a payload of the caller's.
 ///
 /// - Never early: a timer expires only at a `now` that is at or past its deadline.
 /// - Late by at most one tick, counted from the deadline or from the call that armed it,
@@ -143,17 +137,21 @@ pub struct Expired {
 /// assert_eq!((due.key, due.payload), (key, 7));
 /// # Ok::<(), tautline_runtime::time::WheelFull>(())
 /// ```
-pub struct Wheel {
+pub struct Wheel<T = u64> {
     /// Entry 0 is [`NONE`]. Reserved for `limit + 1`: pushing never moves an entry.
-    entries: Vec<Entry>,
+    entries: Vec<Entry<T>>,
     /// The first entry of each list.
     heads: Vec<u32>,
-    /// Which slots have a timer.
+    /// Which slots may have a timer. Cancelling leaves a slot in; who comes upon it, empty,
+    /// takes it out.
     levels: [Occupancy; LEVELS],
     /// The slots of level 0, less one.
     fine_mask: u64,
-    /// Half the slots of level 0, as a power of two.
-    fine_window: u32,
+    /// Ticks in a slot of each level, as powers of two.
+    widths: [u32; LEVELS],
+    /// For a distance in ticks, by the place of its highest bit: the level above 0 that is
+    /// wide enough for it, but for where the circles stand.
+    reach: [u8; 64],
     /// The tick reached. Timers in its slot of level 0 are due; earlier slots are empty;
     /// above level 0, so is the slot that it lies in.
     current: u64,
@@ -161,6 +159,8 @@ pub struct Wheel {
     horizon: u64,
     /// From this tick on some coarse slot may move down, ahead of need.
     ahead_from: u64,
+    /// The tick of the latest call that moved some.
+    worked_ahead: u64,
     /// Freed entries, reserved for `limit`. Apart from the entries, as a list through
     /// them would have each call of `arm` wait for the one before.
     free: Vec<u32>,
@@ -173,46 +173,50 @@ pub struct Wheel {
     within_tick: u64,
     /// Where the timers of one tick are put in order: deadline, age, index.
     order: Vec<(u64, u32, u32)>,
-    /// Address of a table of the caller's that is fetched along, [`LINE`] bytes for each
-    /// entry; 0 for none. Never read through.
-    beside: usize,
 }
 
-impl Wheel {
+impl<T: Default> Wheel<T> {
     /// An empty wheel for at most `limit` timers, with its time at `start`.
     ///
     /// `tick` is rounded down to a power of two of nanoseconds, at least 2 ns and at most
     /// 4.3 s.
     ///
     /// # Panics
-    /// If `limit` is 2^32 - 1 or more.
+    /// If `limit` is 2^31 or more.
     pub fn new(limit: usize, tick: Duration, start: Instant) -> Self {
-        assert!(limit < u32::MAX as usize, "a wheel holds fewer than 2^32 - 1 timers, not {limit}");
+        assert!(limit < 1 << 31, "a wheel holds fewer than 2^31 timers, not {limit}");
         let nanos = u64::try_from(tick.as_nanos()).unwrap_or(u64::MAX).clamp(2, 1 << 32);
         let shift = nanos.ilog2();
         let fine_window =
             (limit.max(1).ilog2() + 1).clamp(*FINE_WINDOW.start(), *FINE_WINDOW.end());
         let fine_slots = 2usize << fine_window;
+        let lists = fine_slots + (LEVELS - 1) * SLOTS * STRANDS;
         let mut entries = Vec::with_capacity(limit + 1);
         entries.push(Entry::default());
         Self {
             entries,
-            heads: vec![NONE; fine_slots + (LEVELS - 1) * SLOTS * STRANDS],
+            heads: vec![NONE; lists],
             levels: std::array::from_fn(|level| {
                 Occupancy::new(if level == 0 { fine_slots } else { SLOTS })
             }),
             fine_mask: fine_slots as u64 - 1,
-            fine_window,
+            widths: std::array::from_fn(|level| match level {
+                0 => 0,
+                _ => fine_window + (level as u32 - 1) * WINDOW,
+            }),
+            reach: std::array::from_fn(|bits| {
+                (bits as u32).saturating_sub(fine_window).div_ceil(WINDOW) as u8
+            }),
             current: start.as_nanos() >> shift,
             horizon: u64::MAX,
             ahead_from: u64::MAX,
+            worked_ahead: 0,
             free: Vec::with_capacity(limit),
             armed: 0,
             limit,
             shift,
             within_tick: (1 << shift) - 1,
             order: Vec::with_capacity(ORDERED),
-            beside: 0,
         }
     }
 
@@ -221,38 +225,62 @@ impl Wheel {
     /// # Errors
     /// [`WheelFull`] when `limit` timers are armed.
     #[inline]
-    pub fn arm(&mut self, deadline: Instant, payload: u64) -> Result<TimerKey, WheelFull> {
+    pub fn arm(&mut self, deadline: Instant, payload: T) -> Result<TimerKey, WheelFull> {
+        let (key, place) = self.arm_empty(deadline)?;
+        *place = payload;
+        Ok(key)
+    }
+
+    /// Arms a timer with the default payload. Also returns where that lies, for another one
+    /// to be written over it before anything else is done with the wheel.
+    #[inline]
+    pub(crate) fn arm_empty(&mut self, deadline: Instant) -> Result<(TimerKey, &mut T), WheelFull> {
         let index = self.take_free()?;
-        self.prefetch_beside(index);
         self.armed = self.armed.wrapping_add(1).max(1);
         let generation = self.armed;
         let entry = &mut self.entries[index as usize];
         entry.deadline = deadline.as_nanos();
-        entry.payload = payload;
         entry.generation = generation;
         self.link(index, deadline.as_nanos());
-        Ok(TimerKey { index, generation })
+        Ok((TimerKey { index, generation }, &mut self.entries[index as usize].payload))
     }
 
     /// Cancels a timer and gives its payload back; `None` if it has expired or was
     /// cancelled before.
     #[inline]
-    pub fn cancel(&mut self, key: TimerKey) -> Option<u64> {
-        self.prefetch_beside(key.index);
-        if !self.is_armed(key) {
-            return None;
-        }
-        self.unlink(key.index);
-        self.release(key.index);
-        Some(self.entries[key.index as usize].payload)
+    pub fn cancel(&mut self, key: TimerKey) -> Option<T> {
+        let mut payload = T::default();
+        self.cancel_into(key, &mut payload).then_some(payload)
     }
 
-    /// Cancels the timer whose key has this index.
-    pub(crate) fn cancel_at(&mut self, index: usize) {
-        let generation = self.entries[index].generation;
-        if generation != 0 {
-            self.cancel(TimerKey { index: index as u32, generation });
+    /// Cancels a timer and puts its payload into `place`, which has the default. True if
+    /// the timer was armed.
+    #[inline]
+    pub(crate) fn cancel_into(&mut self, key: TimerKey, place: &mut T) -> bool {
+        if !self.is_armed(key) {
+            return false;
         }
+        self.unlink(key.index);
+        self.release(key.index, place);
+        true
+    }
+
+    /// Cancels one of the timers whose payload `which` accepts, looking from index `from`
+    /// on; `from` moves to where it was found.
+    pub(crate) fn cancel_next(
+        &mut self,
+        from: &mut usize,
+        which: impl Fn(&T) -> bool,
+    ) -> Option<T> {
+        let sought = |entry: &Entry<T>| entry.generation != 0 && which(&entry.payload);
+        *from += self.entries.get(*from..)?.iter().position(sought)?;
+        let key = TimerKey { index: *from as u32, generation: self.entries[*from].generation };
+        self.cancel(key)
+    }
+
+    /// The payload of a timer that is armed.
+    pub(crate) fn payload_mut(&mut self, key: TimerKey) -> Option<&mut T> {
+        self.is_armed(key).then(|| &mut self.entries[key.index as usize].payload)
     }
 
     /// Moves a timer to another deadline, under the same key; false if it has expired or
@@ -267,10 +295,10 @@ impl Wheel {
         true
     }
 
-    /// Arms a timer again that has just expired, under the key that it had. Nothing may
-    /// have been done with the wheel in between.
-    pub(crate) fn revive(&mut self, expired: Expired, deadline: Instant) {
-        let TimerKey { index, generation } = expired.key;
+    /// Arms a timer again that has just expired, under the key that it had, with the
+    /// default payload. Nothing may have been done with the wheel in between.
+    pub(crate) fn revive(&mut self, key: TimerKey, deadline: Instant) {
+        let TimerKey { index, generation } = key;
         assert_eq!(self.free.pop(), Some(index), "only the latest to expire can be revived");
         let entry = &mut self.entries[index as usize];
         entry.generation = generation;
@@ -278,31 +306,48 @@ impl Wheel {
         self.link(index, deadline.as_nanos());
     }
 
-    /// Has what lies at a timer's index in `table` fetched along with the timer itself. The
-    /// table is never read.
-    pub(crate) fn fetch_along<T>(&mut self, table: *const T) {
-        const { assert!(size_of::<T>() == LINE) };
-        self.beside = table.addr();
-    }
-
     /// Whether the timer is still armed.
+    #[inline]
     pub fn is_armed(&self, key: TimerKey) -> bool {
         self.entries.get(key.index as usize).is_some_and(|entry| entry.generation == key.generation)
+    }
+
+    /// The number of the latest call of `arm`. Keys of two wheels of which one counts on
+    /// from the other are distinct.
+    pub(crate) fn count(&self) -> u32 {
+        self.armed
+    }
+
+    /// Counts on from `count`.
+    pub(crate) fn count_from(&mut self, count: u32) {
+        self.armed = count;
     }
 
     /// When to call [`expire`](Self::expire) next: never later than the moment the first
     /// timer expires, but possibly earlier, as a coarse slot knows only its start. Each
     /// call of `expire` at that moment either expires a timer or brings a later answer.
-    pub fn next_deadline(&self) -> Option<Instant> {
+    pub fn next_deadline(&mut self) -> Option<Instant> {
         let fine = self.next_fine();
-        let coarse = self.coarse_slots().map(|(level, slot)| slot << self.width(level)).min();
-        let tick = coarse.map_or(fine, |coarse| coarse.min(fine));
+        let tick = self.first_coarse().map_or(fine, |(coarse, ..)| coarse.min(fine));
         (tick != u64::MAX).then(|| self.start_of(tick))
     }
 
     /// Takes out one timer that is due at `now`. Call it until it returns `None`.
     #[inline]
-    pub fn expire(&mut self, now: Instant) -> Option<Expired> {
+    pub fn expire(&mut self, now: Instant) -> Option<Expired<T>> {
+        let mut payload = T::default();
+        let (key, deadline) = self.expire_into(now, &mut payload)?;
+        Some(Expired { key, payload, deadline })
+    }
+
+    /// Takes out one timer that is due at `now` and puts its payload into `place`, which has
+    /// the default.
+    #[inline]
+    pub(crate) fn expire_into(
+        &mut self,
+        now: Instant,
+        place: &mut T,
+    ) -> Option<(TimerKey, Instant)> {
         let reached = self.reached(now);
         if reached < self.current {
             return None;
@@ -310,14 +355,16 @@ impl Wheel {
         loop {
             let first = self.heads[self.fine(self.current)];
             if first != NONE {
-                return Some(self.pop(first));
+                return Some(self.pop(first, place));
             }
             if !self.advance(reached) {
                 return None;
             }
         }
     }
+}
 
+impl<T> Wheel<T> {
     /// How many timers are armed.
     pub fn len(&self) -> usize {
         self.entries.len() - 1 - self.free.len()
@@ -341,7 +388,7 @@ impl Wheel {
 
 /// Ticks and nanoseconds. A deadline counts as the first tick that starts at or after it,
 /// so that a tick which has been reached holds only deadlines that have passed.
-impl Wheel {
+impl<T> Wheel<T> {
     fn tick_of(&self, deadline: u64) -> u64 {
         (deadline >> self.shift) + u64::from(deadline & self.within_tick != 0)
     }

@@ -1,31 +1,31 @@
 //! Moving on in time: to the next slot that has a timer, and from coarse slots to finer.
 
-use super::{AHEAD, Entry, Expired, LEVELS, NONE, TimerKey, Wheel};
+use super::{AHEAD, AHEAD_PER_TICK, Entry, LEVELS, NONE, TimerKey, Wheel};
 use crate::time::Instant;
 
-impl Wheel {
+impl<T: Default> Wheel<T> {
     /// Takes out the first timer of the current slot.
     #[inline]
-    pub(super) fn pop(&mut self, index: u32) -> Expired {
-        let Entry { deadline, payload, next, generation, .. } = self.entries[index as usize];
+    pub(super) fn pop(&mut self, index: u32, place: &mut T) -> (TimerKey, Instant) {
+        let Entry { deadline, next, generation, .. } = self.entries[index as usize];
         self.prefetch(next);
-        let list = self.fine(self.current);
-        self.heads[list] = next;
-        if next == NONE {
-            self.levels[0].clear(self.current);
-        }
-        self.release(index);
+        self.set_head(self.fine(self.current), next);
         let key = TimerKey { index, generation };
-        Expired { key, payload, deadline: Instant::from_nanos(deadline) }
+        let deadline = Instant::from_nanos(deadline);
+        self.release(index, place);
+        (key, deadline)
     }
+}
 
-    /// Moves on to the next slot that has a due timer, at most to tick `reached`; false
-    /// if there is none.
+impl<T> Wheel<T> {
+    /// Moves on from the current slot, which is empty, to the next that may have a due
+    /// timer, at most to tick `reached`; false if there is none.
     #[inline]
     pub(super) fn advance(&mut self, reached: u64) -> bool {
         if reached == self.current {
             return false;
         }
+        self.levels[0].clear(self.current);
         match self.levels[0].next_in_word(self.current) {
             Some(next) if next <= reached && next < self.horizon => {
                 self.current = next;
@@ -61,39 +61,52 @@ impl Wheel {
     }
 
     /// The first tick in level 0 that has a timer, or `u64::MAX`.
-    pub(super) fn next_fine(&self) -> u64 {
-        self.levels[0].next(self.current).unwrap_or(u64::MAX)
+    pub(super) fn next_fine(&mut self) -> u64 {
+        while let Some(tick) = self.levels[0].next(self.current) {
+            if self.heads[self.fine(tick)] != NONE {
+                return tick;
+            }
+            self.levels[0].clear(tick);
+        }
+        u64::MAX
     }
 
-    /// The levels above 0 that have a timer.
-    pub(super) fn coarse_levels(&self) -> impl Iterator<Item = usize> {
-        (1..LEVELS).filter(|&level| !self.levels[level].is_empty())
+    /// The first slot of a level above 0 that has a timer.
+    pub(super) fn next_coarse(&mut self, level: usize) -> Option<u64> {
+        while !self.levels[level].is_empty() {
+            let slot = self.levels[level].next(self.current >> self.width(level))?;
+            if self.heads[self.strands(level, slot)].iter().any(|&head| head != NONE) {
+                return Some(slot);
+            }
+            self.levels[level].clear(slot);
+        }
+        None
     }
 
-    /// The first slot with a timer in each of them.
-    pub(super) fn coarse_slots(&self) -> impl Iterator<Item = (usize, u64)> {
-        self.coarse_levels().filter_map(|level| {
-            let next = self.levels[level].next(self.current >> self.width(level));
-            next.map(|slot| (level, slot))
-        })
+    /// Where the first slot with a timer starts, of all levels above 0: the tick, the
+    /// level, and the slot.
+    pub(super) fn first_coarse(&mut self) -> Option<(u64, usize, u64)> {
+        let slots = (1..LEVELS).filter_map(|level| {
+            let slot = self.next_coarse(level)?;
+            Some((slot << self.width(level), level, slot))
+        });
+        slots.min()
     }
 
     /// Empties the first coarse slot if it starts by tick `until`, and finds the horizon
     /// anew.
     pub(super) fn open_coarse(&mut self, until: u64) {
-        let first = self.coarse_slots().min_by_key(|&(level, slot)| slot << self.width(level));
-        if let Some((level, slot)) = first {
-            let start = slot << self.width(level);
-            if start <= until {
-                // Just before, as what is due at the very start must find a slot to come.
-                self.current = start - 1;
-                self.move_down(level, slot, usize::MAX);
-            }
+        if let Some((start, level, slot)) = self.first_coarse()
+            && start <= until
+        {
+            // Just before, as what is due at the very start must find a slot to come.
+            self.current = start - 1;
+            self.move_down(level, slot, usize::MAX);
         }
         self.find_horizon();
     }
 
-    /// Moves a few timers of coming coarse slots down a level.
+    /// Moves timers of coming coarse slots down a level.
     #[inline]
     pub(super) fn work_ahead(&mut self) {
         if self.current >= self.ahead_from {
@@ -103,7 +116,9 @@ impl Wheel {
 
     #[cold]
     pub(super) fn work_ahead_now(&mut self) {
-        let mut room = AHEAD;
+        let passed = self.current - self.worked_ahead.max(self.ahead_from);
+        self.worked_ahead = self.current;
+        let mut room = AHEAD.saturating_add(passed.saturating_mul(AHEAD_PER_TICK) as usize);
         for level in 1..LEVELS {
             if room > 0 && !self.levels[level].is_empty() {
                 let next = (self.current >> self.width(level)) + 1;
@@ -119,7 +134,8 @@ impl Wheel {
 
     pub(super) fn find_horizon(&mut self) {
         let (mut horizon, mut ahead_from) = (u64::MAX, u64::MAX);
-        for (level, slot) in self.coarse_slots() {
+        for level in 1..LEVELS {
+            let Some(slot) = self.next_coarse(level) else { continue };
             let shift = self.width(level);
             horizon = horizon.min(slot << shift);
             ahead_from = ahead_from.min((slot - 1) << shift);
@@ -155,7 +171,7 @@ impl Wheel {
             return false;
         }
         let Entry { next, deadline, .. } = self.entries[index as usize];
-        self.heads[list] = next;
+        self.set_head(list, next);
         self.prefetch(next);
         self.link(index, deadline);
         true

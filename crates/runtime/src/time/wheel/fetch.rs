@@ -4,9 +4,9 @@
 //! each costs a wait for memory; asked for ahead, the waits overlap. That halves the cost
 //! of firing a million.
 
-use super::{FETCH_DEPTH, LINE, NONE, Wheel};
+use super::{FETCH_DEPTH, NONE, Wheel};
 
-impl Wheel {
+impl<T> Wheel<T> {
     /// Fetches timers of coming ticks, a word of 64 ticks at a time: the first of each
     /// tick three words ahead, and what follows it as the word draws near. So each step
     /// finds fetched what the one before asked for.
@@ -36,13 +36,11 @@ impl Wheel {
         len
     }
 
-    /// Walks lists side by side, so that the waits for their entries overlap, and fetches
-    /// what lies beside them.
+    /// Walks lists side by side, so that the waits for their entries overlap.
     pub(super) fn fetch_lists(&self, mut cursors: &mut [u32], depth: usize) {
         for _ in 0..depth {
             let mut longer = 0;
             for at in 0..cursors.len() {
-                self.prefetch_beside(cursors[at]);
                 let next = self.entries[cursors[at] as usize].next;
                 self.prefetch(next);
                 cursors[longer] = next;
@@ -56,14 +54,6 @@ impl Wheel {
     #[inline]
     pub(super) fn prefetch(&self, index: u32) {
         fetch(self.entries.as_ptr().wrapping_add(index as usize).addr());
-    }
-
-    /// Asks the processor for what lies beside an entry that will expire soon.
-    #[inline]
-    pub(super) fn prefetch_beside(&self, index: u32) {
-        if self.beside != 0 {
-            fetch(self.beside + index as usize * LINE);
-        }
     }
 }
 

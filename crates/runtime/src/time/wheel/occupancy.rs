@@ -26,15 +26,17 @@ impl Occupancy {
         Self { slots: fine, tiers, mask: slots as u64 - 1 }
     }
 
+    /// Puts a slot in; true if it was in already.
     #[inline]
-    pub(super) fn set(&mut self, slot: u64) {
+    pub(super) fn set(&mut self, slot: u64) -> bool {
         let bit = (slot & self.mask) as usize;
         let word = &mut self.slots[bit / 64];
-        let known = *word != 0;
+        let before = *word;
         *word |= 1 << (bit % 64);
-        if !known {
+        if before == 0 {
             self.set_above(bit / 64);
         }
+        before >> (bit % 64) & 1 == 1
     }
 
     #[cold]
@@ -134,7 +136,9 @@ mod tests {
         for (slots, members) in [(64, 3), (4096, 1), (4096, 2), (4096, 100), (8192, 5)] {
             let mut set = Occupancy::new(slots as usize);
             let chosen: Vec<u64> = (0..members).map(|_| random.u64(0..slots)).collect();
-            chosen.iter().for_each(|&slot| set.set(slot));
+            for &slot in &chosen {
+                set.set(slot);
+            }
             for from in 0..2 * slots {
                 let walk = (from..from + slots).find(|&slot| set.contains(slot));
                 assert_eq!(set.next(from), walk);

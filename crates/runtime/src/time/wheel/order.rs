@@ -2,7 +2,7 @@
 
 use super::{NONE, ORDERED, Wheel};
 
-impl Wheel {
+impl<T> Wheel<T> {
     /// Puts the timers of the current slot in order of deadline, then of arming.
     #[inline]
     pub(super) fn put_in_order(&mut self) {
@@ -47,14 +47,12 @@ impl Wheel {
 
     /// Links a list of level 0 as `order` has it.
     pub(super) fn relink(&mut self, list: usize) {
-        let mut prev = NONE;
-        for at in 0..self.order.len() {
+        let mut next = NONE;
+        for at in (0..self.order.len()).rev() {
             let (_, _, index) = self.order[at];
-            self.entries[prev as usize].next = index;
-            self.entries[index as usize].prev = prev;
-            prev = index;
+            self.set_next(index, next);
+            next = index;
         }
-        self.entries[prev as usize].next = NONE;
-        self.heads[list] = self.order[0].2;
+        self.set_head(list, next);
     }
 }

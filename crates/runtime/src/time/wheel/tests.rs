@@ -280,7 +280,7 @@ fn time_that_goes_back_is_never_early() {
 #[test]
 fn idle_calls_work_ahead() {
     let mut wheel = wheel(1000);
-    let window = TICK << wheel.fine_window;
+    let window = TICK << wheel.widths[1];
     for n in 0..1000 {
         wheel.arm(at(2 * window + n * TICK), n).expect("room");
     }
@@ -290,6 +290,23 @@ fn idle_calls_work_ahead() {
     }
     assert!(wheel.levels[1].is_empty(), "all have moved, a slot before their time");
     assert_eq!(drain(&mut wheel, 3 * window).len(), 1000);
+}
+
+/// A loop that seldom looks moves as many more ahead of need, so that no slot is left to be
+/// moved at once when its time has come.
+#[test]
+fn rare_calls_work_ahead_as_fast() {
+    const MANY: u64 = 8_000;
+    let mut wheel = wheel(MANY as usize);
+    let window = TICK << wheel.widths[1];
+    for n in 0..MANY {
+        wheel.arm(at(2 * window + n), n).expect("room");
+    }
+    for call in 0..4 {
+        assert_eq!(wheel.expire(at(window + call * (window / 4))), None);
+    }
+    assert!(wheel.levels[1].is_empty());
+    assert_eq!(drain(&mut wheel, 3 * window).len(), MANY as usize);
 }
 
 /// More timers in one tick than are put in order still all expire, once each.
@@ -329,7 +346,7 @@ fn a_million_timers_run_down() {
 /// The tick is rounded down to a power of two and kept within what makes sense.
 #[test]
 fn the_tick_is_a_power_of_two() {
-    let tick = |nanos| Wheel::new(1, Duration::from_nanos(nanos), at(0)).tick().as_nanos();
+    let tick = |nanos| Wheel::<u64>::new(1, Duration::from_nanos(nanos), at(0)).tick().as_nanos();
     assert_eq!([0, 1, 512, 1000, 1024].map(tick), [2, 2, 512, 512, 1024]);
-    assert_eq!(Wheel::new(1, Duration::MAX, at(0)).tick().as_nanos(), 1 << 32);
+    assert_eq!(Wheel::<u64>::new(1, Duration::MAX, at(0)).tick().as_nanos(), 1 << 32);
 }
