@@ -13,6 +13,7 @@ mod wheel;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use tautline_runtime::time::Wheel;
 
 use self::{btree::Tree, slab_wheel::SlabWheel};
 use crate::harness::{
@@ -55,7 +56,7 @@ trait Timers {
 }
 
 /// The rows by what one slice measures.
-pub(crate) fn groups(_: &Plan) -> Vec<Group> {
+pub(crate) fn groups(plan: &Plan) -> Vec<Group> {
     vec![
         Group {
             metrics: vec![Metric::lower("arm-cancel-100k", "ns/pair")],
@@ -71,9 +72,9 @@ pub(crate) fn groups(_: &Plan) -> Vec<Group> {
         Group {
             metrics: vec![Metric::lower("fire-1m", "ns/timer")],
             contenders: bare(fire::<SlabWheel>, fire::<Tree>)
-                .chain([churned("slab-wheel-churned", fire_churned::<SlabWheel>)])
                 .chain(tokio::fire())
-                .chain(ours::fire())
+                .chain([ours::fire()])
+                .chain(if plan.quick { Vec::new() } else { fire_variants() })
                 .collect(),
             note: Some(
                 "armed in random order and fired in turns of 100 us of real time; processor time of \
@@ -108,6 +109,15 @@ fn bare(wheel: Slice, btree: Slice) -> impl Iterator<Item = Contender> {
 /// A structure that has been in use before.
 fn churned(name: &'static str, slice: Slice) -> Contender {
     Contender::new(name, Role::Variant, slice)
+}
+
+/// A slice fires for a second of real time: these are left out where time is short.
+fn fire_variants() -> Vec<Contender> {
+    vec![
+        churned("slab-wheel-churned", fire_churned::<SlabWheel>),
+        Contender::new("tautline-wheel", Role::Variant, fire::<Wheel>),
+        churned("tautline-wheel-churned", fire_churned::<Wheel>),
+    ]
 }
 
 /// The moves of an `arm-cancel` slice: which timer goes, and when the new one is due.

@@ -16,7 +16,7 @@ use tautline_runtime::{
 
 use super::{
     ARM_WINDOW, FIRE_WINDOW, LIVE, MANY, Nanos, PAIRS, TURN, all_fired,
-    arm_cancel as arm_cancel_slice, churned, deadlines, fire as fire_slice, fire_churned,
+    arm_cancel as arm_cancel_slice, deadlines,
     late::{self as lateness, AT_ONCE, Delays, FIRINGS, sample},
     moves, spin_until,
 };
@@ -34,13 +34,9 @@ pub(super) fn arm_cancel() -> Vec<Contender> {
     ]
 }
 
-/// `timer::at` and turns of the loop; the bare wheel as a variant.
-pub(super) fn fire() -> Vec<Contender> {
-    vec![
-        Contender::new("tautline", Role::Tautline, fire_in_the_loop),
-        Contender::new("tautline-wheel", Role::Variant, fire_slice::<Wheel>),
-        churned("tautline-wheel-churned", fire_churned::<Wheel>),
-    ]
+/// `timer::at` and turns of the loop.
+pub(super) fn fire() -> Contender {
+    Contender::new("tautline", Role::Tautline, fire_in_the_loop)
 }
 
 /// Our loop in `late-p50` and `late-p99`; the bare wheel as a variant.

@@ -209,6 +209,51 @@ fn a_handler_reads_a_file_to_its_end() {
     });
 }
 
+/// A paused file is not read to its handler: it goes on where it was when it is resumed, and
+/// not at all when it is closed meanwhile.
+#[test]
+fn a_paused_file_waits() {
+    everywhere(|runtime| {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&vec![7; 1_000_000]).unwrap();
+        file.rewind().unwrap();
+        let (pieces, taken) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let (counted, ended) = (pieces.clone(), Rc::new(Cell::new(false)));
+        let (summed, end) = (taken.clone(), ended.clone());
+        let handler = move |conn: &Conn, bytes: &[u8]| {
+            counted.set(counted.get() + 1);
+            summed.set(summed.get() + bytes.len());
+            if counted.get() % 2 == 1 {
+                conn.pause();
+            }
+        };
+        let conn = Stdin::from_fd(&file).unwrap().on_data(handler).unwrap();
+        conn.on_close(move |_, result| end.set(result.is_ok()));
+        for odd in [1, 3, 5] {
+            until(runtime, || pieces.get() >= odd);
+            runtime.run_for(Duration::from_millis(5)).unwrap();
+            assert_eq!(pieces.get(), odd, "paused");
+            conn.resume().unwrap();
+        }
+        while !ended.get() {
+            conn.resume().unwrap();
+            runtime.run_for(Duration::from_millis(1)).unwrap();
+        }
+        assert_eq!(taken.get(), 1_000_000);
+
+        file.rewind().unwrap();
+        let pieces = Rc::new(Cell::new(0));
+        let counted = pieces.clone();
+        let stdin = Stdin::from_fd(&file).unwrap();
+        let conn = stdin.on_data(move |_, _| counted.set(counted.get() + 1)).unwrap();
+        conn.pause();
+        runtime.run_for(Duration::from_millis(5)).unwrap();
+        conn.close();
+        runtime.run_pending().unwrap();
+        assert_eq!(pieces.get(), 0);
+    });
+}
+
 /// A file of a megabyte survives `copy` of the `futures` crate.
 #[test]
 fn a_file_is_copied() {

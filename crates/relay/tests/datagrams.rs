@@ -99,7 +99,10 @@ fn joined_datagrams_are_dropped_one_by_one() {
         let report = relay.until(|report| report.endpoints[2].rates.packets == 16_000);
         let (queued, dropped) = (report.endpoints[1].queued, report.endpoints[1].drops.new);
         let sent = report.endpoints[1].rates.packets;
-        assert_eq!((queued, sent + queued + dropped), (10, 16_000));
+        // Sixteen never fit at once. How many are queued at the end depends on how much the
+        // kernel has taken since the last one was dropped.
+        assert!(sent > 0 && queued <= 10 && dropped > 0, "{sent} {queued} {dropped}");
+        assert_eq!(sent + queued + dropped, 16_000);
         for _ in 0..sent + queued {
             assert_eq!(common::read_packet(&mut stuck).len(), 1_000);
         }

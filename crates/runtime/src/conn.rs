@@ -1,6 +1,7 @@
 //! A name for a descriptor that the loop owns, as handlers see it.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 
@@ -86,6 +87,12 @@ impl Conn {
     /// When the descriptor is closed or the operation table full.
     pub fn resume(&self) -> io::Result<()> {
         self.core.with(|engine| engine.resume(self.key)).map_or(Ok(()), |f| Err(f.into()))
+    }
+
+    /// Waits while it is paused. False: it is closed. For whoever feeds a handler by a task
+    /// of their own, as the regular files of `net` do; one task at a time waits.
+    pub async fn resumed(&self) -> bool {
+        poll_fn(|cx| self.core.with(|engine| engine.poll_resumed(self.key, cx.waker()))).await
     }
 
     /// Ends sending once everything that was written has left; receiving goes on.

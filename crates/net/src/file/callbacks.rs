@@ -78,6 +78,9 @@ impl File {
             let result = loop {
                 let (read, used) = file.read(buf).await;
                 buf = used;
+                if !file.conn().resumed().await {
+                    return;
+                }
                 let told = match read {
                     Ok(0) => break Ok(()),
                     Ok(n) => handler(file.conn(), &buf[..n]).into_result(),

@@ -584,6 +584,11 @@ impl Engine {
     pub(crate) fn resume(&mut self, key: Key) -> Option<Failure> {
         let io = self.ios.get_mut(key)?;
         io.paused = false;
+        if io.class == Class::File {
+            // A task feeds its handler.
+            self.events.extend(io.reader.take().map(Event::Wake));
+            return None;
+        }
         if io.feeding() == Feeding::Readiness && !self.again.contains(&key) {
             // It may hold something itself, of which the kernel does not tell.
             self.again.push(key);
@@ -594,6 +599,17 @@ impl Engine {
         }
         self.tell_inbox(key);
         None
+    }
+
+    /// Whether the descriptor is open, once it is not paused; until then its task waits.
+    pub(crate) fn poll_resumed(&mut self, key: Key, waker: &Waker) -> Poll<bool> {
+        match self.ios.get_mut(key).filter(|io| io.is_open()) {
+            Some(io) if io.paused => {
+                replace_waker(&mut io.reader, waker, &mut self.trash);
+                Poll::Pending
+            }
+            io => Poll::Ready(io.is_some()),
+        }
     }
 
     /// A listener that had to rest goes on.
