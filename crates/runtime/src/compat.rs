@@ -255,7 +255,7 @@ impl Engine {
             Ok(io) => io,
             Err(failure) => return Some(Err(failure)),
         };
-        let handled = io.feeding() == Feeding::Bytes && io.pump.is_some();
+        let handled = io.feeding() == Feeding::Bytes && io.pump.is_some() && io.wants_pump();
         if handled || io.read.is_idle() || !io.inbox.is_empty() {
             return if handled { None } else { self.try_read(key, buf) };
         }
@@ -341,7 +341,11 @@ impl Engine {
             Ok(_) => return None,
             Err(failure) => return Some(Err(failure)),
         };
-        tried(call(&mut self.driver, fd))
+        let sent = tried(call(&mut self.driver, fd));
+        if let Some(Ok(_)) = sent {
+            self.note_sent(key);
+        }
+        sent
     }
 }
 

@@ -139,7 +139,7 @@ fn arm(due: Due, alarm: OtherAlarm) -> Result<Timer, Error> {
 /// ended.
 #[derive(Clone)]
 pub struct Timer {
-    /// No other runtime of this thread ever gives out the same.
+    /// No other runtime of this thread gives out the same, within 2^32 timers.
     key: TimerKey,
     /// It names nothing on other threads.
     local: PhantomData<*mut ()>,
@@ -255,37 +255,30 @@ impl Core {
             _ => None,
         };
         let Some(will_wake) = self.with(held) else { return false };
-        if !will_wake {
-            // Cloning and dropping may run code of another executor: not within the engine.
-            let renewed = Alarm::Other(OtherAlarm::Wake(waker.clone()));
-            let replaced = self
-                .with(|engine| Some(std::mem::replace(engine.wheel.payload_mut(key)?, renewed)));
-            drop(replaced);
+        if will_wake {
+            return true;
         }
-        true
+        // Cloning and dropping may run code of another executor: not within the engine.
+        let mut renewed = Some(Alarm::Other(OtherAlarm::Wake(waker.clone())));
+        let (armed, old) = self.with(|engine| match engine.wheel.payload_mut(key) {
+            Some(place) => (true, renewed.take().map(|new| std::mem::replace(place, new))),
+            None => (false, None),
+        });
+        drop((old, renewed));
+        armed
     }
 
     /// Calls a repeating handler. Its timer is armed for the next beat already, so that it
     /// can cancel that or arm it for another time.
     pub(crate) fn beat(&self, key: TimerKey, mut repeat: Box<Repeat>, run: &mut Run) {
-        self.join_run(run, repeat.name);
-        match self.guard(repeat.name, &mut *repeat.call) {
-            Some(()) => self.put_back(key, repeat),
-            None => drop(self.with(|engine| engine.wheel.cancel(key))),
+        let name = repeat.name;
+        self.join_run(run, name);
+        let called = self.guard(name, &mut *repeat.call);
+        let over = self.with(|engine| engine.put_back(key, repeat, called.is_some()));
+        if over.is_some() {
+            // What it holds goes like what it does: a panic in that is caught.
+            self.guard(name, || drop(over));
         }
-    }
-
-    /// Puts a repeating handler back, unless it was cancelled by itself.
-    fn put_back(&self, key: TimerKey, repeat: Box<Repeat>) {
-        let mut repeat = Some(repeat);
-        self.with(|engine| {
-            if let Some(alarm) = engine.wheel.payload_mut(key) {
-                *alarm = repeat
-                    .take()
-                    .map_or_else(Alarm::default, |repeat| Alarm::Other(OtherAlarm::Repeat(repeat)));
-            }
-        });
-        drop(repeat);
     }
 
     /// Drops all timers of the program.
@@ -295,6 +288,18 @@ impl Core {
         while let Some(alarm) = next() {
             drop(alarm);
         }
+    }
+}
+
+impl Engine {
+    /// Puts a repeating handler back, if it is to `go_on`; returns one that has ended.
+    fn put_back(&mut self, key: TimerKey, repeat: Box<Repeat>, go_on: bool) -> Option<Box<Repeat>> {
+        if !go_on || self.shut {
+            self.wheel.cancel(key);
+        }
+        let Some(alarm) = self.wheel.payload_mut(key) else { return Some(repeat) };
+        *alarm = Alarm::Other(OtherAlarm::Repeat(repeat));
+        None
     }
 }
 
@@ -401,6 +406,27 @@ mod tests {
         };
         drop(sleeping);
         assert!(others.iter().all(Timer::is_armed));
+    }
+
+    /// What a repeating handler holds is dropped where a panic is caught, as what it does is.
+    #[test]
+    fn a_panic_of_what_a_beat_holds_is_caught() {
+        struct Angry;
+        impl Drop for Angry {
+            fn drop(&mut self) {
+                panic!("seeded");
+            }
+        }
+        let runtime = runtime();
+        let own = Rc::new(RefCell::new(None::<Timer>));
+        let (itself, held) = (own.clone(), Angry);
+        let timer = every(Duration::from_micros(50), move || {
+            let _held = &held;
+            assert!(itself.borrow().as_ref().is_some_and(Timer::cancel));
+        });
+        own.replace(Some(timer.unwrap()));
+        runtime.run_for(Duration::from_millis(1)).unwrap();
+        assert_eq!(runtime.metrics().panics, 1);
     }
 
     /// A loop that was late keeps the beat and calls once for all that it missed.

@@ -6,11 +6,12 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::Shutdown;
 use std::rc::Rc;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use common::{everywhere, listener, tcp};
 use futures::FutureExt;
-use tautline_runtime::{Descriptor, Error, Runtime, timer};
+use tautline_runtime::{Conn, Descriptor, Drained, Error, Runtime, timer};
 
 /// A handler that is displaced, or comes too late, may hold a descriptor: its drop
 /// reaches the engine.
@@ -186,13 +187,150 @@ fn a_dropped_part_goes_on_or_is_told() {
         assert_eq!(read.unwrap(), LARGE);
         assert!(bytes.iter().all(|&byte| byte == 1));
 
-        let write = part(runtime, &a, &b);
-        let (read, _) = runtime.block_on(b.read(vec![0; LARGE])).unwrap();
-        read.unwrap();
-        a.conn().write_now(b"behind it").unwrap();
-        drop(write);
-        let error = a.conn().write(b"more").unwrap_err();
-        let torn = Error::of(&error);
-        assert!(matches!(torn, Some(&Error::WriteTorn { of: LARGE, .. })), "{error}");
+        let ways: [fn(&Conn); 2] = [
+            |conn| assert_eq!(conn.write_now(b"behind it").unwrap(), 9),
+            |conn| assert_eq!(conn.try_send_to(b"behind it", None).unwrap(), 9),
+        ];
+        for behind in ways {
+            let (a, b) = Descriptor::pair().unwrap();
+            let write = part(runtime, &a, &b);
+            let (read, _) = runtime.block_on(b.read(vec![0; LARGE])).unwrap();
+            read.unwrap();
+            behind(a.conn());
+            drop(write);
+            let error = a.conn().write(b"more").unwrap_err();
+            let torn = Error::of(&error);
+            assert!(matches!(torn, Some(&Error::WriteTorn { of: LARGE, .. })), "{error}");
+        }
+    });
+}
+
+/// A read that was aimed at another buffer, but had got bytes before the kernel heard of it,
+/// keeps its buffer for good, also when it has to look again.
+#[test]
+fn a_read_with_bytes_is_not_aimed_anew() {
+    everywhere(|runtime| {
+        let (a, b) = Descriptor::pair().unwrap();
+        let mut first = b.read(vec![0; 4]);
+        let mut second = b.read_exact(vec![0; 8]);
+        begin(&mut first);
+        begin(&mut second);
+        a.conn().try_write(b"1234").unwrap();
+        runtime.poll().unwrap();
+        a.conn().try_write(b"567").unwrap();
+        assert!(second.reaim(vec![9; 8]).is_ok());
+        runtime.poll().unwrap();
+        drop(first);
+        runtime.poll().unwrap();
+        a.conn().try_write(b"8").unwrap();
+        let both = timer::timeout(Duration::from_secs(10), second);
+        let (read, bytes) = runtime.block_on(both).unwrap().unwrap();
+        assert_eq!((read.unwrap(), &bytes[..]), (8, &b"12345678"[..]));
+    });
+}
+
+/// Two connected TCP streams, of which a task has read from the second and waited for it.
+fn read_once(runtime: &Runtime) -> (Descriptor, Descriptor) {
+    let (listening, addr) = listener();
+    let a = tcp();
+    let both = async { futures::join!(a.connect(addr), listening.accept()) };
+    let (connected, accepted) = runtime.block_on(both).unwrap();
+    connected.unwrap();
+    let b = accepted.unwrap();
+    let mut buf = [0; 8];
+    let mut reading = std::future::poll_fn(|cx| b.poll_read(cx, &mut buf));
+    begin(&mut reading);
+    a.conn().try_write(b"hello").unwrap();
+    assert_eq!(runtime.block_on(reading).unwrap().unwrap(), 5);
+    (a, b)
+}
+
+/// Runs until `over` holds, within a bound.
+fn until(runtime: &Runtime, over: impl Fn() -> bool) {
+    let within = Instant::now() + Duration::from_secs(10);
+    runtime.run_until(|| over() || Instant::now() > within).unwrap();
+    assert!(over(), "it never came");
+}
+
+/// A stream that a task has read from goes on with a handler: what comes is told at once,
+/// and so is an end that came before the handler.
+#[test]
+fn a_task_hands_its_stream_to_a_handler() {
+    everywhere(|runtime| {
+        for before in [false, true] {
+            let (a, b) = read_once(runtime);
+            let send = || {
+                a.conn().try_write(b"more").unwrap();
+                a.shutdown(Shutdown::Write).unwrap();
+                runtime.run_for(Duration::from_millis(2)).unwrap();
+            };
+            if before {
+                send();
+            }
+            let (text, ended) = (Rc::new(RefCell::new(Vec::new())), Rc::new(Cell::new(0)));
+            let (into, end) = (text.clone(), ended.clone());
+            let handler = move |_: &Conn, bytes: &[u8]| into.borrow_mut().extend_from_slice(bytes);
+            let conn = b.on_data(handler).unwrap();
+            conn.on_close(move |_, result| end.set(end.get() + 1 + u32::from(result.is_err())));
+            if !before {
+                runtime.poll().unwrap();
+                send();
+            }
+            until(runtime, || ended.get() > 0);
+            runtime.poll().unwrap();
+            assert_eq!((&text.borrow()[..], ended.get()), (&b"more"[..], 1));
+        }
+    });
+}
+
+/// After a task has read from a stream, direct calls and readiness handlers find what comes.
+#[test]
+fn a_task_hands_its_stream_to_direct_calls() {
+    everywhere(|runtime| {
+        let (a, b) = read_once(runtime);
+        a.conn().try_write(b"more").unwrap();
+        let got = Cell::new(0);
+        let look = || {
+            got.set(got.get() + b.conn().try_read(&mut [0; 8]).unwrap_or(0));
+            got.get() == 4
+        };
+        until(runtime, look);
+
+        let (a, b) = read_once(runtime);
+        let told = Rc::new(Cell::new(0));
+        let count = told.clone();
+        let handler = move |conn: &Conn| {
+            while let Ok(n @ 1..) = conn.try_read(&mut [0; 8]) {
+                count.set(count.get() + n);
+            }
+            Ok(Drained::Yes)
+        };
+        b.on_readable(handler).unwrap();
+        a.conn().try_write(b"more").unwrap();
+        until(runtime, || told.get() == 4);
+    });
+}
+
+/// What feeds a stream that nobody reads any more is no work that is left.
+#[test]
+fn a_stream_that_was_read_leaves_nothing_pending() {
+    everywhere(|runtime| {
+        let held = read_once(runtime);
+        let poster = runtime.remote();
+        let (over, ended) = std::sync::mpsc::channel::<()>();
+        let guard = std::thread::spawn(move || {
+            // Hears at once that it is over, and else ends what would not.
+            if ended
+                .recv_timeout(Duration::from_secs(10))
+                .is_err_and(|e| e == RecvTimeoutError::Timeout)
+            {
+                let _ = poster.post(|| tautline_runtime::stop().unwrap());
+            }
+        });
+        let before = Instant::now();
+        runtime.run_pending().unwrap();
+        assert!(before.elapsed() < Duration::from_secs(9));
+        drop((over, held));
+        guard.join().unwrap();
     });
 }

@@ -42,7 +42,8 @@ struct Region {
 pub fn places(count: usize, size: usize) -> io::Result<Vec<Place>> {
     // Not a multiple of a page, so that the first lines do not all compete for the same
     // place in the cache.
-    let stride = size.next_multiple_of(LINE) + LINE;
+    let stride = size.checked_next_multiple_of(LINE).and_then(|size| size.checked_add(LINE));
+    let stride = stride.ok_or(io::ErrorKind::OutOfMemory)?;
     let bytes = count.checked_mul(stride).map(|bytes| bytes.max(LINE));
     let layout = bytes.and_then(|bytes| Layout::from_size_align(bytes, ALIGNMENT).ok());
     let layout = layout.ok_or(io::ErrorKind::OutOfMemory)?;
@@ -110,7 +111,9 @@ mod tests {
     /// More than the address space holds, by product or by size, is an error.
     #[test]
     fn impossible_places_are_refused() {
-        for (count, size) in [(usize::MAX, 100), (1 << 40, 1 << 20), (1, 1 << 62)] {
+        let sizes = [(usize::MAX, 100), (1 << 40, 1 << 20), (1, 1 << 62)];
+        let wraps = [usize::MAX, usize::MAX - LINE, usize::MAX - 2 * LINE].map(|size| (1, size));
+        for (count, size) in sizes.into_iter().chain(wraps) {
             let refused = places(count, size).unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::OutOfMemory);
         }

@@ -74,7 +74,7 @@ impl Engine {
         let Some(slot) = self.ops.get_mut(key) else { return };
         let unasked = slot.ending.is_none();
         if unasked && matches!(-result, libc::EINTR | libc::EAGAIN) {
-            return self.arm(key);
+            return if self.take_aim(key) { self.kick(key) } else { self.arm(key) };
         }
         let looks_again = std::mem::take(&mut slot.looks_again);
         if unasked && result == -libc::ECANCELED && (self.take_aim(key) || looks_again) {
@@ -88,7 +88,11 @@ impl Engine {
         match progress(slot, outcome(result)) {
             Some(outcome) => self.finish(key, outcome),
             None if slot.ending.is_some() => self.finish(key, Err(Failure::Cancelled)),
-            None => self.kick(key),
+            None => {
+                // It has bytes in the buffer that it has: it keeps that one.
+                self.forget_reaim(key);
+                self.kick(key);
+            }
         }
     }
 

@@ -79,8 +79,8 @@ pub(crate) struct Io {
     pub(crate) class: Class,
     pub(crate) read: Lane,
     pub(crate) write: Lane,
-    /// Arrived, not taken. While it is not empty no receive is armed, but for a pump
-    /// that is being paused.
+    /// Arrived, not taken. While it is not empty no receive is armed, but for a pump that is
+    /// being paused, and for one that feeds this and soon ends if nobody takes from it.
     pub(crate) inbox: Inbox,
     /// The place behind all that reads with buffers of their own have taken so far. Only
     /// the order of places means something.
@@ -184,6 +184,11 @@ impl Io {
             Class::Listener if !by_readiness => Feeding::Connections,
             _ => Feeding::Readiness,
         }
+    }
+
+    /// Handlers are to be fed.
+    pub(crate) fn wants_pump(&self) -> bool {
+        self.is_open() && self.handlers.as_ref().is_some_and(|handlers| handlers.wants_pump())
     }
 
     /// In use, not being closed.

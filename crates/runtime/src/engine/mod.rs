@@ -39,13 +39,13 @@ use crate::handlers::Handlers;
 use crate::inline_fn::OnceFn;
 use crate::parcel::Parcel;
 use crate::slab::{Key, Slab};
-use crate::time::{Instant, TimerKey, Wheel, WheelFull};
+use crate::time::{Instant, Payload, TimerKey, Wheel, WheelFull};
 
 pub(crate) use hot::Scratch;
 pub(crate) use start::{Start, Submission};
 
 use io::{Class, Io};
-use ops::{Finished, OpSlot, Phase};
+use ops::{Continuation, Finished, OpSlot, Phase};
 use outbox::Chunks;
 use outcome::Failure;
 
@@ -210,6 +210,8 @@ impl Default for Alarm {
     }
 }
 
+impl Payload for Alarm {}
+
 impl Alarm {
     /// Whether it is for the program, not for the engine.
     pub(crate) fn is_users(&self) -> bool {
@@ -325,7 +327,14 @@ impl Engine {
 
     /// Whether any operation or unsent byte is left: what `run_pending` waits for.
     pub(crate) fn has_pending(&self) -> bool {
-        self.ops.len() > 0 || self.is_busy()
+        self.is_busy() || self.ops.keys().any(|op| !self.is_idle_feed(op))
+    }
+
+    /// Whether an operation feeds an inbox that nobody waits for.
+    fn is_idle_feed(&self, op: Key) -> bool {
+        let Some(slot) = self.ops.get(op) else { return false };
+        let awaited = self.ios.get(slot.io).is_some_and(|io| io.reader.is_some());
+        matches!(slot.continuation, Continuation::Inbox) && !awaited
     }
 
     /// Arms an alarm that does nothing yet, and returns where to write what it does.
@@ -355,10 +364,10 @@ impl Engine {
         self.wheel.revive(key, at);
     }
 
-    /// Whether an alarm may be due.
+    /// Whether an alarm may be due, or the wheel has something to prepare.
     #[inline]
     pub(crate) fn is_alarm_due(&self, now: Instant) -> bool {
-        self.next_alarm <= now
+        self.next_alarm <= now || self.wheel.works_ahead_at() <= now
     }
 
     /// Takes the next alarm that is due at `now`, and puts what it does into `place`.

@@ -61,7 +61,7 @@ impl Engine {
         true
     }
 
-    /// The operation is over: the new buffer is not needed.
+    /// The operation is over, or has got bytes: the new buffer is not needed.
     pub(super) fn forget_reaim(&mut self, key: Key) {
         if self.reaims.is_empty() {
             return;

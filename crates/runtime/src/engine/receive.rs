@@ -376,8 +376,9 @@ impl Engine {
             if io.pump == Some(op) {
                 io.pump = None;
                 self.events.extend(io.reader.take().map(Event::Wake));
-                let wanted = io.handlers.as_ref().is_some_and(|h| h.wants_pump());
-                if wanted && !io.stands_still() && io.is_open() && io.ended.is_none() {
+                // An end that came to the inbox is still to be told to the handlers.
+                let untold = matches!(slot.continuation, Continuation::Inbox);
+                if io.wants_pump() && !io.stands_still() && (untold || io.ended.is_none()) {
                     self.start_pump(key);
                 }
             } else if io.flush == Some(op) {
@@ -412,7 +413,15 @@ impl Engine {
         {
             self.events.push_back(Event::Ended(key, failure));
         }
-        if io.pump.is_some() || io.ended.is_some() {
+        if let Some(op) = io.pump {
+            // One that feeds the inbox makes room; a pump of the handlers' own goes on.
+            if self.ops.get(op).is_some_and(|slot| matches!(slot.continuation, Continuation::Inbox))
+            {
+                self.cancel(op, Ending::Cancelled);
+            }
+            return None;
+        }
+        if io.ended.is_some() {
             return None;
         }
         let op = pump_op(io);

@@ -262,7 +262,7 @@ impl Engine {
     }
 
     /// Something has been sent.
-    pub(super) fn note_sent(&mut self, key: Key) {
+    pub(crate) fn note_sent(&mut self, key: Key) {
         if let Some(io) = self.ios.get_mut(key) {
             io.sends += 1;
         }

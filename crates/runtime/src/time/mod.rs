@@ -9,4 +9,5 @@ pub mod wheel;
 
 pub use clock::{Clock, ClockReport, Source};
 pub use instant::Instant;
+pub(crate) use wheel::Payload;
 pub use wheel::{Expired, TimerKey, Wheel, WheelFull};

@@ -10,9 +10,9 @@
 //! whatever is due within that time never moves.
 //!
 //! A level reaches twice as far as a slot of the level above is wide. So the contents of
-//! a coarse slot can move down at any time during the slot before it: an idle wheel moves
-//! timers in step with the time that has passed, ahead of need, and only what is left is
-//! moved at once when the slot's time has come.
+//! a coarse slot can move down at any time during the slot before it: calls that find
+//! nothing due move timers in step with the time that has passed, ahead of need, and only
+//! what is left is moved at once when the slot's time has come.
 //!
 //! A coarse slot can hold very many timers, scattered over the table. Sixteen lists (chosen
 //! by the timer's index) are walked in turns while the next entry of each is fetched, so
@@ -65,6 +65,9 @@ const AHEAD: usize = 16;
 /// million timers in a quarter of a second.
 const AHEAD_PER_TICK: u64 = 2;
 
+/// Timers that an idle call moves at most, so that none takes long.
+const MOST_AHEAD: usize = 1024;
+
 /// How far down its list each tick that is fetched ahead is followed.
 const FETCH_DEPTH: usize = 4;
 
@@ -95,6 +98,11 @@ pub struct TimerKey {
     generation: u32,
 }
 
+/// What a timer can carry: nothing is lost if a default is forgotten.
+pub trait Payload: Default {}
+
+impl Payload for u64 {}
+
 /// The table of timers is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no room for another timer: {limit} are armed; cancel some or make the table larger")]
@@ -114,7 +122,7 @@ pub struct Expired<T = u64> {
     pub deadline: Instant,
 }
 
-/// A bounded table of timers, each with a payload of the caller's.
+/// A bounded table of timers, each with a number of the caller's.
 ///
 /// - Never early: a timer expires only at a `now` that is at or past its deadline.
 /// - Late by at most one tick, counted from the deadline or from the call that armed it,
@@ -159,6 +167,8 @@ pub struct Wheel<T = u64> {
     horizon: u64,
     /// From this tick on some coarse slot may move down, ahead of need.
     ahead_from: u64,
+    /// When that is, in nanoseconds.
+    ahead_at: u64,
     /// The tick of the latest call that moved some.
     worked_ahead: u64,
     /// Freed entries, reserved for `limit`. Apart from the entries, as a list through
@@ -175,7 +185,7 @@ pub struct Wheel<T = u64> {
     order: Vec<(u64, u32, u32)>,
 }
 
-impl<T: Default> Wheel<T> {
+impl<T: Payload> Wheel<T> {
     /// An empty wheel for at most `limit` timers, with its time at `start`.
     ///
     /// `tick` is rounded down to a power of two of nanoseconds, at least 2 ns and at most
@@ -210,6 +220,7 @@ impl<T: Default> Wheel<T> {
             current: start.as_nanos() >> shift,
             horizon: u64::MAX,
             ahead_from: u64::MAX,
+            ahead_at: u64::MAX,
             worked_ahead: 0,
             free: Vec::with_capacity(limit),
             armed: 0,
@@ -330,6 +341,13 @@ impl<T: Default> Wheel<T> {
         let fine = self.next_fine();
         let tick = self.first_coarse().map_or(fine, |(coarse, ..)| coarse.min(fine));
         (tick != u64::MAX).then(|| self.start_of(tick))
+    }
+
+    /// When a call of [`expire`](Self::expire) has something to move down ahead of need,
+    /// though nothing may be due.
+    #[inline]
+    pub(crate) fn works_ahead_at(&self) -> Instant {
+        Instant::from_nanos(self.ahead_at)
     }
 
     /// Takes out one timer that is due at `now`. Call it until it returns `None`.

@@ -1,9 +1,9 @@
 //! Moving on in time: to the next slot that has a timer, and from coarse slots to finer.
 
-use super::{AHEAD, AHEAD_PER_TICK, Entry, LEVELS, NONE, TimerKey, Wheel};
+use super::{AHEAD, AHEAD_PER_TICK, Entry, LEVELS, MOST_AHEAD, NONE, Payload, TimerKey, Wheel};
 use crate::time::Instant;
 
-impl<T: Default> Wheel<T> {
+impl<T: Payload> Wheel<T> {
     /// Takes out the first timer of the current slot.
     #[inline]
     pub(super) fn pop(&mut self, index: u32, place: &mut T) -> (TimerKey, Instant) {
@@ -118,7 +118,8 @@ impl<T> Wheel<T> {
     pub(super) fn work_ahead_now(&mut self) {
         let passed = self.current - self.worked_ahead.max(self.ahead_from);
         self.worked_ahead = self.current;
-        let mut room = AHEAD.saturating_add(passed.saturating_mul(AHEAD_PER_TICK) as usize);
+        let in_step = AHEAD_PER_TICK.saturating_mul(passed) as usize;
+        let mut room = AHEAD.saturating_add(in_step).min(MOST_AHEAD);
         for level in 1..LEVELS {
             if room > 0 && !self.levels[level].is_empty() {
                 let next = (self.current >> self.width(level)) + 1;
@@ -140,7 +141,14 @@ impl<T> Wheel<T> {
             horizon = horizon.min(slot << shift);
             ahead_from = ahead_from.min((slot - 1) << shift);
         }
-        (self.horizon, self.ahead_from) = (horizon, ahead_from);
+        self.horizon = horizon;
+        self.set_ahead(ahead_from);
+    }
+
+    /// Says from which tick on there is work ahead of need.
+    pub(super) fn set_ahead(&mut self, tick: u64) {
+        self.ahead_from = tick;
+        self.ahead_at = self.start_of(tick).as_nanos();
     }
 
     /// Moves at least `room` timers of a coarse slot to lower levels, or all it has;

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::{Entry, HEAD, SLOTS, STRANDS, Wheel, WheelFull};
+use super::{Entry, HEAD, Payload, SLOTS, STRANDS, Wheel, WheelFull};
 
 /// Taking entries, and giving them back.
-impl<T: Default> Wheel<T> {
+impl<T: Payload> Wheel<T> {
     #[inline]
     pub(super) fn take_free(&mut self) -> Result<u32, WheelFull> {
         self.free.pop().map_or_else(|| self.take_fresh(), Ok)
@@ -21,8 +21,7 @@ impl<T: Default> Wheel<T> {
         Ok(fresh as u32)
     }
 
-    /// Frees an entry and puts its payload into `place`, which has the default: nothing to
-    /// be dropped.
+    /// Frees an entry and puts its payload into `place`, which has the default.
     #[inline]
     pub(super) fn release(&mut self, index: u32, place: &mut T) {
         self.free.push(index);
@@ -55,7 +54,7 @@ impl<T> Wheel<T> {
         let slot = tick >> width;
         if !self.levels[level].set(slot) {
             self.horizon = self.horizon.min(slot << width);
-            self.ahead_from = self.ahead_from.min((slot - 1) << width);
+            self.set_ahead(self.ahead_from.min((slot - 1) << width));
         }
         self.list_of(level, slot, index)
     }
@@ -122,7 +121,7 @@ impl<T> Wheel<T> {
         self.fine_mask as usize + 1
     }
 
-    /// The list that an entry belongs to: the slots of level 0 first, then eight lists
+    /// The list that an entry belongs to: the slots of level 0 first, then sixteen lists
     /// for each slot of the levels above.
     #[inline]
     pub(super) fn list_of(&self, level: usize, slot: u64, index: u32) -> usize {

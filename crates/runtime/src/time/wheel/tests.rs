@@ -296,7 +296,7 @@ fn idle_calls_work_ahead() {
 /// moved at once when its time has come.
 #[test]
 fn rare_calls_work_ahead_as_fast() {
-    const MANY: u64 = 8_000;
+    const MANY: u64 = 3_000;
     let mut wheel = wheel(MANY as usize);
     let window = TICK << wheel.widths[1];
     for n in 0..MANY {
