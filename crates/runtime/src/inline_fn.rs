@@ -20,10 +20,13 @@ pub(crate) const INLINE: usize = 64;
 /// [`OnceFn::call`].
 ///
 /// `ROOM` is the number of bytes in the closure itself, and those of an `L` their alignment.
+///
+/// A small capture lies beside what describes it, in one cache line.
+#[repr(C)]
 pub(crate) struct OnceFn<A: 'static, R: 'static = (), const ROOM: usize = INLINE, L = u128> {
+    kind: &'static Kind<A, R>,
     /// Holds a live value of the type that `kind` describes, or a live box of it.
     room: Room<ROOM, L>,
-    kind: &'static Kind<A, R>,
     /// The capture may be bound to this thread.
     local: PhantomData<*mut ()>,
 }
@@ -104,16 +107,34 @@ impl<A: 'static, R: 'static, const ROOM: usize, L> OnceFn<A, R, ROOM, L> {
     /// The same for a closure that wraps another one and goes by that one's name.
     #[inline]
     pub(crate) fn named_after<N: ?Sized, F: FnOnce(A) -> R + 'static>(function: F) -> Self {
-        let mut room = Room(MaybeUninit::uninit(), []);
-        let place = (&raw mut room).cast::<u8>();
+        let mut made = MaybeUninit::uninit();
+        // SAFETY: there is room for one, and afterwards it is there.
+        unsafe {
+            Self::write_named_after::<N, F>(made.as_mut_ptr(), function);
+            made.assume_init()
+        }
+    }
+
+    /// The same, made where it is to stay. Memory behind the capture is not touched.
+    ///
+    /// # Safety
+    /// `place` is valid for writing a `Self`.
+    #[inline]
+    pub(crate) unsafe fn write_named_after<N: ?Sized, F: FnOnce(A) -> R + 'static>(
+        place: *mut Self,
+        function: F,
+    ) {
+        // SAFETY: the caller's promise.
+        let room = unsafe { (&raw mut (*place).room).cast::<u8>() };
         if Of::<N, F, A, R, ROOM, L>::FITS {
             // SAFETY: `FITS` says that the room is large and aligned enough for an `F`.
-            unsafe { place.cast::<F>().write(function) }
+            unsafe { room.cast::<F>().write(function) }
         } else {
             // SAFETY: a box fits into every room, as `KIND` asserts, and into its alignment.
-            unsafe { place.cast::<Box<F>>().write(Box::new(function)) }
+            unsafe { room.cast::<Box<F>>().write(Box::new(function)) }
         }
-        Self { room, kind: Of::<N, F, A, R, ROOM, L>::KIND, local: PhantomData }
+        // SAFETY: the caller's promise. Last: the box may fail.
+        unsafe { (&raw mut (*place).kind).write(Of::<N, F, A, R, ROOM, L>::KIND) };
     }
 
     /// Calls the closure.
@@ -159,6 +180,7 @@ impl<A: 'static, R: 'static, const ROOM: usize, L> fmt::Debug for OnceFn<A, R, R
 ///
 /// Dropping a job that has not run drops what it captured.
 #[derive(Debug)]
+#[repr(transparent)]
 pub struct Job(OnceFn<()>);
 
 // SAFETY: the only values in a job are the capture of a closure that was `Send` when
@@ -171,6 +193,16 @@ impl Job {
     #[inline]
     pub fn new<F: FnOnce() + Send + 'static>(work: F) -> Self {
         Self(OnceFn::named_after::<F, _>(move |()| work()))
+    }
+
+    /// The same, made where it is to stay.
+    ///
+    /// # Safety
+    /// `place` is valid for writing a job.
+    #[inline]
+    pub(crate) unsafe fn write<F: FnOnce() + Send + 'static>(place: *mut Self, work: F) {
+        // SAFETY: the caller's promise; a job is a closure and nothing else.
+        unsafe { OnceFn::<()>::write_named_after::<F, _>(place.cast(), move |()| work()) };
     }
 
     /// Runs the work. A panic in it passes through.

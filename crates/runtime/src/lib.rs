@@ -55,6 +55,7 @@ mod offload_call;
 mod operation;
 #[cfg(not(loom))]
 mod parcel;
+mod prefetch;
 #[cfg(not(loom))]
 mod report;
 #[cfg(not(loom))]

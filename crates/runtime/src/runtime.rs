@@ -326,7 +326,9 @@ impl Remote {
     /// # }
     /// ```
     pub fn post<F: FnOnce() + Send + 'static>(&self, work: F) -> Result<(), PostError<Job>> {
-        self.poster.post(Job::new(work))
+        // SAFETY: the place is valid for a job.
+        let write = |place, work| unsafe { Job::write(place, work) };
+        self.poster.post_with(work, write).map_err(|refused| refused.map(Job::new))
     }
 
     /// Posts work that was made before, such as work that came back.

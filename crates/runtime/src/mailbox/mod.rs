@@ -35,6 +35,14 @@ pub enum PostError<T> {
 }
 
 impl<T> PostError<T> {
+    /// The same about another message.
+    pub(crate) fn map<M>(self, change: impl FnOnce(T) -> M) -> PostError<M> {
+        match self {
+            Self::Full(message) => PostError::Full(change(message)),
+            Self::Closed(message) => PostError::Closed(change(message)),
+        }
+    }
+
     /// The message that was not posted.
     pub fn into_message(self) -> T {
         match self {
@@ -74,6 +82,21 @@ impl<T: Send> Poster<T> {
     #[inline]
     pub(crate) fn post(&self, message: T) -> Result<(), PostError<T>> {
         self.sender.push(message)?;
+        self.sleeper.notify();
+        Ok(())
+    }
+
+    /// The same for a message that `write` makes of `seed` in its place.
+    ///
+    /// # Errors
+    /// Gives the seed back.
+    #[inline]
+    pub(crate) fn post_with<S>(
+        &self,
+        seed: S,
+        write: impl FnOnce(*mut T, S),
+    ) -> Result<(), PostError<S>> {
+        self.sender.push_with(seed, write)?;
         self.sleeper.notify();
         Ok(())
     }

@@ -25,12 +25,16 @@
 use std::mem::MaybeUninit;
 
 use super::PostError;
+use crate::prefetch;
 use crate::sync::{Arc, AtomicUsize, Ordering, UnsafeCell, back_off};
 
 /// Set in `tail` once the receiver is gone.
 const CLOSED: usize = 1;
 /// From one position to the next.
 const STEP: usize = 2;
+
+/// So many places before its message is written, a place is fetched from the receiver's core.
+const AHEAD: usize = 4;
 
 /// The receiver says how far it has got at least every this part of the capacity.
 const PARTS: usize = 8;
@@ -73,6 +77,9 @@ struct Tail {
     seen: AtomicUsize,
 }
 
+/// Two cache lines at least. What is short lies in the first of them, beside the stamp, and
+/// is all that travels.
+#[repr(C, align(128))]
 struct Slot<T> {
     /// Which position's message it holds; see the module.
     stamp: AtomicUsize,
@@ -117,20 +124,37 @@ impl<T: Send> Sender<T> {
     /// Gives the message back when the queue is full or the receiver gone.
     #[inline]
     pub(crate) fn push(&self, message: T) -> Result<(), PostError<T>> {
+        // SAFETY: the place is valid for a message.
+        self.push_with(message, |place, message| unsafe { place.write(message) })
+    }
+
+    /// The same for a message that `write` makes of `seed` in its place, which is valid for
+    /// writing one.
+    ///
+    /// # Errors
+    /// Gives the seed back.
+    #[inline]
+    pub(crate) fn push_with<S>(
+        &self,
+        seed: S,
+        write: impl FnOnce(*mut T, S),
+    ) -> Result<(), PostError<S>> {
         // Relaxed: a stale tail makes the exchange fail; nothing is read through it.
         let mut tail = self.ring.tail.0.next.load(Ordering::Relaxed);
         loop {
             if tail & CLOSED != 0 {
-                return Err(PostError::Closed(message));
+                return Err(PostError::Closed(seed));
             }
             // Acquire pairs with the Release in `look_for_room`, and so with the receiver.
             let seen = self.ring.tail.0.seen.load(Ordering::Acquire);
             if !self.has_room(tail, seen) && !self.look_for_room(tail) {
-                return Err(PostError::Full(message));
+                return Err(PostError::Full(seed));
             }
             match self.claim(tail) {
                 Ok(()) => {
-                    publish(self.ring.slot(tail), tail, message);
+                    publish(self.ring.slot(tail), tail, |place| write(place, seed));
+                    let soon = self.ring.slot(tail.wrapping_add(AHEAD * STEP));
+                    prefetch::to_write(soon);
                     return Ok(());
                 }
                 Err(now) => tail = now,
@@ -177,12 +201,10 @@ impl<T: Send> Sender<T> {
 
 /// Writes the message of the claimed `position` into its slot and hands it over.
 #[inline]
-fn publish<T>(slot: &Slot<T>, position: usize, message: T) {
-    slot.message.with_mut(|place| {
-        // SAFETY: the head says that the slot is free for `position`, which this thread
-        // alone has claimed; the receiver stays away until the stamp is moved on.
-        unsafe { place.write(MaybeUninit::new(message)) }
-    });
+fn publish<T>(slot: &Slot<T>, position: usize, write: impl FnOnce(*mut T)) {
+    // The head says that the slot is free for `position`, which this thread alone has
+    // claimed; the receiver stays away until the stamp is moved on.
+    slot.message.with_mut(|place| write(place.cast()));
     // Release pairs with the Acquire in `Receiver::is_ready`: who sees the stamp sees
     // the message.
     slot.stamp.store(position.wrapping_add(1), Ordering::Release);

@@ -5,6 +5,7 @@
 //! of firing a million.
 
 use super::{FETCH_DEPTH, NONE, Wheel};
+use crate::prefetch;
 
 impl<T> Wheel<T> {
     /// Fetches timers of coming ticks, a word of 64 ticks at a time: the first of each
@@ -53,19 +54,6 @@ impl<T> Wheel<T> {
     /// Asks the processor for an entry that will be read soon.
     #[inline]
     pub(super) fn prefetch(&self, index: u32) {
-        fetch(self.entries.as_ptr().wrapping_add(index as usize).addr());
+        prefetch::to_read(self.entries.as_ptr().wrapping_add(index as usize));
     }
-}
-
-/// Asks the processor for the line at an address.
-#[inline]
-fn fetch(address: usize) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a hint; it reads nothing and faults nowhere.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::without_provenance(address)) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
 }
