@@ -5,7 +5,8 @@
 macro_rules! reading {
     ([$($generics:tt)*] $stream:ty) => {
         impl<$($generics)*> $stream {
-            /// Reads what is there, up to the buffer's length. Zero: the peer has ended.
+            /// Reads what is there, up to the buffer's length. Zero: the peer has ended, or the
+            /// buffer has no length: `Vec::with_capacity(n)` has none, `vec![0; n]` has `n`.
             /// The buffer comes back with the result.
             pub fn read<B: IoBufMut>(&self, buf: B) -> Operation<op::Read<B, false>> {
                 self.descriptor().read(buf)

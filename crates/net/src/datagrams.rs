@@ -94,7 +94,7 @@ macro_rules! batching {
                         if !crate::datagrams::receive_some(conn, &mut batch)? {
                             return Ok(Drained::Yes);
                         }
-                        handler(conn, &mut batch).into_result()?;
+                        handler(conn, &mut batch).into_result(0)?;
                         if conn.is_paused() {
                             return Ok(Drained::Yes);
                         }

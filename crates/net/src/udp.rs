@@ -302,7 +302,8 @@ impl Lent {
             }
             while let Some(packet) = self.batch.get(self.next) {
                 self.next += 1;
-                handler(conn, packet).into_result()?;
+                let given = packet.bytes.len();
+                handler(conn, packet).into_result(given)?;
                 if conn.is_paused() {
                     return Ok(Drained::Yes);
                 }

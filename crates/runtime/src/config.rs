@@ -239,6 +239,10 @@ impl Config {
         for (field, value, most) in sizes {
             within(field, value, 1, most)?;
         }
+        if !self.ring_entries.is_power_of_two() {
+            let (field, value) = ("ring_entries", self.ring_entries.to_string());
+            return Err(Error::Config { field, value, remedy: "it must be a power of two" });
+        }
         within("hot", self.hot, 0, MAX_HOT)
     }
 }

@@ -161,7 +161,7 @@ impl Conn {
         R: Outcome,
     {
         self.set(|handlers| {
-            let call = Box::new(move |conn: &Self| handler(conn).into_result());
+            let call = Box::new(move |conn: &Self| handler(conn).into_result(0));
             handlers.writable = Some(Named { name: std::any::type_name::<F>(), call });
         });
         self
@@ -197,8 +197,9 @@ impl Conn {
             return self.feed(handler);
         }
         self.set(|handlers| {
-            let call =
-                Box::new(move |conn: &Self, bytes: &[u8]| handler(conn, bytes).into_result());
+            let call = Box::new(move |conn: &Self, bytes: &[u8]| {
+                handler(conn, bytes).into_result(bytes.len())
+            });
             handlers.data = Some(Named { name: std::any::type_name::<F>(), call });
         });
         self.pump()
@@ -210,7 +211,7 @@ impl Conn {
         R: Outcome,
     {
         self.set(|handlers| {
-            let call = Box::new(move |accepted| handler(accepted).into_result());
+            let call = Box::new(move |accepted| handler(accepted).into_result(0));
             handlers.accept = Some(Named { name: std::any::type_name::<F>(), call });
         });
         self.pump()

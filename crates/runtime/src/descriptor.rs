@@ -166,7 +166,8 @@ impl Descriptor {
         Operation::new(self.core(), self.key(), Accept)
     }
 
-    /// Reads what is there, up to the buffer's length. Zero: the peer has ended.
+    /// Reads what is there, up to the buffer's length. Zero: the peer has ended, or the
+    /// buffer has no length: `Vec::with_capacity(n)` has none, `vec![0; n]` has `n`.
     pub fn read<B: IoBufMut>(&self, buf: B) -> Operation<Read<B, false>> {
         Operation::new(self.core(), self.key(), Read { buf, class: self.class() })
     }

@@ -56,6 +56,16 @@ pub enum Error {
         /// Bytes that were to leave.
         of: usize,
     },
+    /// A handler said that it took fewer bytes than it was given.
+    #[error(
+        "a handler took {taken} of {of} bytes, and the rest would be lost: keep the rest and pause the source until `on_writable`, or raise the write limit (`Config::write_limit`, `Config::send_chunks`)"
+    )]
+    NotTaken {
+        /// Bytes that it took.
+        taken: usize,
+        /// Bytes that it was given.
+        of: usize,
+    },
     /// A configuration value makes no sense.
     #[error("`Config::{field}` is {value}: {remedy}")]
     Config {

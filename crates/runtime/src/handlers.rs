@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::Error;
 use crate::conn::Conn;
 use crate::descriptor::Descriptor;
 
@@ -54,27 +55,42 @@ impl Handlers {
     }
 }
 
-/// What a handler may return: nothing, a count, or a result. An error closes the
-/// descriptor and reaches its close handler.
+/// What a handler may return: nothing, how many of the bytes that it was given it has taken,
+/// or a result of either. An error closes the descriptor and reaches its close handler, and
+/// so does a count that falls short, for the rest would be lost in silence:
+/// [`Error::NotTaken`].
 pub trait Outcome {
-    /// As the loop sees it.
-    fn into_result(self) -> io::Result<()>;
+    /// As the loop sees it, of a handler that was given as many bytes.
+    ///
+    /// # Errors
+    /// What the handler returned; [`Error::NotTaken`].
+    fn into_result(self, given: usize) -> io::Result<()>;
 }
 
 impl Outcome for () {
-    fn into_result(self) -> io::Result<()> {
+    fn into_result(self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// For the handler that gives what it accepted a handler of its own.
+impl Outcome for Conn {
+    fn into_result(self, _: usize) -> io::Result<()> {
         Ok(())
     }
 }
 
 impl Outcome for usize {
-    fn into_result(self) -> io::Result<()> {
+    fn into_result(self, given: usize) -> io::Result<()> {
+        if self < given {
+            return Err(Error::NotTaken { taken: self, of: given }.into());
+        }
         Ok(())
     }
 }
 
-impl<T> Outcome for io::Result<T> {
-    fn into_result(self) -> io::Result<()> {
-        self.map(|_| ())
+impl<T: Outcome> Outcome for io::Result<T> {
+    fn into_result(self, given: usize) -> io::Result<()> {
+        self?.into_result(given)
     }
 }

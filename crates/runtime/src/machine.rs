@@ -46,6 +46,9 @@ fn pin(core: usize) -> Result<(), String> {
 }
 
 fn set_realtime(priority: u8) -> Result<(), String> {
+    if !(1..=99).contains(&priority) {
+        return Err(format!("SCHED_FIFO {priority}: there are priorities 1 to 99"));
+    }
     let param = libc::sched_param { sched_priority: priority.into() };
     // SAFETY: the parameter outlives the call; 0 names the calling thread.
     let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const param) };

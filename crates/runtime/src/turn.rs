@@ -76,7 +76,9 @@ impl Core {
         // before it sleeps.
         self.input(if did > 0 { MayWait::No } else { may_wait })?;
         did += self.dispatch();
-        did += self.tasks.run(self, self.config.budgets.tasks);
+        let polls = self.tasks.run(self, self.config.budgets.tasks);
+        count(&self.counters.polls, polls);
+        did += polls;
         did += main();
         did += self.output();
         self.watch_end(did);

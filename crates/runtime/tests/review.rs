@@ -311,6 +311,26 @@ fn a_task_hands_its_stream_to_direct_calls() {
     });
 }
 
+/// An echo whose peer does not read its answers loses nothing in silence: it ends with an
+/// error that says what was not taken.
+#[test]
+fn a_count_that_falls_short_is_told() {
+    everywhere(|runtime| {
+        let (a, b) = Descriptor::pair().unwrap();
+        let ended = Rc::new(RefCell::new(None));
+        let end = ended.clone();
+        b.conn().set_write_limit(1 << 16);
+        let conn = b.on_data(|stream, bytes| stream.write(bytes)).unwrap();
+        conn.on_close(move |_, result| drop(end.replace(Some(result))));
+        let mut write = a.write_all(vec![1; 16 << 20]);
+        begin(&mut write);
+        until(runtime, || ended.borrow().is_some());
+        let error = ended.take().unwrap().unwrap_err();
+        let told = Error::of(&error);
+        assert!(matches!(told, Some(Error::NotTaken { taken, of }) if taken < of), "{error}");
+    });
+}
+
 /// What feeds a stream that nobody reads any more is no work that is left.
 #[test]
 fn a_stream_that_was_read_leaves_nothing_pending() {

@@ -263,7 +263,7 @@ fn a_paused_handler_rests_and_misses_nothing() {
                 rests.set(false);
                 drop(conn.resume());
             };
-            timer::after(Duration::from_micros(50), resume).map_err(io::Error::from)
+            timer::after(Duration::from_micros(50), resume).map(drop).map_err(io::Error::from)
         })
         .unwrap();
         assert_eq!(a.conn().write(&vec![9; total]).unwrap(), total);
