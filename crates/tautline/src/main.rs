@@ -10,6 +10,7 @@ mod doctor;
 mod notice;
 mod output;
 mod table;
+mod writer;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -38,6 +39,12 @@ enum Failure {
 
 fn main() -> ExitCode {
     notice::install();
+    let code = answer();
+    notice::finish();
+    code
+}
+
+fn answer() -> ExitCode {
     match cli::parse(std::env::args_os().collect()) {
         Ok(request) => finish(serve(&request)),
         Err(Refusal::Told(text)) => finish(write!(io::stdout(), "{text}").map_err(Failure::from)),

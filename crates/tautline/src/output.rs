@@ -6,6 +6,7 @@ use tautline_relay::endpoint::{Destination, DestinationPlace};
 use tautline_relay::stats::{Snapshot, Summary};
 
 use crate::table;
+use crate::writer::Writer;
 
 /// Columns assumed when the terminal does not say.
 const USUAL_WIDTH: usize = 80;
@@ -21,17 +22,19 @@ enum Form {
     Json,
 }
 
-/// Writes reports.
+/// Writes reports, through a thread: a terminal that is held, or a pipe that nobody reads, does not
+/// hold up the loop.
 pub(crate) struct Output {
     form: Form,
-    sink: Box<dyn Write>,
+    /// `None` once the summary is written, and if there is no thread to be had.
+    writer: Option<Writer>,
     /// Columns of the terminal; the live table never wraps.
     width: usize,
     /// Lines of the table drawn last, to be drawn over.
     drawn: usize,
     /// Something was written: where the endpoints are bound is told once.
     begun: bool,
-    /// The first failure to write; kept until the summary can return it.
+    /// Why no report can be written; kept until the summary can return it.
     failed: Option<io::Error>,
 }
 
@@ -41,67 +44,79 @@ impl Output {
         let taken = to.iter().any(|to| to.place == DestinationPlace::Stdout);
         if taken {
             let form = form(json, io::stderr().is_terminal());
-            return Self::new(form, Box::new(io::stderr()), width(io::stderr()));
+            return Self::new(form, io::stderr(), width(io::stderr()));
         }
         let form = form(json, io::stdout().is_terminal());
-        Self::new(form, Box::new(io::stdout()), width(io::stdout()))
+        Self::new(form, io::stdout(), width(io::stdout()))
     }
 
-    fn new(form: Form, sink: Box<dyn Write>, width: usize) -> Self {
-        Self { form, sink, width, drawn: 0, begun: false, failed: None }
+    fn new(form: Form, sink: impl Write + Send + 'static, width: usize) -> Self {
+        let (writer, failed) = match Writer::start(sink) {
+            Ok(writer) => (Some(writer), None),
+            Err(error) => (None, Some(error)),
+        };
+        Self { form, writer, width, drawn: 0, begun: false, failed }
     }
 
-    /// Writes what happened in the last second. A failure is kept for [`summary`](Self::summary):
-    /// the relay goes on while nobody watches.
+    /// Writes what happened in the last second, unless the reports before it are still unread. A
+    /// failure is kept for [`summary`](Self::summary): the relay goes on while nobody watches.
     pub(crate) fn snapshot(&mut self, snapshot: &Snapshot) {
-        if self.failed.is_none() {
-            self.failed = self.try_snapshot(snapshot).err();
+        if self.failed.is_some() {
+            return;
+        }
+        let lines = match self.form {
+            Form::Json => json(snapshot),
+            Form::Live => Ok(table::table(snapshot, self.width)),
+            Form::Plain => Ok(self.plain(snapshot)),
+        };
+        match lines {
+            Ok(lines) => self.offer(&lines),
+            Err(error) => self.failed = Some(error),
         }
     }
 
-    /// Writes the end of the run.
+    /// Writes the end of the run, and waits for it to be read, but not for ever.
     pub(crate) fn summary(&mut self, summary: &Summary) -> io::Result<()> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        match self.form {
-            Form::Json => self.json(summary),
-            Form::Live => self.draw_over(&table::summary(summary, self.width)),
-            Form::Plain => self.lines(&table::summary(summary, usize::MAX)),
+        let lines = match self.form {
+            Form::Json => json(summary)?,
+            Form::Live => table::summary(summary, self.width),
+            Form::Plain => table::summary(summary, usize::MAX),
+        };
+        let page = self.page(&lines);
+        self.writer.take().map_or(Ok(()), |writer| writer.finish(page))
+    }
+
+    fn plain(&self, snapshot: &Snapshot) -> Vec<String> {
+        let mut lines = if self.begun { Vec::new() } else { table::addresses(snapshot) };
+        lines.push(table::line(snapshot));
+        lines
+    }
+
+    /// Has `lines` written, or drops them: only what is written is drawn over.
+    fn offer(&mut self, lines: &[String]) {
+        let page = self.page(lines);
+        if self.writer.as_ref().is_some_and(|writer| writer.offer(page)) {
+            (self.drawn, self.begun) = (lines.len(), true);
         }
     }
 
-    fn try_snapshot(&mut self, snapshot: &Snapshot) -> io::Result<()> {
-        match self.form {
-            Form::Json => self.json(snapshot),
-            Form::Live => self.draw_over(&table::table(snapshot, self.width)),
-            Form::Plain => {
-                if !std::mem::replace(&mut self.begun, true) {
-                    self.lines(&table::addresses(snapshot))?;
-                }
-                self.lines(&[table::line(snapshot)])
-            }
+    /// The text of `lines`; a live table moves to the first line drawn last and clears from there to
+    /// the end.
+    fn page(&self, lines: &[String]) -> Vec<u8> {
+        let mut page = String::new();
+        if self.form == Form::Live && self.drawn > 0 {
+            page = format!("\x1b[{}A\x1b[J", self.drawn);
         }
+        lines.iter().for_each(|line| page.extend([line.as_str(), "\n"]));
+        page.into_bytes()
     }
+}
 
-    fn json(&mut self, report: &impl serde::Serialize) -> io::Result<()> {
-        let text = serde_json::to_string(report)?;
-        self.lines(&[text])
-    }
-
-    fn lines(&mut self, lines: &[String]) -> io::Result<()> {
-        lines.iter().try_for_each(|line| writeln!(self.sink, "{line}"))?;
-        self.sink.flush()
-    }
-
-    /// Moves to the first line drawn last, clears from there to the end, and draws anew.
-    fn draw_over(&mut self, lines: &[String]) -> io::Result<()> {
-        if self.drawn > 0 {
-            write!(self.sink, "\x1b[{}A\x1b[J", self.drawn)?;
-        }
-        self.drawn = lines.len();
-        self.lines(lines)
-    }
+fn json(report: &impl serde::Serialize) -> io::Result<Vec<String>> {
+    Ok(vec![serde_json::to_string(report)?])
 }
 
 fn form(json: bool, terminal: bool) -> Form {
@@ -120,18 +135,17 @@ fn width(terminal: impl std::os::fd::AsFd) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
-    use std::rc::Rc;
+    use std::sync::{Arc, Mutex};
 
     use super::*;
     use crate::table::testing::{snapshot, summary};
 
     #[derive(Clone, Default)]
-    struct Page(Rc<RefCell<Vec<u8>>>);
+    struct Page(Arc<Mutex<Vec<u8>>>);
 
     impl Write for Page {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.borrow_mut().write(bytes)
+            self.0.lock().unwrap().write(bytes)
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -141,11 +155,11 @@ mod tests {
 
     fn written(form: Form) -> String {
         let page = Page::default();
-        let mut output = Output::new(form, Box::new(page.clone()), 200);
+        let mut output = Output::new(form, page.clone(), 200);
         output.snapshot(&snapshot());
         output.snapshot(&snapshot());
         output.summary(&summary()).unwrap();
-        String::from_utf8(page.0.take()).unwrap()
+        String::from_utf8(page.0.lock().unwrap().clone()).unwrap()
     }
 
     /// Proves that the live table moves up by exactly the lines that it had drawn.

@@ -131,3 +131,35 @@ fn stuck_reader_does_not_keep_it_alive() {
     assert!(ended.is_some_and(|status| status.success()), "{report}");
     assert!(report.contains("PACKETS LOST"), "{report}");
 }
+
+/// Proves that reports and notices that nobody reads hold up neither the feed nor a signal.
+#[test]
+fn unread_reports_hold_up_nothing() {
+    let subscribers = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback is there");
+    let to = format!("tcp://{}", subscribers.local_addr().expect("it is bound"));
+    let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+    let mut full = writer.try_clone().expect("a descriptor is left");
+    full.write_all(&[b'x'; 64 << 10]).expect("a pipe takes so much");
+    let stderr = writer.try_clone().expect("a descriptor is left");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tautline"))
+        .args(["relay", "--from", "demo:?rate=1000&size=98", "--to", &to])
+        .stdout(writer)
+        .stderr(stderr)
+        .spawn()
+        .expect("the program was built");
+    let (mut subscriber, _) = subscribers.accept().expect("the relay connects");
+    subscriber.read_exact(&mut [0; 200_000]).expect("two seconds of the feed come");
+    let process = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(process, rustix::process::Signal::TERM).expect("it runs");
+    std::thread::spawn(move || std::io::copy(&mut subscriber, &mut std::io::sink()));
+    for _ in 0..800 {
+        if child.try_wait().expect("it was started").is_some() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let ended = child.try_wait().expect("it was started");
+    let _ = child.kill();
+    drop(reader);
+    assert_eq!(ended.map(|status| status.code()), Some(Some(0)));
+}
