@@ -31,5 +31,5 @@ pub mod stats;
 pub mod units;
 
 pub use config::{ChoiceError, DemoConfig, DriverChoice, HostConfig, RelayConfig, WaitChoice};
-pub use run::{RunError, run, run_demo, run_until};
+pub use run::{Conflict, RunError, run, run_demo, run_until};
 pub use units::Nanos;

@@ -10,6 +10,9 @@ pub enum RunError {
     /// The loop could not be set up, or broke.
     #[error("the loop: {0}")]
     Loop(#[from] tautline_runtime::Error),
+    /// Two endpoints cannot be together; nothing was opened.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
     /// There is no room for packets.
     #[error(transparent)]
     Slots(#[from] crate::pool::NoMemory),
@@ -31,6 +34,31 @@ pub enum RunError {
         cause: Box<Self>,
         /// What had passed by then.
         summary: Box<Summary>,
+    },
+}
+
+/// Two endpoints of one relay that would destroy each other's data, or feed each other for ever.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// What goes to the destination comes from the source.
+    #[error("--from {from} and --to {to} are one {what}; name another {what} in one of them")]
+    Circle {
+        /// The source as the user wrote it.
+        from: String,
+        /// The destination as the user wrote it.
+        to: String,
+        /// What both are.
+        what: &'static str,
+    },
+    /// The same destination is given twice.
+    #[error("--to {first} and --to {second} are one {what}; leave one of them out")]
+    Twice {
+        /// The first of the two as the user wrote it.
+        first: String,
+        /// The second one.
+        second: String,
+        /// What both are.
+        what: &'static str,
     },
 }
 

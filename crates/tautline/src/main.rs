@@ -1,7 +1,7 @@
 //! The `tautline` program.
 //!
 //! Exit codes: 0 done, 1 an endpoint failed at run time or the demonstration lost packets, 2 the
-//! command line cannot be understood.
+//! command line cannot be understood, or names endpoints that cannot be together.
 
 #![forbid(unsafe_code)]
 
@@ -63,8 +63,9 @@ fn finish(result: Result<(), Failure>) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(failure) => {
+            let unusable = matches!(failure, Failure::Run(RunError::Conflict(_)));
             notice::say(failure);
-            ExitCode::from(1)
+            ExitCode::from(if unusable { 2 } else { 1 })
         }
     }
 }

@@ -71,6 +71,8 @@ fn bad_input_is_one_line_and_code_2() {
     for arguments in [
         &["relay", "--from", "udp://nowhere", "--to", "stdout:"][..],
         &["relay", "--from", "stdin:"],
+        &["relay", "--from", "demo:", "--to", "udp://127.0.0.1:9", "--to", "udp://127.0.0.1:9"],
+        &["relay", "--from", "udp://127.0.0.1:9", "--to", "udp://127.0.0.1:9"],
         &["demo", "--subscribers", "many"],
         &["sing"],
         &["--loud"],

@@ -33,7 +33,7 @@ pub(crate) fn demonstrate(
     let runtime = Runtime::new(loop_config(&what))?;
     let relay = Relay::open(&runtime, &what)?;
     let crowd = gather(&relay, config)?;
-    relay.start();
+    relay.start()?;
     let mut summary = relay.run(Some(config.run_for), report, None)?;
     match crowd.reports(relay.written()) {
         Ok(check) => summary.check = Some(check),

@@ -1,9 +1,9 @@
 //! Opening files, pipes and the standard streams.
 
-use std::fs::{File as StdFile, OpenOptions};
+use std::fs::{self, File as StdFile, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use tautline_net::{File, Stdin, Stdout};
@@ -68,11 +68,51 @@ pub(super) fn open_source(path: &Path) -> io::Result<Opened<Reader>> {
     adopt(file, Reader::File)
 }
 
-/// Opens a file to write from its start, or a named pipe or device.
-pub(super) fn open_destination(path: &Path) -> io::Result<Opened<Writer>> {
+/// Opens a file to write from its start, or a named pipe or device. The second is what a file needs
+/// before the first write.
+pub(super) fn open_destination(path: &Path) -> io::Result<(Opened<Writer>, Option<Untouched>)> {
     let mut options = OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).custom_flags(nonblock());
-    adopt(file.open(path)?, Writer::File)
+    let options = options.write(true).custom_flags(nonblock());
+    // Only a file that was made here is taken away again.
+    let (file, made) = match options.clone().create_new(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            (options.create(true).open(path)?, false)
+        }
+        file => (file?, true),
+    };
+    let made = made.then(|| path.to_owned());
+    let untouched = if file.metadata()?.is_file() {
+        Some(Untouched { file: file.try_clone()?, made })
+    } else {
+        None
+    };
+    Ok((adopt(file, Writer::File)?, untouched))
+}
+
+/// A file that is to be written from its start, and still holds what it held before. Dropped before
+/// it begins, it leaves everything as it was.
+pub(super) struct Untouched {
+    file: StdFile,
+    /// Its path, if it was made for this.
+    made: Option<PathBuf>,
+}
+
+impl Untouched {
+    /// Empties the file.
+    pub(super) fn begin(mut self) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.made = None;
+        Ok(())
+    }
+}
+
+impl Drop for Untouched {
+    fn drop(&mut self) {
+        if let Some(path) = &self.made {
+            // Whoever has taken it away has done what is wanted.
+            let _ = fs::remove_file(path);
+        }
+    }
 }
 
 /// Standard input.

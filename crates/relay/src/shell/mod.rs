@@ -6,6 +6,7 @@
 //! | `fanout` | a packet is stored once and offered to every destination |
 //! | `destination`, `link`, `backlog` | queues drain into sockets, files and pipes; one file a sort |
 //! | `dial`, `listener`, `sockets`, `files` | opening, and opening again |
+//! | `conflict` | endpoints that cannot be together |
 //! | `relay` | opens everything, runs the loop, reports, ends in order |
 //! | `ending`, `signals`, `report` | how far the end has come; counters and snapshots |
 //! | `demo` | the relay between the built-in feed and a thread of checking subscribers |
@@ -14,6 +15,7 @@
 //! loop looks between two turns whether a waiting source can go on and whether the end has come.
 
 mod backlog;
+mod conflict;
 mod demo;
 mod destination;
 mod dial;

@@ -35,10 +35,11 @@ pub(crate) fn run(
     report: &mut dyn FnMut(&Snapshot),
     done: Option<&mut dyn FnMut() -> bool>,
 ) -> Result<Summary, RunError> {
+    super::conflict::check(config)?;
     raise_descriptor_limit();
     let runtime = Runtime::new(loop_config(config))?;
     let relay = Relay::open(&runtime, config)?;
-    relay.start();
+    relay.start()?;
     relay.run(config.run_for, report, done)
 }
 
@@ -82,9 +83,13 @@ impl<'r> Relay<'r> {
         self.fanout.destinations()
     }
 
-    /// Starts to receive.
-    pub(super) fn start(&self) {
+    /// Starts to receive. Nothing that was there before has been touched until now.
+    pub(super) fn start(&self) -> Result<(), RunError> {
+        for to in self.destinations() {
+            to.begin().map_err(|error| RunError::endpoint(to.tally().url(), &error))?;
+        }
         self.source.start();
+        Ok(())
     }
 
     /// Packets that the built-in feed has made up.

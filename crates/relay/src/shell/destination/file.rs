@@ -14,7 +14,7 @@ use crate::pool::Run;
 use crate::queue::Wire;
 use crate::shell::backlog::Backlog;
 use crate::shell::fanout::{Fanout, GATHER};
-use crate::shell::files::{self, Opened, Writer};
+use crate::shell::files::{self, Opened, Untouched, Writer};
 use crate::shell::link::{Link, Owner};
 use crate::shell::report::Tally;
 use crate::stats::EndpointState;
@@ -30,7 +30,8 @@ pub(super) fn open(
     fanout: &Rc<Fanout>,
     tally: &Rc<Tally>,
 ) -> io::Result<Rc<dyn Destination>> {
-    Ok(start(files::open_destination(path)?, to, fanout, tally))
+    let (opened, untouched) = files::open_destination(path)?;
+    Ok(start(opened, untouched, to, fanout, tally))
 }
 
 /// Standard output, whatever it is.
@@ -39,18 +40,19 @@ pub(super) fn stdout(
     fanout: &Rc<Fanout>,
     tally: &Rc<Tally>,
 ) -> io::Result<Rc<dyn Destination>> {
-    Ok(start(files::stdout()?, to, fanout, tally))
+    Ok(start(files::stdout()?, None, to, fanout, tally))
 }
 
 fn start(
     opened: Opened<Writer>,
+    untouched: Option<Untouched>,
     to: &Endpoint,
     fanout: &Rc<Fanout>,
     tally: &Rc<Tally>,
 ) -> Rc<dyn Destination> {
     tally.set_state(EndpointState::Open);
     match opened {
-        Opened::Sequence(writer) => Recording::start(writer, to, fanout, tally),
+        Opened::Sequence(writer) => Recording::start(writer, untouched, to, fanout, tally),
         Opened::Stream(pipe) | Opened::NamedPipe(pipe) => Pipe::start(pipe, to, fanout, tally),
     }
 }
@@ -118,6 +120,8 @@ impl Destination for Pipe {
 struct Recording {
     /// With the task that writes while a write is pending, and after a failure.
     writer: RefCell<Option<Writer>>,
+    /// Until it begins.
+    untouched: RefCell<Option<Untouched>>,
     backlog: Backlog,
     /// Bytes that one write takes at most: of a reader who is slow, less than of the disk.
     most: usize,
@@ -134,6 +138,7 @@ struct Recording {
 impl Recording {
     fn start(
         writer: Writer,
+        untouched: Option<Untouched>,
         to: &Endpoint,
         fanout: &Rc<Fanout>,
         tally: &Rc<Tally>,
@@ -141,6 +146,7 @@ impl Recording {
         Rc::new_cyclic(|own| Self {
             most: if writer.is_file() { BLOCK } else { GATHER },
             writer: RefCell::new(Some(writer)),
+            untouched: RefCell::new(untouched),
             backlog: Backlog::new(to, fanout, tally),
             block: RefCell::new(Vec::with_capacity(BLOCK)),
             writing: RefCell::new(Vec::with_capacity(RUNS)),
@@ -222,6 +228,10 @@ impl Recording {
 }
 
 impl Destination for Recording {
+    fn begin(&self) -> io::Result<()> {
+        self.untouched.take().map_or(Ok(()), Untouched::begin)
+    }
+
     fn deliver(&self, run: &Run) {
         if !self.backlog.has_room_for(run) {
             self.flush();

@@ -16,6 +16,11 @@ use crate::pool::Run;
 
 /// A place that packets go to.
 pub(crate) trait Destination {
+    /// Everything is open, and the feed is about to start: what is written over is emptied now.
+    fn begin(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Queues packets, as the policy says.
     fn deliver(&self, run: &Run);
 

@@ -1,0 +1,142 @@
+//! Endpoints that must not meet in one relay: found before anything is opened.
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FileType;
+
+use crate::config::RelayConfig;
+use crate::endpoint::{DestinationPlace, Host, HostPort, SourcePlace};
+use crate::run::Conflict;
+
+/// Symbolic links that are followed behind each other: as many as Linux follows.
+const LINKS: u32 = 40;
+
+/// Looks whether one endpoint of `config` would destroy, feed or write over another one.
+///
+/// # Errors
+/// The first two that cannot be together.
+pub(super) fn check(config: &RelayConfig) -> Result<(), Conflict> {
+    let from = of_source(&config.from.place);
+    let to: Vec<Option<Spot>> = config.to.iter().map(|to| of_destination(&to.place)).collect();
+    for (at, spot) in to.iter().enumerate() {
+        let Some(spot) = spot else { continue };
+        let url = || config.to[at].url.clone();
+        if let Some(source) = &from
+            && spot.is_fed_by(source)
+        {
+            let from = config.from.url.clone();
+            return Err(Conflict::Circle { from, to: url(), what: spot.what() });
+        }
+        if let Some(first) = to[..at].iter().position(|other| other.as_ref() == Some(spot)) {
+            let first = config.to[first].url.clone();
+            return Err(Conflict::Twice { first, second: url(), what: spot.what() });
+        }
+    }
+    Ok(())
+}
+
+/// Where an endpoint's packets lie or pass, as far as it can be told.
+#[derive(Debug, PartialEq, Eq)]
+enum Spot {
+    /// A file that is there: its device and inode.
+    File(u64, u64),
+    /// A file that is not there yet.
+    Path(PathBuf),
+    /// Standard output that is no regular file.
+    Stdout,
+    Udp(SocketAddr),
+    /// A name that is not looked up here.
+    Name(String, u16),
+}
+
+impl Spot {
+    fn what(&self) -> &'static str {
+        match self {
+            Self::File(..) | Self::Path(_) => "file",
+            Self::Stdout => "stream",
+            Self::Udp(_) | Self::Name(..) => "address",
+        }
+    }
+
+    /// Whether what is sent here comes in at `source`.
+    fn is_fed_by(&self, source: &Self) -> bool {
+        match (self, source) {
+            (Self::Udp(to), Self::Udp(from)) => {
+                let reached = from.ip() == to.ip() || from.ip().is_unspecified() && is_here(*to);
+                to.port() == from.port() && reached
+            }
+            _ => self == source,
+        }
+    }
+}
+
+/// Whether `address` is one of this machine: one to which a socket can be bound.
+fn is_here(address: SocketAddr) -> bool {
+    !address.ip().is_multicast() && UdpSocket::bind((address.ip(), 0)).is_ok()
+}
+
+fn of_source(place: &SourcePlace) -> Option<Spot> {
+    match place {
+        SourcePlace::File(path) => of_path(path),
+        SourcePlace::Stdin => of_stream(io::stdin()),
+        SourcePlace::Udp(address) => Some(of_address(address)),
+        _ => None,
+    }
+}
+
+fn of_destination(place: &DestinationPlace) -> Option<Spot> {
+    match place {
+        DestinationPlace::File(path) => of_path(path),
+        DestinationPlace::Stdout => Some(of_stream(io::stdout()).unwrap_or(Spot::Stdout)),
+        DestinationPlace::Udp(address) => Some(of_address(address)),
+        _ => None,
+    }
+}
+
+/// Devices, such as /dev/null, may be used twice.
+fn of_path(path: &Path) -> Option<Spot> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        match fs::metadata(&path) {
+            Ok(it) if it.file_type().is_char_device() => return None,
+            Ok(it) => return Some(Spot::File(it.dev(), it.ino())),
+            Err(_) => match fs::read_link(&path) {
+                Ok(next) => path = folder(&path).join(next),
+                Err(_) => return of_missing(&path),
+            },
+        }
+    }
+    None
+}
+
+fn of_missing(path: &Path) -> Option<Spot> {
+    // What cannot be found cannot be opened either, and says so then.
+    let folder = fs::canonicalize(folder(path)).ok()?;
+    Some(Spot::Path(folder.join(path.file_name()?)))
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A terminal or a socket is often standard input and output at once.
+fn of_stream(stream: impl AsFd) -> Option<Spot> {
+    let it = rustix::fs::fstat(stream).ok()?;
+    let regular = FileType::from_raw_mode(it.st_mode) == FileType::RegularFile;
+    regular.then_some(Spot::File(it.st_dev, it.st_ino))
+}
+
+fn of_address(address: &HostPort) -> Spot {
+    match &address.host {
+        Host::Ip(ip) => Spot::Udp(SocketAddr::new(*ip, address.port)),
+        Host::Name(name) if name.eq_ignore_ascii_case("localhost") => {
+            Spot::Udp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port))
+        }
+        Host::Name(name) => Spot::Name(name.to_ascii_lowercase(), address.port),
+    }
+}
