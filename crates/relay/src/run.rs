@@ -24,6 +24,28 @@ pub enum RunError {
         /// What happened, and what to do about it.
         reason: String,
     },
+    /// There is no room for as many peers as the endpoints allow.
+    #[error(
+        "the system does not grant room for {0} peers at a time; lower ?subscribers= or \
+         ?publishers=, or raise the limit on address space (`ulimit -v`)"
+    )]
+    Peers(usize),
+    /// A destination that nothing ever got to.
+    #[error("{url}: nothing could be sent there: {reason}")]
+    Unreached {
+        /// The endpoint as the user wrote it.
+        url: String,
+        /// The last error.
+        reason: String,
+    },
+    /// Something was lost although a destination has the policy `wait`.
+    #[error("{url}: {packets} packets lost in spite of policy=wait")]
+    Lost {
+        /// The endpoint as the user wrote it.
+        url: String,
+        /// Packets that it dropped.
+        packets: u64,
+    },
     /// The demonstration's subscribers could not be set up.
     #[error("the demonstration's subscribers: {0}")]
     Subscribers(String),

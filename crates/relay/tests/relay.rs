@@ -369,3 +369,54 @@ fn endpoints_that_fail_are_named() {
         }
     }
 }
+
+/// Proves that a destination that was never reached makes the run fail, with its summary.
+#[test]
+fn never_reached_is_a_failure() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // A datagram of this size is refused by every path.
+    for to in [url("tcp", closed), "udp://127.0.0.1:9".to_owned()] {
+        for driver in DRIVERS {
+            let config = RelayConfig {
+                run_for: Some(Duration::from_millis(300)),
+                ..config(driver, "demo:?size=65535", &[&to])
+            };
+            let error = run(&config, &mut |_| {}).expect_err("nobody is there");
+            let RunError::Ended { cause, summary } = error else { panic!("{error}") };
+            assert!(matches!(&*cause, RunError::Unreached { url, .. } if *url == to), "{cause}");
+            assert_eq!(summary.endpoints[1].rates.packets, 0);
+        }
+    }
+}
+
+/// Proves that a loss under the policy `wait` makes the run fail, and under another one does not.
+#[test]
+fn loss_is_a_failure_where_none_was_allowed() {
+    for (policy, fails) in [("wait", true), ("drop-new", false)] {
+        let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = url("tcp", receiver.local_addr().unwrap().port());
+        let to = format!("{to}?buffer=16KiB&queue=8&policy={policy}");
+        let relay = Running::start(config(DRIVERS[0], "demo:?rate=10k&size=60000", &[&to]));
+        let _stuck = receiver.accept().unwrap();
+        relay.until(|report| report.endpoints[1].queued == 8);
+        match relay.end() {
+            Err(RunError::Ended { cause, .. }) => {
+                assert!(fails && matches!(&*cause, RunError::Lost { .. }), "{cause}");
+            }
+            other => assert!(!fails && other.is_ok(), "{other:?}"),
+        }
+    }
+}
+
+/// Proves that a packet of which a stream's end leaves a part counts as lost.
+#[test]
+fn torn_packet_is_counted() {
+    for driver in DRIVERS {
+        let relay = Running::start(config(driver, &any("tcp-listen"), &["udp://127.0.0.1:9"]));
+        let mut publisher = connect(relay.port(0));
+        publisher.write_all(&[0, 2, b'o', b'k', 0, 9, b'n']).unwrap();
+        drop(publisher);
+        relay.until(|report| report.endpoints[0].drops.lost == 1);
+        assert!(!relay.finish().is_lossless());
+    }
+}

@@ -5,8 +5,10 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::mem::ManuallyDrop;
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -27,7 +29,8 @@ use crate::time::{Clock, Instant};
 use crate::watch::{StallWatch, Watch};
 
 thread_local! {
-    static CURRENT: RefCell<Option<Rc<Core>>> = const { RefCell::new(None) };
+    /// This thread's runtime. The cell owns a count of it.
+    static CURRENT: Cell<Option<NonNull<Core>>> = const { Cell::new(None) };
     /// How many timers the runtimes before have armed: the keys of the next one are distinct
     /// from theirs.
     static TIMERS_ARMED: Cell<u32> = const { Cell::new(0) };
@@ -89,7 +92,7 @@ impl Core {
         let Parts { id, config, mut engine, sleeper, mailbox, clock, now, watch, stall, report } =
             parts;
         let (poster, mailbox) = mailbox;
-        engine.wheel.count_from(TIMERS_ARMED.try_with(Cell::get).unwrap_or(0));
+        engine.wheel.count_from(TIMERS_ARMED.get());
         let simulated = engine.driver.virtual_now().is_some();
         Rc::new(Self {
             id,
@@ -120,23 +123,30 @@ impl Core {
 
     /// The runtime of this thread, unless it is going.
     pub(crate) fn current() -> Result<Rc<Self>, Error> {
-        let current = CURRENT.try_with(|current| current.borrow().clone());
-        match current.ok().flatten() {
+        match Self::try_current(Rc::clone) {
             Some(core) if core.gone.get() => Err(Error::Closed),
             current => current.ok_or(Error::NoRuntime),
         }
     }
 
-    /// Looks at the runtime of this thread, if there is one.
+    /// Looks at the runtime of this thread, if there is one. No code of the user's may run
+    /// in there, as it could make another one.
     #[inline(always)]
     pub(crate) fn try_current<R>(look: impl FnOnce(&Rc<Self>) -> R) -> Option<R> {
-        CURRENT.try_with(|current| current.borrow().as_ref().map(look)).ok().flatten()
+        let core = CURRENT.get()?;
+        // SAFETY: the cell owns a count, which `set_current` alone gives up; no `look` comes
+        // there, and this one is not given up here.
+        let core = ManuallyDrop::new(unsafe { Rc::from_raw(core.as_ptr()) });
+        Some(look(&core))
     }
 
     /// Makes this the thread's runtime, or none.
     pub(crate) fn set_current(core: Option<Rc<Self>>) {
-        let before = CURRENT.try_with(|current| current.replace(core));
-        drop(before);
+        let core = core.and_then(|core| NonNull::new(Rc::into_raw(core).cast_mut()));
+        if let Some(before) = CURRENT.replace(core) {
+            // SAFETY: the cell owned a count of it until now.
+            drop(unsafe { Rc::from_raw(before.as_ptr()) });
+        }
     }
 
     /// Works on the engine; what that leaves to be dropped is dropped afterwards.
@@ -257,8 +267,7 @@ impl Core {
         self.tasks.clear();
         self.clear_timers();
         let armed = self.with(|engine| engine.wheel.count());
-        // Without the cell, this thread ends and makes no other runtime.
-        let _ = TIMERS_ARMED.try_with(|count| count.set(armed));
+        TIMERS_ARMED.set(armed);
         let later = self.later.take();
         drop(later);
         self.with(Engine::shut_down);

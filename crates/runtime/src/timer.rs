@@ -36,7 +36,7 @@ use crate::turn::Run;
 /// # }
 /// ```
 pub fn after<F: FnOnce() + 'static>(after: Duration, handler: F) -> Result<Timer, Error> {
-    call_once(Due::After(after), handler)
+    call_once(from_now(after), handler)
 }
 
 /// Calls `handler` once, at `due`. Otherwise as [`after`].
@@ -44,7 +44,7 @@ pub fn after<F: FnOnce() + 'static>(after: Duration, handler: F) -> Result<Timer
 /// # Errors
 /// As [`after`].
 pub fn at<F: FnOnce() + 'static>(due: Instant, handler: F) -> Result<Timer, Error> {
-    call_once(Due::At(due), handler)
+    call_once(Some(due), handler)
 }
 
 /// Writes the handler to where it stays, in one step. On the way it is never dropped and
@@ -52,9 +52,9 @@ pub fn at<F: FnOnce() + 'static>(due: Instant, handler: F) -> Result<Timer, Erro
 /// read back together would wait until they have left the store buffer, and with them all
 /// that follows.
 #[inline]
-fn call_once<F: FnOnce() + 'static>(due: Due, handler: F) -> Result<Timer, Error> {
+fn call_once<F: FnOnce() + 'static>(due: Option<Instant>, handler: F) -> Result<Timer, Error> {
     let handler = ManuallyDrop::new(handler);
-    let Some(armed) = Armed::new(due) else {
+    let Some(armed) = due.and_then(Armed::new) else {
         return Err(refused(ManuallyDrop::into_inner(handler)));
     };
     let handler = ManuallyDrop::into_inner(handler);
@@ -71,11 +71,10 @@ fn refused<T>(undone: T) -> Error {
     }
 }
 
-/// When a timer is due.
-#[derive(Clone, Copy)]
-enum Due {
-    After(Duration),
-    At(Instant),
+/// When it is `after` from now, if this thread has a runtime.
+#[inline]
+fn from_now(after: Duration) -> Option<Instant> {
+    Core::try_current(|core| core.now() + after)
 }
 
 /// A timer that was armed a moment ago and does nothing yet.
@@ -87,13 +86,9 @@ struct Armed {
 impl Armed {
     /// Arms a timer of this thread's runtime, if there is one and it has room.
     #[inline(never)]
-    fn new(due: Due) -> Option<Self> {
+    fn new(due: Instant) -> Option<Self> {
         let mut armed = None;
         Core::try_current(|core| {
-            let due = match due {
-                Due::After(after) => core.now() + after,
-                Due::At(due) => due,
-            };
             core.with(|engine| {
                 if !engine.shut
                     && let Ok((key, place)) = engine.arm_empty(due)
@@ -125,11 +120,11 @@ pub fn every<F: FnMut() + 'static>(period: Duration, handler: F) -> Result<Timer
     let period = period.max(Duration::from_nanos(1));
     let name = std::any::type_name::<F>();
     let repeat = Box::new(Repeat { period, name, call: Box::new(handler) });
-    arm(Due::After(period), OtherAlarm::Repeat(repeat))
+    arm(from_now(period), OtherAlarm::Repeat(repeat))
 }
 
-fn arm(due: Due, alarm: OtherAlarm) -> Result<Timer, Error> {
-    match Armed::new(due) {
+fn arm(due: Option<Instant>, alarm: OtherAlarm) -> Result<Timer, Error> {
+    match due.and_then(Armed::new) {
         Some(armed) => Ok(armed.will(Alarm::Other(alarm))),
         None => Err(refused(alarm)),
     }
@@ -178,21 +173,27 @@ impl fmt::Debug for Timer {
 
 /// Ends `after` from the first poll's turn.
 pub fn sleep(after: Duration) -> Sleep {
-    Sleep { due: Due::After(after), armed: None }
+    Sleep { until: Until::After(after), armed: None }
 }
 
 /// Ends at `due`.
 pub fn sleep_until(due: Instant) -> Sleep {
-    Sleep { due: Due::At(due), armed: None }
+    Sleep { until: Until::At(due), armed: None }
 }
 
 /// A future that ends at a time. Its error is [`Error::NoRuntime`], [`Error::Exhausted`], or
 /// [`Error::Closed`] if its runtime has gone before.
 #[must_use = "a sleep does nothing until it is awaited"]
 pub struct Sleep {
-    due: Due,
+    until: Until,
     /// The timer, and the runtime that it is of.
     armed: Option<(Timer, u64)>,
+}
+
+#[derive(Clone, Copy)]
+enum Until {
+    After(Duration),
+    At(Instant),
 }
 
 impl Future for Sleep {
@@ -207,7 +208,11 @@ impl Future for Sleep {
                 false => Poll::Ready(Err(Error::Closed)),
             };
         }
-        let timer = arm(self.due, OtherAlarm::Wake(cx.waker().clone()))?;
+        let due = match self.until {
+            Until::After(after) => core.now() + after,
+            Until::At(due) => due,
+        };
+        let timer = arm(Some(due), OtherAlarm::Wake(cx.waker().clone()))?;
         self.armed = Some((timer, core.id));
         Poll::Pending
     }

@@ -35,7 +35,7 @@ struct RelayArgs {
     #[arg(long, value_name = "URL", required = true, value_parser = |url: &str| url.parse::<Destination>())]
     to: Vec<Destination>,
     /// End after this time [default: run until Ctrl-C or the end of the source].
-    #[arg(long = "for", value_name = "DURATION", value_parser = run_time)]
+    #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true, value_parser = run_time)]
     run_for: Option<Duration>,
     /// Packets that can be held at a time, over all queues together.
     #[arg(long, value_name = "N", default_value = "8192", value_parser = slots)]
@@ -50,7 +50,7 @@ struct RelayArgs {
 #[derive(Debug, Args)]
 struct DemoArgs {
     /// End after this time.
-    #[arg(long = "for", value_name = "DURATION", default_value = "10s", value_parser = run_time)]
+    #[arg(long = "for", value_name = "DURATION", default_value = "10s", allow_hyphen_values = true, value_parser = run_time)]
     run_for: Duration,
     /// Subscribers, each over a socket of its own.
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -95,6 +95,8 @@ Destinations: udp://HOST:PORT  tcp://HOST:PORT  tcp-listen://HOST:PORT  unix-lis
               file:PATH  stdout:
 Options:      ?framing=rfc4571|raw  ?queue=PACKETS,BYTES  ?subscribers=N  ?publishers=N
               ?buffer=BYTES  ?policy=drop-old|drop-new|disconnect|wait  ?size=BYTES  ?rate=N (demo:)
+Each destination has queue=1024,4MiB and policy=drop-old unless its URL says otherwise; only
+policy=wait loses nothing (not for udp:), and a loss under it gives exit code 1.
 A Unix PATH may be an abstract name, which is no file: unix-listen://@feed
 
 Example:      tautline relay --from udp://0.0.0.0:5000 --to 'tcp-listen://0.0.0.0:9000?queue=256'";
@@ -295,6 +297,18 @@ mod tests {
             ),
             ("tautline demo --core last", "--core: ", "decimal digits"),
             ("tautline demo --for soon", "--for: ", "10s"),
+            ("tautline demo --for -1s", "--for: ", "10s"),
+            ("tautline relay --from demo: --to stdout: --for -1s", "--for: ", "10s"),
+            (
+                "tautline relay --from demo: --to unix-listen://@a?subscribers=100000000",
+                "--to: ",
+                "1 to 1000000",
+            ),
+            (
+                "tautline relay --from unix-listen://@a?publishers=1000001 --to stdout:",
+                "--from: ",
+                "1 to 1000000",
+            ),
             ("tautline demo --for 0", "--for: ", "more than zero"),
             ("tautline demo --size 8", "--size: ", "32 to 65535"),
             ("tautline demo --subscribers 0", "--subscribers: ", "1..=100000"),

@@ -32,8 +32,9 @@ pub(crate) struct Output {
     width: usize,
     /// Lines of the table drawn last, to be drawn over.
     drawn: usize,
-    /// Something was written: where the endpoints are bound is told once.
-    begun: bool,
+    /// What was written last, if anything was: where the endpoints are bound is told once, and errors
+    /// when they change.
+    told: Option<Snapshot>,
     /// Why no report can be written; kept until the summary can return it.
     failed: Option<io::Error>,
 }
@@ -55,7 +56,7 @@ impl Output {
             Ok(writer) => (Some(writer), None),
             Err(error) => (None, Some(error)),
         };
-        Self { form, writer, width, drawn: 0, begun: false, failed }
+        Self { form, writer, width, drawn: 0, told: None, failed }
     }
 
     /// Writes what happened in the last second, unless the reports before it are still unread. A
@@ -70,7 +71,8 @@ impl Output {
             Form::Plain => Ok(self.plain(snapshot)),
         };
         match lines {
-            Ok(lines) => self.offer(&lines),
+            Ok(lines) if self.offer(&lines) => self.told = Some(snapshot.clone()),
+            Ok(_) => {}
             Err(error) => self.failed = Some(error),
         }
     }
@@ -90,17 +92,21 @@ impl Output {
     }
 
     fn plain(&self, snapshot: &Snapshot) -> Vec<String> {
-        let mut lines = if self.begun { Vec::new() } else { table::addresses(snapshot) };
+        let told = self.told.is_some();
+        let mut lines = if told { Vec::new() } else { table::addresses(snapshot) };
+        lines.extend(table::new_errors(self.told.as_ref(), snapshot));
         lines.push(table::line(snapshot));
         lines
     }
 
-    /// Has `lines` written, or drops them: only what is written is drawn over.
-    fn offer(&mut self, lines: &[String]) {
+    /// Has `lines` written, or drops them (`false`): only what is written is drawn over.
+    fn offer(&mut self, lines: &[String]) -> bool {
         let page = self.page(lines);
-        if self.writer.as_ref().is_some_and(|writer| writer.offer(page)) {
-            (self.drawn, self.begun) = (lines.len(), true);
+        let taken = self.writer.as_ref().is_some_and(|writer| writer.offer(page));
+        if taken {
+            self.drawn = lines.len();
         }
+        taken
     }
 
     /// The text of `lines`; a live table moves to the first line drawn last and clears from there to

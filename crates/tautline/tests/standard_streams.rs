@@ -61,7 +61,7 @@ fn reports_and_data_share_a_file() {
     let all = contents(out);
     assert!(all.windows(data.len()).any(|part| part == data), "the data is in one piece");
     let reports = String::from_utf8_lossy(&all);
-    assert!(reports.contains("summary of") && reports.trim_end().ends_with("nothing lost"));
+    assert!(reports.contains("summary of") && reports.trim_end().ends_with("no drops counted"));
 }
 
 /// Proves that an input file is read from where it stands, and that whoever comes next finds it

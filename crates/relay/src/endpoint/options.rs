@@ -73,13 +73,16 @@ pub(super) fn rate(key: &'static str, value: &str) -> Result<u64, EndpointError>
     units::parse_rate(value).map_err(|error| refuse(key, value, error))
 }
 
-/// A count of at least one that fits 32 bits.
+/// Peers of one endpoint at most: more than one machine has descriptors for.
+const MOST: u32 = 1_000_000;
+
+/// A count of peers from 1 to [`MOST`].
 pub(super) fn count(key: &'static str, value: &str) -> Result<u32, EndpointError> {
     let count = units::parse_count(value).map_err(|error| refuse(key, value, error))?;
     u32::try_from(count)
         .ok()
-        .filter(|&count| count > 0)
-        .ok_or_else(|| refuse(key, value, format!("write 1 to {}", u32::MAX)))
+        .filter(|count| (1..=MOST).contains(count))
+        .ok_or_else(|| refuse(key, value, format!("write 1 to {MOST}")))
 }
 
 /// A socket buffer size that the socket option can carry.

@@ -16,8 +16,9 @@ use super::report::{Tally, Turns};
 use super::signals;
 use super::source::{self, Source};
 use crate::config::{self, RelayConfig, WaitChoice};
+use crate::queue::Policy;
 use crate::run::RunError;
-use crate::stats::{Role, Snapshot, Summary};
+use crate::stats::{EndpointSnapshot, Role, Snapshot, Summary};
 use crate::units::Nanos;
 
 /// Between two reports.
@@ -37,6 +38,7 @@ pub(crate) fn run(
 ) -> Result<Summary, RunError> {
     super::conflict::check(config)?;
     raise_descriptor_limit();
+    make_sure_of_memory(config)?;
     let runtime = Runtime::new(loop_config(config))?;
     let relay = Relay::open(&runtime, config)?;
     relay.start()?;
@@ -50,6 +52,8 @@ pub(super) struct Relay<'r> {
     fanout: Rc<Fanout>,
     source: Rc<dyn Source>,
     start: Nanos,
+    /// Which destinations are to lose nothing.
+    lossless: Vec<bool>,
     turns: RefCell<Turns>,
     /// Wakes the loop to look at a drain in which nothing moves.
     look: RefCell<Option<Timer>>,
@@ -75,7 +79,8 @@ impl<'r> Relay<'r> {
             signals::on_end(&ending).map_err(|error| RunError::endpoint("signals", &error))?;
         }
         let (turns, look) = (RefCell::default(), RefCell::default());
-        Ok(Self { runtime, ending, fanout, source, start, turns, look })
+        let lossless = config.to.iter().map(|to| to.policy == Policy::Wait).collect();
+        Ok(Self { runtime, ending, fanout, source, start, lossless, turns, look })
     }
 
     /// The destinations in the order given.
@@ -136,7 +141,22 @@ impl<'r> Relay<'r> {
         }
         self.close()?;
         let summary = self.summary();
-        self.ending.take_failure().map_or(Ok(summary.clone()), |error| Err(error.after(summary)))
+        let failure = self.ending.take_failure().or_else(|| self.shortfall(&summary));
+        failure.map_or(Ok(summary.clone()), |error| Err(error.after(summary)))
+    }
+
+    /// What was asked for and did not come about in a run that ended in order.
+    fn shortfall(&self, summary: &Summary) -> Option<RunError> {
+        if let Some(to) = self.destinations().iter().find(|to| to.tally().was_never_reached()) {
+            let reason = to.tally().error().unwrap_or_else(|| "the time was too short".to_owned());
+            return Some(RunError::Unreached { url: to.tally().url().to_owned(), reason });
+        }
+        // The source stands still for all of them.
+        let source = self.lossless.contains(&true);
+        let lossless = std::iter::once(source).chain(self.lossless.iter().copied());
+        let lost = |(end, lossless): &(&EndpointSnapshot, bool)| *lossless && end.drops.total() > 0;
+        let (end, _) = summary.endpoints.iter().zip(lossless).find(lost)?;
+        Some(RunError::Lost { url: end.url.clone(), packets: end.drops.total() })
     }
 
     /// Between two turns: resumes a source that has waited, and sees to the end. True once it
@@ -212,12 +232,28 @@ impl<'r> Relay<'r> {
     }
 }
 
-/// The loop that this relay needs.
-pub(super) fn loop_config(config: &RelayConfig) -> Config {
-    let (host, listening) = (&config.host, config.to.iter().filter(|to| to.listens()));
+/// Peers that may be there at a time.
+fn peers(config: &RelayConfig) -> usize {
+    let listening = config.to.iter().filter(|to| to.listens());
     let subscribers: usize = listening.map(|to| to.subscribers as usize).sum();
     let publishers = if config.from.listens() { config.from.publishers as usize } else { 0 };
-    let peers = publishers + subscribers;
+    publishers + subscribers
+}
+
+/// The loop allocates its tables at once, and cannot go on without: asks first whether there is
+/// so much memory.
+fn make_sure_of_memory(config: &RelayConfig) -> Result<(), RunError> {
+    let peers = peers(config);
+    let room = Vec::<u8>::new().try_reserve_exact(peers * PEER);
+    room.map_err(|_| RunError::Peers(peers))
+}
+
+/// Bytes of the loop's tables for a peer, generously.
+const PEER: usize = 1 << 10;
+
+/// The loop that this relay needs.
+pub(super) fn loop_config(config: &RelayConfig) -> Config {
+    let (host, peers) = (&config.host, peers(config));
     Config {
         driver: match host.driver {
             config::DriverChoice::Auto => DriverChoice::Auto,

@@ -158,6 +158,16 @@ impl Tally {
         }
     }
 
+    /// Whether this is a destination to which nothing could ever be sent: never connected, or every
+    /// datagram refused.
+    pub(crate) fn was_never_reached(&self) -> bool {
+        if self.url.starts_with("udp:") {
+            let sent = self.meter.borrow().average(Nanos(0)).packets;
+            return sent == 0 && self.drops.get().lost > 0 && self.error.borrow().is_some();
+        }
+        self.url.starts_with("tcp:") && self.connections.get() == 0
+    }
+
     /// Connections after the first, of an endpoint that connects by itself.
     fn reconnects(&self) -> u64 {
         let connects = ["tcp:", "unix:"].iter().any(|scheme| self.url.starts_with(scheme));

@@ -40,7 +40,7 @@ pub struct Drops {
     pub new: u64,
     /// Dropped from a full queue for a newer one.
     pub old: u64,
-    /// Queued when the subscriber went.
+    /// Queued when the subscriber went; of a source, unfinished when its stream ended.
     pub lost: u64,
     /// Refused because every packet slot was in use (source).
     pub no_slot: u64,
@@ -139,7 +139,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Whether nothing was dropped, and the checking subscribers, if any, found nothing wrong.
+    /// Whether no drop was counted, and the checking subscribers, if any, found nothing wrong.
     #[must_use]
     pub fn is_lossless(&self) -> bool {
         let dropped: u64 = self.endpoints.iter().map(|endpoint| endpoint.drops.total()).sum();

@@ -74,6 +74,12 @@ impl Running {
         self.thread.join().expect("the relay does not panic").expect("the relay does not fail")
     }
 
+    /// Asks it to end, and returns how it did.
+    pub(crate) fn end(self) -> Result<Summary, RunError> {
+        drop(self.end);
+        self.thread.join().expect("the relay does not panic")
+    }
+
     /// Waits until it ends by itself.
     pub(crate) fn wait(self) -> Result<Summary, RunError> {
         self.thread.join().expect("the relay does not panic")

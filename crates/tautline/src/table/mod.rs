@@ -36,8 +36,18 @@ pub(crate) fn summary(summary: &Summary, width: usize) -> Vec<String> {
             check.packets, check.missing, check.late, check.duplicates, check.corrupt
         )
     }));
-    lines.push(if summary.is_lossless() { "nothing lost" } else { "PACKETS LOST" }.to_owned());
-    cut(lines, width)
+    lines.push(verdict(summary).to_owned());
+    lines.iter().flat_map(|line| wrap(line, width)).collect()
+}
+
+/// Only checking subscribers know what was sent: without them nobody counts what came while no one
+/// was there.
+fn verdict(summary: &Summary) -> &'static str {
+    match (summary.is_lossless(), summary.check) {
+        (true, Some(_)) => "nothing lost",
+        (true, None) => "no drops counted",
+        (false, _) => "PACKETS LOST",
+    }
 }
 
 /// One line for output that is no terminal: sums over all destinations.
@@ -68,8 +78,7 @@ fn endpoints(endpoints: &[EndpointSnapshot], width: usize) -> Vec<String> {
     rows.extend(endpoints.iter().map(row));
     let mut lines = align(&rows, width);
     for endpoint in endpoints {
-        let error = endpoint.error.iter().map(|error| format!("  {}: {error}", endpoint.url));
-        lines.extend(error);
+        lines.extend(error(endpoint));
         let told = |address: SocketAddr| endpoint.url.contains(&format!(":{}", address.port()));
         lines.extend(bound(endpoint).filter(|_| !endpoint.bound.is_some_and(told)));
     }
@@ -82,7 +91,26 @@ pub(crate) fn addresses(snapshot: &Snapshot) -> Vec<String> {
 }
 
 fn bound(endpoint: &EndpointSnapshot) -> Option<String> {
-    endpoint.bound.map(|address| format!("  {}: bound to {address}", endpoint.url))
+    endpoint.bound.map(|address| format!("  {}: bound to {address}", place(endpoint)))
+}
+
+fn error(endpoint: &EndpointSnapshot) -> Option<String> {
+    let told = |error| shorten(&format!("  {}: {error}", place(endpoint)), usize::MAX);
+    endpoint.error.as_ref().map(told)
+}
+
+/// The endpoint without its options, which leave no room for what is to be said of it.
+fn place(endpoint: &EndpointSnapshot) -> &str {
+    endpoint.url.split('?').next().unwrap_or_default()
+}
+
+/// The errors of endpoints that had none, or another one, at the time of `before`.
+pub(crate) fn new_errors(before: Option<&Snapshot>, now: &Snapshot) -> Vec<String> {
+    let earlier = |at: usize| before.and_then(|it| it.endpoints.get(at)?.error.as_ref());
+    let ends = now.endpoints.iter().enumerate();
+    ends.filter(|(at, end)| end.error.as_ref() != earlier(*at))
+        .filter_map(|(_, e)| error(e))
+        .collect()
 }
 
 fn row(endpoint: &EndpointSnapshot) -> [String; 8] {
@@ -158,6 +186,26 @@ fn turns(turns: &LoopSnapshot, elapsed_s: f64) -> String {
 
 fn cut(lines: Vec<String>, width: usize) -> Vec<String> {
     lines.iter().map(|line| shorten(line, width)).collect()
+}
+
+/// `text` in lines of at most `width` columns, divided at spaces where there are any in the second
+/// half of a line. What goes on is indented.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    const INDENT: &str = "    ";
+    let mut rest = shorten(text, usize::MAX);
+    let mut lines = Vec::new();
+    while rest.chars().count() > width && width > 2 * INDENT.len() {
+        let end = rest.char_indices().nth(width).map_or(rest.len(), |(at, _)| at);
+        let (start, end) = match rest[..end].rfind(' ').filter(|&space| space > end / 2) {
+            Some(space) => (space + 1, space),
+            None => (end, end),
+        };
+        let more = format!("{INDENT}{}", &rest[start..]);
+        rest.truncate(end);
+        lines.push(std::mem::replace(&mut rest, more));
+    }
+    lines.push(rest);
+    lines
 }
 
 /// `text`, or as much of it as fits before an ellipsis. Control characters do not reach the
@@ -304,8 +352,42 @@ mod tests {
     fn verdict_follows_the_drops() {
         let mut summary = sample_summary();
         assert_eq!(super::summary(&summary, 100).last().unwrap(), "nothing lost");
+        summary.check = None;
+        assert_eq!(super::summary(&summary, 100).last().unwrap(), "no drops counted");
         summary.endpoints[1].drops.old = 1;
         assert_eq!(super::summary(&summary, 100).last().unwrap(), "PACKETS LOST");
+    }
+
+    /// Proves that notes leave out an endpoint's options, and that the summary wraps what the table
+    /// has to cut: nothing is missing, and no line is wider than the terminal.
+    #[test]
+    fn summary_wraps_its_notes() {
+        let mut summary = sample_summary();
+        summary.endpoints[1].bound = Some(([127, 0, 0, 1], 40_000).into());
+        summary.endpoints[1].error = Some("word ".repeat(30) + &"x".repeat(90) + " end");
+        for width in [40, 80] {
+            let lines = super::summary(&summary, width);
+            assert!(lines.iter().all(|line| line.chars().count() <= width), "{lines:#?}");
+            let text = lines.join("\n");
+            assert_eq!(text.matches("word").count(), 30, "{text}");
+            let notes = text.replace("\n   ", "");
+            assert!(notes.contains("9000: bound to 127.0.0.1:40000"), "{text}");
+            assert!(!text.contains("9000?queue=256&policy=drop-old: "), "{text}");
+            assert!(text.contains(" end"), "{text}");
+        }
+    }
+
+    /// Proves that an error is told when it appears and when it changes, and not in between.
+    #[test]
+    fn errors_are_told_once() {
+        let (calm, mut bad) = (snapshot(), snapshot());
+        bad.endpoints[1].error = Some("refused\n".into());
+        let told = ["  tcp-listen://127.0.0.1:9000: refused?"];
+        assert_eq!(new_errors(None, &bad), told);
+        assert_eq!(new_errors(Some(&calm), &bad), told);
+        assert!(
+            new_errors(Some(&bad), &bad).is_empty() && new_errors(Some(&bad), &calm).is_empty()
+        );
     }
 
     /// Proves that the plain line counts subscribers and packets of destinations, not of the source.

@@ -142,7 +142,11 @@ impl Intake {
         match result {
             Ok(true) => self.read(),
             Ok(false) => self.fanout.await_room(),
-            Err(error) => self.give_up(Some(io::Error::new(io::ErrorKind::InvalidData, error))),
+            Err(error) => {
+                self.fanout.source().drop_packets(|drops| drops.too_long += 1);
+                self.received.borrow_mut().deframer.reset();
+                self.give_up(Some(io::Error::new(io::ErrorKind::InvalidData, error)));
+            }
         }
     }
 
@@ -162,6 +166,9 @@ impl Intake {
     fn give_up(&self, why: Option<io::Error>) {
         let was_open = self.is_open();
         self.close();
+        if was_open && self.received.borrow().deframer.finish().is_err() {
+            self.fanout.source().count_lost(1);
+        }
         if was_open && let Some(owner) = self.owner.upgrade() {
             owner.ended(self, why);
         }
