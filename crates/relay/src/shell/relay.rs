@@ -249,7 +249,7 @@ fn make_sure_of_memory(config: &RelayConfig) -> Result<(), RunError> {
 }
 
 /// Bytes of the loop's tables for a peer, generously.
-const PEER: usize = 1 << 10;
+const PEER: usize = 1536;
 
 /// The loop that this relay needs.
 pub(super) fn loop_config(config: &RelayConfig) -> Config {
