@@ -63,6 +63,7 @@ fn source_address_is_no_destination() {
         ("udp://127.0.0.1:9099", "udp://localhost:9099"),
         ("udp://0.0.0.0:9099", "udp://127.0.0.1:9099"),
         ("udp://[::]:9099", "udp://[::1]:9099"),
+        ("udp://[::]:9099", "udp://127.0.0.1:9099"),
     ] {
         let message = refused(from, &[to]);
         assert!(message.contains(from) && message.contains(to), "{message}");
@@ -76,7 +77,7 @@ fn what_looks_alike_runs() {
     let port = |socket: &std::net::UdpSocket| socket.local_addr().unwrap().port();
     let to = [url("udp", port(&one)), url("udp", port(&two))];
     Running::start(config(DRIVERS[1], "udp://127.0.0.1:0", &[&to[0], &to[1]])).finish();
-    let to = ["file:/dev/null", "file:/dev/null", "udp://192.0.2.1:9099"];
+    let to = ["file:/dev/null", "file:/dev/null", "udp://192.0.2.1:9099", "udp://[::1]:9099"];
     Running::start(config(DRIVERS[1], "udp://0.0.0.0:9099", &to)).finish();
 }
 

@@ -67,8 +67,9 @@ impl Spot {
     fn is_fed_by(&self, source: &Self) -> bool {
         match (self, source) {
             (Self::Udp(to), Self::Udp(from)) => {
-                let reached = from.ip() == to.ip() || from.ip().is_unspecified() && is_here(*to);
-                to.port() == from.port() && reached
+                // A socket on [::] receives over IPv4 as well.
+                let any = from.ip().is_unspecified() && (from.is_ipv6() || to.is_ipv4());
+                to.port() == from.port() && (from.ip() == to.ip() || any && is_here(*to))
             }
             _ => self == source,
         }
