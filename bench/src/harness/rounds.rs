@@ -147,6 +147,7 @@ impl Series {
         if self.is_out() {
             return self.samples.push(None);
         }
+        super::sys::give_back_memory();
         let sample =
             (contender.slice)().map_err(|failure| self.failure = Some(failure.to_string()));
         self.samples.push(sample.ok());
