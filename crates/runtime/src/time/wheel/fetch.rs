@@ -1,8 +1,7 @@
 //! Asking the processor for timers before they are needed.
 //!
 //! Timers are armed in any order and so lie scattered over the table. Found one by one,
-//! each costs a wait for memory; asked for ahead, the waits overlap. That halves the cost
-//! of firing a million.
+//! each costs a wait for memory; asked for ahead, the waits overlap.
 
 use super::{FETCH_DEPTH, NONE, Wheel};
 use crate::prefetch;
