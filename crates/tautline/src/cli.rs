@@ -220,9 +220,12 @@ fn refusal(error: &clap::Error) -> Refusal {
 fn bad_value(error: &clap::Error) -> String {
     let argument = context(error);
     let argument = argument.split(' ').next().unwrap_or_default();
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{argument}: {cause}"),
-        None => first_line(error),
+    let Some(cause) = std::error::Error::source(error) else { return first_line(error) };
+    let cause = cause.to_string();
+    // An argument may be given more than once: which one is meant has to show.
+    match error.get(ContextKind::InvalidValue).map(|value| value.to_string()) {
+        Some(value) if !cause.contains(&value) => format!("{argument}: {value}: {cause}"),
+        _ => format!("{argument}: {cause}"),
     }
 }
 
@@ -301,7 +304,7 @@ mod tests {
             ("tautline relay --from demo: --to stdout: --for -1s", "--for: ", "10s"),
             (
                 "tautline relay --from demo: --to unix-listen://@a?subscribers=100000000",
-                "--to: ",
+                "--to: unix-listen://@a?subscribers=100000000: ",
                 "1 to 1000000",
             ),
             (
