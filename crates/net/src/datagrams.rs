@@ -94,7 +94,7 @@ macro_rules! batching {
                         if !crate::datagrams::receive_some(conn, &mut batch)? {
                             return Ok(Drained::Yes);
                         }
-                        handler(conn, &mut batch).into_result(0)?;
+                        handler(conn, &mut batch).into_result()?;
                         if conn.is_paused() {
                             return Ok(Drained::Yes);
                         }

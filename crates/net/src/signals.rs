@@ -134,7 +134,7 @@ impl Signals {
         let mut delivery = self.delivery;
         let conn = self.descriptor.on_readable(move |_| {
             for signal in delivery.pending() {
-                handler(Signal(signal)).into_result(0)?;
+                handler(Signal(signal)).into_result()?;
             }
             Ok(Drained::Yes)
         })?;

@@ -302,8 +302,7 @@ impl Lent {
             }
             while let Some(packet) = self.batch.get(self.next) {
                 self.next += 1;
-                let given = packet.bytes.len();
-                handler(conn, packet).into_result(given)?;
+                handler(conn, packet).into_result()?;
                 if conn.is_paused() {
                     return Ok(Drained::Yes);
                 }

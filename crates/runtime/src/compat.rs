@@ -212,7 +212,7 @@ impl Conn {
                     self.core.with(|engine| engine.events.push_back(Event::Ended(self.key, None)));
                     return Ok(Drained::Yes);
                 }
-                Ok(n) => handler(self, &buf[..n]).into_result(n)?,
+                Ok(n) => handler(self, &buf[..n]).into_result()?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Drained::Yes),
                 Err(error) => return Err(error),
             }

@@ -32,7 +32,16 @@ impl Conn {
     /// # Errors
     /// When the stream is closed, was shut down, or sending has failed.
     pub fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(self.core.with(|engine| engine.write(self.key, bytes))?)
+        let taken = self.core.with(|engine| engine.write(self.key, bytes))?;
+        Ok(self.took(taken, bytes))
+    }
+
+    /// Notes a write that fell short: see [`Outcome`].
+    fn took(&self, taken: usize, bytes: &[u8]) -> usize {
+        if taken < bytes.len() {
+            self.core.fell_short.set(Some((taken, bytes.len())));
+        }
+        taken
     }
 
     /// Sends what is queued and then `bytes` at once; what the kernel does not take is
@@ -41,7 +50,8 @@ impl Conn {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(self.core.with(|engine| engine.write_now(self.key, bytes))?)
+        let taken = self.core.with(|engine| engine.write_now(self.key, bytes))?;
+        Ok(self.took(taken, bytes))
     }
 
     /// Sends `bytes` at once as far as the kernel takes them, and queues nothing.
@@ -52,7 +62,7 @@ impl Conn {
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self.core.with(|engine| engine.try_write(self.key, bytes))? {
             0 if !bytes.is_empty() => Err(io::ErrorKind::WouldBlock.into()),
-            n => Ok(n),
+            taken => Ok(self.took(taken, bytes)),
         }
     }
 
@@ -161,7 +171,7 @@ impl Conn {
         R: Outcome,
     {
         self.set(|handlers| {
-            let call = Box::new(move |conn: &Self| handler(conn).into_result(0));
+            let call = Box::new(move |conn: &Self| handler(conn).into_result());
             handlers.writable = Some(Named { name: std::any::type_name::<F>(), call });
         });
         self
@@ -197,9 +207,8 @@ impl Conn {
             return self.feed(handler);
         }
         self.set(|handlers| {
-            let call = Box::new(move |conn: &Self, bytes: &[u8]| {
-                handler(conn, bytes).into_result(bytes.len())
-            });
+            let call =
+                Box::new(move |conn: &Self, bytes: &[u8]| handler(conn, bytes).into_result());
             handlers.data = Some(Named { name: std::any::type_name::<F>(), call });
         });
         self.pump()
@@ -211,7 +220,7 @@ impl Conn {
         R: Outcome,
     {
         self.set(|handlers| {
-            let call = Box::new(move |accepted| handler(accepted).into_result(0));
+            let call = Box::new(move |accepted| handler(accepted).into_result());
             handlers.accept = Some(Named { name: std::any::type_name::<F>(), call });
         });
         self.pump()

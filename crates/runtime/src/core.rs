@@ -63,6 +63,9 @@ pub(crate) struct Core {
     /// User code may be on the stack: inside `run*`.
     pub(crate) running: Cell<bool>,
     pub(crate) stop: Cell<bool>,
+    /// What the latest write of the handler that is being called has taken, and of how many
+    /// bytes, if it fell short.
+    pub(crate) fell_short: Cell<Option<(usize, usize)>>,
     /// The runtime is being dropped, or was.
     gone: Cell<bool>,
     pub(crate) watch: RefCell<Watch>,
@@ -111,6 +114,7 @@ impl Core {
             checked: Cell::new(now),
             running: Cell::new(false),
             stop: Cell::new(false),
+            fell_short: Cell::new(None),
             gone: Cell::new(false),
             watch: RefCell::new(watch),
             stall,
@@ -202,6 +206,7 @@ impl Core {
     #[inline]
     pub(crate) fn user_code<R>(&self, name: &'static str, code: impl FnOnce() -> R) -> Option<R> {
         self.watch_enters(name);
+        self.fell_short.set(None);
         let result = self.guard(name, code);
         self.watch_leaves();
         result

@@ -56,14 +56,14 @@ pub enum Error {
         /// Bytes that were to leave.
         of: usize,
     },
-    /// A handler said that it took fewer bytes than it was given.
+    /// A handler returned the count of a write that fell short.
     #[error(
-        "a handler took {taken} of {of} bytes, and the rest would be lost: keep the rest and pause the source until `on_writable`, or raise the write limit (`Config::write_limit`, `Config::send_chunks`)"
+        "a handler's write took {taken} of {of} bytes, and the rest would be lost: keep the rest and pause the source until `on_writable`, or raise the write limit (`Config::write_limit`, `Config::send_chunks`)"
     )]
     NotTaken {
-        /// Bytes that it took.
+        /// Bytes that the write took.
         taken: usize,
-        /// Bytes that it was given.
+        /// Bytes that it was given to take.
         of: usize,
     },
     /// A configuration value makes no sense.

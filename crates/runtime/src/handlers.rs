@@ -4,6 +4,7 @@ use std::io;
 
 use crate::Error;
 use crate::conn::Conn;
+use crate::core::Core;
 use crate::descriptor::Descriptor;
 
 /// Sees received bytes where they were received.
@@ -55,42 +56,41 @@ impl Handlers {
     }
 }
 
-/// What a handler may return: nothing, how many of the bytes that it was given it has taken,
-/// or a result of either. An error closes the descriptor and reaches its close handler, and
-/// so does a count that falls short, for the rest would be lost in silence:
-/// [`Error::NotTaken`].
+/// What a handler may return: nothing, how many bytes a write of it has taken, or a result of
+/// either. An error closes the descriptor and reaches its close handler, and so does the count
+/// of a write that fell short, for the rest would be lost in silence: [`Error::NotTaken`].
 pub trait Outcome {
-    /// As the loop sees it, of a handler that was given as many bytes.
+    /// As the loop sees it.
     ///
     /// # Errors
     /// What the handler returned; [`Error::NotTaken`].
-    fn into_result(self, given: usize) -> io::Result<()>;
+    fn into_result(self) -> io::Result<()>;
 }
 
 impl Outcome for () {
-    fn into_result(self, _: usize) -> io::Result<()> {
+    fn into_result(self) -> io::Result<()> {
         Ok(())
     }
 }
 
 /// For the handler that gives what it accepted a handler of its own.
 impl Outcome for Conn {
-    fn into_result(self, _: usize) -> io::Result<()> {
+    fn into_result(self) -> io::Result<()> {
         Ok(())
     }
 }
 
 impl Outcome for usize {
-    fn into_result(self, given: usize) -> io::Result<()> {
-        if self < given {
-            return Err(Error::NotTaken { taken: self, of: given }.into());
+    fn into_result(self) -> io::Result<()> {
+        match Core::try_current(|core| core.fell_short.take()).flatten() {
+            Some((taken, of)) if taken == self => Err(Error::NotTaken { taken, of }.into()),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
 impl<T: Outcome> Outcome for io::Result<T> {
-    fn into_result(self, given: usize) -> io::Result<()> {
-        self?.into_result(given)
+    fn into_result(self) -> io::Result<()> {
+        self?.into_result()
     }
 }

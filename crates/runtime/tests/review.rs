@@ -331,6 +331,27 @@ fn a_count_that_falls_short_is_told() {
     });
 }
 
+/// An answer that is shorter than the question is not a write that fell short.
+#[test]
+fn a_short_answer_is_no_loss() {
+    everywhere(|runtime| {
+        let (a, b) = Descriptor::pair().unwrap();
+        b.on_data(|stream, _| stream.write(b"ok")).unwrap();
+        let answers = async {
+            for _ in 0..3 {
+                a.write_all(vec![1; 1000]).await.0?;
+                a.read_exact(vec![0; 2]).await.0?;
+            }
+            io::Result::Ok(())
+        };
+        runtime
+            .block_on(timer::timeout(Duration::from_secs(10), answers))
+            .unwrap()
+            .unwrap()
+            .unwrap();
+    });
+}
+
 /// What feeds a stream that nobody reads any more is no work that is left.
 #[test]
 fn a_stream_that_was_read_leaves_nothing_pending() {

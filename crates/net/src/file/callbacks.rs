@@ -83,7 +83,7 @@ impl File {
                 }
                 let told = match read {
                     Ok(0) => break Ok(()),
-                    Ok(n) => handler(file.conn(), &buf[..n]).into_result(n),
+                    Ok(n) => handler(file.conn(), &buf[..n]).into_result(),
                     Err(error) => Err(error),
                 };
                 if told.is_err() {

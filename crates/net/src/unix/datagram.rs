@@ -163,10 +163,7 @@ impl UnixDatagram {
         self.descriptor.on_readable(move |conn| {
             for _ in 0..BUDGET {
                 match conn.try_receive_from(&mut buf) {
-                    Ok(received) => {
-                        let told = handler(conn, &buf[..received.len], &received);
-                        told.into_result(received.len)?;
-                    }
+                    Ok(received) => handler(conn, &buf[..received.len], &received).into_result()?,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         return Ok(Drained::Yes);
                     }
