@@ -327,7 +327,8 @@ impl Engine {
 
     /// Whether any operation or unsent byte is left: what `run_pending` waits for.
     pub(crate) fn has_pending(&self) -> bool {
-        self.is_busy() || self.ops.keys().any(|op| !self.is_idle_feed(op))
+        let working = |op| !self.is_idle_feed(op);
+        self.is_busy() || self.ops.len() > 0 && self.ops.keys().any(working)
     }
 
     /// Whether an operation feeds an inbox that nobody waits for.
