@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::Error;
 use crate::driver::sim;
+use crate::fiber::StackSizes;
 use crate::watch::Stall;
 
 /// How a runtime is sized, how it waits and what it asks of the machine.
@@ -34,6 +35,20 @@ pub struct Config {
     pub timers: usize,
     /// Tasks that may be alive at a time. Default 65,536.
     pub tasks: usize,
+    /// Fibers that may be alive at a time. Default 131,072.
+    pub fibers: usize,
+    /// Bytes in the table of fibers for the captures, and later the result, of each. Default
+    /// 128; a multiple of 16.
+    pub fiber_room: usize,
+    /// Stacks of fibers. Default 1,024 of 32 KiB, 128 of 256 KiB, 16 of 1 MiB.
+    pub stacks: StackSizes,
+    /// Fibers of a class that may wait for a stack. Default 65,536.
+    pub stack_queue: usize,
+    /// Whether stacks are measured and cleaned when a fiber ends, so that
+    /// [`fiber::list`](crate::fiber::list) and [`fiber::stacks`](crate::fiber::stacks) tell what
+    /// each fiber has used. It costs a look at all of a stack's memory for each fiber. Default:
+    /// no.
+    pub measure_stacks: bool,
     /// Messages that other threads may have posted and the loop not yet taken.
     /// Rounded up to a power of two. Default 1,024.
     pub mailbox: usize,
@@ -99,6 +114,11 @@ impl Default for Config {
             descriptors: 1 << 16,
             timers: 1 << 20,
             tasks: 1 << 16,
+            fibers: 1 << 17,
+            fiber_room: 128,
+            stacks: StackSizes::default(),
+            stack_queue: 1 << 16,
+            measure_stacks: false,
             mailbox: 1 << 10,
             ring_entries: 1 << 10,
             receive_buffers: 64,
@@ -135,11 +155,13 @@ pub struct Budgets {
     pub timers: usize,
     /// Polls of tasks. Default 64.
     pub tasks: usize,
+    /// Switches to fibers. Default 512.
+    pub fibers: usize,
 }
 
 impl Default for Budgets {
     fn default() -> Self {
-        Self { io: 256, posts: 256, timers: 256, tasks: 64 }
+        Self { io: 256, posts: 256, timers: 256, tasks: 64, fibers: 512 }
     }
 }
 
@@ -221,6 +243,9 @@ impl Config {
             ("descriptors", self.descriptors, MAX_SLOTS),
             ("timers", self.timers, MAX_SLOTS),
             ("tasks", self.tasks, MAX_SLOTS),
+            ("fibers", self.fibers, MAX_SLOTS),
+            ("fiber_room", self.fiber_room, 1 << 16),
+            ("stack_queue", self.stack_queue, MAX_SLOTS),
             ("mailbox", self.mailbox, 1 << 24),
             ("ring_entries", self.ring_entries as usize, 1 << 15),
             ("receive_buffers", usize::from(self.receive_buffers), 1 << 15),
@@ -233,6 +258,7 @@ impl Config {
             ("budgets.posts", self.budgets.posts, usize::MAX),
             ("budgets.timers", self.budgets.timers, usize::MAX),
             ("budgets.tasks", self.budgets.tasks, usize::MAX),
+            ("budgets.fibers", self.budgets.fibers, usize::MAX),
             ("offload_threads", self.offload_threads, 1024),
             ("offload_queue", self.offload_queue, 1 << 24),
         ];

@@ -14,10 +14,11 @@ use std::task::Waker;
 
 use crate::config::{Config, Panics};
 use crate::driver::{Driver, Op};
-use crate::engine::ops::{Continuation, Finished, OpSlot, Phase};
+use crate::engine::ops::{Continuation, Ending, Finished, OpSlot, Phase};
 use crate::engine::outcome::Failure;
 use crate::engine::{Engine, Trash};
 use crate::error::Error;
+use crate::fiber::Fibers;
 use crate::files::Files;
 use crate::inline_fn::{Job, OnceFn};
 use crate::mailbox::{Mailbox, Poster, Sleeper, mailbox};
@@ -46,6 +47,9 @@ pub(crate) struct Core {
     /// Swapped with the engine's list when that is to be emptied.
     spare: RefCell<Vec<Trash>>,
     pub(crate) tasks: Executor,
+    pub(crate) fibers: Fibers,
+    /// A fiber was switched to, and has no dispatch budget of its own yet.
+    pub(crate) unfilled: Cell<bool>,
     /// One-shot callbacks of operations that were refused at once.
     later: RefCell<VecDeque<(OnceFn<Finished>, Finished)>>,
     pub(crate) mailbox: RefCell<Mailbox<Job>>,
@@ -91,14 +95,16 @@ pub(crate) struct Parts {
 }
 
 impl Core {
-    pub(crate) fn new(parts: Parts) -> Rc<Self> {
+    pub(crate) fn new(parts: Parts) -> Result<Rc<Self>, Error> {
         let Parts { id, config, mut engine, sleeper, mailbox, clock, now, watch, stall, report } =
             parts;
         let (poster, mailbox) = mailbox;
         engine.wheel.count_from(TIMERS_ARMED.get());
         let simulated = engine.driver.virtual_now().is_some();
-        Rc::new(Self {
+        Ok(Rc::new(Self {
             id,
+            fibers: Fibers::new(id, &config, sleeper.clone())?,
+            unfilled: Cell::new(false),
             tasks: Executor::new(id, config.tasks, sleeper.clone()),
             later: RefCell::new(VecDeque::new()),
             files: Files::new(&config, sleeper.clone()),
@@ -122,7 +128,7 @@ impl Core {
             counters: Counters::default(),
             report: RefCell::new(report),
             config,
-        })
+        }))
     }
 
     /// The runtime of this thread, unless it is going.
@@ -133,15 +139,30 @@ impl Core {
         }
     }
 
+    /// The runtime of this thread, also while it is going.
+    pub(crate) fn current_or_going() -> Result<Rc<Self>, Error> {
+        Self::try_current(Rc::clone).ok_or(Error::NoRuntime)
+    }
+
     /// Looks at the runtime of this thread, if there is one. No code of the user's may run
     /// in there, as it could make another one.
     #[inline(always)]
     pub(crate) fn try_current<R>(look: impl FnOnce(&Rc<Self>) -> R) -> Option<R> {
-        let core = CURRENT.get()?;
-        // SAFETY: the cell owns a count, which `set_current` alone gives up; no `look` comes
-        // there, and this one is not given up here.
-        let core = ManuallyDrop::new(unsafe { Rc::from_raw(core.as_ptr()) });
+        // SAFETY: no `look` comes where the thread's runtime is changed.
+        let core = unsafe { Self::borrow_current() }?;
         Some(look(&core))
+    }
+
+    /// The runtime of this thread, without a count of it.
+    ///
+    /// # Safety
+    /// It is not looked at any more once `set_current` was called. (A fiber that waits need not
+    /// fear that: its runtime goes only after it has ended.)
+    #[inline(always)]
+    pub(crate) unsafe fn borrow_current() -> Option<ManuallyDrop<Rc<Self>>> {
+        let core = CURRENT.get()?;
+        // SAFETY: the cell owns a count, which `set_current` alone gives up; this one is not.
+        Some(ManuallyDrop::new(unsafe { Rc::from_raw(core.as_ptr()) }))
     }
 
     /// Makes this the thread's runtime, or none.
@@ -260,13 +281,16 @@ impl Core {
 
     /// Whether no other thread has anything for the loop.
     pub(crate) fn nothing_posted(&self) -> bool {
-        self.mailbox.borrow().is_empty() && self.tasks.is_idle() && self.files.is_idle()
+        let idle = self.tasks.is_idle() && self.fibers.is_idle() && self.files.is_idle();
+        self.mailbox.borrow().is_empty() && idle
     }
 
     /// Ends everything and waits until the kernel has let go of every buffer. Futures of
     /// operations that outlive this hear that it is over.
     pub(crate) fn shut_down(self: &Rc<Self>) {
         self.gone.set(true);
+        let ended = self.end_fibers();
+        self.fibers.detach();
         self.with(|engine| engine.shut = true);
         self.close_mailbox();
         self.tasks.clear();
@@ -277,11 +301,50 @@ impl Core {
         drop(later);
         self.with(Engine::shut_down);
         let released = self.await_kernel();
-        if released {
+        if released && ended {
             self.drop_operations();
         } else {
             self.leak();
         }
+    }
+
+    /// Cancels all fibers, and runs them until they have ended, within a bound: what they have
+    /// lent comes back first. False: one is left, and with it what it has lent.
+    fn end_fibers(self: &Rc<Self>) -> bool {
+        const ROUNDS: u32 = 2000;
+        self.fibers.cancel_all(self);
+        for _ in 0..ROUNDS {
+            if self.fibers.alive() == 0 {
+                return true;
+            }
+            if self.fibers.current().is_some() || self.serve_fibers().is_err() {
+                break;
+            }
+        }
+        let names = self.fibers.names();
+        log::error!("fibers that do not end with their runtime are left as they are: {names:?}");
+        names.is_empty()
+    }
+
+    /// Gives cancelled fibers what they wait for, and lets them run.
+    fn serve_fibers(self: &Rc<Self>) -> std::io::Result<()> {
+        const SWITCHES: usize = 1024;
+        self.fibers.run(self, SWITCHES);
+        self.collect_files();
+        let rests = self.fibers.is_idle() && self.with(|engine| engine.ios.len() > 0);
+        let (mut wakers, mut fibers) = (Vec::new(), Vec::new());
+        let polled = self.with(|engine| {
+            engine.refill();
+            let wait = crate::driver::Wait::AtMost(std::time::Duration::from_millis(10));
+            let wait = if rests { wait } else { crate::driver::Wait::No };
+            engine.run_deferred();
+            let polled = engine.poll_driver(wait, 1024);
+            engine.discard_events(&mut wakers, &mut fibers);
+            polled
+        });
+        wakers.into_iter().for_each(Waker::wake);
+        fibers.into_iter().for_each(|fiber| self.fibers.wake(fiber));
+        polled.map(|_| ())
     }
 
     /// What was posted is dropped, and what comes from now on goes back.
@@ -296,13 +359,13 @@ impl Core {
         const ROUNDS: u32 = 500;
         for _ in 0..ROUNDS {
             self.collect_files();
-            let mut wakers = Vec::new();
+            let (mut wakers, mut fibers) = (Vec::new(), Vec::new());
             let (left, polled) = self.with(|engine| {
                 engine.refill();
                 let wait = crate::driver::Wait::AtMost(std::time::Duration::from_millis(10));
                 let wait = if engine.ios.len() == 0 { crate::driver::Wait::No } else { wait };
                 let polled = engine.poll_driver(wait, 1024);
-                engine.discard_events(&mut wakers);
+                engine.discard_events(&mut wakers, &mut fibers);
                 (engine.ios.len(), polled)
             });
             // Their tasks may be those of another executor.
@@ -335,6 +398,13 @@ impl Core {
     }
 }
 
+impl Core {
+    /// Asks an operation of a fiber to end.
+    pub(crate) fn cancel_operation(&self, key: Key) {
+        self.with(|engine| engine.cancel(key, Ending::Cancelled));
+    }
+}
+
 impl Engine {
     /// Keeps the waker of a pending operation's future.
     pub(crate) fn set_waker(&mut self, key: Key, waker: &Waker) {
@@ -362,14 +432,15 @@ impl Engine {
     }
 
     /// Drops events that nobody will dispatch, and gives back what they hold. Wakers come
-    /// out, to be called.
-    fn discard_events(&mut self, wakers: &mut Vec<Waker>) {
+    /// out, to be called, and fibers.
+    fn discard_events(&mut self, wakers: &mut Vec<Waker>, fibers: &mut Vec<Key>) {
         while let Some(event) = self.events.pop_front() {
             match event {
                 crate::engine::Event::Accepted(_, fd) => self.driver.close(fd),
                 crate::engine::Event::Data(_, received) => self.recycle(received.at),
                 crate::engine::Event::Offload(key) => self.offloaded(key, -libc::ECANCELED),
                 crate::engine::Event::Wake(waker) => wakers.push(waker),
+                crate::engine::Event::Fiber(key) => fibers.push(key),
                 _ => {}
             }
         }

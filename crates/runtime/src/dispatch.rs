@@ -26,6 +26,7 @@ impl Core {
             told += 1;
             match event {
                 Event::Wake(waker) => waker.wake(),
+                Event::Fiber(key) => self.fibers.wake(key),
                 Event::Call(key) => self.call(key),
                 Event::Data(key, received) => self.data(key, received),
                 Event::Inbox(key) => self.inbox(key),

@@ -37,6 +37,11 @@ pub enum Error {
         /// The function that was called.
         call: &'static str,
     },
+    /// A call that waits was made outside a fiber.
+    #[error(
+        "a call that waits was made outside a fiber, where it would hold up the whole loop: make it in `fiber::spawn` or `Runtime::run_fiber`, or take the operation by `.await` or `.then`"
+    )]
+    NotInFiber,
     /// The operation did not complete before its deadline.
     #[error("the operation did not complete before its deadline")]
     TimedOut,

@@ -14,6 +14,8 @@
 extern crate self as tautline_runtime;
 
 #[cfg(not(loom))]
+mod alternate_stack;
+#[cfg(not(loom))]
 mod batch;
 #[cfg(not(loom))]
 mod buf;
@@ -37,6 +39,8 @@ mod driver;
 mod engine;
 #[cfg(not(loom))]
 mod error;
+#[cfg(not(loom))]
+pub mod fiber;
 #[cfg(not(loom))]
 mod files;
 #[cfg(not(loom))]

@@ -61,6 +61,14 @@ impl<K: Yield> Operation<K> {
         Self { core: core.clone(), io, deadline: None, state: State::Fresh(kind) }
     }
 
+    /// What it is made of. It was not started.
+    pub(crate) fn into_parts(mut self) -> (Rc<Core>, Key, Option<Instant>, K) {
+        let State::Fresh(kind) = std::mem::replace(&mut self.state, State::Over) else {
+            unreachable!("an operation that was polled is pinned")
+        };
+        (self.core.clone(), self.io, self.deadline, kind)
+    }
+
     /// Gives it up at `deadline`: it then fails with
     /// [`TimedOut`](std::io::ErrorKind::TimedOut).
     pub fn deadline(mut self, deadline: Instant) -> Self {

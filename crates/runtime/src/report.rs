@@ -13,6 +13,8 @@ pub(crate) struct Counters {
     pub(crate) timers: Cell<u64>,
     pub(crate) polls: Cell<u64>,
     pub(crate) panics: Cell<u64>,
+    /// To fibers.
+    pub(crate) switches: Cell<u64>,
 }
 
 /// What the loop has done so far.
@@ -30,6 +32,13 @@ pub struct Metrics {
     pub polls: u64,
     /// Panics of handlers.
     pub panics: u64,
+    /// Fibers that were spawned.
+    pub fibers: u64,
+    /// Those of them whose captures or result did not fit into `Config::fiber_room`, and cost
+    /// an allocation.
+    pub boxed_fibers: u64,
+    /// Switches to fibers.
+    pub switches: u64,
     /// Turns that took longer than `Config::stall`.
     pub offences: u64,
     /// What the completion core did.
@@ -37,7 +46,13 @@ pub struct Metrics {
 }
 
 impl Counters {
-    pub(crate) fn metrics(&self, engine: Stats, offences: u64) -> Metrics {
+    /// Of `fibers` that were spawned, so many boxed ones.
+    pub(crate) fn metrics(
+        &self,
+        engine: Stats,
+        offences: u64,
+        (fibers, boxed_fibers): (u64, u64),
+    ) -> Metrics {
         Metrics {
             turns: self.turns.get(),
             sleeps: self.sleeps.get(),
@@ -45,6 +60,9 @@ impl Counters {
             timers: self.timers.get(),
             polls: self.polls.get(),
             panics: self.panics.get(),
+            fibers,
+            boxed_fibers,
+            switches: self.switches.get(),
             offences,
             engine,
         }

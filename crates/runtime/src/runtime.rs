@@ -20,6 +20,7 @@ use crate::driver::sim::{self, SimDriver};
 use crate::driver::uring::UringDriver;
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::fiber::{Builder, JoinError, Stack};
 use crate::inline_fn::Job;
 use crate::machine;
 use crate::mailbox::{PostError, Poster, Sleeper, mailbox};
@@ -69,7 +70,8 @@ impl Runtime {
     /// What the loop has done so far.
     pub fn metrics(&self) -> Metrics {
         let stats = self.core.with(|engine| engine.stats);
-        self.core.counters.metrics(stats, self.core.watch.borrow().offences())
+        let offences = self.core.watch.borrow().offences();
+        self.core.counters.metrics(stats, offences, self.core.fibers.spawned())
     }
 
     /// How long the turns took in which anything was dispatched, in nanoseconds.
@@ -199,6 +201,34 @@ impl Runtime {
         }
     }
 
+    /// Runs `work` as a fiber to its end, with everything else on the loop. A panic in it comes
+    /// out of this call; the loop can be run again.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run) and [`fiber::spawn`](crate::fiber::spawn);
+    /// [`Error::Cancelled`] if the fiber was cancelled. If the loop fails before the fiber has
+    /// ended, the fiber is cancelled, and ends when the loop is run again or dropped.
+    pub fn run_fiber<F, T>(&self, stack: Stack, work: F) -> Result<T, Error>
+    where
+        F: FnOnce() -> T + 'static,
+        T: 'static,
+    {
+        let _turn = self.enter("run_fiber")?;
+        let handle = Builder::new(stack).spawn_on(self.core.clone(), work)?;
+        while !handle.is_finished() {
+            let turned = self.core.turn(MayWait::Forever);
+            if let Err(error) = turned.and_then(|_| self.raise()) {
+                handle.cancel();
+                return Err(error);
+            }
+        }
+        match handle.join() {
+            Ok(result) => Ok(result),
+            Err(JoinError::Panicked(payload)) => resume_unwind(payload),
+            Err(JoinError::Cancelled | JoinError::NotInFiber) => Err(Error::Cancelled),
+        }
+    }
+
     fn drive(
         &self,
         call: &'static str,
@@ -219,6 +249,7 @@ impl Runtime {
         let core = &self.core;
         core.with(|engine| engine.has_pending() || !engine.wheel.is_empty())
             || core.tasks.len() > 0
+            || core.fibers.alive() > 0
             || core.has_later()
             || !core.nothing_posted()
     }
@@ -365,7 +396,7 @@ fn assemble(config: Config, driver: AnyDriver, mut report: Report) -> Result<Rc<
     let never_sleeps = config.wait == WaitMode::Spin && !simulated;
     let sleeper =
         Arc::new(if never_sleeps { Sleeper::never_sleeps(wake) } else { Sleeper::new(wake) });
-    Ok(Core::new(Parts {
+    Core::new(Parts {
         id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
         engine: Engine::new(&config, driver, now)?,
         mailbox: mailbox(config.mailbox, sleeper.clone()),
@@ -376,7 +407,7 @@ fn assemble(config: Config, driver: AnyDriver, mut report: Report) -> Result<Rc<
         stall: watch_for_stalls(&config, simulated, &mut report),
         report,
         config,
-    }))
+    })
 }
 
 /// The watcher thread, unless it is switched off or time is not real.

@@ -39,19 +39,28 @@ const RUN: u32 = 8;
 /// So long a run may take: what it is measured for is a thousand times longer.
 const SHORT_RUN: Duration = Duration::from_micros(2);
 
+/// A run of fibers may be so many times as long as one of posts or timers: their way between
+/// two calls that wait is shorter.
+const FIBERS_FOR_ONE: u32 = 4;
+
+/// What a run of several fibers goes by.
+const SEVERAL_FIBERS: &str = "(several fibers)";
+
 /// Posts or timers of one name in a row.
 pub(crate) struct Run {
     /// Empty before the first.
     name: &'static str,
     /// How many more may join it.
     left: u32,
+    /// There were several names in it.
+    mixed: bool,
     began: Instant,
 }
 
 impl Run {
     /// None yet, at the time `now`.
-    fn none(now: Instant) -> Self {
-        Self { name: "", left: 0, began: now }
+    pub(crate) fn none(now: Instant) -> Self {
+        Self { name: "", left: 0, mixed: false, began: now }
     }
 }
 
@@ -76,6 +85,7 @@ impl Core {
         // before it sleeps.
         self.input(if did > 0 { MayWait::No } else { may_wait })?;
         did += self.dispatch();
+        did += self.fibers.run(self, self.config.budgets.fibers);
         let polls = self.tasks.run(self, self.config.budgets.tasks);
         count(&self.counters.polls, polls);
         did += polls;
@@ -254,21 +264,49 @@ impl Core {
         run.left -= 1;
     }
 
-    fn end_run(&self, run: &Run) {
-        if !run.name.is_empty() {
-            self.watch_leaves();
+    /// The same for a fiber: a run may hold several, and then names none of them.
+    #[inline]
+    pub(crate) fn join_run_of_fibers(&self, run: &mut Run, name: &'static str) {
+        if run.left == 0 {
+            self.next_run(run, name);
+            run.left *= if run.left > 1 { FIBERS_FOR_ONE } else { 1 };
+        } else if !ptr::eq(run.name, name) {
+            self.mix_run(run, name);
         }
+        run.left -= 1;
+    }
+
+    #[inline]
+    fn mix_run(&self, run: &mut Run, name: &'static str) {
+        (run.name, run.mixed) = (name, true);
+        if let Some(stall) = &self.stall {
+            stall.dispatch(name);
+        }
+    }
+
+    pub(crate) fn end_run(&self, run: &Run) {
+        if !run.name.is_empty() {
+            self.leave_run(run);
+        }
+    }
+
+    /// The watch hears what a run has taken, and whose it was. Returns the time.
+    fn leave_run(&self, run: &Run) -> Instant {
+        if run.mixed && self.config.watch {
+            self.watch.borrow_mut().dispatch_begin(SEVERAL_FIBERS);
+        }
+        self.watch_leaves()
     }
 
     /// Ends a run, if there is one, and begins the next.
     fn next_run(&self, run: &mut Run, name: &'static str) {
         let mut left = RUN;
         if !run.name.is_empty() {
-            let now = self.watch_leaves();
+            let now = self.leave_run(run);
             left = if now.saturating_since(run.began) > SHORT_RUN { 1 } else { RUN };
             run.began = now;
         }
-        (run.name, run.left) = (name, left);
+        (run.name, run.left, run.mixed) = (name, left, false);
         self.watch_enters(name);
     }
 
@@ -292,6 +330,7 @@ impl Core {
                     self.guard(name, || handler.call(()));
                 }
                 Alarm::Other(OtherAlarm::Wake(waker)) => waker.wake(),
+                Alarm::Other(OtherAlarm::Fiber(key)) => self.fibers.wake(key),
                 Alarm::Other(OtherAlarm::Repeat(repeat)) => {
                     let next = next_beat(deadline, repeat.period, precise);
                     self.with(|engine| engine.revive_alarm(key, next));

@@ -183,6 +183,13 @@ impl Engine {
                 }
                 self.events.push_back(Event::Wake(waker));
             }
+            Continuation::Fiber(fiber) => {
+                slot.continuation = Continuation::Fiber(fiber);
+                if outcome.is_err() {
+                    self.salvage_failed(key);
+                }
+                self.events.push_back(Event::Fiber(fiber));
+            }
             Continuation::Callback(callback) => {
                 slot.continuation = Continuation::Callback(callback);
                 if outcome.is_err() {

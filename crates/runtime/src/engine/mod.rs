@@ -54,6 +54,8 @@ use outcome::Failure;
 pub(crate) enum Event {
     /// Wake a task.
     Wake(Waker),
+    /// Wake a fiber.
+    Fiber(Key),
     /// Call the one-shot callback of a finished operation.
     Call(Key),
     /// Give received bytes to the descriptor's data handler.
@@ -187,6 +189,8 @@ pub(crate) enum OtherAlarm {
     Repeat(Box<Repeat>),
     /// Wakes a task.
     Wake(Waker),
+    /// Wakes a fiber.
+    Fiber(Key),
     /// An operation's deadline.
     Operation(Key),
     /// A closing stream has had time enough to drain.

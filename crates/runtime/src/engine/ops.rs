@@ -40,6 +40,8 @@ pub(crate) enum Continuation {
     Detached,
     /// A future that will look at the slot when woken.
     Future(Waker),
+    /// A fiber that will look at the slot when woken.
+    Fiber(Key),
     /// A one-shot callback.
     Callback(OnceFn<Finished>),
     /// The persistent handlers of the descriptor: multishot receive, accept or poll.

@@ -18,6 +18,8 @@ pub(crate) enum Failure {
     Cancelled,
     /// The descriptor was closed, or the runtime dropped.
     Closed,
+    /// It would have had to wait, and not in a fiber.
+    NotInFiber,
     /// The stream ended before an exact read was filled.
     UnexpectedEof,
     /// The kernel took nothing of a write.
@@ -35,6 +37,7 @@ impl From<Failure> for io::Error {
             Failure::TimedOut => Error::TimedOut.into(),
             Failure::Cancelled => Error::Cancelled.into(),
             Failure::Closed => Error::Closed.into(),
+            Failure::NotInFiber => Error::NotInFiber.into(),
             Failure::UnexpectedEof => io::ErrorKind::UnexpectedEof.into(),
             Failure::WriteZero => io::ErrorKind::WriteZero.into(),
             Failure::Torn { written, of } => Error::WriteTorn { written, of }.into(),

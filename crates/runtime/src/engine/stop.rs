@@ -95,7 +95,10 @@ impl Engine {
                 }
             }
             OtherAlarm::Retry(key) => self.retry_pump(key),
-            OtherAlarm::None | OtherAlarm::Repeat(_) | OtherAlarm::Wake(_) => {}
+            OtherAlarm::None
+            | OtherAlarm::Repeat(_)
+            | OtherAlarm::Wake(_)
+            | OtherAlarm::Fiber(_) => {}
         }
     }
 

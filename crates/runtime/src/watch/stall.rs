@@ -11,7 +11,6 @@
 //! The thread that is blocked does nothing but write down addresses. Everything that
 //! allocates, takes locks or can fail happens on the watcher's thread.
 
-mod alternate;
 mod beacon;
 mod snapshot;
 
@@ -27,8 +26,8 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::alternate_stack::AlternateStack;
 use crate::time::Instant;
-use alternate::AlternateStack;
 use beacon::{Beacon, Turn};
 use snapshot::{Collected, Snapshot, Target};
 

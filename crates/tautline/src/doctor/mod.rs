@@ -1,11 +1,13 @@
 //! `tautline doctor`: what this machine grants, line by line, with the remedy.
 //!
 //! Each area is a pure function from the text of system files to findings; `Read` is the only way
-//! to the machine, so that tests hand in the text of machines we do not have. [`uring`] alone also
-//! asks the kernel directly, by setting up rings and taking them down again.
+//! to the machine, so that tests hand in the text of machines we do not have. [`uring`] and
+//! [`fibers`] alone also ask the kernel directly: by setting up rings and taking them down again,
+//! and by marking a page of memory as a guard.
 
 mod clock;
 mod cores;
+mod fibers;
 mod files;
 mod finding;
 mod kernel;
@@ -26,10 +28,16 @@ type Read<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub(crate) fn examine() -> Vec<Finding> {
     let read = |path: &str| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
     let mut findings = findings(&read);
-    let kernel_areas = findings.iter().take_while(|finding| finding.area == "kernel").count();
-    let uring = uring::findings(&uring::probe(&read));
-    findings.splice(kernel_areas..kernel_areas, uring);
+    add_behind("kernel", uring::findings(&uring::probe(&read)), &mut findings);
+    add_behind("memory", fibers::findings(fibers::probe()), &mut findings);
     findings
+}
+
+/// Adds `more` behind the findings of `area`.
+fn add_behind(area: &str, more: Vec<Finding>, findings: &mut Vec<Finding>) {
+    let last = findings.iter().rposition(|finding| finding.area == area);
+    let at = last.map_or(findings.len(), |last| last + 1);
+    findings.splice(at..at, more);
 }
 
 /// Everything that the text of system files tells.

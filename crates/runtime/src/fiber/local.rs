@@ -1,0 +1,107 @@
+//! Values that each fiber has for itself.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::fmt;
+
+use crate::core::Core;
+use crate::error::Error;
+use crate::fiber::cancel::Here;
+
+/// A value that each fiber has for itself, made when the fiber first looks at it and dropped
+/// when the fiber ends. Declared by [`fiber_local!`](crate::fiber_local).
+///
+/// A `thread_local!` is shared by all fibers of a loop; worse, what one has borrowed from it
+/// stays borrowed while others run. Use this instead, or [`undivided`](super::undivided).
+pub struct LocalKey<T: 'static> {
+    make: fn() -> T,
+}
+
+/// Declares values that each fiber has for itself.
+///
+/// ```
+/// # use std::cell::Cell;
+/// # use tautline_runtime::{Config, Runtime, fiber::{self, Stack}, fiber_local};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// fiber_local! {
+///     static DEPTH: Cell<u32> = Cell::new(1);
+/// }
+/// # let runtime = Runtime::new(Config::default())?;
+/// let other = runtime.run_fiber(Stack::Small, || {
+///     DEPTH.with(|depth| depth.set(7))?;
+///     fiber::spawn(Stack::Small, || DEPTH.with(Cell::get)).map(|other| other.join())
+/// })??.unwrap();
+/// assert_eq!(other?, 1);
+/// # Ok(())
+/// # }
+/// ```
+#[macro_export]
+macro_rules! fiber_local {
+    ($($(#[$attribute:meta])* $visible:vis static $name:ident: $type:ty = $value:expr;)*) => {$(
+        $(#[$attribute])*
+        $visible static $name: $crate::fiber::LocalKey<$type> =
+            $crate::fiber::LocalKey::new(|| $value);
+    )*};
+}
+
+impl<T: 'static> LocalKey<T> {
+    /// What [`fiber_local!`](crate::fiber_local) makes.
+    #[doc(hidden)]
+    pub const fn new(make: fn() -> T) -> Self {
+        Self { make }
+    }
+
+    /// Calls `look` with this fiber's value.
+    ///
+    /// # Errors
+    /// [`Error::NotInFiber`], [`Error::NoRuntime`].
+    pub fn with<R>(&'static self, look: impl FnOnce(&T) -> R) -> Result<R, Error> {
+        let core = Core::current_or_going()?;
+        let here = Here::of(&core)?;
+        let value = here.slot.locals.get(self);
+        // SAFETY: the value lies in a box that is dropped when the fiber is over, and this is
+        // the fiber.
+        Ok(look(unsafe { &*value }))
+    }
+}
+
+impl<T> fmt::Debug for LocalKey<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalKey").finish_non_exhaustive()
+    }
+}
+
+/// A fiber's own values, each with the address of its key. Few, so that a list does.
+#[derive(Default)]
+pub(super) struct Locals(RefCell<Vec<(usize, Box<dyn Any>)>>);
+
+impl Locals {
+    fn get<T: 'static>(&self, key: &'static LocalKey<T>) -> *const T {
+        let name = std::ptr::from_ref(key).addr();
+        let found = |values: &[(usize, Box<dyn Any>)]| {
+            let value = values.iter().find(|(of, _)| *of == name)?;
+            value.1.downcast_ref().map(std::ptr::from_ref)
+        };
+        if let Some(value) = found(&self.0.borrow()) {
+            return value;
+        }
+        // Not borrowed: making it may look at others.
+        let made = Box::new((key.make)());
+        let mut values = self.0.borrow_mut();
+        values.push((name, made));
+        found(&values[values.len() - 1..]).expect("it was put there")
+    }
+
+    /// Drops them, the latest first; those that are made meanwhile too.
+    pub(super) fn clear(&self) {
+        while let Some(value) = { self.0.borrow_mut().pop() } {
+            drop(value);
+        }
+    }
+
+    /// Whether there is none.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+}

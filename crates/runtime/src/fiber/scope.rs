@@ -1,0 +1,248 @@
+//! Fibers that may borrow from the fiber that spawns them.
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+
+use crate::core::Core;
+use crate::error::Error;
+use crate::fiber::cancel::Here;
+use crate::fiber::join::{Fiber, JoinError, JoinHandle, let_go};
+use crate::fiber::scheduler::Fibers;
+use crate::fiber::slot::{Cancel, Slot, State};
+use crate::fiber::stack::Stack;
+use crate::fiber::{Builder, spawn};
+use crate::slab::{Key, NONE};
+
+/// Runs `work`, which may spawn fibers that borrow what lives outside this call. Returns when
+/// all of them have ended. If `work` panics, or this fiber is cancelled, they are cancelled and
+/// waited for before it unwinds.
+///
+/// # Errors
+/// [`Error::NotInFiber`], [`Error::NoRuntime`]; [`Error::Cancelled`].
+///
+/// # Panics
+/// If a fiber of the scope has panicked and nobody has joined it.
+///
+/// ```
+/// # use tautline_runtime::{Config, Runtime, fiber::{self, Stack}};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = Runtime::new(Config::default())?;
+/// let sum = runtime.run_fiber(Stack::Small, || {
+///     let numbers = [1, 2, 3, 4];
+///     fiber::scope(|scope| {
+///         let (low, high) = numbers.split_at(2);
+///         let low = scope.spawn(Stack::Small, || low.iter().sum::<i32>())?;
+///         let high = scope.spawn(Stack::Small, || high.iter().sum::<i32>())?;
+///         Ok::<_, tautline_runtime::Error>(low.join().unwrap() + high.join().unwrap())
+///     })
+/// })???;
+/// assert_eq!(sum, 10);
+/// # Ok(())
+/// # }
+/// ```
+pub fn scope<'env, F, T>(work: F) -> Result<T, Error>
+where
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
+{
+    let core = Core::current()?;
+    let here = Here::of(&core)?;
+    here.checkpoint()?;
+    let scope = Scope {
+        children: Children::of(here.slot.key()),
+        core: core.clone(),
+        scope: PhantomData,
+        env: PhantomData,
+    };
+    let result = catch_unwind(AssertUnwindSafe(|| work(&scope)));
+    // Nothing from here to the end of the wait unwinds: what the children borrow stays.
+    scope.children.await_end(&here, result.is_err());
+    match result {
+        Err(payload) => resume_unwind(payload),
+        Ok(value) => {
+            if here.is_interrupted() {
+                here.checkpoint()?;
+            }
+            assert!(!scope.children.panicked.get(), "a fiber of the scope panicked");
+            Ok(value)
+        }
+    }
+}
+
+/// Spawns fibers that end before [`scope`] returns.
+pub struct Scope<'scope, 'env: 'scope> {
+    children: Children,
+    core: Rc<Core>,
+    scope: PhantomData<&'scope mut &'scope ()>,
+    env: PhantomData<&'env mut &'env ()>,
+}
+
+impl<'scope> Scope<'scope, '_> {
+    /// As [`fiber::spawn`](super::spawn), but `work` may borrow.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn spawn<F, T>(
+        &'scope self,
+        stack: Stack,
+        work: F,
+    ) -> Result<ScopedJoinHandle<'scope, T>, Error>
+    where
+        F: FnOnce() -> T + 'scope,
+        T: 'scope,
+    {
+        self.spawn_by(Builder::new(stack), work)
+    }
+
+    /// As [`Builder::spawn`], but `work` may borrow.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn spawn_by<F, T>(
+        &'scope self,
+        builder: Builder,
+        work: F,
+    ) -> Result<ScopedJoinHandle<'scope, T>, Error>
+    where
+        F: FnOnce() -> T + 'scope,
+        T: 'scope,
+    {
+        // SAFETY: the fiber is a child of this scope, which does not return before it has ended
+        // and its result has been taken or dropped: all that it borrows lives longer.
+        let spawned = unsafe { spawn::launch(&self.core, builder, work, true) };
+        let key = spawned.map_err(|refused| refused.error)?;
+        if let Some(slot) = self.core.fibers.slots.get(key) {
+            self.children.link(&self.core.fibers, slot);
+        }
+        Ok(ScopedJoinHandle { handle: JoinHandle::new(self.core.clone(), key), scope: PhantomData })
+    }
+
+    /// Asks all fibers of the scope to end.
+    pub fn cancel(&self) {
+        self.children.cancel(&self.core);
+    }
+}
+
+impl fmt::Debug for Scope<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").field("alive", &self.children.alive).finish_non_exhaustive()
+    }
+}
+
+/// Waits for the result of a fiber of a [`Scope`]. Dropping it leaves that to the scope.
+pub struct ScopedJoinHandle<'scope, T> {
+    handle: JoinHandle<T>,
+    scope: PhantomData<&'scope ()>,
+}
+
+impl<T> ScopedJoinHandle<'_, T> {
+    /// Waits for the result.
+    ///
+    /// # Errors
+    /// As [`JoinHandle::join`].
+    pub fn join(self) -> Result<T, JoinError> {
+        self.handle.join()
+    }
+
+    /// Whether the result is there.
+    pub fn is_finished(&self) -> bool {
+        self.handle.is_finished()
+    }
+
+    /// Asks the fiber to end: see [`Fiber::cancel`].
+    pub fn cancel(&self) {
+        self.handle.cancel();
+    }
+
+    /// Names the fiber.
+    pub fn fiber(&self) -> &Fiber {
+        self.handle.fiber()
+    }
+}
+
+impl<T> fmt::Debug for ScopedJoinHandle<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ScopedJoinHandle").field(self.fiber()).finish()
+    }
+}
+
+/// The fibers of a scope whose slots are not free yet, linked through these.
+pub(super) struct Children {
+    parent: Key,
+    first: Cell<u32>,
+    /// Those that have not ended.
+    alive: Cell<usize>,
+    /// One has panicked, and nobody has joined it.
+    pub(super) panicked: Cell<bool>,
+}
+
+impl Children {
+    fn of(parent: Key) -> Self {
+        let (alive, panicked) = (Cell::new(0), Cell::new(false));
+        Self { parent, first: Cell::new(NONE), alive, panicked }
+    }
+
+    fn link(&self, fibers: &Fibers, slot: &Slot) {
+        let next = self.first.replace(slot.index);
+        if next != NONE {
+            let (_, after) = fibers.slots.slot(next).siblings.get();
+            fibers.slots.slot(next).siblings.set((slot.index, after));
+        }
+        slot.siblings.set((NONE, next));
+        slot.scope.set(self);
+        self.alive.set(self.alive.get() + 1);
+    }
+
+    /// The slot of a child that has ended is about to be freed.
+    pub(super) fn unlink(&self, fibers: &Fibers, slot: &Slot) {
+        let (before, after) = slot.siblings.get();
+        match before {
+            NONE => self.first.set(after),
+            before => {
+                let other = fibers.slots.slot(before);
+                other.siblings.set((other.siblings.get().0, after));
+            }
+        }
+        if after != NONE {
+            let other = fibers.slots.slot(after);
+            other.siblings.set((before, other.siblings.get().1));
+        }
+        slot.scope.set(std::ptr::null());
+    }
+
+    /// A child has ended: with the last one the parent goes on.
+    pub(super) fn child_ended(&self, fibers: &Fibers) {
+        self.alive.set(self.alive.get() - 1);
+        if self.alive.get() == 0 {
+            fibers.wake(self.parent);
+        }
+    }
+
+    fn cancel(&self, core: &Core) {
+        let mut at = self.first.get();
+        while at != NONE {
+            let slot = core.fibers.slots.slot(at);
+            core.fibers.cancel(core, slot.key());
+            at = slot.siblings.get().1;
+        }
+    }
+
+    /// Waits until all have ended; cancels them if the parent is `over` or cancelled meanwhile.
+    fn await_end(&self, here: &Here<'_>, over: bool) {
+        let mut over = over;
+        while self.alive.get() > 0 {
+            if over || here.slot.cancel.get() != Cancel::No {
+                self.cancel(here.core);
+                over = false;
+            }
+            here.suspend("scope");
+        }
+        while self.first.get() != NONE {
+            let slot = here.fibers().slots.slot(self.first.get());
+            debug_assert_eq!(slot.state.get(), State::Over);
+            let_go(here.fibers(), here.core, slot);
+        }
+    }
+}

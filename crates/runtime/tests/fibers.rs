@@ -1,0 +1,270 @@
+//! Fibers, as a user of the runtime sees them.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tautline_runtime::fiber::{self, Baton, Builder, JoinError, Stack, StackClass, StackSizes};
+use tautline_runtime::{Config, Descriptor, Error, Runtime, task, timer};
+
+fn runtime() -> Runtime {
+    Runtime::new(Config::default()).unwrap()
+}
+
+/// A fiber's result reaches a fiber, a task and a callback that wait for it.
+#[test]
+fn every_face_can_join() {
+    let runtime = runtime();
+    let joined =
+        runtime.run_fiber(Stack::Small, || fiber::spawn(Stack::Small, || 1).unwrap().join());
+    assert_eq!(joined.unwrap().unwrap(), 1);
+    let awaited = runtime.block_on(async { fiber::spawn(Stack::Medium, || 2).unwrap().await });
+    assert_eq!(awaited.unwrap().unwrap(), 2);
+    let told = Rc::new(Cell::new(0));
+    let seen = told.clone();
+    let large = [3u64; 100];
+    runtime
+        .run_fiber(Stack::Large, move || {
+            fiber::spawn(Stack::Large, move || large)
+                .unwrap()
+                .then(move |r| seen.set(r.unwrap()[99]));
+        })
+        .unwrap();
+    runtime.run_pending().unwrap();
+    assert_eq!(told.get(), 3);
+    assert_eq!(runtime.metrics().boxed_fibers, 2);
+}
+
+/// A panic reaches whoever joins; the loop goes on.
+#[test]
+fn a_panic_is_delivered_by_join() {
+    let runtime = runtime();
+    let error = runtime.run_fiber(Stack::Small, || {
+        fiber::spawn(Stack::Small, || -> () { panic!("on purpose") }).unwrap().join()
+    });
+    let error = error.unwrap().unwrap_err();
+    assert_eq!(error.message(), Some("on purpose"));
+    assert_eq!(runtime.run_fiber(Stack::Small, || 7).unwrap(), 7);
+}
+
+/// Fibers of one band run in turn.
+#[test]
+fn yielding_is_fair() {
+    let runtime = runtime();
+    let order = Rc::new(RefCell::new(Vec::new()));
+    for id in 0..3 {
+        let order = order.clone();
+        let _ = fiber::spawn(Stack::Small, move || {
+            for _ in 0..3 {
+                order.borrow_mut().push(id);
+                fiber::yield_now().unwrap();
+            }
+        })
+        .unwrap();
+    }
+    runtime.run_pending().unwrap();
+    assert_eq!(*order.borrow(), [0, 1, 2, 0, 1, 2, 0, 1, 2]);
+}
+
+/// Bytes written by one fiber are read by another, through borrowed buffers.
+#[test]
+fn fibers_talk_over_a_socket() {
+    let runtime = runtime();
+    let (a, b) = Descriptor::pair().unwrap();
+    let echoed = runtime.run_fiber(Stack::Small, move || {
+        let _ = fiber::spawn(Stack::Small, move || {
+            let mut buf = [0; 64];
+            loop {
+                let n = b.blocking().read(&mut buf).unwrap();
+                if n == 0 {
+                    return;
+                }
+                b.blocking().write_all(&buf[..n]).unwrap();
+            }
+        })
+        .unwrap();
+        let mut back = [0; 5];
+        for _ in 0..100 {
+            a.blocking().write_all(b"hello").unwrap();
+            a.blocking().read_exact(&mut back).unwrap();
+        }
+        back
+    });
+    assert_eq!(&echoed.unwrap(), b"hello");
+}
+
+/// A cancelled fiber that waits is unwound, its destructors run, and its join says so.
+#[test]
+fn cancel_unwinds_a_waiting_fiber() {
+    let runtime = runtime();
+    let (a, b) = Descriptor::pair().unwrap();
+    let dropped = Rc::new(());
+    let held = dropped.clone();
+    let result = runtime.run_fiber(Stack::Small, move || {
+        let handle = fiber::spawn(Stack::Small, move || {
+            let _held = held;
+            let mut buf = [0; 64];
+            a.blocking().read(&mut buf).map(|_| ())
+        })
+        .unwrap();
+        fiber::sleep(Duration::from_millis(2)).unwrap();
+        handle.cancel();
+        let result = handle.join().map(|_| ());
+        drop(b);
+        result
+    });
+    assert!(matches!(result.unwrap(), Err(JoinError::Cancelled)));
+    assert_eq!(Rc::strong_count(&dropped), 1);
+}
+
+/// A dropped runtime unwinds its fibers.
+#[test]
+fn a_dropped_runtime_unwinds_its_fibers() {
+    let runtime = runtime();
+    let held = Rc::new(());
+    let (a, b) = Descriptor::pair().unwrap();
+    let (x, y) = (held.clone(), held.clone());
+    let h1 = fiber::spawn(Stack::Small, move || {
+        let _x = x;
+        let mut buf = [0; 64];
+        let _ = a.blocking().read(&mut buf);
+        unreachable!()
+    })
+    .unwrap();
+    let _h2 = fiber::spawn(Stack::Small, move || {
+        let _y = y;
+        let _b = b;
+        fiber::park().unwrap();
+    })
+    .unwrap();
+    runtime.poll().unwrap();
+    let unborn = held.clone();
+    let _h3 = fiber::spawn(Stack::Small, move || drop(unborn)).unwrap();
+    drop(runtime);
+    assert_eq!(Rc::strong_count(&held), 1);
+    assert!(matches!(h1.join(), Err(JoinError::Cancelled)));
+}
+
+/// Spawns wait for a stack in order, and `try_spawn` gives the work back.
+#[test]
+fn spawns_wait_for_a_stack() {
+    let small = StackClass { count: 2, ..StackSizes::default().small };
+    let config = Config {
+        stacks: StackSizes { small, ..Default::default() },
+        stack_queue: 3,
+        ..Config::default()
+    };
+    let runtime = Runtime::new(config).unwrap();
+    let order = Rc::new(RefCell::new(Vec::new()));
+    let spawn = |id: usize| {
+        let order = order.clone();
+        fiber::spawn(Stack::Small, move || {
+            fiber::yield_now().unwrap();
+            order.borrow_mut().push(id);
+        })
+    };
+    let handles: Vec<_> = (0..5).map(|id| spawn(id).unwrap()).collect();
+    assert!(matches!(spawn(5), Err(Error::Exhausted { .. })));
+    let refused = fiber::try_spawn(Stack::Small, || 9).unwrap_err();
+    assert_eq!((refused.work)(), 9);
+    runtime.run_until(|| handles.iter().all(|handle| handle.is_finished())).unwrap();
+    assert_eq!(*order.borrow(), [0, 1, 2, 3, 4]);
+    assert!(fiber::try_spawn(Stack::Small, || 9).is_ok());
+}
+
+/// A scope's fibers borrow from their parent, and end before it goes on, also when the parent
+/// is cancelled.
+#[test]
+fn a_scope_waits_for_its_fibers() {
+    let runtime = runtime();
+    let sum = runtime.run_fiber(Stack::Small, || {
+        let numbers = [Cell::new(0), Cell::new(0)];
+        fiber::scope(|scope| {
+            for number in &numbers {
+                let _ = scope
+                    .spawn(Stack::Small, || {
+                        fiber::sleep(Duration::from_millis(1)).unwrap();
+                        number.set(number.get() + 1);
+                    })
+                    .unwrap();
+            }
+        })
+        .unwrap();
+        numbers[0].get() + numbers[1].get()
+    });
+    assert_eq!(sum.unwrap(), 2);
+    let ended = Rc::new(Cell::new(false));
+    let seen = ended.clone();
+    let handle = fiber::spawn(Stack::Small, move || {
+        struct OnDrop<'c>(&'c Cell<bool>);
+        impl Drop for OnDrop<'_> {
+            fn drop(&mut self) {
+                self.0.set(true)
+            }
+        }
+        fiber::scope(|scope| {
+            let _ = scope
+                .spawn(Stack::Small, || {
+                    let _guard = OnDrop(&seen);
+                    fiber::park().unwrap();
+                })
+                .unwrap();
+            fiber::park().unwrap();
+        })
+    })
+    .unwrap();
+    runtime.run_for(Duration::from_millis(2)).unwrap();
+    handle.cancel();
+    runtime.run_until(|| handle.is_finished()).unwrap();
+    assert!(ended.get());
+}
+
+/// Calls that wait fail outside a fiber, and do not hold up the loop.
+#[test]
+fn outside_a_fiber_nothing_waits() {
+    let _runtime = runtime();
+    let (a, _b) = Descriptor::pair().unwrap();
+    let error = a.blocking().read(&mut [0; 4]).unwrap_err();
+    assert!(matches!(Error::of(&error), Some(Error::NotInFiber)));
+    assert!(matches!(fiber::yield_now(), Err(Error::NotInFiber)));
+    assert!(matches!(Baton::new().wait(), Err(Error::NotInFiber)));
+    let never = fiber::spawn(Stack::Small, || ()).unwrap();
+    assert!(matches!(never.join(), Err(JoinError::NotInFiber)));
+}
+
+/// Batons are posted by callbacks and tasks; a deadline ends the wait.
+#[test]
+fn batons_are_posted_from_everywhere() {
+    let runtime = runtime();
+    let baton = Rc::new(Baton::new());
+    let (by_timer, by_task) = (baton.clone(), baton.clone());
+    timer::after(Duration::from_millis(1), move || by_timer.post()).unwrap();
+    runtime
+        .run_fiber(Stack::Small, move || {
+            baton.wait().unwrap();
+            drop(task::spawn(async move { by_task.post() }).unwrap());
+            baton.wait().unwrap();
+            let soon = tautline_runtime::now().unwrap() + Duration::from_millis(1);
+            assert!(!baton.wait_until(soon).unwrap());
+            assert!(tautline_runtime::now().unwrap() >= soon);
+        })
+        .unwrap();
+}
+
+/// A fiber that was made to take errors is not unwound.
+#[test]
+fn cancellation_by_error() {
+    let runtime = runtime();
+    let handle = Builder::new(Stack::Small)
+        .cancel_by_error()
+        .spawn(|| {
+            let first = fiber::sleep(Duration::from_secs(100));
+            let second = fiber::park();
+            (first, second)
+        })
+        .unwrap();
+    runtime.poll().unwrap();
+    handle.cancel();
+    runtime.run_until(|| handle.is_finished()).unwrap();
+    assert!(matches!(handle.join(), Ok((Err(Error::Cancelled), Err(Error::Cancelled)))));
+}
