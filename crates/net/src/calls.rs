@@ -126,6 +126,12 @@ macro_rules! of_descriptor {
                 Self { descriptor }
             }
         }
+
+        impl crate::calls::Stands for $name {
+            fn stands(&self) -> &Descriptor {
+                &self.descriptor
+            }
+        }
     };
 }
 
@@ -134,12 +140,6 @@ macro_rules! stands {
     ($name:ty) => {
         impl $name {
             fn descriptor(&self) -> &Descriptor {
-                &self.descriptor
-            }
-        }
-
-        impl crate::calls::Stands for $name {
-            fn stands(&self) -> &Descriptor {
                 &self.descriptor
             }
         }

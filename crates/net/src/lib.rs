@@ -1,13 +1,15 @@
 //! Sockets on the Tautline loop: TCP, UDP, Unix, pipes, files, signals, and any other
 //! descriptor that does not block.
 //!
-//! Start with [`TcpListener`] and [`TcpStream`], or [`UdpSocket`]. Every type has three
+//! Start with [`TcpListener`] and [`TcpStream`], or [`UdpSocket`]. Every type has four
 //! kinds of call, which may be mixed:
 //!
 //! * **callbacks**: `on_` handlers, to which a socket is given once and which see bytes
 //!   where they were received, and `then` on any operation;
 //! * **async**: operations that own their buffer while they are pending, and the traits
 //!   of `futures-io` (of tokio too, behind the feature `tokio`);
+//! * **fibers**: calls that wait, with borrowed buffers, and the traits of `std::io`: the types
+//!   of the same names in [`fiber`], into which those here convert;
 //! * **direct**: `try_` calls, which never wait; only a [`File`] has none.
 //!
 //! An error names the address or path that the user gave, and what would help: see
@@ -20,6 +22,7 @@ mod call;
 mod calls;
 mod datagrams;
 mod error;
+pub mod fiber;
 mod file;
 pub mod op;
 mod pipe;

@@ -54,13 +54,14 @@ fn yielding_is_fair() {
     let order = Rc::new(RefCell::new(Vec::new()));
     for id in 0..3 {
         let order = order.clone();
-        let _ = fiber::spawn(Stack::Small, move || {
+        fiber::spawn(Stack::Small, move || {
             for _ in 0..3 {
                 order.borrow_mut().push(id);
                 fiber::yield_now().unwrap();
             }
         })
-        .unwrap();
+        .unwrap()
+        .detach();
     }
     runtime.run_pending().unwrap();
     assert_eq!(*order.borrow(), [0, 1, 2, 0, 1, 2, 0, 1, 2]);
@@ -72,7 +73,7 @@ fn fibers_talk_over_a_socket() {
     let runtime = runtime();
     let (a, b) = Descriptor::pair().unwrap();
     let echoed = runtime.run_fiber(Stack::Small, move || {
-        let _ = fiber::spawn(Stack::Small, move || {
+        fiber::spawn(Stack::Small, move || {
             let mut buf = [0; 64];
             loop {
                 let n = b.blocking().read(&mut buf).unwrap();
@@ -82,7 +83,8 @@ fn fibers_talk_over_a_socket() {
                 b.blocking().write_all(&buf[..n]).unwrap();
             }
         })
-        .unwrap();
+        .unwrap()
+        .detach();
         let mut back = [0; 5];
         for _ in 0..100 {
             a.blocking().write_all(b"hello").unwrap();
@@ -267,4 +269,49 @@ fn cancellation_by_error() {
     handle.cancel();
     runtime.run_until(|| handle.is_finished()).unwrap();
     assert!(matches!(handle.join(), Ok((Err(Error::Cancelled), Err(Error::Cancelled)))));
+}
+
+/// A `write_all` of which the queue has taken a part and the rest runs out of time is the last
+/// thing that its peer sees: what is written afterwards fails.
+#[test]
+fn a_write_that_is_cut_short_is_the_last() {
+    let runtime = runtime();
+    let (a, b) = Descriptor::pair().unwrap();
+    runtime
+        .run_fiber(Stack::Small, move || {
+            let much = vec![1; 4 << 20];
+            let soon = tautline_runtime::now().unwrap() + Duration::from_millis(5);
+            let error = a.blocking().deadline(Some(soon)).write_all(&much).unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+            let error = a.blocking().write_all(b"garbled").unwrap_err();
+            assert!(matches!(Error::of(&error), Some(Error::WriteTorn { .. })), "{error}");
+            drop(a);
+            let mut buf = vec![0; 1 << 16];
+            while let n @ 1.. = b.blocking().read(&mut buf).unwrap() {
+                assert!(buf[..n].iter().all(|&byte| byte == 1));
+            }
+        })
+        .unwrap();
+}
+
+/// A flush that finds that nobody reads any more says so, in a fiber and awaited.
+#[test]
+fn a_flush_tells_what_it_found() {
+    let runtime = runtime();
+    let broken_pipe = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        Descriptor::new(writer.into()).unwrap()
+    };
+    let (first, second) = (broken_pipe(), broken_pipe());
+    let flushed = runtime.run_fiber(Stack::Small, move || {
+        first.blocking().write_all(b"lost").unwrap();
+        first.blocking().flush()
+    });
+    assert_eq!(flushed.unwrap().unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+    let flushed = runtime.block_on(async {
+        second.conn().write(b"lost").unwrap();
+        second.write_all(Vec::new()).await.0
+    });
+    assert_eq!(flushed.unwrap().unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use common::{REAL, small};
+use tautline_runtime::fiber::{self, Stack};
 use tautline_runtime::watch::Stall;
 use tautline_runtime::{Config, Descriptor, OnStall, Runtime, WaitMode, remote, task, timer};
 
@@ -37,7 +38,7 @@ macro_rules! endless {
     )*};
 }
 
-endless! { in_a_data_handler in_a_timer in_a_task in_a_post in_a_callback in_the_main_future }
+endless! { in_a_data_handler in_a_timer in_a_task in_a_post in_a_callback in_the_main_future in_a_fiber }
 
 /// Runs what `start` starts until it is named, and holds the report to `function`.
 fn is_named(function: &str, start: impl Fn(&Runtime, Named)) {
@@ -115,5 +116,18 @@ fn an_endless_callback_is_named() {
         b.read(vec![0; 8]).then(move |_| in_a_callback(&named));
         b.into_conn();
         a.into_conn().write(b"go").unwrap();
+    });
+}
+
+/// A fiber that does not wait is named, with the functions on its own stack.
+#[test]
+fn an_endless_fiber_is_named() {
+    is_named("in_a_fiber", |_, named| {
+        fiber::spawn(Stack::Small, move || {
+            fiber::yield_now().unwrap();
+            in_a_fiber(&named);
+        })
+        .unwrap()
+        .detach();
     });
 }

@@ -5,6 +5,8 @@
 //! - [`Runtime`], [`Config`]: one loop on one pinned thread that owns every connection.
 //! - [`net`]: TCP, UDP, Unix sockets, files and signals on that loop, each with callbacks, async
 //!   operations and plain non-blocking calls.
+//! - [`fiber`]: straight-line code that waits, thousands on a thread, with `fiber::net` for its
+//!   sockets and files.
 //! - [`timer`], [`task`], [`time`]: what happens later, what waits, and the clock.
 //! - [`buffer`]: byte buffers that wrap without a copy.
 //! - [`relay`]: endpoints, framing, bounded subscriber queues and statistics of a live relay.
@@ -34,9 +36,15 @@ pub use tautline_relay as relay;
 pub use tautline_runtime as runtime;
 #[doc(inline)]
 pub use tautline_runtime::{
-    Budgets, Config, Conn, Descriptor, DriverChoice, Error, Runtime, WaitMode, Wish, defer, now,
-    now_precise, offload, remote, stop, task, time, timer, watch,
+    Budgets, Config, Conn, Descriptor, DriverChoice, Error, Runtime, WaitMode, Wish, defer,
+    fiber_local, now, now_precise, offload, remote, stop, task, time, timer, watch,
 };
+
+/// Fibers: straight-line code on the loop.
+pub mod fiber {
+    pub use crate::net::fiber as net;
+    pub use tautline_runtime::fiber::*;
+}
 
 /// What most programs use.
 pub mod prelude {

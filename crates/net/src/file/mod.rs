@@ -15,6 +15,7 @@ use tautline_runtime::{Conn, Descriptor, IoBuf, IoBufMut, Operation, offload};
 
 use self::polled::Work;
 use crate::call::Call;
+use crate::calls::Stands;
 use crate::op;
 
 pub use self::options::OpenOptions;
@@ -113,7 +114,7 @@ impl File {
         Ok(())
     }
 
-    fn move_to(&mut self, place: u64) -> io::Result<()> {
+    pub(crate) fn move_to(&mut self, place: u64) -> io::Result<()> {
         self.position = place;
         if self.shared {
             let to = rustix::fs::SeekFrom::Start(place);
@@ -124,14 +125,14 @@ impl File {
 
     /// Goes back to where a write began that has failed, unless others may have gone on
     /// behind it.
-    fn step_back(&mut self, place: u64) {
+    pub(crate) fn step_back(&mut self, place: u64) {
         if !self.shared {
             self.position = place;
         }
     }
 
     /// Where an owned call begins, once what the poll-based face has under way is over.
-    async fn begin(&mut self) -> io::Result<u64> {
+    pub(crate) async fn begin(&mut self) -> io::Result<u64> {
         poll_fn(|cx| self.poll_settle(cx)).await?;
         self.forget_ahead();
         self.fetch_position()?;
@@ -244,6 +245,12 @@ impl File {
             offload(move || rustix::fs::ftruncate(copy, bytes)).await??;
             Ok(())
         })
+    }
+}
+
+impl Stands for File {
+    fn stands(&self) -> &Descriptor {
+        &self.descriptor
     }
 }
 

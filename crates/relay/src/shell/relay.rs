@@ -76,7 +76,7 @@ impl<'r> Relay<'r> {
         }
         fanout.connect(destinations);
         if config.host.signals {
-            signals::on_end(&ending).map_err(|error| RunError::endpoint("signals", &error))?;
+            signals::listen(&ending).map_err(|error| RunError::endpoint("signals", &error))?;
         }
         let (turns, look) = (RefCell::default(), RefCell::default());
         let lossless = config.to.iter().map(|to| to.policy == Policy::Wait).collect();

@@ -1,15 +1,15 @@
-//! SIGINT and SIGTERM end the relay in order, a second one at once.
+//! SIGINT and SIGTERM end the relay in order, a second one at once; SIGUSR1 lists its fibers.
 
 use std::io;
 use std::rc::Rc;
 
-use tautline_net::{Signal, Signals};
+use tautline_net::{Signal, Signals, fiber::list_on};
 use tautline_runtime::task;
 
 use super::ending::Ending;
 
-/// Tells `ending` of each signal, as long as the loop runs.
-pub(super) fn on_end(ending: &Rc<Ending>) -> io::Result<()> {
+/// Heeds signals as long as the loop runs, and tells `ending` of those that are to end it.
+pub(super) fn listen(ending: &Rc<Ending>) -> io::Result<()> {
     let ending = ending.clone();
     let mut signals = Signals::new([Signal::INTERRUPT, Signal::TERMINATE])?;
     task::spawn(async move {
@@ -17,5 +17,6 @@ pub(super) fn on_end(ending: &Rc<Ending>) -> io::Result<()> {
             ending.interrupt();
         }
     })?;
+    list_on(Signal::USER_1)?;
     Ok(())
 }

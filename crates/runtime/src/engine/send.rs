@@ -120,7 +120,7 @@ impl Engine {
     }
 
     /// Sending is over for good: what waits is not sent any more, and everybody is told.
-    pub(super) fn break_sending(&mut self, key: Key, failure: Failure) {
+    pub(crate) fn break_sending(&mut self, key: Key, failure: Failure) {
         self.note_unheard(key, failure);
         let Some(io) = self.ios.get_mut(key) else { return };
         if io.broken.is_some() {

@@ -43,6 +43,10 @@ impl Engine {
         if K::SIDE == Side::Write {
             // What was queued before goes first, at once or by a flush before this.
             self.flush_inline(submission.io);
+            // That may have shown that sending is over.
+            if let Err(failure) = self.admit(submission.io, K::SIDE) {
+                return Start::Done(kind, Err(failure), None);
+            }
         }
         let mut moved = Moved { done: 0, place: NOWHERE };
         if submission.inline && self.may_go_inline(submission.io, K::SIDE) {

@@ -101,7 +101,7 @@ impl Baton {
     /// # Panics
     /// As [`wait`](Self::wait).
     pub fn wait_until(&self, deadline: Instant) -> Result<bool, Error> {
-        let core = Core::current()?;
+        let core = Core::current_or_going()?;
         self.wait_until_in(&Here::of(&core)?, Some(deadline), "Baton::wait_until")
     }
 
@@ -111,8 +111,8 @@ impl Baton {
         if self.try_wait() {
             return Ok(());
         }
-        let _awaited = self.announce(here);
-        here.wait_until(call, || self.try_wait())
+        let awaited = self.announce(here);
+        here.wait_until(call, || awaited.try_end())
     }
 
     pub(super) fn wait_until_in(
@@ -127,10 +127,10 @@ impl Baton {
             return Ok(true);
         }
         let alarm = Wakeup::new(here, deadline)?;
-        let _awaited = self.announce(here);
+        let awaited = self.announce(here);
         let mut posted = false;
         here.wait_until(call, || {
-            posted = self.try_wait();
+            posted = awaited.try_end();
             posted || alarm.has_rung()
         })?;
         Ok(posted)
@@ -138,29 +138,53 @@ impl Baton {
 
     /// Waits for a post, come what may, and takes it.
     pub(super) fn wait_out(&self, here: &Here<'_>, call: &'static str) {
-        let _awaited = self.announce(here);
-        here.wait_out(call, || self.try_wait());
+        let awaited = self.announce(here);
+        here.wait_out(call, || awaited.try_end());
     }
 
+    /// From now on a post wakes the fiber that runs.
     #[inline(always)]
-    fn announce(&self, here: &Here<'_>) -> Awaited<'_> {
-        if self.state.get().is_null() {
-            self.state.set(here.slot);
-        } else {
-            assert!(self.is_posted(), "two fibers wait for one baton: give each its own");
-        }
-        Awaited(self)
+    pub(super) fn announce(&self, here: &Here<'_>) -> Awaited<'_> {
+        let free = self.state.get().is_null() || self.is_posted();
+        assert!(free, "two fibers wait for one baton: give each its own");
+        let awaited = Awaited { baton: self, fiber: here.slot };
+        awaited.renew();
+        awaited
     }
 }
 
 /// While it lives, a fiber waits; afterwards nobody does.
-struct Awaited<'b>(&'b Baton);
+pub(super) struct Awaited<'b> {
+    baton: &'b Baton,
+    fiber: *const Slot,
+}
+
+impl Awaited<'_> {
+    /// Takes a post that has come. Otherwise the next one wakes the fiber, also if there was
+    /// one that somebody else was faster to take.
+    #[inline(always)]
+    fn try_end(&self) -> bool {
+        let posted = self.baton.try_wait();
+        if !posted {
+            self.renew();
+        }
+        posted
+    }
+
+    /// The next post wakes the fiber, if none is there.
+    #[inline(always)]
+    pub(super) fn renew(&self) {
+        if self.baton.state.get().is_null() {
+            self.baton.state.set(self.fiber);
+        }
+    }
+}
 
 impl Drop for Awaited<'_> {
     #[inline]
     fn drop(&mut self) {
-        if !self.0.is_posted() {
-            self.0.state.set(ptr::null());
+        if self.baton.state.get() == self.fiber {
+            self.baton.state.set(ptr::null());
         }
     }
 }

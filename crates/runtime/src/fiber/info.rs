@@ -73,6 +73,33 @@ pub fn stacks() -> Result<[ClassInfo; 3], Error> {
     Ok([Stack::Small, Stack::Medium, Stack::Large].map(|class| core.fibers.class_info(class)))
 }
 
+/// All fibers and stacks of this thread's loop, as text of a line for each.
+///
+/// # Errors
+/// [`Error::NoRuntime`].
+///
+/// ```
+/// # use tautline_runtime::{Config, Runtime, fiber::{self, Stack}};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = Runtime::new(Config::default())?;
+/// let idle = fiber::Builder::new(Stack::Small).name("idle").spawn(fiber::park)?;
+/// runtime.poll()?;
+/// assert!(fiber::overview()?.contains("idle (small stack"));
+/// # Ok(())
+/// # }
+/// ```
+pub fn overview() -> Result<String, Error> {
+    let (fibers, stacks) = (list()?, stacks()?);
+    let mut text = match fibers.len() {
+        1 => "1 fiber\n".to_owned(),
+        count => format!("{count} fibers\n"),
+    };
+    let lines = fibers.iter().map(ToString::to_string);
+    let lines = lines.chain(stacks.iter().map(ToString::to_string));
+    lines.for_each(|line| text.extend(["  ", &line, "\n"]));
+    Ok(text)
+}
+
 impl Fibers {
     fn info(&self, core: &Core, slot: &Slot) -> Info {
         let fd = |operation| {
@@ -139,5 +166,17 @@ impl fmt::Display for Info {
             f.write_str(", cancelled")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for ClassInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { stack, size, total, in_use, most_in_use, unstarted, used } = self;
+        write!(f, "{stack} stacks of {size} bytes: {in_use} of {total} in use")?;
+        write!(f, ", at most {most_in_use} so far, {unstarted} fibers not begun")?;
+        match used {
+            Some(used) => write!(f, ", {used} bytes used by the deepest"),
+            None => Ok(()),
+        }
     }
 }

@@ -14,7 +14,9 @@ use crate::buf::{IoBuf, IoBufMut};
 use crate::descriptor::Descriptor;
 use crate::driver::Interest;
 use crate::engine::io::Class;
+use crate::engine::outcome::Failure;
 use crate::fiber::cancel::Here;
+use crate::fiber::wait::yield_now;
 use crate::kinds::{
     Accept, Connect, Datagram, Fsync, Read, ReadAt, Ready, ReceiveFrom, SendTo, Write, WriteAt,
     Yield,
@@ -150,12 +152,16 @@ impl<'d> Blocking<'d> {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn write_all(&self, buf: &[u8]) -> io::Result<()> {
-        let rest = &buf[self.queue(buf)?..];
+        let taken = self.queue(buf)?;
+        let rest = &buf[taken..];
         if rest.is_empty() {
             return Ok(());
         }
+        let torn = Torn { descriptor: self.descriptor, written: taken, of: buf.len() };
         let kind = Write::<Lent, true> { buf: Lent::of(rest), class: self.class() };
-        self.perform(kind, "write_all").0.map(|_| ())
+        self.perform(kind, "write_all").0?;
+        std::mem::forget(torn);
+        Ok(())
     }
 
     /// What the queue takes of `buf` now.
@@ -213,7 +219,7 @@ impl<'d> Blocking<'d> {
     /// # Errors
     /// What the kernel says, and what all calls say.
     pub fn receive_from(&self, buf: &mut [u8]) -> io::Result<Datagram> {
-        self.may_begin()?;
+        self.take_turn()?;
         match self.descriptor.conn.try_receive_from(buf) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.perform(ReceiveFrom::new(Lent::of_mut(buf)), "receive_from").0
@@ -227,7 +233,7 @@ impl<'d> Blocking<'d> {
     /// # Errors
     /// What the kernel says, and what all calls say.
     pub fn send_to(&self, buf: &[u8], to: Option<&SockAddr>) -> io::Result<usize> {
-        self.may_begin()?;
+        self.take_turn()?;
         match self.descriptor.conn.try_send_to(buf, to) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.perform(SendTo::new(Lent::of(buf), to), "send_to").0
@@ -236,8 +242,23 @@ impl<'d> Blocking<'d> {
         }
     }
 
-    fn may_begin(&self) -> io::Result<()> {
-        Ok(Here::of(&self.descriptor.conn.core)?.checkpoint()?)
+    /// A call begins that tries at once. That is one of the immediate completions that the fiber
+    /// has; with none left it lets the others run first, so that it cannot keep the loop.
+    fn take_turn(&self) -> io::Result<()> {
+        let core = &self.descriptor.conn.core;
+        let here = Here::of(core)?;
+        here.checkpoint()?;
+        here.refill();
+        let left = core.with(|engine| {
+            let left = engine.inline_left;
+            engine.inline_left = left.saturating_sub(1);
+            left
+        });
+        if left == 0 {
+            yield_now()?;
+            here.refill();
+        }
+        Ok(())
     }
 
     /// Reads from a file at `offset`, in bytes, up to the length of `buf`. Zero: that is the
@@ -264,6 +285,22 @@ impl<'d> Blocking<'d> {
     /// What the kernel says, and what all calls say.
     pub fn fsync(&self, data_only: bool) -> io::Result<()> {
         self.perform(Fsync { data_only }, "fsync")
+    }
+}
+
+/// The first part of a write was queued. If the rest does not follow, nothing may.
+struct Torn<'d> {
+    descriptor: &'d Descriptor,
+    written: usize,
+    of: usize,
+}
+
+impl Drop for Torn<'_> {
+    fn drop(&mut self) {
+        let (conn, written, of) = (&self.descriptor.conn, self.written, self.of);
+        if written > 0 {
+            conn.core.with(|e| e.break_sending(conn.key, Failure::Torn { written, of }));
+        }
     }
 }
 

@@ -80,7 +80,7 @@ impl Fibers {
 
 /// Waits for a fiber's result: [`join`](Self::join) from a fiber, `.await` from a task,
 /// [`then`](Self::then) from a callback. Dropping it lets the fiber go on by itself.
-#[must_use = "dropping it detaches the fiber; `let _ = ` says that this is meant"]
+#[must_use = "dropping it lets the fiber go on by itself; `detach` says that this is meant"]
 pub struct JoinHandle<T> {
     fiber: Fiber,
     result: PhantomData<T>,
@@ -157,6 +157,9 @@ impl<T> JoinHandle<T> {
         }
         self.result()
     }
+
+    /// Lets the fiber go on by itself. A panic in it is logged.
+    pub fn detach(self) {}
 
     /// Has `done` called on the loop with the result, never before this returns. If the
     /// runtime is dropped first, `done` is dropped uncalled.

@@ -48,6 +48,7 @@ mod scope;
 mod slot;
 mod spawn;
 mod stack;
+mod sync;
 mod wait;
 
 use crate::core::Core;
@@ -59,7 +60,7 @@ pub(crate) use self::scheduler::Fibers;
 pub use self::{
     baton::Baton,
     every::{Overrun, every, every_by},
-    info::{ClassInfo, Info, list, stacks},
+    info::{ClassInfo, Info, list, overview, stacks},
     io::Blocking,
     join::{Fiber, JoinError, JoinHandle},
     local::LocalKey,
@@ -67,6 +68,10 @@ pub use self::{
     slot::{Band, State},
     spawn::{Builder, Refused, spawn, try_spawn},
     stack::{GuardSupport, Stack, StackClass, StackSizes, stack_guards},
+    sync::{
+        AcquireError, Awaitable, Condition, Mutex, MutexGuard, Permit, Received, Receiver,
+        RecvError, RecvFuture, Semaphore, SendError, Sender, channel, select,
+    },
     wait::{sleep, sleep_until, wait, yield_now},
 };
 
@@ -86,7 +91,7 @@ pub fn current() -> Result<Fiber, Error> {
 /// # Errors
 /// [`Error::NotInFiber`], [`Error::NoRuntime`]; [`Error::Cancelled`].
 pub fn park() -> Result<(), Error> {
-    let core = Core::current()?;
+    let core = Core::current_or_going()?;
     let here = Here::of(&core)?;
     Ok(here.slot.token.wait_in(&here, "park")?)
 }
@@ -96,7 +101,7 @@ pub fn park() -> Result<(), Error> {
 /// # Errors
 /// As [`park`]; [`Error::Exhausted`] when `Config::timers` are armed.
 pub fn park_until(deadline: Instant) -> Result<bool, Error> {
-    let core = Core::current()?;
+    let core = Core::current_or_going()?;
     let here = Here::of(&core)?;
     here.slot.token.wait_until_in(&here, Some(deadline), "park_until")
 }

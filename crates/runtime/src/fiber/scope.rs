@@ -47,7 +47,7 @@ pub fn scope<'env, F, T>(work: F) -> Result<T, Error>
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
-    let core = Core::current()?;
+    let core = Core::current_or_going()?;
     let here = Here::of(&core)?;
     here.checkpoint()?;
     let scope = Scope {

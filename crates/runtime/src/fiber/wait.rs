@@ -36,7 +36,7 @@ pub fn yield_now() -> Result<(), Error> {
 /// [`Error::NotInFiber`], [`Error::NoRuntime`]; [`Error::Cancelled`]; [`Error::Exhausted`] when
 /// `Config::timers` are armed.
 pub fn sleep(time: Duration) -> Result<(), Error> {
-    let core = Core::current()?;
+    let core = Core::current_or_going()?;
     sleep_on(&core, core.now() + time)
 }
 
@@ -45,7 +45,7 @@ pub fn sleep(time: Duration) -> Result<(), Error> {
 /// # Errors
 /// As [`sleep`].
 pub fn sleep_until(due: Instant) -> Result<(), Error> {
-    let core = Core::current()?;
+    let core = Core::current_or_going()?;
     sleep_on(&core, due)
 }
 
@@ -103,7 +103,7 @@ impl Drop for Wakeup<'_> {
 /// # }
 /// ```
 pub fn wait<F: Future>(future: F) -> Result<F::Output, Error> {
-    let core = Core::current()?;
+    let core = Core::current_or_going()?;
     let here = Here::of(&core)?;
     here.checkpoint()?;
     let waker = here.slot.waker.get(&here);

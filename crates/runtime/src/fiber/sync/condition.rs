@@ -1,7 +1,7 @@
 //! Waiting until what a mutex holds has changed.
 
 use std::fmt;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 
 use crate::error::Error;
 use crate::fiber::cancel::Here;
@@ -16,12 +16,13 @@ use crate::time::Instant;
 /// with or without an error, and when it unwinds. Whoever has changed the value
 /// [notifies](Self::notify_one), with or without the mutex.
 ///
-/// No notification is made up, and none is lost on the way: one that went to a fiber that goes
-/// away goes to the next. But others may have had the mutex before the one that was notified,
+/// No notification is made up, and none is lost on the way: a fiber that goes away gets none,
+/// and one that was notified before it was cancelled goes on as if it had not been, until the
+/// next call that may wait. But others may have had the mutex before the one that was notified,
 /// so look at the value again; [`wait_while`](Self::wait_while) does.
 ///
 /// A condition remembers nothing, so it cannot be [selected](super::select) on; a
-/// [`Baton`](super::Baton) or a [`Semaphore`](super::Semaphore) can.
+/// [`Baton`](crate::fiber::Baton) or a [`Semaphore`](super::Semaphore) can.
 ///
 /// ```
 /// # use std::rc::Rc;
@@ -72,7 +73,7 @@ impl Condition {
         guard: &mut MutexGuard<'_, T>,
         mut holds: impl FnMut(&mut T) -> bool,
     ) -> Result<(), Error> {
-        in_fiber(Here::checkpoint)?;
+        in_fiber(|here| Ok::<_, Error>(here.checkpoint()?))?;
         while holds(guard) {
             self.wait(guard)?;
         }
@@ -107,27 +108,14 @@ impl Condition {
             here.checkpoint()?;
             let _lent = Lent::new(lock, here, wait.call);
             let waiter = pin!(Waiter::new(1));
-            let waiting = Waiting { condition: self, waiter: waiter.as_ref() };
             let waited = waiter.as_ref().wait(&self.waiters, here, wait);
-            match waiting.waiter.take_answer() {
+            // An answer is looked at before anything else that ends the wait: whoever was
+            // notified says so, and none is lost with one that goes away.
+            match waiter.take_answer() {
                 Answer::Granted => Ok(true),
                 _ => waited.map(|()| false),
             }
         })
-    }
-}
-
-/// One who waits, and passes on a notification that it has no use for any more.
-struct Waiting<'c, 'w> {
-    condition: &'c Condition,
-    waiter: Pin<&'w Waiter<'c>>,
-}
-
-impl Drop for Waiting<'_, '_> {
-    fn drop(&mut self) {
-        if self.waiter.take_answer() == Answer::Granted {
-            self.condition.notify_one();
-        }
     }
 }
 

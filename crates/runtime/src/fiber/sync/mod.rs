@@ -31,7 +31,7 @@ mod waiters;
 
 use crate::core::Core;
 use crate::error::Error;
-use crate::fiber::cancel::Here;
+use crate::fiber::cancel::{Here, Refusal};
 use crate::time::Instant;
 
 pub use self::{
@@ -72,7 +72,7 @@ enum Heeds {
 impl Heeds {
     /// A call that may wait begins, or has been woken.
     #[inline]
-    fn check(self, here: &Here<'_>) -> Result<(), Error> {
+    fn check(self, here: &Here<'_>) -> Result<(), Refusal> {
         match self {
             Self::Cancellation => here.checkpoint(),
             Self::Unwinding if here.is_interrupted() => here.checkpoint(),
@@ -88,5 +88,6 @@ impl Heeds {
 /// Calls `wait` with the fiber that runs.
 #[inline]
 fn in_fiber<R, E: From<Error>>(wait: impl FnOnce(&Here<'_>) -> Result<R, E>) -> Result<R, E> {
-    Core::try_current(|core| wait(&Here::of(core)?)).unwrap_or_else(|| Err(Error::NoRuntime.into()))
+    Core::try_current(|core| wait(&Here::of(core).map_err(Error::from)?))
+        .unwrap_or_else(|| Err(Error::NoRuntime.into()))
 }

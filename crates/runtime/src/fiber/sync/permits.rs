@@ -11,7 +11,6 @@
 //! - One who selects and was told tells the next, if it is still ready when it goes away.
 
 use std::cell::Cell;
-use std::marker::PhantomPinned;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
@@ -99,12 +98,7 @@ impl Permits {
     /// # Errors
     /// [`Error::Cancelled`], unless that is not heeded; [`Error::Exhausted`].
     #[inline]
-    pub(super) fn take(
-        &self,
-        here: &Here<'_>,
-        wants: usize,
-        wait: &Wait,
-    ) -> Result<Taken, Error> {
+    pub(super) fn take(&self, here: &Here<'_>, wants: usize, wait: &Wait) -> Result<Taken, Error> {
         wait.heeds.check(here)?;
         if self.try_take(wants) {
             return Ok(Taken::All);
@@ -170,13 +164,12 @@ impl Permits {
 pub(super) struct Turn<'p> {
     permits: &'p Permits,
     waiter: Waiter<'p>,
-    pinned: PhantomPinned,
 }
 
 impl<'p> Turn<'p> {
     /// It has not asked yet.
     pub(super) fn new(permits: &'p Permits, wants: usize) -> Self {
-        Self { permits, waiter: Waiter::new(wants), pinned: PhantomPinned }
+        Self { permits, waiter: Waiter::new(wants) }
     }
 
     fn waiter(self: Pin<&Self>) -> Pin<&Waiter<'p>> {

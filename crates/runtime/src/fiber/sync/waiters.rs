@@ -59,7 +59,7 @@ pub(super) struct Waiter<'l> {
     seat: Seat,
     /// The list that it was last put into.
     list: Cell<Option<&'l Waiters>>,
-    pinned: PhantomPinned,
+    _pinned: PhantomPinned,
 }
 
 impl Waiters {
@@ -170,7 +170,7 @@ impl<'l> Waiter<'l> {
             baton: Baton::new(),
             waker: Cell::new(None),
         };
-        Self { seat, list: Cell::new(None), pinned: PhantomPinned }
+        Self { seat, list: Cell::new(None), _pinned: PhantomPinned }
     }
 
     pub(super) fn wants(&self) -> usize {
@@ -205,11 +205,11 @@ impl<'l> Waiter<'l> {
     }
 
     /// Waits in `list` until there is an answer, the deadline has passed, or the fiber is
-    /// cancelled. It is in the list afterwards if there is no answer.
+    /// cancelled, whichever it finds first in this order. It is in the list afterwards if there
+    /// is no answer.
     ///
     /// # Errors
-    /// [`Error::Cancelled`], also if the answer came at the last moment;
-    /// [`Error::Exhausted`], before it is in the list.
+    /// [`Error::Cancelled`]; [`Error::Exhausted`], before it is in the list.
     pub(super) fn wait(
         self: Pin<&Self>,
         list: &'l Waiters,

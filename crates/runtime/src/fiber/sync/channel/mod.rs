@@ -25,7 +25,7 @@ pub use self::{
 ///
 /// There is no channel without room, where sender and receiver meet: of two fibers that
 /// [`select`](super::select) on the ends of such a one, neither could move first. To know that a
-/// value has arrived, send a [`Baton`](super::Baton) with it.
+/// value has arrived, send a [`Baton`](crate::fiber::Baton) with it.
 ///
 /// # Panics
 /// If `capacity` is 0.
