@@ -65,6 +65,7 @@ mod pages {
     pages! {
         readme: "README.md",
         the_loop: "docs/loop.md",
+        fibers: "docs/fibers.md",
         operations: "docs/operations.md",
         buffers: "docs/buffers.md",
         waiting: "docs/waiting.md",
