@@ -30,7 +30,7 @@ pub struct Metrics {
     pub timers: u64,
     /// Polls of tasks.
     pub polls: u64,
-    /// Panics of handlers.
+    /// Panics of handlers, and of fibers whose result nobody fetches.
     pub panics: u64,
     /// Fibers that were spawned.
     pub fibers: u64,

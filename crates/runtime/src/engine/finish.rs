@@ -104,6 +104,7 @@ impl Engine {
             return self.hear_end(io, &op, result);
         }
         slot.place = slot.place.min(self.ios.get(io).map_or(NOWHERE, |io| io.place));
+        self.note_room(io, &op, result);
         self.pass_place(io, result as usize);
         result
     }

@@ -8,7 +8,7 @@ use crate::engine::outbox::{Inbox, Outbox};
 use crate::engine::outcome::Failure;
 use crate::handlers::Handlers;
 use crate::slab::Key;
-use crate::time::TimerKey;
+use crate::time::{Instant, TimerKey};
 
 /// Stands for a descriptor that is still to come.
 pub(crate) const NO_FD: RawFd = -1;
@@ -127,6 +127,8 @@ pub(crate) struct Io {
     pub(crate) shut_write: bool,
     /// The last receive brought less than there was room for: another would block.
     pub(crate) drained: bool,
+    /// The turn in which a read with a buffer of its own found that.
+    pub(crate) drained_in: Option<Instant>,
     /// The task that waits for the inbox.
     pub(crate) reader: Option<Waker>,
     /// The task that waits for room in the outbox, or for it to be empty.
@@ -165,6 +167,7 @@ impl Io {
             broken: None,
             shut_write: false,
             drained: false,
+            drained_in: None,
             reader: None,
             writer: None,
             streak: 0,

@@ -191,6 +191,19 @@ impl Engine {
         }
     }
 
+    /// Remembers that a receive of this turn did not fill its buffer: a stream has nothing more,
+    /// and the next one need not try before it waits.
+    #[inline]
+    pub(super) fn note_room(&mut self, key: Key, op: &Op, result: i32) {
+        if let Op::Recv { len, .. } = *op
+            && (1..len).contains(&(result.max(0) as usize))
+            && let Some(io) = self.ios.get_mut(key)
+            && io.class == Class::Stream
+        {
+            io.drained_in = Some(self.now);
+        }
+    }
+
     /// Reads now, if nothing is before it. `None`: it would block.
     pub(crate) fn try_read(&mut self, key: Key, buf: &mut [u8]) -> Option<Outcome> {
         let io = match self.io(key) {

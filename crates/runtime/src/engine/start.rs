@@ -76,7 +76,10 @@ impl Engine {
             Side::Write => {
                 self.ios.get(key).is_some_and(|io| io.write.is_idle() && io.outbox.len() == 0)
             }
-            Side::Read => self.ios.get(key).is_some_and(|io| io.read.is_idle()),
+            Side::Read => {
+                let now = Some(self.now);
+                self.ios.get(key).is_some_and(|io| io.read.is_idle() && io.drained_in != now)
+            }
             Side::Unordered => true,
         }
     }
@@ -271,7 +274,10 @@ impl Engine {
                 // its slot or in our caller's hands.
                 None => match unsafe { self.driver.attempt(&slot.op) } {
                     Attempt::WouldBlock => return None,
-                    Attempt::Done(result) => outcome(self.hear_end(slot.io, &slot.op, result)),
+                    Attempt::Done(result) => {
+                        self.note_room(slot.io, &slot.op, result);
+                        outcome(self.hear_end(slot.io, &slot.op, result))
+                    }
                 },
             };
             if let Ok(n) = result {

@@ -136,12 +136,6 @@ impl Baton {
         Ok(posted)
     }
 
-    /// Waits for a post, come what may, and takes it.
-    pub(super) fn wait_out(&self, here: &Here<'_>, call: &'static str) {
-        let awaited = self.announce(here);
-        here.wait_out(call, || awaited.try_end());
-    }
-
     /// From now on a post wakes the fiber that runs.
     #[inline(always)]
     pub(super) fn announce(&self, here: &Here<'_>) -> Awaited<'_> {

@@ -166,12 +166,4 @@ impl<'c> Here<'c> {
             self.look()?;
         }
     }
-
-    /// Waits until `over` says so, come what may.
-    #[inline]
-    pub(super) fn wait_out(&self, call: &'static str, mut over: impl FnMut() -> bool) {
-        while !over() {
-            self.suspend(call);
-        }
-    }
 }

@@ -15,6 +15,7 @@ use crate::fiber::scheduler::Fibers;
 use crate::fiber::slot::{End, Slot, State};
 use crate::inline_fn::OnceFn;
 use crate::parcel::Parcel;
+use crate::report::count;
 use crate::slab::Key;
 use crate::task::panic_message;
 
@@ -56,6 +57,7 @@ pub(super) fn let_go(fibers: &Fibers, core: &Core, slot: &Slot) {
         // SAFETY: that is how it ended, and the slot is freed below.
         let payload = unsafe { Slot::payload(room) };
         log::error!("the fiber `{name}` panicked: {}", panic_message(payload.as_ref()));
+        count(&core.counters.panics, 1);
         core.guard(name, || drop(payload));
         if let Some(scope) = slot.scope() {
             scope.panicked.set(true);

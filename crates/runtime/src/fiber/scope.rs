@@ -109,6 +109,8 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + 'scope,
         T: 'scope,
     {
+        // One that is spawned while the runtime goes would not be asked to end.
+        Core::current()?;
         // SAFETY: the fiber is a child of this scope, which does not return before it has ended
         // and its result has been taken or dropped: all that it borrows lives longer.
         let spawned = unsafe { spawn::launch(&self.core, builder, work, true) };

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use crate::core::Core;
 use crate::engine::ops::Continuation;
+use crate::engine::outcome::Failure;
 use crate::engine::{OtherAlarm, Start, Submission};
 use crate::error::Error;
 use crate::fiber::cancel::{Here, Refusal};
-use crate::fiber::slot::Cancel;
 use crate::kinds::Yield;
 use crate::slab::Key;
 use crate::sync::{Arc, AtomicBool, Ordering};
@@ -247,8 +247,9 @@ impl Core {
             }
         };
         here.slot.operation.set(None);
-        if finished.outcome.is_err() && here.slot.cancel.get() != Cancel::No {
-            // The frame is the fiber's own again: it may be unwound.
+        if finished.outcome == Err(Failure::Cancelled) {
+            // The frame is the fiber's own again: it may be unwound. Any other error was there
+            // before the cancellation, and nobody else will be told.
             let _ = here.checkpoint();
         }
         finished.parcel.take::<K>().output(self, finished.outcome)

@@ -36,7 +36,6 @@ pub use guards::{GuardSupport, stack_guards};
 pub(crate) struct Stacks {
     /// By class.
     pools: [Pool; 3],
-    guards: Guards,
 }
 
 /// A stack for one fiber. It goes back by [`Stacks::give`]; one that is dropped is lost to
@@ -86,7 +85,7 @@ impl Stacks {
         sizes.check()?;
         let pool = |class| make_pool(class, sizes.class(class), guards);
         let pools = [pool(Stack::Small)?, pool(Stack::Medium)?, pool(Stack::Large)?];
-        Ok(Self { pools, guards })
+        Ok(Self { pools })
     }
 
     /// A stack, the one that came back last if any did; `None` if all are in use.
@@ -112,11 +111,6 @@ impl Stacks {
             in_use: pool.in_use(),
             most_in_use: pool.most_in_use(),
         }
-    }
-
-    /// How the guards were made.
-    pub(crate) fn guards(&self) -> Guards {
-        self.guards
     }
 
     /// Bytes of this stack that were ever used, since it was made or [`clean`](Self::clean)ed,
@@ -145,13 +139,6 @@ impl FiberStack {
     #[inline]
     pub(crate) fn id(&self) -> StackId {
         self.id
-    }
-}
-
-impl StackId {
-    /// The class that it is of.
-    pub(crate) fn class(self) -> Stack {
-        self.class
     }
 }
 

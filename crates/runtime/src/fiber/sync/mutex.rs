@@ -79,11 +79,9 @@ impl Lock {
     #[inline]
     fn lock(&self, here: &Here<'_>, wait: &Wait) -> Result<bool, Error> {
         let me = Some(here.slot.key());
-        let name = here.slot.name.get();
-        assert!(
-            self.holder.get() != me,
-            "the fiber `{name}` would wait for a mutex that it has locked: drop the guard first"
-        );
+        if self.holder.get() == me {
+            waits_for_itself(here);
+        }
         let taken = self.permits.take(here, 1, wait)? == Taken::All;
         if taken {
             self.holder.set(me);
@@ -113,6 +111,12 @@ impl Lock {
         self.holder.set(None);
         self.permits.give(1);
     }
+}
+
+#[cold]
+fn waits_for_itself(here: &Here<'_>) -> ! {
+    let name = here.slot.name.get();
+    panic!("the fiber `{name}` would wait for a mutex that it has locked: drop the guard first");
 }
 
 impl<T> Mutex<T> {

@@ -129,7 +129,9 @@ impl Permits {
     pub(super) fn give(&self, more: usize) {
         let free = self.free.get().checked_add(more);
         self.free.set(free.expect("fewer permits than `usize::MAX`"));
-        self.settle();
+        if !(self.waiters.is_empty() && self.watchers.is_empty()) {
+            self.settle();
+        }
     }
 
     /// Satisfies those who wait, in their order, as far as that goes.
