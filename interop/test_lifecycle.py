@@ -26,6 +26,19 @@ class Signals(Case):
                 self.assert_consecutive(packets)
                 self.assertEqual(summary["endpoints"][1]["packets"], len(packets))
 
+    def test_sigusr1_lists_the_fibers(self):
+        """Proves that SIGUSR1 has the fibers and their stacks listed on standard error, as often
+        as it comes, and ends nothing."""
+        port = free_port()
+        relay = self.relay(SOURCE, f"tcp-listen://{HOST}:{port}")
+        wait_listening(port)
+        for times in (1, 2):
+            relay.signal(signal.SIGUSR1)
+            wait_for("a list", lambda: relay.errors().count(" fibers\n") == times)
+        self.assertIn("small stacks of", relay.errors())
+        self.assertTrue(relay.is_running(), str(relay))
+        self.finish(relay)
+
     def assert_consecutive(self, packets):
         numbers = [int.from_bytes(packet[8:16], "big") for packet in packets]
         self.assertEqual(numbers, list(range(numbers[0], numbers[0] + len(numbers))))
