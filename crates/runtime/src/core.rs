@@ -145,7 +145,8 @@ impl Core {
     }
 
     /// Looks at the runtime of this thread, if there is one. No code of the user's may run
-    /// in there, as it could make another one.
+    /// in there, as it could make another one; a fiber may wait in there, as its runtime goes
+    /// only after it has ended.
     #[inline(always)]
     pub(crate) fn try_current<R>(look: impl FnOnce(&Rc<Self>) -> R) -> Option<R> {
         // SAFETY: no `look` comes where the thread's runtime is changed.

@@ -301,3 +301,29 @@ fn a_runtime_is_dropped_in_a_panic() {
     assert!(caught.is_err());
     assert_eq!(log.lines(), ["unwound"]);
 }
+
+/// What a fiber of a cancelled scope spawns into that scope ends at once too.
+#[test]
+fn a_cancelled_scope_takes_nobody_in() {
+    let runtime = Runtime::new(small()).unwrap();
+    let begun = Rc::new(Cell::new(false));
+    let seen = begun.clone();
+    let handle = spawn(move || {
+        fiber::scope(|scope| {
+            let child = || {
+                let _late = OnDrop(|| {
+                    let late = scope.spawn(Stack::Small, || {
+                        seen.set(true);
+                        fiber::park()
+                    });
+                    drop(late.unwrap());
+                });
+                fiber::park().unwrap();
+            };
+            drop(scope.spawn(Stack::Small, child).unwrap());
+            fiber::park().unwrap();
+        })
+    });
+    cancel_where_it_waits(&runtime, &handle);
+    assert!(!begun.get());
+}

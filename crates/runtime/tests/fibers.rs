@@ -1,11 +1,14 @@
 //! Fibers, as a user of the runtime sees them.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tautline_runtime::fiber::{self, Baton, Builder, JoinError, Stack, StackClass, StackSizes};
-use tautline_runtime::{Config, Descriptor, Error, Runtime, task, timer};
+use tautline_runtime::fiber::{
+    self, Band, Baton, Builder, JoinError, Overrun, Stack, StackClass, StackSizes,
+};
+use tautline_runtime::{Config, Descriptor, DriverChoice, Error, Runtime, sim, task, timer};
 
 fn runtime() -> Runtime {
     Runtime::new(Config::default()).unwrap()
@@ -314,4 +317,105 @@ fn a_flush_tells_what_it_found() {
         second.write_all(Vec::new()).await.0
     });
     assert_eq!(flushed.unwrap().unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+}
+
+/// A wait within the poll of a future that is waited for leaves the outer one its wakes.
+#[test]
+fn waits_may_be_nested() {
+    let runtime = runtime();
+    let both = runtime.run_fiber(Stack::Medium, || {
+        let (outer, inner) = (tautline_runtime::offload(|| 1), tautline_runtime::offload(|| 2));
+        let (mut outer, mut inner) = (Box::pin(outer), Some(inner));
+        fiber::wait(std::future::poll_fn(move |cx| {
+            let first = outer.as_mut().poll(cx);
+            if let Some(inner) = inner.take() {
+                // Long enough for the outer one to be woken meanwhile.
+                fiber::sleep(Duration::from_millis(5)).unwrap();
+                assert_eq!(fiber::wait(inner).unwrap().unwrap(), 2);
+            }
+            first
+        }))
+    });
+    assert_eq!(both.unwrap().unwrap().unwrap(), 1);
+}
+
+/// Work that waits is called at every beat; beats that it overruns are left out or made up for,
+/// as it was told.
+#[test]
+fn beats_that_are_overrun() {
+    for (overrun, expected) in [(Overrun::Skip, 2), (Overrun::CatchUp, 10)] {
+        let driver = DriverChoice::Sim(Box::new(sim::Config::new(1)));
+        let runtime = Runtime::new(Config { driver, ..Config::default() }).unwrap();
+        let beats = Rc::new(Cell::new(0));
+        let counted = beats.clone();
+        let beat = Duration::from_millis(2);
+        let ticker = fiber::every_by(Builder::new(Stack::Small), beat, overrun, move || {
+            counted.set(counted.get() + 1);
+            if counted.get() == 1 {
+                // From the first beat to a little behind the ninth.
+                fiber::sleep(8 * beat + beat / 2).unwrap();
+            }
+        });
+        runtime.run_for(10 * beat + beat / 4).unwrap();
+        assert_eq!(beats.get(), expected, "{overrun:?}");
+        ticker.unwrap().cancel();
+        runtime.run_pending().unwrap();
+    }
+}
+
+/// Each fiber has values of its own, which are dropped when it ends, on its own stack.
+#[test]
+fn local_values_are_a_fibers_own() {
+    tautline_runtime::fiber_local! {
+        static OWN: RefCell<Vec<Rc<()>>> = RefCell::default();
+    }
+    let runtime = runtime();
+    let held = Rc::new(());
+    let theirs = held.clone();
+    let seen = runtime.run_fiber(Stack::Small, move || {
+        OWN.with(|own| own.borrow_mut().push(theirs.clone())).unwrap();
+        let other = fiber::spawn(Stack::Small, || OWN.with(|own| own.borrow().len()).unwrap());
+        (other.unwrap().join().unwrap(), OWN.with(|own| own.borrow().len()).unwrap())
+    });
+    assert_eq!(seen.unwrap(), (0, 1));
+    assert_eq!(Rc::strong_count(&held), 1);
+    assert!(matches!(OWN.with(|_| ()), Err(Error::NotInFiber)));
+}
+
+/// A fiber of a higher band runs before those of lower ones, and these are not starved.
+#[test]
+fn bands_go_before_each_other_and_starve_nobody() {
+    let runtime = runtime();
+    let order = Rc::new(RefCell::new(Vec::new()));
+    let note = |band: Band| {
+        let order = order.clone();
+        let work = move || order.borrow_mut().push(band);
+        Builder::new(Stack::Small).band(band).spawn(work).unwrap().detach();
+    };
+    [Band::Low, Band::Normal, Band::High].into_iter().for_each(note);
+    runtime.poll().unwrap();
+    assert_eq!(*order.borrow(), [Band::High, Band::Normal, Band::Low]);
+    let greedy = Builder::new(Stack::Small).band(Band::High).spawn(|| {
+        loop {
+            fiber::yield_now().unwrap();
+        }
+    });
+    [Band::Low, Band::Normal].into_iter().for_each(note);
+    runtime.run_until(|| order.borrow().len() == 5).unwrap();
+    greedy.unwrap().cancel();
+}
+
+/// What must not be divided says so, with the fiber's name, before anything is lent.
+#[test]
+fn a_wait_in_undivided_work_is_a_panic() {
+    let runtime = runtime();
+    let (a, _b) = Descriptor::pair().unwrap();
+    let handle = Builder::new(Stack::Small).name("careful").spawn(move || {
+        let mut buf = [0; 8];
+        fiber::undivided(|| a.blocking().read(&mut buf).unwrap())
+    });
+    let error = runtime.run_fiber(Stack::Small, || handle.unwrap().join()).unwrap().unwrap_err();
+    assert!(error.message().unwrap().contains("`careful`"), "{error}");
+    let outside = fiber::undivided(|| fiber::undivided(|| 7));
+    assert_eq!(outside, 7);
 }

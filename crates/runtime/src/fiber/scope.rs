@@ -118,6 +118,9 @@ impl<'scope> Scope<'scope, '_> {
         if let Some(slot) = self.core.fibers.slots.get(key) {
             self.children.link(&self.core.fibers, slot);
         }
+        if self.children.over.get() {
+            self.core.fibers.cancel(&self.core, key);
+        }
         Ok(ScopedJoinHandle { handle: JoinHandle::new(self.core.clone(), key), scope: PhantomData })
     }
 
@@ -176,14 +179,16 @@ pub(super) struct Children {
     first: Cell<u32>,
     /// Those that have not ended.
     alive: Cell<usize>,
+    /// They were asked to end: further ones end at once.
+    over: Cell<bool>,
     /// One has panicked, and nobody has joined it.
     pub(super) panicked: Cell<bool>,
 }
 
 impl Children {
     fn of(parent: Key) -> Self {
-        let (alive, panicked) = (Cell::new(0), Cell::new(false));
-        Self { parent, first: Cell::new(NONE), alive, panicked }
+        let (over, panicked) = (Cell::new(false), Cell::new(false));
+        Self { parent, first: Cell::new(NONE), alive: Cell::new(0), over, panicked }
     }
 
     fn link(&self, fibers: &Fibers, slot: &Slot) {
@@ -223,6 +228,7 @@ impl Children {
     }
 
     fn cancel(&self, core: &Core) {
+        self.over.set(true);
         let mut at = self.first.get();
         while at != NONE {
             let slot = core.fibers.slots.slot(at);
@@ -233,11 +239,10 @@ impl Children {
 
     /// Waits until all have ended; cancels them if the parent is `over` or cancelled meanwhile.
     fn await_end(&self, here: &Here<'_>, over: bool) {
-        let mut over = over;
         while self.alive.get() > 0 {
-            if over || here.slot.cancel.get() != Cancel::No {
+            let over = over || here.slot.cancel.get() != Cancel::No;
+            if over && !self.over.get() {
                 self.cancel(here.core);
-                over = false;
             }
             here.suspend("scope");
         }

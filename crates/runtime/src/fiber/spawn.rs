@@ -1,6 +1,7 @@
 //! How a fiber is made.
 
 use std::any::type_name;
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -96,7 +97,7 @@ impl<F> std::error::Error for Refused<F> {}
 pub struct Builder {
     stack: Stack,
     band: Band,
-    name: Option<Box<str>>,
+    name: Option<Cow<'static, str>>,
     by_error: bool,
 }
 
@@ -107,8 +108,9 @@ impl Builder {
     }
 
     /// Its name, for [`list`](super::list) and messages. Without one it goes by the type of
-    /// its work, which holds the path of the function that wrote it.
-    pub fn name(mut self, name: impl Into<Box<str>>) -> Self {
+    /// its work, which holds the path of the function that wrote it. The watch, which asks from
+    /// another thread, knows names that live for ever, and of others the type of the work.
+    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.name = Some(name.into());
         self
     }
@@ -229,7 +231,6 @@ pub(super) unsafe fn launch<F: FnOnce() -> T, T>(
     // SAFETY: the slot is new, and its room empty.
     unsafe { room.put(work) };
     slot.entry.set(Of::<F, T>::ENTRY);
-    slot.name.set(type_name::<F>());
     slot.class.set(builder.stack);
     slot.band.set(builder.band);
     slot.by_error.set(builder.by_error);
@@ -240,7 +241,15 @@ pub(super) unsafe fn launch<F: FnOnce() -> T, T>(
     slot.operation.set(None);
     slot.token.try_wait();
     slot.joiner.set(Joiner::None);
-    slot.label.replace(builder.name);
+    let (name, label) = match builder.name {
+        None => (type_name::<F>(), None),
+        Some(Cow::Borrowed(name)) => (name, None),
+        Some(Cow::Owned(label)) => (type_name::<F>(), Some(label.into())),
+    };
+    slot.name.set(name);
+    if label.is_some() || slot.label.borrow().is_some() {
+        slot.label.replace(label);
+    }
     fibers.begin(slot);
     Ok(slot.key())
 }

@@ -112,6 +112,8 @@ pub fn wait<F: Future>(future: F) -> Result<F::Output, Error> {
     loop {
         waker.begin();
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&task)) {
+            // This may have been a wait within the poll of another: that one looks again.
+            waker.rouse();
             return Ok(output);
         }
         here.wait_until("wait", || waker.is_woken())?;
@@ -145,6 +147,12 @@ impl FiberWaker {
         // AcqRel pairs with the swap in `wake_by_ref`: the poll sees what was done before the
         // wake, also where that found the flag set.
         self.woken.swap(false, Ordering::AcqRel);
+    }
+
+    /// As if it had been woken just now.
+    fn rouse(&self) {
+        // Relaxed: seen by this thread's `begin` alone.
+        self.woken.store(true, Ordering::Relaxed);
     }
 
     fn is_woken(&self) -> bool {
