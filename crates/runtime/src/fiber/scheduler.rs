@@ -70,6 +70,8 @@ struct Class {
     unstarted: Cell<usize>,
     /// The most that any fiber has used of its stack, where that is measured.
     mark: Cell<usize>,
+    /// It was said that one waits.
+    warned: Cell<bool>,
 }
 
 impl Fibers {
@@ -299,6 +301,10 @@ impl Fibers {
         let Some(stack) = stack else {
             slot.state.set(State::AwaitingStack);
             class.waiting.push(slot);
+            if !class.warned.replace(true) {
+                let class = slot.class.get();
+                log::warn!("fibers wait for a {class} stack; see `Config::stacks.{class}.count`");
+            }
             return false;
         };
         self.settle_in(slot, stack);

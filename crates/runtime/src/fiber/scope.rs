@@ -18,7 +18,8 @@ use crate::slab::{Key, NONE};
 
 /// Runs `work`, which may spawn fibers that borrow what lives outside this call. Returns when
 /// all of them have ended. If `work` panics, or this fiber is cancelled, they are cancelled and
-/// waited for before it unwinds.
+/// waited for before it unwinds. They are not if it returns, with an error or without: call
+/// [`Scope::cancel`] then where they would not end by themselves.
 ///
 /// # Errors
 /// [`Error::NotInFiber`], [`Error::NoRuntime`]; [`Error::Cancelled`].
