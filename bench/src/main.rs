@@ -10,6 +10,7 @@
 mod buffers;
 mod cli;
 mod echo;
+mod fibers;
 mod harness;
 mod post;
 mod timers;
@@ -38,6 +39,7 @@ pub(crate) const BENCHES: &[Bench] = &[
     Bench { name: "timers", shares: 4, groups: timers::groups },
     Bench { name: "post", shares: 2, groups: post::groups },
     Bench { name: "turn", shares: 3, groups: turn::groups },
+    Bench { name: "fibers", shares: 4, groups: fibers::groups },
     Bench { name: "buffers", shares: 9, groups: buffers::groups },
     Bench { name: "udp-relay", shares: 2, groups: udp_relay::groups },
 ];

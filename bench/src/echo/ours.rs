@@ -2,7 +2,11 @@
 
 use std::{cell::Cell, io, net::TcpStream, rc::Rc};
 
-use tautline_runtime::{Config, Descriptor, DriverChoice, Runtime, WaitMode, stop, task};
+use tautline_runtime::{
+    Config, Descriptor, DriverChoice, Error, Runtime, WaitMode,
+    fiber::{self, Stack},
+    stop, task,
+};
 
 use super::{Job, RECEIVE_BUFFER, Server, Wait};
 use crate::harness::Role;
@@ -24,6 +28,17 @@ pub(super) fn warm() -> Server {
     Server { name: "tautline-warm", role: Role::Variant, serve: warm_callbacks }
 }
 
+/// The faces beside that of fibers: callbacks are what that is held against.
+pub(super) fn faces() -> Vec<Server> {
+    vec![
+        Server { name: "tautline", role: Role::Tautline, serve: default_fibers },
+        Server { name: "callbacks", role: Role::Limit, serve: default_callbacks },
+        Server { name: "tautline-async", role: Role::Variant, serve: default_async },
+        Server { name: "tautline-epoll", role: Role::Variant, serve: epoll_fibers },
+        Server { name: "callbacks-epoll", role: Role::Variant, serve: epoll_callbacks },
+    ]
+}
+
 fn default_callbacks(job: Job) -> io::Result<u64> {
     callbacks(DriverChoice::Auto, job)
 }
@@ -43,6 +58,14 @@ fn default_async(job: Job) -> io::Result<u64> {
 
 fn epoll_async(job: Job) -> io::Result<u64> {
     tasks(DriverChoice::Readiness, job)
+}
+
+fn default_fibers(job: Job) -> io::Result<u64> {
+    fibers(DriverChoice::Auto, job)
+}
+
+fn epoll_fibers(job: Job) -> io::Result<u64> {
+    fibers(DriverChoice::Readiness, job)
 }
 
 /// The default configuration but for the way to wait, which the row names.
@@ -112,6 +135,37 @@ async fn echo(stream: TcpStream) -> io::Result<u64> {
             let rest = &buf[sent..count];
             sent += std::future::poll_fn(|cx| stream.poll_write(cx, rest)).await?;
         }
+        total += count as u64;
+    }
+}
+
+/// A fiber a connection, which reads into a buffer that it borrows.
+fn fibers(driver: DriverChoice, job: Job) -> io::Result<u64> {
+    let runtime = runtime(driver, job.wait)?;
+    let main = move || {
+        let spawn = |stream| fiber::spawn(Stack::Small, move || echo_blocking(stream));
+        let started: Result<Vec<_>, Error> = job.connections.into_iter().map(spawn).collect();
+        let mut total = 0;
+        for handle in started? {
+            total += handle.join().map_err(|error| io::Error::other(error.to_string()))??;
+        }
+        Ok(total)
+    };
+    runtime.run_fiber(Stack::Small, main).map_err(io::Error::other)?
+}
+
+fn echo_blocking(stream: TcpStream) -> io::Result<u64> {
+    let stream = Descriptor::new(stream.into())?;
+    let stream = stream.blocking();
+    let mut buf = vec![0; RECEIVE_BUFFER];
+    let mut total = 0;
+    loop {
+        let count = match stream.read(&mut buf) {
+            Ok(0) => return Ok(total),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(total),
+            other => other?,
+        };
+        stream.write_all(&buf[..count])?;
         total += count as u64;
     }
 }

@@ -8,9 +8,12 @@ use std::{
 use super::{
     PATIENCE, Received, Serve, Server, Session, Wait, limits, ours, peers, receive, runtimes, send,
 };
-use crate::harness::{
-    Contender, Failure, Group, Metric, Plan, Role, Sample, percentile,
-    sys::{GENERATOR, pin},
+use crate::{
+    fibers::may_echo,
+    harness::{
+        Contender, Failure, Group, Metric, Plan, Role, Sample, percentile,
+        sys::{GENERATOR, pin},
+    },
 };
 
 const MESSAGE: usize = 64;
@@ -29,6 +32,25 @@ const SLEEP_NOTE: &str = "the wake-up of a sleeping thread dominates; tautline: 
 /// The rows for spinning servers and for sleeping ones.
 pub(crate) fn groups(_: &Plan) -> Vec<Group> {
     vec![group(Wait::Spin), group(Wait::Sleep)]
+}
+
+/// What to know of the row for fibers.
+const FIBERS_NOTE: &str = "\
+    everybody spins, may excepted, whose worker sleeps between two messages; limit: our \
+    callback face; tautline: a fiber; WaitMode::Spin, else the default configuration";
+
+/// The row for servers that wait in the midst of their code.
+pub(crate) fn fibers() -> Group {
+    let mut servers = ours::faces();
+    servers.push(limits::server("spin", Role::Variant, limits::SPIN));
+    servers.push(peers::tokio());
+    let mut contenders: Vec<_> =
+        servers.into_iter().map(|server| contender(server, Wait::Spin)).collect();
+    contenders.push(Contender::new("may-sleeping", Role::Peer, || {
+        // The thread that was started for it waits: that is not the one at work.
+        Ok(Sample { cpu_ns: None, ..slice(may_echo, Wait::Spin)? })
+    }));
+    Group { metrics: vec![Metric::lower("echo-p50", "ns")], contenders, note: Some(FIBERS_NOTE) }
 }
 
 fn group(wait: Wait) -> Group {
