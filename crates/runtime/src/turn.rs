@@ -41,7 +41,7 @@ const SHORT_RUN: Duration = Duration::from_micros(2);
 
 /// A run of fibers may be so many times as long as one of posts or timers: their way between
 /// two calls that wait is shorter.
-const FIBERS_FOR_ONE: u32 = 4;
+const FIBERS_FOR_ONE: u32 = 8;
 
 /// What a run of several fibers goes by.
 const SEVERAL_FIBERS: &str = "(several fibers)";

@@ -106,6 +106,9 @@ impl Engine {
         slot.place = slot.place.min(self.ios.get(io).map_or(NOWHERE, |io| io.place));
         self.note_room(io, &op, result);
         self.pass_place(io, result as usize);
+        if matches!(op, Op::Recv { .. } | Op::RecvMsg { .. }) {
+            self.note_receive(io);
+        }
         result
     }
 

@@ -98,16 +98,18 @@ impl Engine {
 
     /// Keeps an operation from the driver if its descriptor is hot.
     pub(super) fn keep_hot(&mut self, op: Key) -> bool {
-        if !self.spinning || self.hot.probes.len() >= self.hot.limit {
-            return false;
-        }
+        let probed = self.hot.probes.iter().any(|probe| probe.op == op);
+        let room = probed || self.hot.probes.len() < self.hot.limit;
         let Some(slot) = self.ops.get_mut(op) else { return false };
-        let Some(io) = self.ios.get(slot.io) else { return false };
-        if io.streak < HOT_AFTER || !can_be_hot(slot) {
+        let streak = self.ios.get(slot.io).map_or(0, |io| io.streak);
+        if !(self.spinning && room && streak >= HOT_AFTER && can_be_hot(slot)) {
+            self.hot.remove(op);
             return false;
         }
         slot.phase = Phase::Hot;
-        self.hot.probes.push(Probe { op, io: slot.io, misses: 0 });
+        if !probed {
+            self.hot.probes.push(Probe { op, io: slot.io, misses: 0 });
+        }
         true
     }
 
@@ -235,12 +237,17 @@ impl Engine {
         true
     }
 
+    /// An operation with a buffer of its own: it keeps its probe, and the misses of that, if it
+    /// would have to wait.
     fn probe_operation(&mut self, probe: Probe) -> bool {
-        self.hot.remove(probe.op);
         let Some(slot) = self.ops.get_mut(probe.op) else { return false };
         slot.phase = Phase::Queued;
         self.kick(probe.op);
-        !self.is_hot(probe.op)
+        let hit = !self.is_hot(probe.op);
+        if hit {
+            self.hot.remove(probe.op);
+        }
+        hit
     }
 }
 
