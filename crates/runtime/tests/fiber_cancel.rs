@@ -196,7 +196,7 @@ fn a_fiber_catches_its_cancellation() {
             assert!(caught.is_err());
             let read = a.blocking().read(&mut buf).map_err(|error| error.to_string());
             let slept = fiber::sleep(Duration::from_secs(100)).is_err();
-            let joined = spawn(|| fiber::yield_now()).join().unwrap().is_ok();
+            let joined = spawn(fiber::yield_now).join().unwrap().is_ok();
             (read, slept, joined, fiber::current().unwrap().is_cancelled())
         });
         cancel_where_it_waits(runtime, &handle);
@@ -238,7 +238,7 @@ fn a_fiber_that_has_not_begun_never_begins() {
     config.stacks.small.count = 1;
     let runtime = Runtime::new(config).unwrap();
     let held = Rc::new(());
-    let blocker = spawn(|| fiber::park());
+    let blocker = spawn(fiber::park);
     let waiting: Vec<_> = (0..3).map(|_| held.clone()).collect();
     let waiting: Vec<_> = waiting.into_iter().map(|held| spawn(move || drop(held))).collect();
     runtime.poll().unwrap();
@@ -259,7 +259,7 @@ fn a_fiber_that_has_not_begun_never_begins() {
 fn cancelling_again_does_nothing() {
     let runtime = Runtime::new(small()).unwrap();
     let handle = spawn(|| {
-        let caught = catch_unwind(|| fiber::park());
+        let caught = catch_unwind(fiber::park);
         fiber::current().unwrap().cancel();
         let _ = fiber::yield_now();
         caught.is_err()

@@ -87,7 +87,7 @@ fn an_overflow_names_the_fiber() {
     }
     let runtime = Runtime::new(Config::default()).unwrap();
     let deep = Builder::new(Stack::Small).name("the deep one");
-    let _ = deep.spawn(|| dig(here(), usize::MAX, || ())).unwrap();
+    deep.spawn(|| dig(here(), usize::MAX, || ())).unwrap().detach();
     runtime.run_pending().unwrap();
 }
 
@@ -98,7 +98,7 @@ fn marks_tell_how_deep_fibers_have_been() {
     let runtime = Runtime::new(Config { measure_stacks: true, ..Config::default() }).unwrap();
     let deep = runtime.run_fiber(Stack::Medium, || {
         fiber::spawn(Stack::Small, || dig(here(), 20_000, || ())).unwrap().join().unwrap();
-        let shallow = fiber::spawn(Stack::Small, || fiber::park()).unwrap();
+        let shallow = fiber::spawn(Stack::Small, fiber::park).unwrap();
         fiber::yield_now().unwrap();
         let listed = fiber::list().unwrap();
         let parked = listed.iter().find(|info| info.waits_in == Some("park")).unwrap().clone();

@@ -13,7 +13,7 @@
 //! let echoed = runtime.run_fiber(Stack::Small, || {
 //!     let listener = TcpListener::bind("127.0.0.1:0")?;
 //!     let addr = listener.local_addr()?;
-//!     let _ = fiber::spawn(Stack::Small, move || {
+//!     fiber::spawn(Stack::Small, move || {
 //!         let stream = listener.accept()?;
 //!         let mut buf = [0; 4096];
 //!         loop {
@@ -22,7 +22,8 @@
 //!                 n => stream.write_all(&buf[..n])?,
 //!             }
 //!         }
-//!     })?;
+//!     })?
+//!     .detach();
 //!     let stream = TcpStream::connect(addr)?;
 //!     stream.write_all(b"hello")?;
 //!     let mut buf = [0; 5];
