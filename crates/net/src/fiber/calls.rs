@@ -141,7 +141,7 @@ macro_rules! reading {
     };
 }
 
-/// [`io::Read`] by a view's own calls: for the view, or for a reference to it.
+/// [`io::Read`](std::io::Read) by a view's own calls: for the view, or for a reference to it.
 macro_rules! std_read {
     ([$($generics:tt)*] $stream:ty, $holder:ty) => {
         impl<$($generics)*> io::Read for $holder {
@@ -219,7 +219,7 @@ macro_rules! writing {
     };
 }
 
-/// [`io::Write`] by a view's own calls: for the view, or for a reference to it.
+/// [`io::Write`](std::io::Write) by a view's own calls: for the view, or for a reference to it.
 macro_rules! std_write {
     ([$($generics:tt)*] $stream:ty, $holder:ty) => {
         impl<$($generics)*> io::Write for $holder {

@@ -101,7 +101,7 @@ pub use crate::{
 };
 
 /// Waits in this fiber for the addresses of `host`, each with `port`: as
-/// [`resolve`](crate::resolve).
+/// [`resolve`](crate::resolve()).
 ///
 /// # Errors
 /// [`Error`](crate::Error) that names `host`: there is no such name, or no answer in time.

@@ -25,7 +25,7 @@ pub enum Overrun {
 /// lets it go on. Its result is the error that has ended it.
 ///
 /// # Errors
-/// As [`spawn`](super::spawn).
+/// As [`spawn`](super::spawn()).
 ///
 /// ```
 /// # use std::{cell::Cell, rc::Rc, time::Duration};
@@ -50,7 +50,7 @@ where
 /// As [`every`], on a fiber of the caller's choice, with a choice of what overrun beats do.
 ///
 /// # Errors
-/// As [`spawn`](super::spawn).
+/// As [`spawn`](super::spawn()).
 pub fn every_by<F>(
     builder: Builder,
     interval: Duration,

@@ -5,8 +5,8 @@
 //! interrupted: between two calls that may wait, no other code runs. Thousands of them cost a
 //! few kilobytes each.
 //!
-//! The two things that matter: [`spawn`], and calls that wait: [`Descriptor::blocking`] with
-//! the sockets and files of `net` above, [`sleep`], [`wait`] for any future, [`JoinHandle::join`],
+//! The two things that matter: [`spawn()`], and calls that wait: [`Descriptor::blocking`] with
+//! the sockets and files of `net` above, [`sleep`], [`wait()`] for any future, [`JoinHandle::join`],
 //! and the objects through which fibers wait for each other, all of which stand on one, the
 //! [`Baton`].
 //!

@@ -81,7 +81,7 @@ pub struct Scope<'scope, 'env: 'scope> {
 }
 
 impl<'scope> Scope<'scope, '_> {
-    /// As [`fiber::spawn`](super::spawn), but `work` may borrow.
+    /// As [`fiber::spawn`](super::spawn()), but `work` may borrow.
     ///
     /// # Errors
     /// As there.

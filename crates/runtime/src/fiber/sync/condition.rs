@@ -21,7 +21,7 @@ use crate::time::Instant;
 /// next call that may wait. But others may have had the mutex before the one that was notified,
 /// so look at the value again; [`wait_while`](Self::wait_while) does.
 ///
-/// A condition remembers nothing, so it cannot be [selected](super::select) on; a
+/// A condition remembers nothing, so it cannot be [selected](super::select()) on; a
 /// [`Baton`](crate::fiber::Baton) or a [`Semaphore`](super::Semaphore) can.
 ///
 /// ```

@@ -5,8 +5,8 @@
 //! | [`Mutex`] | until nobody else has the value | drops its guard |
 //! | [`Condition`] | until what a mutex holds has changed | [notifies](Condition::notify_one) |
 //! | [`Semaphore`] | until permits are left | drops its permit, [releases](Semaphore::release) |
-//! | [`channel`] | for a value, for room | sends, receives |
-//! | [`select`] | for the first of several | any of these |
+//! | [`channel()`] | for a value, for room | sends, receives |
+//! | [`select()`] | for the first of several | any of these |
 //!
 //! All are of one thread, and stand on two things: a list of those who wait, each in its own
 //! frame (`waiters`), and a number of permits that are handed out in the order of asking

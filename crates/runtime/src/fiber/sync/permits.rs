@@ -3,7 +3,7 @@
 //! Whoever gives permits back hands them to those who wait, as far as they go and as long as
 //! the first can be satisfied: nobody overtakes, and nobody who comes later snatches them away.
 //! What is left when nobody waits is *ready*: the next who asks gets it, and one who
-//! [selects](super::select) is told.
+//! [selects](super::select()) is told.
 //!
 //! Two rules keep anything from getting lost:
 //! - One who goes away with permits that it was granted gives them back; one who goes away

@@ -24,7 +24,7 @@ pub use self::{
 /// last receiver.
 ///
 /// There is no channel without room, where sender and receiver meet: of two fibers that
-/// [`select`](super::select) on the ends of such a one, neither could move first. To know that a
+/// [`select`](super::select()) on the ends of such a one, neither could move first. To know that a
 /// value has arrived, send a [`Baton`](crate::fiber::Baton) with it.
 ///
 /// # Panics
