@@ -1,6 +1,8 @@
 //! The scenario of the simulation finds mistakes: each of those that the driver can be
 //! told to make is found within the first few seeds.
 
+#[path = "../tests/fiber_scenario/mod.rs"]
+mod fiber_scenario;
 #[path = "../tests/scenario/mod.rs"]
 mod scenario;
 
@@ -44,5 +46,29 @@ fn without_a_mistake_nothing_is_found() {
         assert!(outcome.complaints.is_empty(), "seed {seed}: {:?}", outcome.complaints);
         assert!(outcome.steps > 0 && outcome.hash != 0);
         assert!(outcome.lines.is_empty() && outcome.took < u64::MAX && outcome.failed < u32::MAX);
+    }
+}
+
+/// The scenario of fibers finds each of these mistakes too.
+#[test]
+fn fibers_find_each_mistake() {
+    for bug in [Bug::CompletesTwice, Bug::CancelLosesBytes, Bug::CancelIsSilent] {
+        let found = (0..FEW).find_map(|seed| {
+            let outcome = fiber_scenario::play(seed, move |world| world.bug = Some(bug));
+            (!outcome.complaints.is_empty()).then_some((seed, outcome.complaints))
+        });
+        let (seed, complaints) = found.expect("none of the first seeds finds it");
+        println!("{bug:?} is found by fibers with seed {seed}: {complaints:?}");
+    }
+}
+
+/// Without a mistake it finds nothing in the same seeds.
+#[test]
+fn fibers_find_nothing_without_a_mistake() {
+    for seed in 0..FEW {
+        let outcome = fiber_scenario::play(seed, |_| ());
+        assert!(outcome.complaints.is_empty(), "seed {seed}: {:?}", outcome.complaints);
+        assert!(outcome.steps > 0 && outcome.hash != 0 && outcome.counts.fibers > 0);
+        assert!(outcome.lines.is_empty());
     }
 }

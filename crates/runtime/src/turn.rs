@@ -172,11 +172,13 @@ impl Core {
         let now = self.now.get();
         let limit = self.config.budgets.io;
         let spins = self.spins(now);
-        let looked = self.with(|engine| {
+        let (looked, deferred) = self.with(|engine| {
+            let deferred = engine.has_deferred();
             engine.begin_turn(now, spins);
-            if spins { engine.look(limit) } else { Ok(false) }
+            (if spins { engine.look(limit) } else { Ok(false) }, deferred)
         });
         looked.map_err(Error::system("the driver's poll"))?;
+        let may_wait = if deferred { MayWait::No } else { may_wait };
         if spins {
             return Ok(());
         }

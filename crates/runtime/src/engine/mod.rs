@@ -329,6 +329,11 @@ impl Engine {
         !idle
     }
 
+    /// Whether operations go on at the next turn, which may end the last of them.
+    pub(crate) fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty()
+    }
+
     /// Whether any operation or unsent byte is left: what `run_pending` waits for.
     pub(crate) fn has_pending(&self) -> bool {
         let working = |op| !self.is_idle_feed(op);

@@ -78,7 +78,9 @@ impl Engine {
             }
             Side::Read => {
                 let now = Some(self.now);
-                self.ios.get(key).is_some_and(|io| io.read.is_idle() && io.drained_in != now)
+                self.ios.get(key).is_some_and(|io| {
+                    io.read.is_idle() && (io.drained_in != now || !io.inbox.is_empty())
+                })
             }
             Side::Unordered => true,
         }

@@ -1,0 +1,437 @@
+//! What a fiber lends to the kernel is not freed before the kernel has given it back: reads on
+//! io_uring into buffers in the frames of fibers that are cancelled, that panic, or whose runtime
+//! is dropped, at random points under load. Freed blocks are filled with a pattern, kept for
+//! ever and verified at the end, as in `soundness.rs`.
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use common::small;
+use fastrand::Rng;
+use tautline_runtime::fiber::{self, Builder, JoinError, JoinHandle, Stack};
+use tautline_runtime::{Config, Descriptor, DriverChoice, IoBuf, IoBufMut, Runtime, WaitMode};
+
+const PATTERN: u8 = 0xD5;
+const LEN: usize = 512;
+/// Streams that are read from.
+const STREAMS: usize = 8;
+/// Fibers that are alive at a time.
+const ALIVE: usize = 48;
+/// Fibers in all.
+const FIBERS: usize = 20_000;
+
+/// Freed blocks. They are never used again.
+#[derive(Default)]
+struct Quarantine {
+    blocks: RefCell<Vec<Box<[u8]>>>,
+    alive: Cell<usize>,
+}
+
+impl Quarantine {
+    /// Blocks in which something was written after they had been freed.
+    fn violated(&self) -> usize {
+        self.blocks.borrow().iter().filter(|block| block.iter().any(|&b| b != PATTERN)).count()
+    }
+
+    fn freed(&self) -> usize {
+        self.blocks.borrow().len()
+    }
+}
+
+/// A buffer from the guard allocator.
+struct Guarded {
+    block: Option<Box<[u8]>>,
+    quarantine: Rc<Quarantine>,
+}
+
+impl Guarded {
+    fn new(quarantine: &Rc<Quarantine>) -> Self {
+        quarantine.alive.set(quarantine.alive.get() + 1);
+        Self { block: Some(vec![0; LEN].into()), quarantine: quarantine.clone() }
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let mut block = self.block.take().unwrap();
+        block.fill(PATTERN);
+        self.quarantine.alive.set(self.quarantine.alive.get() - 1);
+        self.quarantine.blocks.borrow_mut().push(block);
+    }
+}
+
+// SAFETY: the block lies on the heap and is not reallocated.
+unsafe impl IoBuf for Guarded {
+    fn bytes(&self) -> &[u8] {
+        self.block.as_deref().unwrap()
+    }
+}
+
+// SAFETY: as above; a unique owner.
+unsafe impl IoBufMut for Guarded {
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self.block.as_deref_mut().unwrap()
+    }
+}
+
+/// The far ends, from which bytes of the number 1 come.
+struct Peers {
+    streams: Vec<UnixStream>,
+    datagrams: UnixDatagram,
+}
+
+impl Peers {
+    /// Sends a little to one of them, if there is room.
+    fn send(&self, random: &mut Rng) {
+        let bytes = &[1; LEN / 4][..random.usize(1..LEN / 4)];
+        match random.usize(..STREAMS + 1) {
+            STREAMS => drop(self.datagrams.send(bytes)),
+            at => drop((&self.streams[at]).write(bytes)),
+        }
+    }
+}
+
+/// What all fibers of a run share.
+struct Scene {
+    random: RefCell<Rng>,
+    quarantine: Rc<Quarantine>,
+    streams: Vec<Descriptor>,
+    datagrams: Descriptor,
+    /// Calls into which a buffer was lent.
+    lent: Cell<usize>,
+}
+
+fn descriptor(fd: impl Into<OwnedFd>) -> Descriptor {
+    Descriptor::new(fd.into()).unwrap()
+}
+
+impl Scene {
+    fn new(random: Rng, quarantine: &Rc<Quarantine>) -> (Rc<Self>, Arc<Peers>) {
+        let pairs = (0..STREAMS).map(|_| UnixStream::pair().unwrap());
+        let (ours, streams): (Vec<_>, Vec<_>) = pairs.unzip();
+        let (datagrams, theirs) = UnixDatagram::pair().unwrap();
+        streams.iter().for_each(|stream| stream.set_nonblocking(true).unwrap());
+        theirs.set_nonblocking(true).unwrap();
+        let scene = Self {
+            random: RefCell::new(random),
+            quarantine: quarantine.clone(),
+            streams: ours.into_iter().map(descriptor).collect(),
+            datagrams: descriptor(datagrams),
+            lent: Cell::new(0),
+        };
+        (Rc::new(scene), Arc::new(Peers { streams, datagrams: theirs }))
+    }
+
+    fn draw(&self, below: usize) -> usize {
+        self.random.borrow_mut().usize(..below)
+    }
+
+    fn buffer(&self) -> Guarded {
+        Guarded::new(&self.quarantine)
+    }
+
+    /// One of the streams.
+    fn stream(&self) -> &Descriptor {
+        &self.streams[self.draw(STREAMS)]
+    }
+
+    /// Lends `buf` in one of the calls that borrow.
+    fn read_into(&self, buf: &mut [u8]) {
+        self.lent.set(self.lent.get() + 1);
+        let soon = Duration::from_micros(self.draw(200) as u64);
+        let soon = tautline_runtime::now().ok().map(|now| now + soon);
+        let deadline = soon.filter(|_| self.draw(3) == 0);
+        let stream = self.stream().blocking().deadline(deadline);
+        match self.draw(5) {
+            0 | 1 => drop(stream.read(buf)),
+            2 | 3 => drop(stream.read_exact(buf)),
+            _ => drop(self.datagrams.blocking().deadline(deadline).receive_from(buf)),
+        }
+    }
+
+    /// A few others run.
+    fn linger(&self) {
+        (0..self.draw(4)).for_each(|_| drop(fiber::yield_now()));
+    }
+
+    /// Spawns a fiber that lends buffers in one of many ways.
+    fn spawn(self: &Rc<Self>) -> JoinHandle<()> {
+        let (scene, way) = (self.clone(), WAYS[self.draw(WAYS.len())]);
+        let builder = Builder::new(Stack::Small);
+        let builder = if self.draw(4) == 0 { builder.cancel_by_error() } else { builder };
+        builder.spawn(move || way(&scene)).unwrap()
+    }
+}
+
+const WAYS: [fn(&Scene); 7] = [read, read, scope, child_panics, reads_at_end, goes_on, owned];
+
+/// A buffer in the frame that waits.
+fn read(scene: &Scene) {
+    let mut buf = scene.buffer();
+    scene.read_into(buf.bytes_mut());
+}
+
+/// Buffers in the frame of a parent, lent by its children; the parent panics meanwhile, waits,
+/// or is at its end.
+fn scope(scene: &Scene) {
+    let mut bufs = [scene.buffer(), scene.buffer(), scene.buffer()];
+    let _ = fiber::scope(|scope| {
+        for buf in &mut bufs {
+            drop(scope.spawn(Stack::Small, || scene.read_into(buf.bytes_mut())));
+        }
+        scene.linger();
+        match scene.draw(3) {
+            0 => resume_unwind(Box::new("on purpose")),
+            1 => drop(fiber::park()),
+            _ => {}
+        }
+    });
+}
+
+/// As [`scope`], but it is a child that panics, and its siblings that lend.
+fn child_panics(scene: &Scene) {
+    let mut bufs = [scene.buffer(), scene.buffer()];
+    let _ = fiber::scope(|scope| {
+        for buf in &mut bufs {
+            drop(scope.spawn(Stack::Small, || scene.read_into(buf.bytes_mut())));
+        }
+        let child = scope.spawn(Stack::Small, || {
+            scene.linger();
+            resume_unwind(Box::new("on purpose"))
+        });
+        if let Ok(Err(JoinError::Panicked(payload))) = child.map(|child| child.join()) {
+            resume_unwind(payload);
+        }
+    });
+}
+
+/// A panic in a frame of its own goes through one whose destructor lends.
+fn reads_at_end(scene: &Scene) {
+    struct AtEnd<'s>(&'s Scene, Guarded);
+    impl Drop for AtEnd<'_> {
+        fn drop(&mut self) {
+            self.0.read_into(self.1.bytes_mut());
+        }
+    }
+    let _at_end = AtEnd(scene, scene.buffer());
+    let _outlasts = AtEnd(scene, scene.buffer());
+    scene.linger();
+    resume_unwind(Box::new("on purpose"));
+}
+
+/// What unwinds it is caught, and it goes on to lend, twice.
+fn goes_on(scene: &Scene) {
+    let (mut first, mut second) = (scene.buffer(), scene.buffer());
+    let caught = catch_unwind(AssertUnwindSafe(|| {
+        let mut inner = scene.buffer();
+        scene.read_into(inner.bytes_mut());
+        scene.read_into(first.bytes_mut());
+    }));
+    scene.read_into(second.bytes_mut());
+    drop(first);
+    scene.linger();
+    if let Err(payload) = caught {
+        resume_unwind(payload);
+    }
+}
+
+/// Operations own their buffers; those whose future is dropped with its fiber do so on.
+fn owned(scene: &Scene) {
+    scene.lent.set(scene.lent.get() + 1);
+    let read = scene.stream().read_exact(scene.buffer());
+    if scene.draw(2) == 0 {
+        drop(read.wait());
+    } else {
+        drop(fiber::wait(read));
+    }
+}
+
+fn runtime() -> Runtime {
+    let config = Config {
+        driver: DriverChoice::Uring,
+        wait: WaitMode::Sleep,
+        // Reads go to the ring rather than being tried first, as often as can be.
+        dispatch_limit: 1,
+        stall: None,
+        ..small()
+    };
+    Runtime::new(config).unwrap()
+}
+
+/// How the fibers of a run ended.
+#[derive(Default, Debug)]
+struct Ends {
+    returned: usize,
+    cancelled: usize,
+    panicked: usize,
+    detached: usize,
+}
+
+impl Ends {
+    fn add(&mut self, scene: &Scene, handle: JoinHandle<()>) {
+        if scene.draw(8) == 0 {
+            self.detached += 1;
+            return;
+        }
+        match handle.join() {
+            Ok(()) => self.returned += 1,
+            Err(JoinError::Cancelled) => self.cancelled += 1,
+            Err(_) => self.panicked += 1,
+        }
+    }
+}
+
+/// Spawns `count` fibers, cancels most of them in their midst, and waits for all.
+fn chaos(scene: &Rc<Scene>, peers: &Peers, count: usize) -> Ends {
+    let (mut ends, mut alive) = (Ends::default(), Vec::new());
+    let mut random = scene.random.borrow_mut().fork();
+    for _ in 0..count {
+        alive.push(scene.spawn());
+        scene.linger();
+        if random.bool() {
+            peers.send(&mut random);
+        }
+        if alive.len() == ALIVE {
+            let handle = alive.swap_remove(random.usize(..ALIVE));
+            handle.cancel();
+            ends.add(scene, handle);
+        }
+    }
+    alive.iter().for_each(JoinHandle::cancel);
+    alive.into_iter().for_each(|handle| ends.add(scene, handle));
+    ends
+}
+
+/// 20,000 fibers that lend buffers, most of them cancelled while the kernel has them, leave no
+/// write in freed memory, and no buffer behind.
+#[test]
+fn cancelled_and_panicking_fibers_never_touch_freed_memory() {
+    let seed = 0x7A17_F1BE;
+    let quarantine = Rc::new(Quarantine::default());
+    let runtime = runtime();
+    let (scene, peers) = Scene::new(Rng::with_seed(seed), &quarantine);
+    let theirs = scene.clone();
+    let ends = runtime.run_fiber(Stack::Large, move || chaos(&theirs, &peers, FIBERS)).unwrap();
+    runtime.run_pending().unwrap();
+    let (lent, completions) = (scene.lent.get(), runtime.metrics().engine.completions);
+    println!("{ends:?}; {lent} calls, {completions} of them on the ring");
+    assert!(lent > FIBERS && completions > FIBERS as u64 / 2, "the ring was hardly used");
+    drop(scene);
+    drop(runtime);
+    assert_eq!(quarantine.violated(), 0, "seed {seed:#x}");
+    assert_eq!(quarantine.alive.get(), 0, "a fiber's buffers go with it");
+    assert!(quarantine.freed() > FIBERS);
+    let fewest = ends.cancelled.min(ends.panicked).min(ends.returned);
+    assert!(fewest > FIBERS / 20, "each end is met: {ends:?}");
+}
+
+/// Sends to the peers until it is dropped, from a thread of its own.
+struct Flood {
+    stop: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Flood {
+    fn begin(peers: Arc<Peers>, mut random: Rng) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let flood = move || {
+            // Relaxed: nothing is published by it.
+            while !stopped.load(Ordering::Relaxed) {
+                peers.send(&mut random);
+                std::thread::yield_now();
+            }
+        };
+        Self { stop, thread: Some(std::thread::spawn(flood)) }
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+/// A runtime that is dropped while fibers have lent their buffers, and while bytes go on to
+/// come, has all of them back before any is freed.
+#[test]
+fn a_runtime_dropped_in_the_middle_never_touches_freed_memory() {
+    let seed = 0x7A17_D80F;
+    let mut random = Rng::with_seed(seed);
+    let quarantine = Rc::new(Quarantine::default());
+    let mut pending = 0;
+    for _ in 0..150 {
+        let runtime = runtime();
+        let (scene, peers) = Scene::new(random.fork(), &quarantine);
+        let flood = random.bool().then(|| Flood::begin(peers.clone(), random.fork()));
+        for _ in 0..ALIVE {
+            drop(scene.spawn());
+            if random.u8(..4) == 0 {
+                peers.send(&mut random);
+                runtime.poll().unwrap();
+            }
+        }
+        let parked = |info: &fiber::Info| info.descriptor.is_some();
+        pending += fiber::list().unwrap().iter().filter(|info| parked(info)).count();
+        drop(scene);
+        drop(runtime);
+        assert_eq!(quarantine.alive.get(), 0, "seed {seed:#x}: buffers outlive their runtime");
+        drop(flood);
+    }
+    assert_eq!(quarantine.violated(), 0, "seed {seed:#x}");
+    println!("{pending} calls were under way when their runtime was dropped");
+    assert!(pending > 2_000, "{pending} calls were under way when their runtime was dropped");
+}
+
+/// Memory that is lent by two owners: the fiber that reads into it, and whoever frees it.
+type Shared = Rc<RefCell<Option<Guarded>>>;
+
+/// Reads into a buffer that somebody else may free meanwhile.
+fn read_what_is_freed(scene: &Scene, shared: &Shared) {
+    let place = shared.borrow_mut().as_mut().unwrap().bytes_mut().as_mut_ptr();
+    // SAFETY: not kept: this is the fault that the check has to find. The memory itself stays
+    // mapped, because the quarantine keeps it.
+    let buf = unsafe { std::slice::from_raw_parts_mut(place, LEN) };
+    drop(scene.stream().blocking().read_exact(buf));
+}
+
+/// The canary: buffers that are freed when their fiber is cancelled, rather than when the kernel
+/// has given them back, are caught by the same check under the same load.
+#[test]
+fn the_check_catches_buffers_freed_when_their_fiber_is_cancelled() {
+    let quarantine = Rc::new(Quarantine::default());
+    let runtime = runtime();
+    let (scene, peers) = Scene::new(Rng::with_seed(0x7A17_CA5A), &quarantine);
+    let work = move || {
+        let (mut alive, mut random) = (Vec::new(), scene.random.borrow_mut().fork());
+        for _ in 0..2_000 {
+            let shared = Shared::new(RefCell::new(Some(scene.buffer())));
+            let (theirs, lent) = (scene.clone(), shared.clone());
+            let work = move || read_what_is_freed(&theirs, &lent);
+            alive.push((fiber::spawn(Stack::Small, work).unwrap(), shared));
+            scene.linger();
+            peers.send(&mut random);
+            if alive.len() == ALIVE {
+                let (handle, shared) = alive.swap_remove(random.usize(..ALIVE));
+                drop(shared.borrow_mut().take());
+                handle.cancel();
+            }
+        }
+        alive.iter().for_each(|(handle, _)| handle.cancel());
+    };
+    runtime.run_fiber(Stack::Large, work).unwrap();
+    runtime.run_pending().unwrap();
+    drop(runtime);
+    println!("{} of {} blocks were written to", quarantine.violated(), quarantine.freed());
+    assert!(quarantine.violated() > 0);
+}
