@@ -15,7 +15,7 @@ use std::io;
 /// assert!(Error::of(&taken).unwrap().to_string().contains("choose another port"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("cannot {call} {target}: {source}{remedy}")]
 pub struct Error {
     call: &'static str,
@@ -23,6 +23,13 @@ pub struct Error {
     source: io::Error,
     /// Empty, or begins with what separates it from the cause.
     remedy: &'static str,
+}
+
+/// As it is displayed: that is what `main` prints of it.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl Error {

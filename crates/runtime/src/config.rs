@@ -42,7 +42,7 @@ pub struct Config {
     pub fiber_room: usize,
     /// Stacks of fibers. Default 1,024 of 32 KiB, 128 of 256 KiB, 16 of 1 MiB.
     pub stacks: StackSizes,
-    /// Fibers of a class that may wait for a stack. Default 65,536.
+    /// Fibers of a class that may wait for a stack. Default 131,072.
     pub stack_queue: usize,
     /// Whether stacks are measured and cleaned when a fiber ends, so that
     /// [`fiber::list`](crate::fiber::list) and [`fiber::stacks`](crate::fiber::stacks) tell what
@@ -117,7 +117,7 @@ impl Default for Config {
             fibers: 1 << 17,
             fiber_room: 128,
             stacks: StackSizes::default(),
-            stack_queue: 1 << 16,
+            stack_queue: 1 << 17,
             measure_stacks: false,
             mailbox: 1 << 10,
             ring_entries: 1 << 10,
@@ -155,7 +155,7 @@ pub struct Budgets {
     pub timers: usize,
     /// Polls of tasks. Default 64.
     pub tasks: usize,
-    /// Switches to fibers. Default 512.
+    /// Switches to fibers, at least 3. Default 512.
     pub fibers: usize,
 }
 
@@ -258,12 +258,15 @@ impl Config {
             ("budgets.posts", self.budgets.posts, usize::MAX),
             ("budgets.timers", self.budgets.timers, usize::MAX),
             ("budgets.tasks", self.budgets.tasks, usize::MAX),
-            ("budgets.fibers", self.budgets.fibers, usize::MAX),
             ("offload_threads", self.offload_threads, 1024),
             ("offload_queue", self.offload_queue, 1 << 24),
         ];
         for (field, value, most) in sizes {
             within(field, value, 1, most)?;
+        }
+        if self.budgets.fibers < 3 {
+            let (field, value) = ("budgets.fibers", self.budgets.fibers.to_string());
+            return Err(Error::Config { field, value, remedy: "each of three bands needs one" });
         }
         if !self.ring_entries.is_power_of_two() {
             let (field, value) = ("ring_entries", self.ring_entries.to_string());

@@ -11,21 +11,22 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::task::Waker;
+use std::time::Duration;
 
 use crate::config::{Config, Panics};
-use crate::driver::{Driver, Op};
+use crate::driver::{self, Driver, Op};
 use crate::engine::ops::{Continuation, Ending, Finished, OpSlot, Phase};
 use crate::engine::outcome::Failure;
-use crate::engine::{Engine, Trash};
+use crate::engine::{Alarm, Engine, OtherAlarm, Trash};
 use crate::error::Error;
-use crate::fiber::Fibers;
+use crate::fiber::{Fibers, Refusal};
 use crate::files::Files;
 use crate::inline_fn::{Job, OnceFn};
 use crate::mailbox::{Mailbox, Poster, Sleeper, mailbox};
 use crate::report::{Counters, Report};
 use crate::slab::Key;
 use crate::sync::Arc;
-use crate::task::{Executor, panic_message};
+use crate::task::{Executor, discard, panic_message};
 use crate::time::{Clock, Instant};
 use crate::watch::{StallWatch, Watch};
 
@@ -186,6 +187,13 @@ impl Core {
         result
     }
 
+    /// Works on the engine; what that leaves to be dropped waits for the next call of
+    /// [`with`](Self::with).
+    #[inline]
+    pub(crate) fn hold<R>(&self, work: impl FnOnce(&mut Engine) -> R) -> R {
+        work(&mut self.engine.borrow_mut())
+    }
+
     #[cold]
     fn empty_trash(&self, mut engine: std::cell::RefMut<'_, Engine>) {
         let mut trash = self.spare.take();
@@ -265,6 +273,7 @@ impl Core {
             Ok(result) => Some(result),
             Err(payload) => {
                 self.note_panic(name, payload.as_ref());
+                discard(payload);
                 None
             }
         }
@@ -302,10 +311,16 @@ impl Core {
         drop(later);
         self.with(Engine::shut_down);
         let released = self.await_kernel();
+        if !released {
+            log::error!(
+                "the kernel holds on to buffers of a runtime that is dropped: leaking them"
+            );
+        }
         if released && ended {
             self.drop_operations();
         } else {
-            self.leak();
+            // Somebody may still write to memory of ours: rather lose it than free it.
+            std::mem::forget(self.clone());
         }
     }
 
@@ -313,12 +328,26 @@ impl Core {
     /// lent comes back first. False: one is left, and with it what it has lent.
     fn end_fibers(self: &Rc<Self>) -> bool {
         const ROUNDS: u32 = 2000;
+        // Those that go on and on are given so long.
+        const PATIENCE: Duration = Duration::from_millis(100);
         self.fibers.cancel_all(self);
+        self.clear_timers();
+        let (mut since, mut tasks_are_there) = (std::time::Instant::now(), true);
         for _ in 0..ROUNDS {
             if self.fibers.alive() == 0 {
                 return true;
             }
-            if self.fibers.current().is_some() || self.serve_fibers().is_err() {
+            if self.fibers.current().is_some() || since.elapsed() > PATIENCE {
+                break;
+            }
+            let Ok(did) = self.serve_fibers() else { break };
+            if self.fibers_await() {
+                since = std::time::Instant::now();
+            } else if did == 0 && std::mem::take(&mut tasks_are_there) {
+                // One may wait for what a task holds.
+                self.tasks.clear();
+                drop(self.later.take());
+            } else if did == 0 {
                 break;
             }
         }
@@ -327,25 +356,50 @@ impl Core {
         names.is_empty()
     }
 
-    /// Gives cancelled fibers what they wait for, and lets them run.
-    fn serve_fibers(self: &Rc<Self>) -> std::io::Result<()> {
+    /// Gives cancelled fibers what they wait for, and lets them run. Returns how much was done.
+    fn serve_fibers(self: &Rc<Self>) -> std::io::Result<usize> {
         const SWITCHES: usize = 1024;
-        self.fibers.run(self, SWITCHES);
-        self.collect_files();
-        let rests = self.fibers.is_idle() && self.with(|engine| engine.ios.len() > 0);
+        self.refresh();
+        let mut did = self.fibers.run(self, SWITCHES) + self.collect_files() + self.own_alarms();
+        let rests = did == 0 && self.fibers_await();
         let (mut wakers, mut fibers) = (Vec::new(), Vec::new());
         let polled = self.with(|engine| {
             engine.refill();
-            let wait = crate::driver::Wait::AtMost(std::time::Duration::from_millis(10));
-            let wait = if rests { wait } else { crate::driver::Wait::No };
+            let wait = driver::Wait::AtMost(Duration::from_millis(1));
+            let wait = if rests { wait } else { driver::Wait::No };
             engine.run_deferred();
             let polled = engine.poll_driver(wait, 1024);
+            did += engine.events.len();
             engine.discard_events(&mut wakers, &mut fibers);
             polled
         });
         wakers.into_iter().for_each(Waker::wake);
         fibers.into_iter().for_each(|fiber| self.fibers.wake(fiber));
-        polled.map(|_| ())
+        polled.map(|_| did)
+    }
+
+    /// Whether fibers wait for the kernel or for a time.
+    fn fibers_await(&self) -> bool {
+        self.fibers.await_kernel() || self.with(|engine| engine.next_alarm().is_some())
+    }
+
+    /// Alarms of fibers and of operations that are due; the program's own have gone.
+    fn own_alarms(&self) -> usize {
+        let precise = self.clock.borrow().precise();
+        let mut rung = 0;
+        loop {
+            let mut alarm = Alarm::default();
+            let expired = self.with(|engine| engine.next_expired(precise, &mut alarm));
+            if expired.is_none() {
+                return rung;
+            }
+            rung += 1;
+            match alarm {
+                Alarm::Other(OtherAlarm::Fiber(fiber)) => self.fibers.wake(fiber),
+                Alarm::Other(own) => self.with(|engine| engine.alarm(own)),
+                Alarm::Call(_) => {}
+            }
+        }
     }
 
     /// What was posted is dropped, and what comes from now on goes back.
@@ -363,8 +417,8 @@ impl Core {
             let (mut wakers, mut fibers) = (Vec::new(), Vec::new());
             let (left, polled) = self.with(|engine| {
                 engine.refill();
-                let wait = crate::driver::Wait::AtMost(std::time::Duration::from_millis(10));
-                let wait = if engine.ios.len() == 0 { crate::driver::Wait::No } else { wait };
+                let wait = driver::Wait::AtMost(Duration::from_millis(10));
+                let wait = if engine.ios.len() == 0 { driver::Wait::No } else { wait };
                 let polled = engine.poll_driver(wait, 1024);
                 engine.discard_events(&mut wakers, &mut fibers);
                 (engine.ios.len(), polled)
@@ -381,13 +435,6 @@ impl Core {
         false
     }
 
-    /// The kernel may still write to memory of ours: rather lose it than free it.
-    #[cold]
-    fn leak(self: &Rc<Self>) {
-        log::error!("the kernel holds on to buffers of a runtime that is dropped: leaking them");
-        std::mem::forget(self.clone());
-    }
-
     /// Drops what finished operations own, outside the engine. The results of those whose
     /// future is still there wait for it.
     fn drop_operations(&self) {
@@ -400,6 +447,12 @@ impl Core {
 }
 
 impl Core {
+    /// Why there is no fiber that could wait.
+    #[cold]
+    pub(crate) fn no_fiber(&self) -> Refusal {
+        if self.gone.get() { Refusal::Closed } else { Refusal::NotInFiber }
+    }
+
     /// Asks an operation of a fiber to end.
     pub(crate) fn cancel_operation(&self, key: Key) {
         self.with(|engine| engine.cancel(key, Ending::Cancelled));
@@ -414,6 +467,15 @@ impl Engine {
             && !held.will_wake(waker)
         {
             self.trash.push(Trash::Waker(std::mem::replace(held, waker.clone())));
+        }
+    }
+
+    /// A fiber waits for an operation that a future was polled for.
+    pub(crate) fn tell_fiber(&mut self, key: Key, fiber: Key) {
+        let Some(slot) = self.ops.get_mut(key) else { return };
+        let before = std::mem::replace(&mut slot.continuation, Continuation::Fiber(fiber));
+        if let Continuation::Future(waker) = before {
+            self.trash.push(Trash::Waker(waker));
         }
     }
 

@@ -1,10 +1,11 @@
 //! What can go wrong on the loop, and what to do about it.
 
+use std::fmt;
 use std::io;
 
 /// What the runtime refuses or reports. Input and output use [`std::io::Error`]; an
 /// error of this type travels inside one and comes out by [`Error::of`].
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A table that was sized at the start is full.
@@ -31,7 +32,7 @@ pub enum Error {
     NoRuntime,
     /// `run*`, `poll*` or `block_on` was called from a handler or a task.
     #[error(
-        "`{call}` was called inside a turn of the loop: call it only from outside handlers and tasks"
+        "`{call}` was called inside a turn of the loop: call it only from outside handlers, fibers and tasks; inside, spawn and join, or wait"
     )]
     InsideTurn {
         /// The function that was called.
@@ -113,6 +114,13 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// As it is displayed: that is what `main` prints of it.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl Error {

@@ -61,12 +61,19 @@ impl<K: Yield> Operation<K> {
         Self { core: core.clone(), io, deadline: None, state: State::Fresh(kind) }
     }
 
-    /// What it is made of. It was not started.
-    pub(crate) fn into_parts(mut self) -> (Rc<Core>, Key, Option<Instant>, K) {
-        let State::Fresh(kind) = std::mem::replace(&mut self.state, State::Over) else {
-            unreachable!("an operation that was polled is pinned")
-        };
-        (self.core.clone(), self.io, self.deadline, kind)
+    /// Waits for it, in a fiber. In one that is cancelled it fails; outside a fiber it fails
+    /// with the error [`NotInFiber`](crate::Error::NotInFiber). Either way its buffer comes
+    /// back.
+    ///
+    /// # Panics
+    /// If it was polled before, and is over, or this is called outside a fiber.
+    pub fn wait(mut self) -> K::Output {
+        let core = self.core.clone();
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Fresh(kind) => core.perform(self.io, self.deadline, kind, "wait"),
+            State::Pending(key) => core.await_started::<K>(key),
+            State::Over => panic!("an operation was waited for after it had completed"),
+        }
     }
 
     /// Gives it up at `deadline`: it then fails with
@@ -78,19 +85,26 @@ impl<K: Yield> Operation<K> {
 
     /// Gives it up `after` from now.
     pub fn timeout(self, after: Duration) -> Self {
-        let deadline = self.core.now() + after;
+        let deadline = self.core.clock.borrow().now() + after;
         self.deadline(deadline)
     }
 
     /// Starts it; `done` is called on the loop with its result, never before this
     /// returns. If the runtime is dropped first, `done` is dropped uncalled.
+    ///
+    /// # Panics
+    /// If it was polled before.
     pub fn then<F>(mut self, done: F) -> Pending
     where
         F: FnOnce(K::Output) + 'static,
         K::Output: 'static,
     {
-        let State::Fresh(kind) = std::mem::replace(&mut self.state, State::Over) else {
-            unreachable!("an operation that was polled is pinned")
+        let kind = match std::mem::replace(&mut self.state, State::Over) {
+            State::Fresh(kind) => kind,
+            polled => {
+                self.state = polled;
+                panic!("an operation that was polled is awaited to its end, or dropped");
+            }
         };
         let core = self.core.clone();
         let callback = OnceFn::named_after::<F, _>(move |finished: Finished| {

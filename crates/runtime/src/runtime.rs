@@ -224,7 +224,7 @@ impl Runtime {
         }
         match handle.join() {
             Ok(result) => Ok(result),
-            Err(JoinError::Panicked(payload)) => resume_unwind(payload),
+            Err(JoinError::Panicked(panic)) => resume_unwind(panic.into_payload()),
             Err(JoinError::Cancelled | JoinError::NotInFiber) => Err(Error::Cancelled),
         }
     }
@@ -312,7 +312,7 @@ pub fn stop() -> Result<(), Error> {
 /// # Errors
 /// [`Error::NoRuntime`].
 pub fn now() -> Result<Instant, Error> {
-    Ok(Core::current()?.now())
+    Ok(Core::current_or_going()?.now())
 }
 
 /// The time of this moment, read from the system's monotonic clock (or the simulation's).
@@ -320,7 +320,7 @@ pub fn now() -> Result<Instant, Error> {
 /// # Errors
 /// [`Error::NoRuntime`].
 pub fn now_precise() -> Result<Instant, Error> {
-    Ok(Core::current()?.clock.borrow().precise())
+    Ok(Core::current_or_going()?.clock.borrow().precise())
 }
 
 /// A way to hand this thread's loop work from other threads.

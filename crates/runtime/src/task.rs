@@ -286,7 +286,7 @@ impl<F: Future> Future for Root<F> {
         let result = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(output)) => Ok(output),
-            Err(payload) => Err(JoinError::Panicked(payload)),
+            Err(payload) => Err(JoinError::Panicked(Panic::new(payload))),
         };
         this.future = None;
         this.shared.settle(result);
@@ -309,10 +309,38 @@ pub struct JoinHandle<T> {
     shared: Rc<Shared<T>>,
 }
 
+/// What a task or fiber has panicked with.
+pub struct Panic(Box<dyn Any + Send>);
+
+// SAFETY: a shared reference gives access to text alone, which is `Sync`.
+unsafe impl Sync for Panic {}
+
+impl Panic {
+    pub(crate) fn new(payload: Box<dyn Any + Send>) -> Self {
+        Self(payload)
+    }
+
+    /// The message, if it was text.
+    pub fn message(&self) -> &str {
+        panic_message(self.0.as_ref())
+    }
+
+    /// The value, for [`resume_unwind`](std::panic::resume_unwind) or to be looked at.
+    pub fn into_payload(self) -> Box<dyn Any + Send> {
+        self.0
+    }
+}
+
+impl fmt::Debug for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Panic").field(&self.message()).finish()
+    }
+}
+
 /// Why a task has no result.
 pub enum JoinError {
     /// It panicked; this is what it panicked with.
-    Panicked(Box<dyn Any + Send>),
+    Panicked(Panic),
     /// It was aborted, or its runtime dropped.
     Cancelled,
 }
@@ -321,9 +349,17 @@ impl JoinError {
     /// The panic's message, if it was text.
     pub fn message(&self) -> Option<&str> {
         match self {
-            Self::Panicked(payload) => Some(panic_message(payload.as_ref())),
+            Self::Panicked(panic) => Some(panic.message()),
             Self::Cancelled => None,
         }
+    }
+}
+
+/// Drops what a panic was raised with, which may panic itself.
+pub(crate) fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        // It may go on like that for ever.
+        std::mem::forget(another);
     }
 }
 
@@ -349,6 +385,12 @@ impl fmt::Display for JoinError {
 }
 
 impl std::error::Error for JoinError {}
+
+impl From<JoinError> for std::io::Error {
+    fn from(error: JoinError) -> Self {
+        Self::other(error)
+    }
+}
 
 impl<T> JoinHandle<T> {
     /// Drops the task's future; its result is then [`JoinError::Cancelled`]. A task

@@ -3,38 +3,13 @@
 
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use common::counting::{self, Counting};
 use common::{REAL, listener, small, tcp};
 use tautline_runtime::{Config, Descriptor, Runtime, WaitMode, task, timer};
-
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: passes everything on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(block, layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.realloc(block, layout, size) }
-    }
-}
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -42,9 +17,9 @@ static COUNTING: Counting = Counting;
 /// Allocations of the whole process while `work` runs. The tests of this file run one
 /// after the other in one function, so that none counts another's.
 fn allocations(work: impl FnOnce()) -> u64 {
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let before = counting::allocations();
     work();
-    ALLOCATIONS.load(Ordering::Relaxed) - before
+    counting::allocations() - before
 }
 
 const ROUNDS: usize = 100_000;
@@ -102,7 +77,7 @@ fn async_echo(runtime: &Runtime) {
             let mut before = 0;
             for round in 0..WARM_UP + ROUNDS {
                 if round == WARM_UP {
-                    before = ALLOCATIONS.load(Ordering::Relaxed);
+                    before = counting::allocations();
                 }
                 std::future::poll_fn(|cx| a.poll_write(cx, &[9; 64])).await.unwrap();
                 let mut got = 0;
@@ -111,7 +86,7 @@ fn async_echo(runtime: &Runtime) {
                     got += std::future::poll_fn(|cx| a.poll_read(cx, rest)).await.unwrap();
                 }
             }
-            ALLOCATIONS.load(Ordering::Relaxed) - before
+            counting::allocations() - before
         })
         .unwrap();
     assert_eq!(counted, 0, "async echo on {}", runtime.report().driver);
@@ -137,12 +112,12 @@ fn owned_echo(runtime: &Runtime) {
             let mut before = 0;
             for round in 0..WARM_UP + ROUNDS {
                 if round == WARM_UP {
-                    before = ALLOCATIONS.load(Ordering::Relaxed);
+                    before = counting::allocations();
                 }
                 buf = a.write_all(buf).await.1;
                 buf = a.read_exact(buf).await.1;
             }
-            ALLOCATIONS.load(Ordering::Relaxed) - before
+            counting::allocations() - before
         })
         .unwrap();
     assert_eq!(counted, 0, "owned echo on {}", runtime.report().driver);

@@ -4,52 +4,21 @@
 
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::array;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::hint::black_box;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use common::counting::{Counting, allocations};
 use common::{REAL, small};
 use tautline_runtime::fiber::{self, Baton, JoinHandle, Stack};
 use tautline_runtime::{Config, Descriptor, DriverChoice, Runtime, WaitMode};
 
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: passes everything on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(block, layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.realloc(block, layout, size) }
-    }
-}
-
 #[global_allocator]
 static COUNTING: Counting = Counting;
-
-/// Allocations of the whole process so far. All parts run one after the other in one test, so
-/// that none counts another's.
-fn allocations() -> u64 {
-    ALLOCATIONS.load(Ordering::Relaxed)
-}
 
 /// Rounds of spawn, switch and join of one size, with and without a wait for a stack.
 const ROUNDS: usize = 500_000;

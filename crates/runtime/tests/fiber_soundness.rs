@@ -15,73 +15,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use common::quarantine::{Guarded, LEN, Quarantine};
 use common::small;
 use fastrand::Rng;
 use tautline_runtime::fiber::{self, Builder, JoinError, JoinHandle, Stack};
-use tautline_runtime::{Config, Descriptor, DriverChoice, IoBuf, IoBufMut, Runtime, WaitMode};
+use tautline_runtime::{Config, Descriptor, DriverChoice, IoBufMut, Runtime, WaitMode};
 
-const PATTERN: u8 = 0xD5;
-const LEN: usize = 512;
 /// Streams that are read from.
 const STREAMS: usize = 8;
 /// Fibers that are alive at a time.
 const ALIVE: usize = 48;
 /// Fibers in all.
 const FIBERS: usize = 20_000;
-
-/// Freed blocks. They are never used again.
-#[derive(Default)]
-struct Quarantine {
-    blocks: RefCell<Vec<Box<[u8]>>>,
-    alive: Cell<usize>,
-}
-
-impl Quarantine {
-    /// Blocks in which something was written after they had been freed.
-    fn violated(&self) -> usize {
-        self.blocks.borrow().iter().filter(|block| block.iter().any(|&b| b != PATTERN)).count()
-    }
-
-    fn freed(&self) -> usize {
-        self.blocks.borrow().len()
-    }
-}
-
-/// A buffer from the guard allocator.
-struct Guarded {
-    block: Option<Box<[u8]>>,
-    quarantine: Rc<Quarantine>,
-}
-
-impl Guarded {
-    fn new(quarantine: &Rc<Quarantine>) -> Self {
-        quarantine.alive.set(quarantine.alive.get() + 1);
-        Self { block: Some(vec![0; LEN].into()), quarantine: quarantine.clone() }
-    }
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        let mut block = self.block.take().unwrap();
-        block.fill(PATTERN);
-        self.quarantine.alive.set(self.quarantine.alive.get() - 1);
-        self.quarantine.blocks.borrow_mut().push(block);
-    }
-}
-
-// SAFETY: the block lies on the heap and is not reallocated.
-unsafe impl IoBuf for Guarded {
-    fn bytes(&self) -> &[u8] {
-        self.block.as_deref().unwrap()
-    }
-}
-
-// SAFETY: as above; a unique owner.
-unsafe impl IoBufMut for Guarded {
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        self.block.as_deref_mut().unwrap()
-    }
-}
 
 /// The far ends, from which bytes of the number 1 come.
 struct Peers {
@@ -208,8 +153,8 @@ fn child_panics(scene: &Scene) {
             scene.linger();
             resume_unwind(Box::new("on purpose"))
         });
-        if let Ok(Err(JoinError::Panicked(payload))) = child.map(|child| child.join()) {
-            resume_unwind(payload);
+        if let Ok(Err(JoinError::Panicked(panic))) = child.map(|child| child.join()) {
+            resume_unwind(panic.into_payload());
         }
     });
 }

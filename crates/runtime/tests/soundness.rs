@@ -4,72 +4,16 @@
 
 mod common;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use common::quarantine::{Guarded, LEN, Quarantine};
 use common::small;
 use futures::FutureExt;
 use tautline_runtime::{
     Config, Descriptor, DriverChoice, IoBuf, IoBufMut, Runtime, WaitMode, task,
 };
-
-const PATTERN: u8 = 0xD5;
-const LEN: usize = 512;
-
-/// Freed blocks. They are never used again.
-#[derive(Default)]
-struct Quarantine {
-    blocks: RefCell<Vec<Box<[u8]>>>,
-    alive: Cell<usize>,
-}
-
-impl Quarantine {
-    /// Blocks in which something was written after they had been freed.
-    fn violated(&self) -> usize {
-        self.blocks.borrow().iter().filter(|block| block.iter().any(|&b| b != PATTERN)).count()
-    }
-
-    fn freed(&self) -> usize {
-        self.blocks.borrow().len()
-    }
-}
-
-/// A buffer from the guard allocator.
-struct Guarded {
-    block: Option<Box<[u8]>>,
-    quarantine: Rc<Quarantine>,
-}
-
-impl Guarded {
-    fn new(quarantine: &Rc<Quarantine>) -> Self {
-        quarantine.alive.set(quarantine.alive.get() + 1);
-        Self { block: Some(vec![0; LEN].into()), quarantine: quarantine.clone() }
-    }
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        let mut block = self.block.take().unwrap();
-        block.fill(PATTERN);
-        self.quarantine.alive.set(self.quarantine.alive.get() - 1);
-        self.quarantine.blocks.borrow_mut().push(block);
-    }
-}
-
-// SAFETY: the block lies on the heap and is not reallocated.
-unsafe impl IoBuf for Guarded {
-    fn bytes(&self) -> &[u8] {
-        self.block.as_deref().unwrap()
-    }
-}
-
-// SAFETY: as above; a unique owner.
-unsafe impl IoBufMut for Guarded {
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        self.block.as_deref_mut().unwrap()
-    }
-}
 
 fn runtime() -> Runtime {
     let config = Config {

@@ -39,7 +39,7 @@ macro_rules! datagrams {
             /// # Errors
             /// As [`receive_from`](Self::receive_from).
             pub fn receive_batch(&self, batch: &mut Batch) -> io::Result<usize> {
-                wait_within(self.timeouts.read.get(), self.inner.receive_batch(batch))
+                wait_within("receive_batch", self.timeouts.read.get(), self.inner.receive_batch(batch))
             }
 
             /// Sends all of a batch, in as few calls as the kernel's buffer allows. Cancelled or
@@ -48,7 +48,7 @@ macro_rules! datagrams {
             /// # Errors
             /// What the kernel says, and what all calls say.
             pub fn send_batch(&self, batch: &mut Batch, to: To<'_>) -> io::Result<()> {
-                wait_within(self.timeouts.write.get(), self.inner.send_batch(batch, to))
+                wait_within("send_batch", self.timeouts.write.get(), self.inner.send_batch(batch, to))
             }
         }
     };

@@ -51,7 +51,7 @@ impl File {
     /// # Errors
     /// [`Error`](crate::Error) that names `path`; what all calls say.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
-        Ok(wait(crate::File::open(path))?.into())
+        Ok(wait("open", crate::File::open(path))?.into())
     }
 
     /// Makes a file, or empties the one that is there, to write it.
@@ -59,7 +59,7 @@ impl File {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn create(path: impl AsRef<Path>) -> io::Result<Self> {
-        Ok(wait(crate::File::create(path))?.into())
+        Ok(wait("open", crate::File::create(path))?.into())
     }
 
     /// Opens a file as `options` say.
@@ -67,7 +67,7 @@ impl File {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with(options: &OpenOptions, path: impl AsRef<Path>) -> io::Result<Self> {
-        Ok(wait(options.open(path))?.into())
+        Ok(wait("open", options.open(path))?.into())
     }
 
     /// Takes in a file that was opened elsewhere, at its beginning. This does not wait.
@@ -84,7 +84,7 @@ impl File {
     /// # Errors
     /// What the kernel says, and what all calls say.
     pub fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let start = wait(self.inner.begin())?;
+        let start = wait("file position", self.inner.begin())?;
         let read = self.inner.stands().blocking().read_at(buf, start)?;
         self.inner.move_to(start + read as u64)?;
         Ok(read)
@@ -112,7 +112,7 @@ impl File {
     /// # Errors
     /// What the kernel says, and what all calls say; the position is where it was then.
     pub fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
-        let start = wait(self.inner.begin())?;
+        let start = wait("file position", self.inner.begin())?;
         self.inner.move_to(start + buf.len() as u64)?;
         let written = self.write_at(buf, start);
         if written.is_err() {
@@ -143,7 +143,7 @@ impl File {
     /// # Errors
     /// As [`write_all`](Self::write_all).
     pub fn flush(&mut self) -> io::Result<()> {
-        wait(self.inner.begin()).map(|_| ())
+        wait("file position", self.inner.begin()).map(|_| ())
     }
 
     /// Makes what was written durable; with `data_only` without metadata that is not needed to
@@ -189,7 +189,7 @@ impl File {
     /// # Errors
     /// Where it was not opened for writing; what all calls say.
     pub fn set_len(&self, bytes: u64) -> io::Result<()> {
-        wait(self.inner.set_len(bytes))
+        wait("set_len", self.inner.set_len(bytes))
     }
 
     /// Names its descriptor.

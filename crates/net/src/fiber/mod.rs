@@ -121,21 +121,22 @@ pub fn resolve(
     port: u16,
     within: Duration,
 ) -> io::Result<Vec<SocketAddr>> {
-    wait(crate::resolve(host, port, within))
+    wait("resolve", crate::resolve(host, port, within))
 }
 
-/// Waits in this fiber for what a task would await.
-fn wait<T>(future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    fiber::wait(future)?
+/// Waits in this fiber for what a task would await, in a call of that name.
+fn wait<T>(call: &'static str, future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    fiber::wait_as(call, future)?
 }
 
 /// The same, for so long.
 fn wait_within<T>(
+    call: &'static str,
     time: Option<Duration>,
     future: impl Future<Output = io::Result<T>>,
 ) -> io::Result<T> {
     match time {
-        Some(time) => wait(async { timer::timeout(time, future).await? }),
-        None => wait(future),
+        Some(time) => wait(call, async { timer::timeout(time, future).await? }),
+        None => wait(call, future),
     }
 }

@@ -43,7 +43,7 @@ impl Signals {
     /// # Errors
     /// When the runtime goes, or its operation table is full; what all calls say.
     pub fn recv(&mut self) -> io::Result<Signal> {
-        wait(self.inner.next())
+        wait("signal", self.inner.next())
     }
 
     /// A signal that has come, without waiting.

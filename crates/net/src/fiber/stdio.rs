@@ -79,7 +79,7 @@ impl Stdin {
     /// # Errors
     /// What the kernel says, and what all calls say.
     pub fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        wait(poll_fn(|cx| Pin::new(&mut self.inner).poll_read(cx, buf)))
+        wait("read", poll_fn(|cx| Pin::new(&mut self.inner).poll_read(cx, buf)))
     }
 
     /// Reads until `buf` is full.
@@ -113,7 +113,7 @@ impl Stdout {
     /// # Errors
     /// What the kernel says, also of earlier writes; what all calls say.
     pub fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        wait(poll_fn(|cx| Pin::new(&mut self.inner).poll_write(cx, buf)))
+        wait("write", poll_fn(|cx| Pin::new(&mut self.inner).poll_write(cx, buf)))
     }
 
     /// Writes all of `buf`.
@@ -129,7 +129,7 @@ impl Stdout {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn flush(&mut self) -> io::Result<()> {
-        wait(poll_fn(|cx| Pin::new(&mut self.inner).poll_flush(cx)))
+        wait("flush", poll_fn(|cx| Pin::new(&mut self.inner).poll_flush(cx)))
     }
 }
 

@@ -231,7 +231,7 @@ impl TcpStream {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub fn dial(dial: Dial, peer: impl ToAddress) -> io::Result<Self> {
-        Ok(wait(dial.connect(peer))?.into())
+        Ok(wait("connect", dial.connect(peer))?.into())
     }
 
     /// Drops it with a reset: the peer sees an error, what was not sent is lost.

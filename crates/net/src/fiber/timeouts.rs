@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tautline_runtime::fiber::Blocking;
 use tautline_runtime::time::Instant;
-use tautline_runtime::{Descriptor, now};
+use tautline_runtime::{Descriptor, now_precise};
 
 use crate::error::invalid;
 
@@ -38,7 +38,8 @@ impl Timeout {
     #[inline]
     fn deadline(&self) -> io::Result<Option<Instant>> {
         match self.get() {
-            Some(time) => Ok(Some(now()? + time)),
+            // Not the turn's time: this fiber may have worked since that began.
+            Some(time) => Ok(Some(now_precise()? + time)),
             None => Ok(None),
         }
     }
@@ -47,7 +48,10 @@ impl Timeout {
 /// As `std` has it: no call can be done in no time, and none is meant to wait for ever.
 pub(super) fn not_zero(time: Duration) -> io::Result<()> {
     if time.is_zero() {
-        return Err(invalid("a timeout of zero: pass `None` to wait for ever".to_owned()));
+        return Err(invalid(
+            "a timeout of zero: that is no time for any call; to wait for ever, set none"
+                .to_owned(),
+        ));
     }
     Ok(())
 }

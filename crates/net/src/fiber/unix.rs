@@ -144,7 +144,7 @@ impl UnixStream {
     /// # Errors
     /// [`Error`](crate::Error) that names `peer` and what would help; what all calls say.
     pub fn connect(peer: impl Into<UnixAddress>) -> io::Result<Self> {
-        Ok(wait(crate::UnixStream::connect(peer))?.into())
+        Ok(wait("connect", crate::UnixStream::connect(peer))?.into())
     }
 
     /// Two streams, connected to each other.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::Type;
-use tautline_runtime::{Descriptor, KeepAlive, SocketOption, now};
+use tautline_runtime::{Descriptor, KeepAlive, SocketOption, now_precise};
 
 use super::TcpStream;
 use super::options::stream_options;
@@ -78,11 +78,11 @@ impl Dial {
     }
 
     async fn run(&self, peer: Address) -> io::Result<TcpStream> {
-        let deadline = now()? + self.within;
+        let deadline = now_precise()? + self.within;
         let found = addresses(peer, self.within).await?;
         let mut failure = io::Error::from(io::ErrorKind::TimedOut);
         for (at, &addr) in found.iter().enumerate() {
-            let left = deadline.saturating_since(now()?);
+            let left = deadline.saturating_since(now_precise()?);
             let share = left / (found.len() - at) as u32;
             match self.attempt(addr, share).await {
                 Ok(stream) => return Ok(stream),

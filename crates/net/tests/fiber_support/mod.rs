@@ -26,7 +26,7 @@ pub fn finish<T>(runtime: &Runtime, handle: JoinHandle<T>) -> T {
 /// The result of a fiber for one that waits for it; its panic is one here.
 pub fn joined<T>(handle: JoinHandle<T>) -> T {
     handle.join().unwrap_or_else(|error| match error {
-        JoinError::Panicked(payload) => resume_unwind(payload),
+        JoinError::Panicked(panic) => resume_unwind(panic.into_payload()),
         other => panic!("{other}"),
     })
 }

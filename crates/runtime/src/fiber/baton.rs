@@ -139,8 +139,6 @@ impl Baton {
     /// From now on a post wakes the fiber that runs.
     #[inline(always)]
     pub(super) fn announce(&self, here: &Here<'_>) -> Awaited<'_> {
-        let free = self.state.get().is_null() || self.is_posted();
-        assert!(free, "two fibers wait for one baton: give each its own");
         let awaited = Awaited { baton: self, fiber: here.slot };
         awaited.renew();
         awaited
@@ -168,10 +166,18 @@ impl Awaited<'_> {
     /// The next post wakes the fiber, if none is there.
     #[inline(always)]
     pub(super) fn renew(&self) {
-        if self.baton.state.get().is_null() {
+        let state = self.baton.state.get();
+        if state.is_null() {
             self.baton.state.set(self.fiber);
+        } else if state != POSTED && state != self.fiber {
+            two_wait();
         }
     }
+}
+
+#[cold]
+fn two_wait() {
+    panic!("two fibers wait for one baton: give each its own");
 }
 
 impl Drop for Awaited<'_> {

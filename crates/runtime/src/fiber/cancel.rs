@@ -16,6 +16,7 @@ use std::thread::panicking;
 use crate::core::Core;
 use crate::engine::outcome::Failure;
 use crate::error::Error;
+use crate::fiber::panics;
 use crate::fiber::scheduler::Fibers;
 use crate::fiber::slot::{Cancel, Slot};
 
@@ -26,6 +27,8 @@ pub(super) struct Unwinding;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Refusal {
     NotInFiber,
+    /// What is waited for is of a runtime that has gone.
+    Closed,
     Cancelled,
 }
 
@@ -34,6 +37,7 @@ impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::NotInFiber => Self::NotInFiber,
+            Refusal::Closed => Self::Closed,
             Refusal::Cancelled => Self::Cancelled,
         }
     }
@@ -44,6 +48,7 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::NotInFiber => Self::NotInFiber,
+            Refusal::Closed => Self::Closed,
             Refusal::Cancelled => Self::Cancelled,
         }
     }
@@ -71,8 +76,8 @@ impl<'c> Here<'c> {
     #[inline(always)]
     pub(crate) fn of(core: &'c Core) -> Result<Self, Refusal> {
         match core.fibers.current() {
-            Some(slot) => Ok(Self { core, slot }),
-            None => Err(Refusal::NotInFiber),
+            Some(slot) if !panics::is_in_hook() => Ok(Self { core, slot }),
+            _ => Err(core.no_fiber()),
         }
     }
 

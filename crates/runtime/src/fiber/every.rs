@@ -62,7 +62,7 @@ where
 {
     let interval = interval.max(Duration::from_nanos(1));
     let core = Core::current()?;
-    let mut beat = core.now() + interval;
+    let mut beat = core.clock.borrow().now() + interval;
     builder.spawn_on(core, move || {
         loop {
             if let Err(error) = sleep_until(beat) {

@@ -94,8 +94,8 @@ pub fn overview() -> Result<String, Error> {
         1 => "1 fiber\n".to_owned(),
         count => format!("{count} fibers\n"),
     };
-    let lines = fibers.iter().map(ToString::to_string);
-    let lines = lines.chain(stacks.iter().map(ToString::to_string));
+    let lines = stacks.iter().map(ToString::to_string);
+    let lines = lines.chain(fibers.iter().map(ToString::to_string));
     lines.for_each(|line| text.extend(["  ", &line, "\n"]));
     Ok(text)
 }

@@ -21,7 +21,6 @@ use crate::kinds::{
     Accept, Connect, Datagram, Fsync, Read, ReadAt, Ready, ReceiveFrom, SendTo, Write, WriteAt,
     Yield,
 };
-use crate::operation::Operation;
 use crate::time::Instant;
 
 /// Borrowed memory under way to the kernel. Made and used up within one call of the fiber face,
@@ -301,17 +300,6 @@ impl Drop for Torn<'_> {
         if written > 0 {
             conn.core.with(|e| e.break_sending(conn.key, Failure::Torn { written, of }));
         }
-    }
-}
-
-#[expect(private_bounds, reason = "the kinds of operations are the runtime's own")]
-impl<K: Yield> Operation<K> {
-    /// Waits for it, in a fiber. In one that is cancelled it fails; outside a fiber it fails
-    /// with the error [`NotInFiber`](crate::Error::NotInFiber). Either way its buffer comes
-    /// back.
-    pub fn wait(self) -> K::Output {
-        let (core, io, deadline, kind) = self.into_parts();
-        core.perform(io, deadline, kind, "wait")
     }
 }
 

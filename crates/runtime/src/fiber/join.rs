@@ -1,10 +1,11 @@
 //! Waiting for a fiber's end, by whichever face.
 
-use std::any::Any;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::ptr::NonNull;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -12,12 +13,13 @@ use crate::core::Core;
 use crate::engine::ops::Finished;
 use crate::fiber::cancel::Here;
 use crate::fiber::scheduler::Fibers;
+use crate::fiber::scope::Children;
 use crate::fiber::slot::{End, Slot, State};
 use crate::inline_fn::OnceFn;
 use crate::parcel::Parcel;
 use crate::report::count;
 use crate::slab::Key;
-use crate::task::panic_message;
+use crate::task::{Panic, discard, panic_message};
 
 /// Who is told of a fiber's end.
 #[derive(Default)]
@@ -36,7 +38,9 @@ pub(super) enum Joiner {
 #[inline]
 pub(super) fn tell(fibers: &Fibers, core: &Core, slot: &Slot) {
     if slot.detached.get() {
-        return let_go(fibers, core, slot);
+        // Nobody is there to unwind.
+        core.guard(slot.name.get(), || let_go(fibers, core, slot));
+        return;
     }
     match slot.joiner.take() {
         Joiner::None => {}
@@ -49,24 +53,50 @@ pub(super) fn tell(fibers: &Fibers, core: &Core, slot: &Slot) {
     }
 }
 
-/// Frees the slot of a fiber that is over, with a result that nobody fetches.
+/// Frees the slot of a fiber that is over, and drops its result, which nobody fetches. The slot
+/// is free before the result is dropped: that may do anything, and finds nothing here.
+///
+/// The result's drop may unwind, and wait where this is called by a fiber. A scope waits for it.
 pub(super) fn let_go(fibers: &Fibers, core: &Core, slot: &Slot) {
-    let (name, entry, room) = (slot.name.get(), slot.entry.get(), fibers.slots.room(slot));
-    let end = slot.end.get();
-    if end == End::Panicked {
-        // SAFETY: that is how it ended, and the slot is freed below.
-        let payload = unsafe { Slot::payload(room) };
-        log::error!("the fiber `{name}` panicked: {}", panic_message(payload.as_ref()));
-        count(&core.counters.panics, 1);
-        core.guard(name, || drop(payload));
-        if let Some(scope) = slot.scope() {
-            scope.panicked.set(true);
-        }
-    } else if end == End::Returned {
-        // SAFETY: the result lies in the room, and nobody takes it any more.
-        core.guard(name, || unsafe { (entry.drop_result)(room) });
+    let (entry, room) = (slot.entry.get(), fibers.slots.room(slot));
+    let scope = NonNull::new(slot.scope.get().cast_mut());
+    if let Some(scope) = scope {
+        // SAFETY: a scope outlives its children, and this is one until it is done below.
+        unsafe { scope.as_ref() }.child_lingers();
     }
-    fibers.free(slot);
+    let _done = scope.map(|scope| Lingering { scope, fibers });
+    let freed = &mut || fibers.free(slot);
+    match slot.end.get() {
+        End::Cancelled => freed(),
+        // SAFETY: the result lies in the room, and nobody takes it any more.
+        End::Returned => unsafe { (entry.drop_result)(room, freed) },
+        End::Panicked => {
+            // SAFETY: that is how it ended, and the slot is freed at once.
+            let payload = unsafe { Slot::payload(room) };
+            let name = slot.name.get();
+            freed();
+            log::error!("the fiber `{name}` panicked: {}", panic_message(payload.as_ref()));
+            count(&core.counters.panics, 1);
+            if let Some(scope) = scope {
+                // SAFETY: as above.
+                unsafe { scope.as_ref() }.panicked.set(true);
+            }
+            discard(payload);
+        }
+    }
+}
+
+/// The result of a child is being dropped; its scope waits for that.
+struct Lingering<'f> {
+    scope: NonNull<Children>,
+    fibers: &'f Fibers,
+}
+
+impl Drop for Lingering<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the scope waits for this.
+        unsafe { self.scope.as_ref() }.child_ended(self.fibers);
+    }
 }
 
 impl Fibers {
@@ -91,7 +121,7 @@ pub struct JoinHandle<T> {
 /// Why a fiber has no result.
 pub enum JoinError {
     /// It panicked; this is what it panicked with.
-    Panicked(Box<dyn Any + Send>),
+    Panicked(Panic),
     /// It was cancelled, or its runtime dropped.
     Cancelled,
     /// `join` was called outside a fiber. The fiber goes on.
@@ -102,7 +132,7 @@ impl JoinError {
     /// The panic's message, if it was text.
     pub fn message(&self) -> Option<&str> {
         match self {
-            Self::Panicked(payload) => Some(panic_message(payload.as_ref())),
+            Self::Panicked(panic) => Some(panic.message()),
             Self::Cancelled | Self::NotInFiber => None,
         }
     }
@@ -117,9 +147,7 @@ impl fmt::Debug for JoinError {
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Panicked(payload) => {
-                write!(f, "the fiber panicked: {}", panic_message(payload.as_ref()))
-            }
+            Self::Panicked(panic) => write!(f, "the fiber panicked: {}", panic.message()),
             Self::Cancelled => f.write_str("the fiber was cancelled"),
             Self::NotInFiber => crate::Error::NotInFiber.fmt(f),
         }
@@ -127,6 +155,12 @@ impl fmt::Display for JoinError {
 }
 
 impl std::error::Error for JoinError {}
+
+impl From<JoinError> for io::Error {
+    fn from(error: JoinError) -> Self {
+        Self::other(error)
+    }
+}
 
 impl<T> JoinHandle<T> {
     /// Takes over the end of a fiber that was just spawned.
@@ -139,11 +173,16 @@ impl<T> JoinHandle<T> {
     ///
     /// # Errors
     /// [`JoinError`].
+    ///
+    /// # Panics
+    /// If the fiber joins itself.
     pub fn join(self) -> Result<T, JoinError> {
         let core = self.fiber.core.clone();
         let Ok(here) = Here::of(&core) else {
             return if self.is_finished() { self.result() } else { Err(JoinError::NotInFiber) };
         };
+        here.may_suspend();
+        assert!(self.fiber.key != here.slot.key(), "a fiber that joins itself waits for ever");
         if here.is_interrupted() {
             // It unwinds.
             let _ = here.checkpoint();
@@ -211,7 +250,7 @@ impl<T> JoinHandle<T> {
         let result = unsafe {
             match slot.end.get() {
                 End::Returned => Ok(room.take::<T>()),
-                End::Panicked => Err(JoinError::Panicked(Slot::payload(room))),
+                End::Panicked => Err(JoinError::Panicked(Panic::new(Slot::payload(room)))),
                 End::Cancelled => Err(JoinError::Cancelled),
             }
         };

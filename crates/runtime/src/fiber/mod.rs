@@ -56,7 +56,8 @@ use crate::error::Error;
 use crate::fiber::cancel::Here;
 use crate::time::Instant;
 
-pub(crate) use self::scheduler::Fibers;
+pub use crate::task::Panic;
+
 pub use self::{
     baton::Baton,
     every::{Overrun, every, every_by},
@@ -72,8 +73,9 @@ pub use self::{
         AcquireError, Awaitable, Condition, Mutex, MutexGuard, Permit, Received, Receiver,
         RecvError, RecvFuture, Semaphore, SendError, Sender, channel, select,
     },
-    wait::{sleep, sleep_until, wait, yield_now},
+    wait::{sleep, sleep_until, wait, wait_as, yield_now},
 };
+pub(crate) use self::{cancel::Refusal, scheduler::Fibers};
 
 /// The fiber that runs.
 ///

@@ -39,7 +39,7 @@ impl Place {
 
 /// Looks for this thread's count, unless it was found before. True: it is known.
 pub(super) fn prepare() -> bool {
-    if PLACE.get().is_none() {
+    if cfg!(panic = "unwind") && PLACE.get().is_none() {
         PLACE.set(find());
     }
     PLACE.get().is_some()
@@ -49,6 +49,21 @@ pub(super) fn prepare() -> bool {
 #[inline]
 pub(super) fn set_aside() -> usize {
     if panicking() { take() } else { 0 }
+}
+
+/// Whether this thread is in the hook of a panic, where nothing may panic, and so nobody may run
+/// meanwhile who might. The standard library keeps that beside the count.
+#[inline]
+pub(super) fn is_in_hook() -> bool {
+    panicking() && is_flagged()
+}
+
+#[cold]
+fn is_flagged() -> bool {
+    let Some(place) = PLACE.get() else { return false };
+    // SAFETY: the pair of the count and the flag lies in this thread's storage; a byte of it may
+    // be read, whatever it means.
+    unsafe { place.0.as_ptr().add(1).cast::<u8>().read_volatile() == 1 }
 }
 
 /// Undoes [`set_aside`].
@@ -87,8 +102,8 @@ fn find() -> Option<Place> {
     });
     let mut at = 0;
     words.retain(|word| {
-        let counts = seen[0][at] == before[at] + 1 && seen[1][at] == before[at] + 2;
-        let fits = counts && word.get() == before[at];
+        let grown = [0, 1].map(|level| seen[level][at].wrapping_sub(before[at]));
+        let fits = grown == [1, 2] && word.get() == before[at];
         at += 1;
         fits
     });

@@ -22,7 +22,7 @@ use crate::core::Core;
 use crate::error::Error;
 use crate::fiber::join;
 use crate::fiber::panics;
-use crate::fiber::slot::{BANDS, Band, Cancel, End, Queue, Routine, Slot, Slots, State};
+use crate::fiber::slot::{BANDS, Band, Cancel, End, Line, Queue, Routine, Slot, Slots, State};
 use crate::fiber::stack::{FiberStack, Stack, Stacks, overflow};
 use crate::fiber::wait::FiberWaker;
 use crate::mailbox::Sleeper;
@@ -65,7 +65,7 @@ pub(crate) struct Fibers {
 #[derive(Default)]
 struct Class {
     /// Those whose turn came when no stack was left.
-    waiting: Queue,
+    waiting: Line,
     /// Spawned, and not begun.
     unstarted: Cell<usize>,
     /// The most that any fiber has used of its stack, where that is measured.
@@ -194,6 +194,7 @@ impl Fibers {
     /// afterwards: there may have been another reason.
     #[inline(always)]
     pub(super) fn suspend(&self, slot: &Slot, call: &'static str) {
+        debug_assert_eq!(slot.undivided.get(), 0, "whoever waits has asked before");
         slot.call.set(call);
         slot.state.set(State::Parked);
         self.switch(slot);
@@ -210,7 +211,6 @@ impl Fibers {
     #[inline(always)]
     fn switch(&self, slot: &Slot) {
         debug_assert_eq!(self.current.get(), Some(NonNull::from(slot)), "the one that runs");
-        debug_assert_eq!(slot.undivided.get(), 0, "whoever waits has asked before");
         let panics = panics::set_aside();
         // SAFETY: this fiber runs, so its yielder is that of the routine underneath.
         unsafe { (*slot.yielder.get()).suspend(()) };
@@ -227,7 +227,8 @@ impl Fibers {
         let panics = panics::set_aside();
         let mut run = Run::none(core.now.get());
         let mut left = budget;
-        while let Some(slot) = self.next(left, budget / 8) {
+        let reserve = (budget / 8).max(2);
+        while let Some(slot) = self.next(left, reserve) {
             left -= 1;
             self.step(core, slot, &mut run);
         }
@@ -248,11 +249,11 @@ impl Fibers {
     }
 
     /// The next to run, if `left` more may. The last `reserve` of them belong to the lower
-    /// bands, the very last to the lowest.
+    /// bands, half to each.
     #[inline]
     fn next(&self, left: usize, reserve: usize) -> Option<&Slot> {
         if left <= reserve {
-            return self.next_of_the_lower(left);
+            return self.next_of_the_lower(left, reserve);
         }
         let [high, normal, low] = &self.ready;
         let first = high.pop(&self.slots).or_else(|| normal.pop(&self.slots));
@@ -260,11 +261,11 @@ impl Fibers {
     }
 
     #[cold]
-    fn next_of_the_lower(&self, left: usize) -> Option<&Slot> {
+    fn next_of_the_lower(&self, left: usize, reserve: usize) -> Option<&Slot> {
         let [high, normal, low] = &self.ready;
         let order = match left {
             0 => return None,
-            1 => [low, normal, high],
+            left if 2 * left <= reserve => [low, normal, high],
             _ => [normal, low, high],
         };
         order.into_iter().find_map(|queue| queue.pop(&self.slots))
@@ -392,7 +393,7 @@ impl Fibers {
         match slot.state.get() {
             State::Over => return,
             State::AwaitingStack => {
-                self.class(slot.class.get()).waiting.remove(&self.slots, slot);
+                self.class(slot.class.get()).waiting.remove(slot);
                 slot.state.set(State::New);
                 self.enqueue(slot);
             }
@@ -410,6 +411,11 @@ impl Fibers {
     pub(crate) fn cancel_all(&self, core: &Core) {
         let keys: Vec<Key> = self.slots.iter().map(Slot::key).collect();
         keys.into_iter().for_each(|key| self.cancel(core, key));
+    }
+
+    /// Whether any waits for an operation.
+    pub(crate) fn await_kernel(&self) -> bool {
+        self.slots.iter().any(|slot| slot.operation.get().is_some())
     }
 
     /// No fiber runs any more on this thread.

@@ -8,13 +8,14 @@ use std::rc::Rc;
 
 use crate::core::Core;
 use crate::error::Error;
-use crate::fiber::cancel::Here;
+use crate::fiber::cancel::{Here, Unwinding};
 use crate::fiber::join::{Fiber, JoinError, JoinHandle, let_go};
 use crate::fiber::scheduler::Fibers;
-use crate::fiber::slot::{Cancel, Slot, State};
+use crate::fiber::slot::{Cancel, Slot};
 use crate::fiber::stack::Stack;
 use crate::fiber::{Builder, spawn};
 use crate::slab::{Key, NONE};
+use crate::task::discard;
 
 /// Runs `work`, which may spawn fibers that borrow what lives outside this call. Returns when
 /// all of them have ended. If `work` panics, or this fiber is cancelled, they are cancelled and
@@ -220,6 +221,11 @@ impl Children {
         slot.scope.set(std::ptr::null());
     }
 
+    /// A child has ended, but its result is still to be dropped.
+    pub(super) fn child_lingers(&self) {
+        self.alive.set(self.alive.get() + 1);
+    }
+
     /// A child has ended: with the last one the parent goes on.
     pub(super) fn child_ended(&self, fibers: &Fibers) {
         self.alive.set(self.alive.get() - 1);
@@ -238,19 +244,37 @@ impl Children {
         }
     }
 
-    /// Waits until all have ended; cancels them if the parent is `over` or cancelled meanwhile.
+    /// Waits until all have ended, and drops what nobody has fetched of them, which may spawn
+    /// further ones; cancels them if the parent is `over` or cancelled meanwhile.
     fn await_end(&self, here: &Here<'_>, over: bool) {
+        loop {
+            self.await_last(here, over);
+            if self.first.get() == NONE {
+                return;
+            }
+            let slot = here.fibers().slots.slot(self.first.get());
+            // It would unwind past children that are alive: a cancellation comes again later.
+            let dropped = catch_unwind(AssertUnwindSafe(|| {
+                let_go(here.fibers(), here.core, slot);
+            }));
+            match dropped {
+                Ok(()) => {}
+                Err(payload) if payload.is::<Unwinding>() => here.slot.cancel.set(Cancel::Asked),
+                Err(payload) => {
+                    self.panicked.set(true);
+                    discard(payload);
+                }
+            }
+        }
+    }
+
+    fn await_last(&self, here: &Here<'_>, over: bool) {
         while self.alive.get() > 0 {
             let over = over || here.slot.cancel.get() != Cancel::No;
             if over && !self.over.get() {
                 self.cancel(here.core);
             }
             here.suspend("scope");
-        }
-        while self.first.get() != NONE {
-            let slot = here.fibers().slots.slot(self.first.get());
-            debug_assert_eq!(slot.state.get(), State::Over);
-            let_go(here.fibers(), here.core, slot);
         }
     }
 }

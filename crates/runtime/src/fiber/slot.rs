@@ -20,20 +20,21 @@ use tautline_buffer::Region;
 
 use crate::error::Error;
 use crate::fiber::baton::Baton;
+use crate::fiber::cancel::Unwinding;
 use crate::fiber::join::Joiner;
 use crate::fiber::local::Locals;
 use crate::fiber::scope::Children;
 use crate::fiber::stack::{FiberStack, Stack, StackId};
 use crate::fiber::wait::WakerCell;
 use crate::slab::{Key, NONE};
-use crate::task::panic_message;
+use crate::task::{discard, panic_message};
 
 /// A fiber's way between its stack and the loop's.
 pub(super) type Routine = Coroutine<(), (), (), FiberStack>;
 
 /// Which ready fibers run first.
 ///
-/// Within a band each runs in its turn. A lower band gets at least an eighth of what
+/// Within a band each runs in its turn. Each of the lower bands gets at least a sixteenth of what
 /// `Budgets::fibers` allows in a turn, so that none starves.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub enum Band {
@@ -93,8 +94,8 @@ pub(super) struct Entry {
     pub(super) run: unsafe fn(Room) -> End,
     /// Drops work that was never begun.
     pub(super) drop_work: unsafe fn(Room),
-    /// Drops a result that nobody fetches.
-    pub(super) drop_result: unsafe fn(Room),
+    /// Takes a result that nobody fetches out of the room, says that this is free, and drops it.
+    pub(super) drop_result: unsafe fn(Room, &mut dyn FnMut()),
 }
 
 /// Where a fiber's work lies before it begins, and its result afterwards. What is larger, or
@@ -161,6 +162,8 @@ pub(crate) struct Slot {
     pub(super) yielder: Cell<*const Yielder<(), ()>>,
     /// The next in the queue that it is in, or of the free slots.
     pub(super) next: Cell<*const Self>,
+    /// The one before it, in a line.
+    pub(super) before: Cell<*const Self>,
     pub(super) index: u32,
     /// The loop that it is of.
     pub(super) core: u64,
@@ -211,6 +214,7 @@ impl Slot {
             stack: Cell::new(None),
             yielder: Cell::new(ptr::null()),
             next: Cell::new(ptr::null()),
+            before: Cell::new(ptr::null()),
             index,
             core,
             generation: Cell::new(0),
@@ -249,8 +253,12 @@ impl Slot {
     #[cold]
     pub(super) fn drop_locals(&self) {
         while let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.locals.clear())) {
-            let message = panic_message(payload.as_ref());
-            log::error!("a local value of the fiber `{}` panicked: {message}", self.name.get());
+            // A cancellation that was delivered to one is for all.
+            if !payload.is::<Unwinding>() {
+                let message = panic_message(payload.as_ref());
+                log::error!("a local value of the fiber `{}` panicked: {message}", self.name.get());
+            }
+            discard(payload);
         }
     }
 
@@ -271,7 +279,8 @@ impl Slot {
 }
 
 /// Of a slot that was never used.
-static NOTHING: Entry = Entry { run: |_| End::Cancelled, drop_work: |_| (), drop_result: |_| () };
+static NOTHING: Entry =
+    Entry { run: |_| End::Cancelled, drop_work: |_| (), drop_result: |_, _| () };
 
 /// Where the room begins.
 const ROOM_AT: usize = size_of::<Slot>().next_multiple_of(ROOM_ALIGN);
@@ -447,17 +456,45 @@ impl Queue {
         self.head.set(slot.next.get());
         Some(slot)
     }
+}
 
-    /// Takes one out, wherever it stands.
-    pub(super) fn remove(&self, slots: &Slots, slot: &Slot) {
-        let kept = Self::default();
-        while let Some(first) = self.pop(slots) {
-            if !ptr::eq(first, slot) {
-                kept.push(first);
-            }
+/// A queue that one may leave from anywhere: of fibers that wait for a stack.
+#[derive(Default)]
+pub(super) struct Line {
+    queue: Queue,
+}
+
+impl Line {
+    /// Appends a fiber that is in no queue.
+    pub(super) fn push(&self, slot: &Slot) {
+        let last = if self.queue.is_empty() { ptr::null() } else { self.queue.tail.get() };
+        slot.before.set(last);
+        self.queue.push(slot);
+    }
+
+    /// Takes the first. All of the line are of this table.
+    pub(super) fn pop<'s>(&self, slots: &'s Slots) -> Option<&'s Slot> {
+        let slot = self.queue.pop(slots)?;
+        // SAFETY: null, or the next of the line, which is of the same table.
+        if let Some(next) = unsafe { slot.next.get().as_ref() } {
+            next.before.set(ptr::null());
         }
-        self.head.swap(&kept.head);
-        self.tail.swap(&kept.tail);
+        Some(slot)
+    }
+
+    /// Takes one out that is in there.
+    pub(super) fn remove(&self, slot: &Slot) {
+        let (before, next) = (slot.before.get(), slot.next.get());
+        // SAFETY: null, or its neighbours in the line, of the same table.
+        let (before_it, next_to_it) = unsafe { (before.as_ref(), next.as_ref()) };
+        match before_it {
+            Some(before) => before.next.set(next),
+            None => self.queue.head.set(next),
+        }
+        match next_to_it {
+            Some(next) => next.before.set(before),
+            None => self.queue.tail.set(before),
+        }
     }
 }
 
@@ -499,19 +536,21 @@ mod tests {
         }
     }
 
-    /// A queue is first in, first out; one may leave it from anywhere.
+    /// A line is first in, first out; one may leave it from anywhere.
     #[test]
-    fn queues_keep_their_order() {
+    fn lines_keep_their_order() {
         let slots = table();
-        let queue = Queue::default();
+        let line = Line::default();
         let all: Vec<&Slot> = std::iter::from_fn(|| slots.take()).collect();
         for gone in 0..3 {
-            all.iter().for_each(|slot| queue.push(slot));
-            queue.remove(&slots, all[gone]);
-            let left: Vec<u32> =
-                std::iter::from_fn(|| queue.pop(&slots)).map(|slot| slot.index).collect();
-            let expected: Vec<u32> = (0..3).filter(|&at| at != gone as u32).collect();
-            assert_eq!(left, expected);
+            all.iter().for_each(|slot| line.push(slot));
+            line.remove(all[gone]);
+            line.push(all[gone]);
+            let order: Vec<u32> =
+                std::iter::from_fn(|| line.pop(&slots)).map(|slot| slot.index).collect();
+            let others = (0..3).filter(|&at| at != gone as u32);
+            assert_eq!(order, others.chain([gone as u32]).collect::<Vec<_>>());
+            assert!(line.pop(&slots).is_none());
         }
     }
 }

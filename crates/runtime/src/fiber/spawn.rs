@@ -21,7 +21,8 @@ use crate::slab::Key;
 /// class is left, it waits for one, in the order of spawning; at most `Config::stack_queue` do.
 /// Captures and results of up to `Config::fiber_room` bytes lie in the table of fibers; larger
 /// ones, and those aligned to more than 16, cost an allocation each, and are counted in
-/// [`Metrics`](crate::Metrics).
+/// [`Metrics`](crate::Metrics). Captures are moved to the fiber's stack when it begins: those
+/// that are as large as that want a `Box` of their own.
 ///
 /// # Errors
 /// [`Error::NoRuntime`]; [`Error::Exhausted`] when there are `Config::fibers`, or too many wait
@@ -178,7 +179,7 @@ struct Of<F, T>(PhantomData<(F, T)>);
 
 impl<F: FnOnce() -> T, T> Of<F, T> {
     const ENTRY: &'static Entry =
-        &Entry { run: run::<F, T>, drop_work: drop_as::<F>, drop_result: drop_as::<T> };
+        &Entry { run: run::<F, T>, drop_work: drop_work::<F>, drop_result: drop_result::<T> };
 }
 
 unsafe fn run<F: FnOnce() -> T, T>(room: Room) -> End {
@@ -199,9 +200,23 @@ unsafe fn run<F: FnOnce() -> T, T>(room: Room) -> End {
     End::Returned
 }
 
-unsafe fn drop_as<T>(room: Room) {
-    // SAFETY: the caller's promise: the room holds a `T`.
-    drop(unsafe { room.take::<T>() });
+unsafe fn drop_work<F>(room: Room) {
+    // SAFETY: the caller's promise: the room holds an `F`.
+    unsafe { drop_result::<F>(room, &mut || ()) }
+}
+
+unsafe fn drop_result<T>(room: Room, freed: &mut dyn FnMut()) {
+    if room.fits::<T>() {
+        // SAFETY: the caller's promise: the room holds a `T`.
+        let value = unsafe { room.take::<T>() };
+        freed();
+        drop(value);
+    } else {
+        // SAFETY: the same, and what does not fit lies in a box.
+        let value = unsafe { room.take::<Box<T>>() };
+        freed();
+        drop(value);
+    }
 }
 
 /// Puts a fiber into the table and its band.
@@ -236,6 +251,7 @@ pub(super) unsafe fn launch<F: FnOnce() -> T, T>(
     slot.by_error.set(builder.by_error);
     slot.cancel.set(Cancel::No);
     slot.detached.set(false);
+    slot.end.set(End::Cancelled);
     slot.undivided.set(0);
     slot.refused.set(0);
     slot.operation.set(None);

@@ -37,7 +37,9 @@ pub fn yield_now() -> Result<(), Error> {
 /// `Config::timers` are armed.
 pub fn sleep(time: Duration) -> Result<(), Error> {
     let core = Core::current_or_going()?;
-    sleep_on(&core, core.now() + time)
+    // Not the turn's: this fiber may have worked since that began.
+    let due = core.clock.borrow().now() + time;
+    sleep_on(&core, due)
 }
 
 /// Waits until `due`. It is not early.
@@ -103,20 +105,37 @@ impl Drop for Wakeup<'_> {
 /// # }
 /// ```
 pub fn wait<F: Future>(future: F) -> Result<F::Output, Error> {
+    wait_as("wait", future)
+}
+
+/// As [`wait()`], under the name of a call that [`list`](super::list) then shows.
+///
+/// # Errors
+/// As there.
+pub fn wait_as<F: Future>(call: &'static str, future: F) -> Result<F::Output, Error> {
     let core = Core::current_or_going()?;
     let here = Here::of(&core)?;
     here.checkpoint()?;
     let waker = here.slot.waker.get(&here);
     let task = Waker::from(waker.clone());
     let mut future = pin!(future);
+    // This may be a wait within the poll of another: that one looks again, however this ends.
+    let _rouses = Rouses(&waker);
     loop {
         waker.begin();
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&task)) {
-            // This may have been a wait within the poll of another: that one looks again.
-            waker.rouse();
             return Ok(output);
         }
-        here.wait_until("wait", || waker.is_woken())?;
+        here.wait_until(call, || waker.is_woken())?;
+    }
+}
+
+/// Wakes a future that is waited for further out.
+struct Rouses<'w>(&'w FiberWaker);
+
+impl Drop for Rouses<'_> {
+    fn drop(&mut self) {
+        self.0.rouse();
     }
 }
 
@@ -232,11 +251,27 @@ impl Core {
         here.refill();
         let fiber = here.slot.key();
         let submission = Submission { io, deadline, inline: true };
+        // What this leaves to be dropped waits: no code of the user's may unwind from here on.
         let started =
-            self.with(|engine| engine.start(kind, &submission, || Continuation::Fiber(fiber)));
+            self.hold(|engine| engine.start(kind, &submission, || Continuation::Fiber(fiber)));
         match started {
             Start::Done(kind, outcome, _) => kind.output(self, outcome),
             Start::Pending(key) => self.await_operation::<K>(&here, key, call),
+        }
+    }
+
+    /// The same for an operation that was started before, by a poll.
+    pub(crate) fn await_started<K: Yield>(self: &Rc<Self>, key: Key) -> K::Output {
+        match Here::of(self) {
+            Ok(here) => {
+                here.may_suspend();
+                self.with(|engine| engine.tell_fiber(key, here.slot.key()));
+                if let Some((finished, _)) = self.with(|engine| engine.take_finished(key)) {
+                    return finished.parcel.take::<K>().output(self, finished.outcome);
+                }
+                self.await_operation::<K>(&here, key, "wait")
+            }
+            Err(_) => panic!("an operation that was polled was waited for outside a fiber"),
         }
     }
 
@@ -250,7 +285,7 @@ impl Core {
         here.slot.operation.set(Some(key));
         let finished = loop {
             here.suspend(call);
-            if let Some((finished, _)) = self.with(|engine| engine.take_finished(key)) {
+            if let Some((finished, _)) = self.hold(|engine| engine.take_finished(key)) {
                 break finished;
             }
         };

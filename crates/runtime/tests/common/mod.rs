@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub(crate) mod counting;
+pub(crate) mod quarantine;
+
 use std::time::Duration;
 
 use tautline_runtime::{Config, Descriptor, DriverChoice, Runtime, WaitMode};

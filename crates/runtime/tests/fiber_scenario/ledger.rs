@@ -386,15 +386,21 @@ impl Scene {
 
     /// Whether the answer is how the fiber ended.
     pub(super) fn judge_end(&self, id: Id, end: Result<(), JoinError>) {
+        match end {
+            Err(JoinError::Panicked(_)) => count(&self.ledger.panicked),
+            Err(_) => count(&self.ledger.cancelled),
+            Ok(()) => {}
+        }
         let may_be_cancelled = self.ledger.may_be_cancelled(id);
         let complaint = self.ledger.with(id, |record| {
             record.answers += 1;
             if record.ended != 1 {
                 return Some(format!("was joined when it had ended {} times", record.ended));
             }
-            match (&end, record.ending) {
+            match (end, record.ending) {
                 (Ok(()), Some(Ending::Returned)) => None,
-                (Err(JoinError::Panicked(payload)), ending) => {
+                (Err(JoinError::Panicked(panic)), ending) => {
+                    let payload = panic.into_payload();
                     let own = payload.downcast_ref::<Chaos>().is_some_and(|chaos| chaos.0 == id);
                     let own = own && ending == Some(Ending::Panicked);
                     let childs = record.lost_child && is_on_purpose(payload.as_ref());
@@ -410,11 +416,6 @@ impl Scene {
         if let Some(complaint) = complaint {
             let name = self.ledger.with(id, |record| record.what);
             self.complain(format!("fiber {id} ({name}) {complaint}"));
-        }
-        match end {
-            Err(JoinError::Panicked(_)) => count(&self.ledger.panicked),
-            Err(_) => count(&self.ledger.cancelled),
-            Ok(()) => {}
         }
     }
 }

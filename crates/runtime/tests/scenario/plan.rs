@@ -103,7 +103,7 @@ fn draw_config(random: &mut Rng) -> Config {
             posts: 1,
             timers: random.usize(1..33),
             tasks: random.usize(1..33),
-            fibers: random.usize(1..33),
+            fibers: random.usize(3..33),
         },
         stall: None,
         offload_threads: 1,

@@ -1,13 +1,14 @@
 //! Waiting for the first of several objects.
 
 use std::array;
+use std::cell::Cell;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 
 use crate::error::Error;
 use crate::fiber::baton::{Awaited, Baton};
 use crate::fiber::cancel::Here;
-use crate::fiber::join::{Fiber, JoinHandle, Joiner};
+use crate::fiber::join::{self, Fiber, JoinHandle, Joiner};
 use crate::fiber::scheduler::Fibers;
 use crate::fiber::scope::ScopedJoinHandle;
 use crate::fiber::slot::State;
@@ -161,7 +162,7 @@ impl Source<'_> {
 enum Watch<'o, 'w> {
     Permits(&'o Permits, Pin<&'w Waiter<'o>>, Awaited<'w>),
     Baton(Awaited<'o>),
-    Fiber(&'o Fiber, Key),
+    Fiber(&'o Fiber, Key, Cell<Joiner>),
 }
 
 impl<'o, 'w> Watch<'o, 'w> {
@@ -177,12 +178,17 @@ impl<'o, 'w> Watch<'o, 'w> {
     }
 
     fn end_of(fiber: &'o Fiber, me: Key) -> Self {
-        if let Some(slot) = fiber.core.fibers.slots.get(fiber.key) {
-            let before = slot.joiner.replace(Joiner::Fiber(me));
-            let other = matches!(before, Joiner::Fiber(other) if other != me);
-            assert!(!other, "two fibers wait for the end of one");
+        let Some(slot) = fiber.core.fibers.slots.get(fiber.key) else {
+            return Self::Fiber(fiber, me, Cell::default());
+        };
+        let before = slot.joiner.take();
+        if matches!(before, Joiner::Fiber(other) if other != me) {
+            slot.joiner.set(before);
+            panic!("two fibers wait for the end of one");
         }
-        Self::Fiber(fiber, me)
+        slot.joiner.set(Joiner::Fiber(me));
+        // A task or a callback that waits too is told when this has ended.
+        Self::Fiber(fiber, me, Cell::new(before))
     }
 
     /// It was woken, and waits again: somebody else was faster.
@@ -211,16 +217,22 @@ impl Drop for Watch<'_, '_> {
                 }
             }
             Self::Baton(_) => {}
-            Self::Fiber(fiber, me) => stop_joining(fiber, *me),
+            Self::Fiber(fiber, me, before) => stop_joining(fiber, *me, before.take()),
         }
     }
 }
 
-fn stop_joining(fiber: &Fiber, me: Key) {
-    let Some(slot) = fiber.core.fibers.slots.get(fiber.key) else { return };
+/// Puts back who waited before; if the fiber has ended meanwhile, that one is told now.
+fn stop_joining(fiber: &Fiber, me: Key, before: Joiner) {
+    let Fiber { core, key } = fiber;
+    let Some(slot) = core.fibers.slots.get(*key) else { return };
     match slot.joiner.take() {
-        Joiner::Fiber(joiner) if joiner == me => {}
+        Joiner::None => slot.joiner.set(before),
+        Joiner::Fiber(joiner) if joiner == me => slot.joiner.set(before),
         other => slot.joiner.set(other),
+    }
+    if slot.state.get() == State::Over {
+        join::tell(&core.fibers, core, slot);
     }
 }
 
