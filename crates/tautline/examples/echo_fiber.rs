@@ -9,20 +9,30 @@
 use std::io;
 
 use tautline::fiber::net::{TcpListener, TcpStream, list_on};
-use tautline::fiber::{self, Stack};
+use tautline::fiber::{Builder, Stack};
 use tautline::net::Signal;
 use tautline::{Config, Runtime};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let runtime = Runtime::new(Config::default())?;
+    let mut config = Config::default();
+    config.stacks.small.count = 10_000; // so many are served at a time; others wait their turn
+    let runtime = Runtime::new(config)?;
     runtime.run_fiber(Stack::Small, || {
         list_on(Signal::USER_1)?;
         let listener = TcpListener::bind("127.0.0.1:7000")?;
         loop {
-            let stream = listener.accept()?;
-            fiber::spawn(Stack::Small, move || echo(&stream))?.detach();
+            let (stream, peer) = listener.accept_from()?;
+            let fiber = Builder::new(Stack::Small).name(peer.to_string());
+            fiber.spawn(move || serve(&stream))?.detach();
         }
     })?
+}
+
+/// What goes wrong with one of them ends that one alone.
+fn serve(stream: &TcpStream) {
+    if let Err(error) = echo(stream) {
+        eprintln!("{error}");
+    }
 }
 
 fn echo(stream: &TcpStream) -> io::Result<()> {
