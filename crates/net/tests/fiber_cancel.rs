@@ -111,7 +111,7 @@ fn a_connect_is_cancelled() {
             let addr = listener.local_addr()?;
             let full = [(); 2].map(|()| std::net::TcpStream::connect(addr));
             for _ in 0..40 {
-                cancel(spawn(Stack::Small, move || TcpStream::connect(addr).map(drop))?, "wait");
+                cancel(spawn(Stack::Small, move || TcpStream::connect(addr).map(drop))?, "connect");
             }
             drop(full);
             io::Result::Ok(())

@@ -43,6 +43,7 @@ mod io;
 mod join;
 mod local;
 mod panics;
+mod queue;
 mod scheduler;
 mod scope;
 mod slot;

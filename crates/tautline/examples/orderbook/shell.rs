@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tautline::fiber::net::{Signal, Signals, TcpStream};
+use tautline::fiber::net::{Signal, Signals, TcpStream, list_on};
 use tautline::fiber::{self, JoinError, Scope, Stack, StackClass, StackSizes};
 use tautline::{Config, Runtime};
 
@@ -25,10 +25,12 @@ const TABLE: Duration = Duration::from_secs(1);
 type Shared = RefCell<Feed>;
 
 /// Follows all addresses until their streams have ended, the time is over, or Ctrl-C is pressed.
+/// SIGUSR1 has the fibers listed.
 /// What goes wrong with one of them is told at once, and ends that one alone.
 pub(crate) fn follow_all(orders: Orders) -> io::Result<Vec<Connection>> {
     let runtime = Runtime::new(config(orders.addresses.len()))?;
-    let interrupts = Signals::new([Signal::INTERRUPT])?;
+    let interrupts = Signals::new([Signal::INTERRUPT, Signal::TERMINATE])?;
+    list_on(Signal::USER_1)?;
     runtime.run_fiber(Stack::Medium, move || {
         let feeds: Vec<(SocketAddr, Shared)> = (orders.addresses.iter())
             .map(|&address| (address, RefCell::new(Feed::new(&orders.symbols, orders.hold))))
