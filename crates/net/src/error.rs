@@ -60,6 +60,15 @@ pub(crate) fn invalid(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
+/// What the kernel says of a datagram to nobody, with what would help.
+pub(crate) fn unconnected(error: io::Error) -> io::Error {
+    if error.raw_os_error() != Some(rustix::io::Errno::DESTADDRREQ.raw_os_error()) {
+        return error;
+    }
+    let message = "the socket has no peer: connect it, or use `send_to`";
+    io::Error::new(io::ErrorKind::NotConnected, message)
+}
+
 fn remedy(call: &str, error: &io::Error) -> &'static str {
     use io::ErrorKind as Kind;
     let files = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);

@@ -149,3 +149,15 @@ fn a_flood_does_not_keep_the_loop() {
         Ok(())
     });
 }
+
+/// A datagram to nobody is refused with what would help.
+#[test]
+fn an_unconnected_socket_says_so() {
+    run(|| {
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        let error = socket.send(b"nobody").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotConnected);
+        assert!(error.to_string().contains("send_to"), "{error}");
+        Ok(())
+    });
+}

@@ -30,7 +30,7 @@ macro_rules! datagrams {
             /// [`NotConnected`](io::ErrorKind::NotConnected) without one; what the kernel says,
             /// and what all calls say.
             pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-                self.to_write()?.send_to(bytes, None)
+                self.to_write()?.send_to(bytes, None).map_err(crate::error::unconnected)
             }
 
             /// Waits for datagrams and receives as many as there are and the batch has room for,

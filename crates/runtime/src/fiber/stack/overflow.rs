@@ -5,7 +5,9 @@
 //! the address of the fault with ranges that were there before, puts a line together in a
 //! buffer on its stack (`core::fmt` neither allocates nor locks), writes it, and aborts.
 //! Every other fault goes to the handler that was there before, which finds what it would
-//! have found without us.
+//! have found without us. (In a shared library that is loaded late, a thread's first look at
+//! the thread-local may allocate: a fault on a thread that never had a runtime then does that
+//! in the handler.)
 
 use std::cell::Cell;
 use std::fmt::{self, Write};
