@@ -327,33 +327,38 @@ impl Core {
     /// Cancels all fibers, and runs them until they have ended, within a bound: what they have
     /// lent comes back first. False: one is left, and with it what it has lent.
     fn end_fibers(self: &Rc<Self>) -> bool {
-        const ROUNDS: u32 = 2000;
-        // Those that go on and on are given so long.
-        const PATIENCE: Duration = Duration::from_millis(100);
+        // So long none need end, if none waits for the kernel or for a time, and if some do.
+        const PATIENCE: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
+        // And so often: the thread may not have had its core.
+        const ROUNDS: u32 = 16;
         self.fibers.cancel_all(self);
         self.clear_timers();
-        let (mut since, mut tasks_are_there) = (std::time::Instant::now(), true);
-        for _ in 0..ROUNDS {
-            if self.fibers.alive() == 0 {
-                return true;
+        let mut since = std::time::Instant::now();
+        let (mut fewest, mut rounds, mut tasks_are_there) = (usize::MAX, 0, true);
+        while self.fibers.alive() > 0 && self.fibers.current().is_none() {
+            if self.fibers.alive() < fewest {
+                (fewest, rounds, since) = (self.fibers.alive(), 0, std::time::Instant::now());
             }
-            if self.fibers.current().is_some() || since.elapsed() > PATIENCE {
+            rounds += 1;
+            let Ok(did) = self.serve_fibers() else { break };
+            let awaits = self.fibers_await();
+            if rounds > ROUNDS && since.elapsed() > PATIENCE[usize::from(awaits)] {
                 break;
             }
-            let Ok(did) = self.serve_fibers() else { break };
-            if self.fibers_await() {
-                since = std::time::Instant::now();
-            } else if did == 0 && std::mem::take(&mut tasks_are_there) {
+            if did == 0 && !awaits && !std::mem::take(&mut tasks_are_there) {
+                break;
+            } else if did == 0 && !awaits {
                 // One may wait for what a task holds.
                 self.tasks.clear();
                 drop(self.later.take());
-            } else if did == 0 {
-                break;
             }
+        }
+        if self.fibers.alive() == 0 {
+            return true;
         }
         let names = self.fibers.names();
         log::error!("fibers that do not end with their runtime are left as they are: {names:?}");
-        names.is_empty()
+        false
     }
 
     /// Gives cancelled fibers what they wait for, and lets them run. Returns how much was done.
