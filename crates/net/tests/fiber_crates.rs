@@ -41,12 +41,13 @@ fn run(test: impl Fn() -> Result + Copy + 'static) {
     }
 }
 
-/// The fiber that calls has used no more than so many bytes of its stack.
+/// The fiber that calls has used no more than so many bytes of its stack. Under the address
+/// sanitizer, whose frames are several times as large, this only tells.
 fn stays_within(bytes: usize, who: &str) {
     let fibers = list().unwrap();
     let own = fibers.iter().find(|fiber| fiber.state == State::Running).unwrap();
     println!("{who} has used {} bytes of its stack", own.used.unwrap());
-    assert!(own.used.unwrap() <= bytes, "{own}");
+    assert!(cfg!(asan) || own.used.unwrap() <= bytes, "{own}");
 }
 
 // ------------------------------------------------------------------------------- WebSocket
