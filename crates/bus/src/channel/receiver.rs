@@ -1,0 +1,412 @@
+//! The receiving end.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::mem;
+use std::ops::Deref;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::channel::lanes::Lanes;
+use crate::channel::ringed::Ringed;
+use crate::channel::{Channel, Flavour, Rings};
+use crate::error::{AttachError, ReceiveError};
+use crate::event::Sleeps;
+use crate::object::{Attachment, Role};
+use crate::ring::lane::Taker;
+use crate::ring::many::{Claim, Ring};
+use crate::scope::{Carries, Scope, Word};
+use crate::sync::Ordering;
+
+/// Receives from a channel. Dropping it detaches; what is left is there for the next receiver.
+///
+/// On two cache lines of its own, away from the sender that may lie beside it.
+#[repr(align(128))]
+pub struct Receiver<T: 'static, S: Carries<T>> {
+    end: End<T, S>,
+    patience: Option<Duration>,
+}
+
+enum End<T: 'static, S: Carries<T>> {
+    Lanes(Takers<T, S>, Attachment<Lanes<T>, S>),
+    Ring(Ring<T, S>, Attachment<Ringed<T>, S>),
+}
+
+/// The lanes of all senders, of which one is taken from until what was known of it is taken.
+struct Takers<T, S: Scope> {
+    current: Taker<T, S>,
+    others: Box<[Taker<T, S>]>,
+    /// The one of the others that is next.
+    next: usize,
+}
+
+impl<T, S: Scope> Takers<T, S> {
+    /// Whether there is a message; then the current lane knows of it.
+    #[inline(always)]
+    fn seek(&mut self) -> bool {
+        self.current.knows_of_some() || self.look()
+    }
+
+    #[inline(always)]
+    fn look(&mut self) -> bool {
+        if self.others.is_empty() { self.current.look() } else { self.look_in_turn() }
+    }
+
+    /// All lanes in turn, the current one last, so that each gets its share.
+    fn look_in_turn(&mut self) -> bool {
+        for _ in 0..=self.others.len() {
+            mem::swap(&mut self.current, &mut self.others[self.next]);
+            self.next = (self.next + 1) % self.others.len();
+            if self.current.look() {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl<T, S: Carries<T>> End<T, S> {
+    #[inline(always)]
+    fn take(&mut self) -> Option<T> {
+        match self {
+            Self::Lanes(takers, seat) => {
+                if !takers.seek() {
+                    return None;
+                }
+                let message = takers.current.take();
+                takers.current.release();
+                let parts = seat.parts();
+                parts.head.freed.notify(parts.wakers(Role::Giver));
+                Some(message)
+            }
+            Self::Ring(ring, seat) => {
+                let message = ring.take(ring.claim_to_take()?);
+                let parts = seat.parts();
+                parts.head.freed.notify(parts.wakers(Role::Giver));
+                Some(message)
+            }
+        }
+    }
+
+    /// Whether something may still come.
+    fn is_open(&self) -> bool {
+        match self {
+            Self::Lanes(_, seat) => Lanes::gives(seat.parts()),
+            Self::Ring(_, seat) => Ringed::gives(seat.parts()),
+        }
+    }
+
+    /// Waits for a message; `false`: there was none in time.
+    fn wait(&mut self, deadline: Option<Instant>) -> bool {
+        match self {
+            Self::Lanes(takers, seat) => {
+                let parts = seat.parts();
+                parts.head.filled.wait(deadline, || takers.seek() || !Lanes::gives(parts))
+            }
+            Self::Ring(ring, seat) => {
+                let parts = seat.parts();
+                parts.head.filled.wait(deadline, || ring.has_some() || !Ringed::gives(parts))
+            }
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Lanes(takers, seat) => {
+                let parts = seat.parts();
+                let cell = &parts.wakers(Role::Taker)[seat.seat()];
+                let ready = || takers.seek() || !Lanes::gives(parts);
+                parts.head.filled.poll(cell, context, ready)
+            }
+            Self::Ring(ring, seat) => {
+                let parts = seat.parts();
+                let cell = &parts.wakers(Role::Taker)[seat.seat()];
+                let ready = || ring.has_some() || !Ringed::gives(parts);
+                parts.head.filled.poll(cell, context, ready)
+            }
+        }
+    }
+
+    fn dropped(&self) -> u64 {
+        let bells = match self {
+            Self::Lanes(_, seat) => &seat.parts().head,
+            Self::Ring(_, seat) => &seat.parts().head,
+        };
+        // Relaxed: a count, which orders nothing.
+        bells.dropped.load(Ordering::Relaxed)
+    }
+}
+
+impl<T, S: Carries<T>> Receiver<T, S> {
+    pub(super) fn attach(channel: &Channel<T, S>, name: Option<&str>) -> Result<Self, AttachError> {
+        let end = match &channel.flavour {
+            Flavour::Lanes(handle) => {
+                let seat = handle.attach_as(Role::Taker, name)?;
+                let taker = |lane| {
+                    // SAFETY: the one receiver's seat is ours, and the attachment, kept beside
+                    // them, keeps the object.
+                    unsafe { seat.shape().taker(seat.parts(), lane) }
+                };
+                let others = (1..channel.config().senders).map(taker).collect();
+                End::Lanes(Takers { current: taker(0), others, next: 0 }, seat)
+            }
+            Flavour::Ringed(handle) => {
+                let seat = handle.attach_as(Role::Taker, name)?;
+                // SAFETY: the attachment, kept beside it, keeps the object.
+                let ring = unsafe { Ringed::ring(seat.parts()) };
+                End::Ring(ring, seat)
+            }
+        };
+        Ok(Self { end, patience: channel.config().patience })
+    }
+
+    /// Receives a message; waits for one up to [`Config::patience`](super::Config::patience).
+    ///
+    /// # Errors
+    /// [`ReceiveError::TimedOut`]; [`ReceiveError::Closed`]. In the scope
+    /// [`Private`](crate::Private) nobody could send meanwhile: it says [`ReceiveError::Empty`]
+    /// rather than wait.
+    #[inline(always)]
+    pub fn receive(&mut self) -> Result<T, ReceiveError> {
+        match self.end.take() {
+            Some(message) => Ok(message),
+            None => self.receive_later(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn receive_later(&mut self) -> Result<T, ReceiveError> {
+        self.receive_until(self.patience.map(|limit| Instant::now() + limit))
+    }
+
+    /// Receives a message if there is one.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Empty`], [`ReceiveError::Closed`].
+    #[inline(always)]
+    pub fn try_receive(&mut self) -> Result<T, ReceiveError> {
+        match self.end.take() {
+            Some(message) => Ok(message),
+            None => self.take_the_last(),
+        }
+    }
+
+    /// What may have come before the last sender went.
+    #[inline(never)]
+    fn take_the_last(&mut self) -> Result<T, ReceiveError> {
+        let why = if self.end.is_open() { ReceiveError::Empty } else { ReceiveError::Closed };
+        self.end.take().ok_or(why)
+    }
+
+    /// Receives a message; waits for one, but not for longer than `limit`.
+    ///
+    /// # Errors
+    /// [`ReceiveError`].
+    pub fn receive_timeout(&mut self, limit: Duration) -> Result<T, ReceiveError> {
+        self.receive_until(Some(Instant::now() + limit))
+    }
+
+    fn receive_until(&mut self, due: Option<Instant>) -> Result<T, ReceiveError> {
+        loop {
+            match self.try_receive() {
+                Err(ReceiveError::Empty) => {}
+                done => return done,
+            }
+            if !self.end.wait(due) {
+                let why = if S::OTHERS_RUN { ReceiveError::TimedOut } else { ReceiveError::Empty };
+                return Err(why);
+            }
+        }
+    }
+
+    /// Receives a message; the task waits for it.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Closed`].
+    pub async fn receive_async(&mut self) -> Result<T, ReceiveError> {
+        poll_fn(|context| self.poll_receive(context)).await
+    }
+
+    /// Receives a message, or leaves a waker for when there is one.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Closed`].
+    pub fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Result<T, ReceiveError>> {
+        loop {
+            match self.try_receive() {
+                Err(ReceiveError::Empty) => {}
+                done => return Poll::Ready(done),
+            }
+            if self.end.poll(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Borrows the oldest message where it lies; its place is free when the loan is dropped.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Empty`], [`ReceiveError::Closed`]. It does not wait: see
+    /// [`Receiver::wait`].
+    pub fn take(&mut self) -> Result<Loan<'_, T, S>, ReceiveError> {
+        for last in [false, true] {
+            let found = match &mut self.end {
+                End::Lanes(takers, _) => takers.seek().then(|| Lent::Lane(takers.current.place())),
+                End::Ring(ring, _) => ring.claim_to_take().map(|claim| Lent::Ring(Some(claim))),
+            };
+            match found {
+                Some(message) => return Ok(Loan { receiver: self, message }),
+                None if last => return Err(ReceiveError::Closed),
+                None if self.end.is_open() => return Err(ReceiveError::Empty),
+                // What may have come before the last sender went.
+                None => {}
+            }
+        }
+        Err(ReceiveError::Closed)
+    }
+
+    /// Waits until there is a message, at most for `limit`.
+    ///
+    /// # Errors
+    /// [`ReceiveError::TimedOut`], [`ReceiveError::Empty`] in the scope
+    /// [`Private`](crate::Private). A channel that is closed is for the next receive to tell.
+    pub fn wait(&mut self, limit: Option<Duration>) -> Result<(), ReceiveError> {
+        let due = limit.map(|limit| Instant::now() + limit);
+        if self.end.wait(due) {
+            return Ok(());
+        }
+        Err(if S::OTHERS_RUN { ReceiveError::TimedOut } else { ReceiveError::Empty })
+    }
+
+    /// The messages that are there, at most `limit`; senders get their places back, all at once,
+    /// when the iterator is dropped. Of several senders it is one's turn in each call.
+    pub fn drain(&mut self, limit: usize) -> Drain<'_, T, S> {
+        if let End::Lanes(takers, _) = &mut self.end {
+            takers.look();
+        }
+        Drain { receiver: self, left: limit }
+    }
+
+    /// Messages that senders have overwritten since the channel was made
+    /// ([`Full::Overwrite`](crate::Full)).
+    pub fn dropped(&self) -> u64 {
+        self.end.dropped()
+    }
+
+    /// Another handle to the channel.
+    pub fn channel(&self) -> Channel<T, S> {
+        let flavour = match &self.end {
+            End::Lanes(_, seat) => Flavour::Lanes(seat.handle()),
+            End::Ring(_, seat) => Flavour::Ringed(seat.handle()),
+        };
+        Channel { flavour }
+    }
+}
+
+impl<T, S: Carries<T>> fmt::Debug for Receiver<T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("scope", &S::NAME).finish_non_exhaustive()
+    }
+}
+
+/// Messages of a channel, as [`Receiver::drain`] gives them.
+pub struct Drain<'r, T: 'static, S: Carries<T>> {
+    receiver: &'r mut Receiver<T, S>,
+    left: usize,
+}
+
+impl<T, S: Carries<T>> Iterator for Drain<'_, T, S> {
+    type Item = T;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<T> {
+        self.left = self.left.checked_sub(1)?;
+        match &mut self.receiver.end {
+            End::Lanes(takers, _) => takers.current.knows_of_some().then(|| takers.current.take()),
+            End::Ring(ring, _) => Some(ring.take(ring.claim_to_take()?)),
+        }
+    }
+}
+
+impl<T, S: Carries<T>> Drop for Drain<'_, T, S> {
+    fn drop(&mut self) {
+        match &mut self.receiver.end {
+            End::Lanes(takers, seat) => {
+                takers.current.release();
+                let parts = seat.parts();
+                parts.head.freed.notify(parts.wakers(Role::Giver));
+            }
+            End::Ring(_, seat) => {
+                let parts = seat.parts();
+                parts.head.freed.notify(parts.wakers(Role::Giver));
+            }
+        }
+    }
+}
+
+impl<T, S: Carries<T>> fmt::Debug for Drain<'_, T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Drain")
+    }
+}
+
+// ----------------------------------------------------------------------------------- loans
+
+enum Lent<T, S: Scope> {
+    Lane(*mut T),
+    /// Taken out when it is given back.
+    Ring(Option<Claim<T, S>>),
+}
+
+/// A message where it lies. Dropped with the loan.
+pub struct Loan<'r, T: 'static, S: Carries<T>> {
+    receiver: &'r mut Receiver<T, S>,
+    message: Lent<T, S>,
+}
+
+impl<T, S: Carries<T>> Loan<'_, T, S> {
+    fn place(&self) -> *mut T {
+        match &self.message {
+            Lent::Lane(place) => *place,
+            Lent::Ring(claim) => claim.as_ref().expect("given back once").place(),
+        }
+    }
+}
+
+impl<T, S: Carries<T>> Deref for Loan<'_, T, S> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: the message was published to this receiver, which has it until the loan ends.
+        unsafe { &*self.place() }
+    }
+}
+
+impl<T, S: Carries<T>> Drop for Loan<'_, T, S> {
+    fn drop(&mut self) {
+        match (&mut self.receiver.end, &mut self.message) {
+            (End::Lanes(takers, seat), Lent::Lane(_)) => {
+                let message = takers.current.take();
+                takers.current.release();
+                let parts = seat.parts();
+                parts.head.freed.notify(parts.wakers(Role::Giver));
+                drop(message);
+            }
+            (End::Ring(ring, seat), Lent::Ring(claim)) => {
+                let Some(claim) = claim.take() else { return };
+                let message = ring.take(claim);
+                let parts = seat.parts();
+                parts.head.freed.notify(parts.wakers(Role::Giver));
+                drop(message);
+            }
+            _ => unreachable!("a loan is made by its own receiver"),
+        }
+    }
+}
+
+impl<T: fmt::Debug, S: Carries<T>> fmt::Debug for Loan<'_, T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Loan").field(&**self).finish()
+    }
+}

@@ -1,0 +1,437 @@
+//! The sending end.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::mem::MaybeUninit;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::channel::lanes::Lanes;
+use crate::channel::ringed::Ringed;
+use crate::channel::{Channel, Flavour, Rings};
+use crate::error::{AttachError, SendError};
+use crate::event::Sleeps;
+use crate::object::{Attachment, Role};
+use crate::policy::Full;
+use crate::ring::lane::Giver;
+use crate::ring::many::{Claim, Ring};
+use crate::scope::{Carries, Scope, Word};
+use crate::sync::Ordering;
+
+/// Sends into a channel. Dropping it detaches; what it has sent is still received.
+///
+/// On two cache lines of its own, away from the receiver that may lie beside it.
+#[repr(align(128))]
+pub struct Sender<T: 'static, S: Carries<T>> {
+    end: End<T, S>,
+    full: Full,
+}
+
+enum End<T: 'static, S: Carries<T>> {
+    Lane(Giver<T, S>, Attachment<Lanes<T>, S>),
+    Ring(Ring<T, S>, Attachment<Ringed<T>, S>),
+}
+
+/// What a send does with a message when there is no room at the first look.
+enum Refused<T> {
+    Full(T),
+    Closed(T),
+}
+
+impl<T, S: Carries<T>> End<T, S> {
+    /// Sends if there is room.
+    #[inline(always)]
+    fn offer(&mut self, message: T) -> Result<(), Refused<T>> {
+        match self {
+            Self::Lane(giver, seat) => {
+                let parts = seat.parts();
+                if !Lanes::takes(parts) {
+                    return Err(Refused::Closed(message));
+                }
+                if !giver.has_room() {
+                    return Err(Refused::Full(message));
+                }
+                giver.stage(message);
+                giver.publish();
+                parts.head.filled.notify(parts.wakers(Role::Taker));
+            }
+            Self::Ring(ring, seat) => {
+                let parts = seat.parts();
+                if !Ringed::takes(parts) {
+                    return Err(Refused::Closed(message));
+                }
+                let Some(claim) = ring.claim_to_give() else {
+                    return Err(Refused::Full(message));
+                };
+                ring.give(claim, message);
+                parts.head.filled.notify(parts.wakers(Role::Taker));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what was sent could be received.
+    fn is_open(&self) -> bool {
+        match self {
+            Self::Lane(_, seat) => Lanes::takes(seat.parts()),
+            Self::Ring(_, seat) => Ringed::takes(seat.parts()),
+        }
+    }
+
+    /// Waits for room; `false`: there was none in time.
+    fn wait_for_room(&mut self, deadline: Option<Instant>) -> bool {
+        match self {
+            Self::Lane(giver, seat) => {
+                let parts = seat.parts();
+                let ready = || giver.has_room() || !Lanes::takes(parts);
+                parts.head.freed.wait(deadline, ready)
+            }
+            Self::Ring(ring, seat) => {
+                let parts = seat.parts();
+                let ready = || ring.has_room() || !Ringed::takes(parts);
+                parts.head.freed.wait(deadline, ready)
+            }
+        }
+    }
+
+    fn poll_for_room(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Lane(giver, seat) => {
+                let parts = seat.parts();
+                let cell = &parts.wakers(Role::Giver)[seat.seat()];
+                let ready = || giver.has_room() || !Lanes::takes(parts);
+                parts.head.freed.poll(cell, context, ready)
+            }
+            Self::Ring(ring, seat) => {
+                let parts = seat.parts();
+                let cell = &parts.wakers(Role::Giver)[seat.seat()];
+                let ready = || ring.has_room() || !Ringed::takes(parts);
+                parts.head.freed.poll(cell, context, ready)
+            }
+        }
+    }
+
+    /// Drops the oldest message, and counts it.
+    fn drop_oldest(&mut self) {
+        let Self::Ring(ring, seat) = self else { return };
+        if let Some(claim) = ring.claim_to_take() {
+            drop(ring.take(claim));
+            // Relaxed: a count, which orders nothing.
+            seat.parts().head.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<T, S: Carries<T>> Sender<T, S> {
+    pub(super) fn attach(channel: &Channel<T, S>, name: Option<&str>) -> Result<Self, AttachError> {
+        let end = match &channel.flavour {
+            Flavour::Lanes(handle) => {
+                let seat = handle.attach_as(Role::Giver, name)?;
+                // SAFETY: the seat is ours, and the attachment, kept beside it, keeps the object.
+                let giver = unsafe { seat.shape().giver(seat.parts(), seat.seat()) };
+                End::Lane(giver, seat)
+            }
+            Flavour::Ringed(handle) => {
+                let seat = handle.attach_as(Role::Giver, name)?;
+                // SAFETY: the attachment, kept beside it, keeps the object.
+                let ring = unsafe { Ringed::ring(seat.parts()) };
+                End::Ring(ring, seat)
+            }
+        };
+        Ok(Self { end, full: channel.config().full })
+    }
+
+    /// Sends a message; where there is no room, as [`Config::full`](super::Config::full) has it.
+    ///
+    /// # Errors
+    /// [`SendError`], with the message. In the scope [`Private`](crate::Private) nobody could make
+    /// room meanwhile: it says [`SendError::Full`] rather than wait.
+    ///
+    /// ```
+    /// use tautline_bus::{Full, Private, SendError, channel::{Channel, Config}};
+    /// let config = Config { capacity: 1, full: Full::Refuse, ..Config::default() };
+    /// let channel = Channel::<&str, Private>::new(config)?;
+    /// let mut sender = channel.sender()?;
+    /// sender.send("first")?;
+    /// assert_eq!(sender.send("second"), Err(SendError::Full("second")));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline(always)]
+    pub fn send(&mut self, message: T) -> Result<(), SendError<T>> {
+        match self.end.offer(message) {
+            Ok(()) => Ok(()),
+            Err(Refused::Full(message)) => self.send_without_room(message),
+            Err(Refused::Closed(message)) => Err(SendError::Closed(message)),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn send_without_room(&mut self, message: T) -> Result<(), SendError<T>> {
+        match self.full {
+            Full::Refuse => Err(SendError::Full(message)),
+            Full::Block(limit) => {
+                self.send_until(message, limit.map(|limit| Instant::now() + limit))
+            }
+            Full::Overwrite => self.overwrite(message),
+        }
+    }
+
+    fn overwrite(&mut self, mut message: T) -> Result<(), SendError<T>> {
+        loop {
+            self.end.drop_oldest();
+            match self.end.offer(message) {
+                Ok(()) => return Ok(()),
+                Err(Refused::Closed(message)) => return Err(SendError::Closed(message)),
+                // The oldest is being read or written just now, or its place was taken at once.
+                Err(Refused::Full(back)) if S::OTHERS_RUN => message = back,
+                Err(Refused::Full(back)) => return Err(SendError::Full(back)),
+            }
+            crate::sync::spin_loop();
+        }
+    }
+
+    /// Sends a message if there is room, whatever the policy.
+    ///
+    /// # Errors
+    /// [`SendError::Full`], [`SendError::Closed`], with the message.
+    #[inline(always)]
+    pub fn try_send(&mut self, message: T) -> Result<(), SendError<T>> {
+        self.end.offer(message).map_err(|refused| match refused {
+            Refused::Full(message) => SendError::Full(message),
+            Refused::Closed(message) => SendError::Closed(message),
+        })
+    }
+
+    /// Sends a message, and waits for room, whatever the policy, but not for longer than `limit`.
+    ///
+    /// # Errors
+    /// [`SendError`], with the message.
+    pub fn send_timeout(&mut self, message: T, limit: Duration) -> Result<(), SendError<T>> {
+        self.send_until(message, Some(Instant::now() + limit))
+    }
+
+    fn send_until(&mut self, mut message: T, due: Option<Instant>) -> Result<(), SendError<T>> {
+        loop {
+            message = match self.end.offer(message) {
+                Ok(()) => return Ok(()),
+                Err(Refused::Full(message)) => message,
+                Err(Refused::Closed(message)) => return Err(SendError::Closed(message)),
+            };
+            if !self.end.wait_for_room(due) {
+                let error = if S::OTHERS_RUN { SendError::TimedOut } else { SendError::Full };
+                return Err(error(message));
+            }
+        }
+    }
+
+    /// Sends a message; the task waits while there is no room.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`], with the message.
+    pub async fn send_async(&mut self, message: T) -> Result<(), SendError<T>> {
+        let mut message = Some(message);
+        poll_fn(|context| self.poll_send(context, &mut message)).await
+    }
+
+    /// Sends the message out of `message`, or leaves a waker for when there is room.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`], with the message.
+    ///
+    /// # Panics
+    /// If there is no message.
+    pub fn poll_send(
+        &mut self,
+        context: &mut Context<'_>,
+        message: &mut Option<T>,
+    ) -> Poll<Result<(), SendError<T>>> {
+        loop {
+            let sent = self.end.offer(message.take().expect("a message to send"));
+            match sent {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(Refused::Closed(back)) => return Poll::Ready(Err(SendError::Closed(back))),
+                Err(Refused::Full(back)) => *message = Some(back),
+            }
+            if self.end.poll_for_room(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Sends messages for as long as there is room, and hands them to the receiver all at once
+    /// where the sender has a lane of its own. Returns how many; `messages` is asked for no more
+    /// than that.
+    pub fn send_batch(&mut self, messages: impl IntoIterator<Item = T>) -> usize {
+        let messages = messages.into_iter();
+        match &mut self.end {
+            End::Lane(giver, seat) if Lanes::takes(seat.parts()) => {
+                let batch = Batch { giver, seat };
+                let room = batch.giver.room();
+                messages.take(room).map(|message| batch.giver.stage(message)).count()
+            }
+            End::Lane(..) => 0,
+            End::Ring(..) => self.send_one_by_one(messages),
+        }
+    }
+
+    fn send_one_by_one(&mut self, mut messages: impl Iterator<Item = T>) -> usize {
+        let mut sent = 0;
+        // The place first: a message that was taken out of the iterator could not go back.
+        while messages.size_hint().1 != Some(0)
+            && let Ok(draft) = self.loan()
+            && let Some(message) = messages.next()
+        {
+            draft.send(message);
+            sent += 1;
+        }
+        sent
+    }
+
+    /// Takes a place for a message: sending it can then not fail.
+    ///
+    /// # Errors
+    /// [`SendError::Full`], [`SendError::Closed`]. It does not wait:
+    /// see [`Sender::wait_for_room`].
+    ///
+    /// ```
+    /// use tautline_bus::{Private, channel::{Channel, Config}};
+    /// let channel = Channel::<[u64; 16], Private>::new(Config::default())?;
+    /// let (mut sender, mut receiver) = (channel.sender()?, channel.receiver()?);
+    /// let draft = sender.loan()?;
+    /// draft.send_with(|place| place.write([7; 16]));   // made where the receiver reads it
+    /// assert_eq!(receiver.take()?[15], 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn loan(&mut self) -> Result<Draft<'_, T, S>, SendError<()>> {
+        if !self.end.is_open() {
+            return Err(SendError::Closed(()));
+        }
+        let full = SendError::Full(());
+        let place = match &mut self.end {
+            End::Lane(giver, _) => {
+                giver.has_room().then_some(Reserved::Lane(giver.next_place())).ok_or(full)?
+            }
+            End::Ring(ring, _) => Reserved::Ring(Some(ring.claim_to_give().ok_or(full)?)),
+        };
+        Ok(Draft { sender: self, place })
+    }
+
+    /// Waits until there is room for a message, at most for `limit`.
+    ///
+    /// # Errors
+    /// [`SendError::TimedOut`], [`SendError::Full`] in the scope [`Private`](crate::Private), where
+    /// nobody could make room meanwhile, [`SendError::Closed`].
+    pub fn wait_for_room(&mut self, limit: Option<Duration>) -> Result<(), SendError<()>> {
+        let due = limit.map(|limit| Instant::now() + limit);
+        if !self.end.wait_for_room(due) {
+            return Err(if S::OTHERS_RUN { SendError::TimedOut(()) } else { SendError::Full(()) });
+        }
+        if self.end.is_open() { Ok(()) } else { Err(SendError::Closed(())) }
+    }
+
+    /// Another handle to the channel.
+    pub fn channel(&self) -> Channel<T, S> {
+        let flavour = match &self.end {
+            End::Lane(_, seat) => Flavour::Lanes(seat.handle()),
+            End::Ring(_, seat) => Flavour::Ringed(seat.handle()),
+        };
+        Channel { flavour }
+    }
+}
+
+/// Publishes what was staged when it goes, also if making a message has panicked.
+struct Batch<'a, T: 'static, S: Carries<T>> {
+    giver: &'a mut Giver<T, S>,
+    seat: &'a Attachment<Lanes<T>, S>,
+}
+
+impl<T, S: Carries<T>> Drop for Batch<'_, T, S> {
+    fn drop(&mut self) {
+        self.giver.publish();
+        let parts = self.seat.parts();
+        parts.head.filled.notify(parts.wakers(Role::Taker));
+    }
+}
+
+impl<T, S: Carries<T>> fmt::Debug for Sender<T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("scope", &S::NAME).finish_non_exhaustive()
+    }
+}
+
+// ---------------------------------------------------------------------------------- drafts
+
+enum Reserved<T, S: Scope> {
+    Lane(*mut T),
+    /// Taken out when it is handed over.
+    Ring(Option<Claim<T, S>>),
+}
+
+/// A place for a message that is taken already. Dropped without a send, nothing is sent.
+pub struct Draft<'s, T: 'static, S: Carries<T>> {
+    sender: &'s mut Sender<T, S>,
+    place: Reserved<T, S>,
+}
+
+impl<T, S: Carries<T>> Draft<'_, T, S> {
+    /// Sends a message by it.
+    #[inline]
+    pub fn send(self, message: T) {
+        self.send_with(|place| place.write(message));
+    }
+
+    /// Sends the message that `make` writes to its place, and of which it returns the reference.
+    ///
+    /// # Panics
+    /// If that is a reference to something else.
+    #[inline]
+    pub fn send_with(mut self, make: impl FnOnce(&mut MaybeUninit<T>) -> &mut T) {
+        let place = match &self.place {
+            Reserved::Lane(place) => *place,
+            Reserved::Ring(claim) => claim.as_ref().expect("handed over once").place(),
+        };
+        // SAFETY: the place is ours until the message is handed over; the borrow ends before.
+        let made: *const T = make(unsafe { &mut *place.cast() });
+        assert!(std::ptr::eq(made, place), "a draft must be written to its own place");
+        self.hand_over();
+    }
+
+    fn hand_over(&mut self) {
+        match (&mut self.sender.end, &mut self.place) {
+            (End::Lane(giver, seat), Reserved::Lane(_)) => {
+                // SAFETY: `loan` found room, and the message was written.
+                unsafe { giver.staged() };
+                giver.publish();
+                let parts = seat.parts();
+                parts.head.filled.notify(parts.wakers(Role::Taker));
+            }
+            (End::Ring(ring, seat), Reserved::Ring(claim)) => {
+                if let Some(claim) = claim.take() {
+                    ring.hand_over(claim);
+                }
+                let parts = seat.parts();
+                parts.head.filled.notify(parts.wakers(Role::Taker));
+            }
+            _ => unreachable!("a draft is made by its own sender"),
+        }
+    }
+}
+
+impl<T, S: Carries<T>> Drop for Draft<'_, T, S> {
+    /// A position of a ring cannot be given back: it goes to the receivers without a message.
+    fn drop(&mut self) {
+        if let (End::Ring(ring, _), Reserved::Ring(Some(_))) = (&self.sender.end, &self.place)
+            && let Reserved::Ring(claim) = &mut self.place
+            && let Some(claim) = claim.take()
+        {
+            ring.hand_over_void(claim);
+        }
+    }
+}
+
+impl<T, S: Carries<T>> fmt::Debug for Draft<'_, T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Draft")
+    }
+}

@@ -1,0 +1,275 @@
+//! How users sleep until something happens, and are woken: no wake-up is lost, and each sleep is
+//! ended at most once.
+//!
+//! ```text
+//! sleeper                              the other side
+//! asleep = 1                           publishes
+//! heavy fence                          light fence
+//! looks: if nothing, sleeps            looks at `asleep`: if set, clears it and wakes all
+//! ```
+//!
+//! Of two fences, one comes first: either the sleeper sees what was published, or the other side
+//! sees that it sleeps. Publishing is frequent and sleeping is rare, so where the kernel grants it
+//! the sleeper's fence is a barrier that it runs in every thread of the process
+//! (`membarrier(2)`, private expedited), and the publisher's only keeps the compiler from moving
+//! its look before its store:
+//!
+//! - If the barrier comes after the look of the publisher, it comes after its store too, which is
+//!   then visible to the sleeper's look, for that follows the barrier.
+//! - If it comes before the look, the look sees `asleep`, for that was set before the barrier.
+//! - The barrier comes somewhere: the kernel interrupts those threads that run, and those that do
+//!   not have passed a full barrier when they were switched out.
+//!
+//! Several users may sleep on one event; all of them are woken, and those who find nothing sleep
+//! again.
+
+use std::cell::Cell;
+use std::fmt;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::policy::Wait;
+use crate::sync::{self, AtomicU32, Bed, Ordering};
+use crate::waker::{LocalWaker, PrivateWaker, WakerCell};
+
+/// Somebody sleeps, or is about to, and nobody has set out to wake it yet.
+const ASLEEP: u32 = 1;
+/// Nobody sleeps.
+const AWAKE: u32 = 0;
+
+/// Where the users of one side of an object sleep.
+#[doc(hidden)]
+pub trait Sleeps: fmt::Debug {
+    /// Where a user leaves its waker.
+    type Waker: WakerCell;
+
+    /// An event on which nobody sleeps yet.
+    fn new(wait: Wait) -> Self;
+
+    /// Something was published: wakes those who sleep.
+    fn notify(&self, wakers: &[Self::Waker]);
+
+    /// Waits until `ready`, for which another user must do something; `false`: the deadline has
+    /// passed, or there is nobody who could.
+    fn wait(&self, deadline: Option<Instant>, ready: impl FnMut() -> bool) -> bool;
+
+    /// Pending until `ready`; then `waker` has been left in `cell`.
+    fn poll(
+        &self,
+        cell: &Self::Waker,
+        context: &mut Context<'_>,
+        ready: impl FnMut() -> bool,
+    ) -> Poll<()>;
+}
+
+/// Users of one thread: nobody can be woken but by a waker.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct PrivateEvent {
+    asleep: Cell<bool>,
+}
+
+impl Sleeps for PrivateEvent {
+    type Waker = PrivateWaker;
+
+    fn new(_: Wait) -> Self {
+        Self { asleep: Cell::new(false) }
+    }
+
+    #[inline]
+    fn notify(&self, wakers: &[PrivateWaker]) {
+        if self.asleep.get() {
+            self.asleep.set(false);
+            wakers.iter().for_each(WakerCell::wake);
+        }
+    }
+
+    fn wait(&self, _: Option<Instant>, mut ready: impl FnMut() -> bool) -> bool {
+        ready()
+    }
+
+    fn poll(
+        &self,
+        cell: &PrivateWaker,
+        context: &mut Context<'_>,
+        mut ready: impl FnMut() -> bool,
+    ) -> Poll<()> {
+        if ready() {
+            return Poll::Ready(());
+        }
+        cell.register(context.waker());
+        self.asleep.set(true);
+        Poll::Pending
+    }
+}
+
+/// Users on any thread of the process. Away from its neighbours, for every publish reads it.
+#[doc(hidden)]
+#[repr(align(128))]
+#[derive(Debug)]
+pub struct LocalEvent {
+    /// [`ASLEEP`] or [`AWAKE`]. Changed by exchanges alone, so that its values are one chain.
+    asleep: AtomicU32,
+    bed: Bed,
+    wait: Wait,
+    /// The sleeper's fence is one for all threads.
+    asymmetric: bool,
+}
+
+impl Sleeps for LocalEvent {
+    type Waker = LocalWaker;
+
+    fn new(wait: Wait) -> Self {
+        let asymmetric = wait.sleeps() && sync::barrier_in_all_threads();
+        Self { asleep: AtomicU32::new(AWAKE), bed: Bed::new(), wait, asymmetric }
+    }
+
+    #[inline(always)]
+    fn notify(&self, wakers: &[LocalWaker]) {
+        if !self.wait.sleeps() {
+            return;
+        }
+        // Pairs with the heavy fence in `announce`: see the module.
+        sync::light_fence(self.asymmetric);
+        self.look_without_fence(wakers);
+    }
+
+    fn wait(&self, deadline: Option<Instant>, mut ready: impl FnMut() -> bool) -> bool {
+        let mut patience = Patience::new(self.wait, deadline);
+        loop {
+            if ready() {
+                return true;
+            }
+            match patience.next() {
+                Next::Again => {}
+                Next::Sleep(limit) => {
+                    self.announce();
+                    if ready() {
+                        return true;
+                    }
+                    self.bed.sleep(&self.asleep, ASLEEP, limit);
+                }
+                Next::Late => return ready(),
+            }
+        }
+    }
+
+    fn poll(
+        &self,
+        cell: &LocalWaker,
+        context: &mut Context<'_>,
+        mut ready: impl FnMut() -> bool,
+    ) -> Poll<()> {
+        if ready() {
+            return Poll::Ready(());
+        }
+        if !self.wait.sleeps() {
+            // Nobody looks for sleepers: whoever polls must come back by itself.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        cell.register(context.waker());
+        self.announce();
+        if ready() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl LocalEvent {
+    /// Says that somebody is about to sleep; what was published before is seen by the caller's
+    /// next look, and what is published after sees this.
+    fn announce(&self) {
+        // Release pairs with the exchange in `wake`: it sees the waker that was left before.
+        self.asleep.swap(ASLEEP, Ordering::Release);
+        // Pairs with the light fence in `notify`: see the module.
+        sync::heavy_fence(self.asymmetric);
+    }
+
+    /// The second half of [`Sleeps::notify`], worth nothing without the first.
+    #[inline(always)]
+    fn look_without_fence(&self, wakers: &[LocalWaker]) {
+        // Relaxed: the fence orders it after what was published.
+        if self.asleep.load(Ordering::Relaxed) == ASLEEP {
+            self.wake(wakers);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake(&self, wakers: &[LocalWaker]) {
+        // Acquire pairs with the Release in `announce`. An exchange always meets the latest value,
+        // so that one of several wakes.
+        if self.asleep.swap(AWAKE, Ordering::AcqRel) == ASLEEP {
+            self.bed.wake_all(&self.asleep);
+            wakers.iter().for_each(WakerCell::wake);
+        }
+    }
+}
+
+/// What somebody does who finds nothing.
+enum Next {
+    /// Looks again.
+    Again,
+    /// Sleeps, at most for so long.
+    Sleep(Option<Duration>),
+    /// Gives up.
+    Late,
+}
+
+/// How somebody waits: spins, yields or sleeps, up to a deadline.
+struct Patience {
+    wait: Wait,
+    deadline: Option<Instant>,
+    looks: u32,
+    /// When it began, once it asked.
+    began: Option<Instant>,
+}
+
+impl Patience {
+    /// So many looks go without asking what time it is.
+    const UNTIMED: u32 = 64;
+    /// From one question to the next.
+    const BETWEEN: u32 = 16;
+
+    fn new(wait: Wait, deadline: Option<Instant>) -> Self {
+        Self { wait, deadline, looks: 0, began: None }
+    }
+
+    fn next(&mut self) -> Next {
+        self.looks += 1;
+        if self.looks < Self::UNTIMED && !cfg!(loom) {
+            sync::spin_loop();
+            return Next::Again;
+        }
+        match self.wait {
+            Wait::Spin | Wait::Yield => self.stay_awake(),
+            Wait::Park { spin_for } => self.go_to_sleep(spin_for),
+        }
+    }
+
+    fn stay_awake(&mut self) -> Next {
+        match self.wait {
+            Wait::Yield => sync::yield_now(),
+            _ => sync::spin_loop(),
+        }
+        let asks = self.deadline.is_some() && self.looks % Self::BETWEEN == 0;
+        if asks && self.deadline <= Some(Instant::now()) { Next::Late } else { Next::Again }
+    }
+
+    fn go_to_sleep(&mut self, spin_for: Duration) -> Next {
+        if !spin_for.is_zero() && self.looks % Self::BETWEEN != 0 {
+            sync::spin_loop();
+            return Next::Again;
+        }
+        let now = Instant::now();
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            return Next::Late;
+        }
+        let began = *self.began.get_or_insert(now);
+        if now - began < spin_for {
+            return Next::Again;
+        }
+        // Woken for nothing: spin again before the next sleep.
+        self.began = None;
+        Next::Sleep(self.deadline.map(|deadline| deadline - now))
+    }
+}

@@ -1,0 +1,34 @@
+//! Messages between threads: one owner, bounded rings, handles with a scope.
+//!
+//! An object is made in a *scope*, which says who may hold handles to it: [`Private`] (one
+//! thread, no atomics) or [`Local`] (any thread of the process). The scope is a type, and the code
+//! that uses a handle reads the same in each. A handle names an object; to use it one *attaches*,
+//! which takes one of a bounded number of seats, and dropping what attaching gave *detaches*.
+//!
+//! | object | for |
+//! | --- | --- |
+//! | [`channel`] | typed messages, each to one receiver |
+//!
+//! There is no runtime in here. Who waits spins, yields or sleeps ([`Wait`]), or leaves a
+//! [`Waker`](std::task::Waker): that is the seam by which loops, fibers and tasks of the crate
+//! `tautline-runtime`, or of any other runtime, wait too.
+
+mod sync;
+
+mod scope;
+pub use scope::{Carries, Local, Place, Private, Scope, Shelf, Word};
+
+mod policy;
+pub use policy::{Full, Wait};
+
+mod error;
+pub use error::{AttachError, CreateError, ReceiveError, SendError};
+
+mod event;
+mod waker;
+
+pub mod object;
+
+mod ring;
+
+pub mod channel;

@@ -1,0 +1,455 @@
+//! What a bus object is: memory that several users share, a limit on the users of each kind, and
+//! handles that name it.
+//!
+//! A [`Handle`] names an object and can be cloned; it can do nothing else. To use the object one
+//! attaches, which takes one of a bounded number of *seats* for its kind of users; dropping the
+//! [`Attachment`] gives the seat back. All objects of this crate are made so, and a program's own
+//! type becomes one by [`Object`].
+
+use std::fmt;
+
+use crate::error::{AttachError, CreateError};
+use crate::scope::{Scope, Shelf, Word};
+use crate::sync::Ordering;
+use crate::waker::WakerCell;
+
+/// The two kinds of users of an object, as indices of what is kept for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Those who give: senders, publishers, clients.
+    Giver = 0,
+    /// Those who take: receivers, subscribers, servers.
+    Taker = 1,
+}
+
+/// What makes a type a bus object in the scope `S`: limits, layout and teardown.
+///
+/// The memory of an object has three parts: one head, some rows (one for each user, say) and some
+/// slots. They are made when the object is, shared by its users, and never grow. The value itself
+/// is the object's *shape*: what was decided when it was made.
+///
+/// An object of one's own: `examples/own_object.rs`.
+pub trait Object<S: Scope>: fmt::Debug + Sized + 'static {
+    /// What it is, for messages: "channel".
+    const KIND: &'static str;
+    /// What its users are called, in the order of [`Role`]: `["sender", "receiver"]`.
+    const USERS: [&'static str; 2];
+
+    /// What all users share.
+    type Head;
+    /// What is kept for each of some.
+    type Row;
+    /// What is kept many times.
+    type Slot;
+
+    /// How many users of each kind there may be at once.
+    fn limits(&self) -> [usize; 2];
+
+    /// The head as it begins.
+    fn head(&self) -> Self::Head;
+
+    /// How many rows there are.
+    fn rows(&self) -> usize;
+
+    /// A row as it begins.
+    fn row(&self, index: usize) -> Self::Row;
+
+    /// How many slots there are.
+    fn slots(&self) -> usize;
+
+    /// A slot as it begins.
+    fn slot(&self, index: usize) -> Self::Slot;
+
+    /// A user comes: its seat is its own from now on.
+    fn attached(&self, parts: &Parts<Self, S>, role: Role, seat: usize) {
+        _ = (parts, role, seat);
+    }
+
+    /// A user goes: its seat is given up after this.
+    fn detached(&self, parts: &Parts<Self, S>, role: Role, seat: usize) {
+        _ = (parts, role, seat);
+    }
+
+    /// No user of that kind is there any more, and none can come, for there is no handle either.
+    fn gone(&self, parts: &Parts<Self, S>, role: Role) {
+        _ = (parts, role);
+    }
+
+    /// Nobody can reach the object any more: what the slots still hold must be dropped here.
+    fn teardown(&self, parts: &Parts<Self, S>) {
+        _ = parts;
+    }
+}
+
+/// The memory of an object.
+pub struct Parts<O: Object<S>, S: Scope> {
+    /// What all users share.
+    pub head: O::Head,
+    /// What is kept for each of some.
+    pub rows: Box<[O::Row]>,
+    /// What is kept many times.
+    pub slots: Box<[O::Slot]>,
+    seats: Seats<S>,
+    /// Handles, and users of that kind: who can give, and who can take, now or later.
+    alive: [S::Word; 2],
+    wakers: [Box<[S::Waker]>; 2],
+}
+
+impl<O: Object<S>, S: Scope> Parts<O, S> {
+    fn of(shape: &O) -> Result<Self, CreateError> {
+        let wakers = |limit| boxed(O::KIND, "wakers", limit, |_| S::Waker::new());
+        let limits = shape.limits();
+        Ok(Self {
+            alive: [S::Word::new(0), S::Word::new(0)],
+            wakers: [wakers(limits[0])?, wakers(limits[1])?],
+            head: shape.head(),
+            rows: boxed(O::KIND, "rows", shape.rows(), |index| shape.row(index))?,
+            slots: boxed(O::KIND, "slots", shape.slots(), |index| shape.slot(index))?,
+            seats: Seats::new(O::KIND, O::USERS, limits)?,
+        })
+    }
+
+    /// Users of that kind that are attached, at this moment.
+    pub fn users(&self, role: Role) -> usize {
+        self.seats.taken(role)
+    }
+
+    /// Whether there is a user of that kind, or a handle by which one may come.
+    #[inline(always)]
+    pub fn can_come(&self, role: Role) -> bool {
+        // Acquire pairs with the Release in `leave`: who sees that nobody is left sees all that
+        // they have done.
+        self.alive[role as usize].load(Ordering::Acquire) != 0
+    }
+
+    /// Where the users of that kind leave their wakers, by their seats.
+    #[doc(hidden)]
+    #[inline(always)]
+    pub fn wakers(&self, role: Role) -> &[S::Waker] {
+        &self.wakers[role as usize]
+    }
+
+    /// Counts a handle or a user among those who can reach the object in `roles`.
+    fn enter(&self, roles: &[Role]) {
+        for role in roles {
+            // Relaxed: who comes is counted by somebody who is counted already.
+            self.alive[*role as usize].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts it no more; says so to the shape if it was the last.
+    fn leave(&self, shape: &O, roles: &[Role]) {
+        for role in roles {
+            // AcqRel: Release pairs with the Acquire in `can_come`; Acquire, for the last one.
+            let before = self.alive[*role as usize].fetch_add(u64::MAX, Ordering::AcqRel);
+            debug_assert_ne!(before, 0);
+            if before == 1 {
+                shape.gone(self, *role);
+            }
+        }
+    }
+
+    /// One more than the highest seat of that kind that was ever taken.
+    pub fn seats_used(&self, role: Role) -> usize {
+        self.seats.used(role)
+    }
+}
+
+impl<O: Object<S>, S: Scope> fmt::Debug for Parts<O, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct(O::KIND)
+            .field("rows", &self.rows.len())
+            .field("slots", &self.slots.len())
+            .field("seats", &self.seats)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A slice on the heap; an error, rather than an end of the process, when there is no room for it.
+pub(crate) fn boxed<T>(
+    kind: &'static str,
+    what: &'static str,
+    count: usize,
+    make: impl FnMut(usize) -> T,
+) -> Result<Box<[T]>, CreateError> {
+    let mut items = Vec::new();
+    items.try_reserve_exact(count).map_err(|_| CreateError::NoMemory {
+        kind,
+        what,
+        count,
+        bytes: size_of::<T>(),
+    })?;
+    items.extend((0..count).map(make));
+    Ok(items.into_boxed_slice())
+}
+
+// ----------------------------------------------------------------------------------- seats
+
+/// Who uses an object: a bounded table of seats for each kind of users.
+struct Seats<S: Scope> {
+    users: [&'static str; 2],
+    /// The user in each seat, or [`FREE`]; the givers' first.
+    words: Box<[S::Word]>,
+    givers: usize,
+    /// One more than the highest seat ever taken, for each kind.
+    used: [S::Word; 2],
+    /// What those in the seats are called.
+    names: S::Shelf<Box<[Option<Box<str>>]>>,
+}
+
+/// A seat that nobody has.
+const FREE: u64 = 0;
+
+impl<S: Scope> Seats<S> {
+    fn new(
+        kind: &'static str,
+        users: [&'static str; 2],
+        limits: [usize; 2],
+    ) -> Result<Self, CreateError> {
+        for (user, limit) in users.into_iter().zip(limits) {
+            if limit == 0 {
+                return Err(CreateError::NoUsers { kind, user });
+            }
+        }
+        let all = limits[0].saturating_add(limits[1]);
+        Ok(Self {
+            users,
+            words: boxed(kind, "seats", all, |_| S::Word::new(FREE))?,
+            givers: limits[0],
+            used: [S::Word::new(0), S::Word::new(0)],
+            names: S::Shelf::new(boxed(kind, "names", all, |_| None)?),
+        })
+    }
+
+    fn of(&self, role: Role) -> &[S::Word] {
+        match role {
+            Role::Giver => &self.words[..self.givers],
+            Role::Taker => &self.words[self.givers..],
+        }
+    }
+
+    fn index(&self, role: Role, seat: usize) -> usize {
+        seat + if role == Role::Taker { self.givers } else { 0 }
+    }
+
+    /// Takes the lowest free seat.
+    fn take(&self, role: Role, name: Option<&str>) -> Result<usize, AttachError> {
+        let me = S::user();
+        debug_assert_ne!(me, FREE);
+        for (seat, word) in self.of(role).iter().enumerate() {
+            // Acquire pairs with the Release in `give_up`: what the last user of this seat has
+            // done is seen by the next.
+            if word.compare_exchange(FREE, me, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                self.note_use(role, seat + 1);
+                let index = self.index(role, seat);
+                self.names
+                    .with(|names| names[index] = Some(name.map_or_else(default_name, Box::from)));
+                return Ok(seat);
+            }
+        }
+        Err(self.full(role))
+    }
+
+    /// Raises the number of seats that were ever used.
+    fn note_use(&self, role: Role, count: usize) {
+        let used = &self.used[role as usize];
+        let count = count as u64;
+        // Relaxed: the exchange meets the latest value. Release, where it is raised, lets who
+        // sees the number see the seat as well.
+        let mut now = used.load(Ordering::Relaxed);
+        while now < count {
+            match used.compare_exchange(now, count, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(other) => now = other,
+            }
+        }
+    }
+
+    fn used(&self, role: Role) -> usize {
+        // Acquire pairs with the Release in `note_use`.
+        self.used[role as usize].load(Ordering::Acquire) as usize
+    }
+
+    fn give_up(&self, role: Role, seat: usize) {
+        let index = self.index(role, seat);
+        self.names.with(|names| names[index] = None);
+        // Release pairs with the Acquire in `take`.
+        self.of(role)[seat].store(FREE, Ordering::Release);
+    }
+
+    fn taken(&self, role: Role) -> usize {
+        // Relaxed: a hint, old by the time that it is used.
+        self.of(role).iter().filter(|word| word.load(Ordering::Relaxed) != FREE).count()
+    }
+
+    #[cold]
+    fn full(&self, role: Role) -> AttachError {
+        let limit = self.of(role).len();
+        let first = self.index(role, 0);
+        let holders = self.names.with(|names| {
+            names[first..first + limit].iter().flatten().map(|name| name.to_string()).collect()
+        });
+        AttachError { user: self.users[role as usize], limit, holders }
+    }
+}
+
+/// What a user is called that has no name of its own.
+fn default_name() -> Box<str> {
+    let thread = std::thread::current();
+    thread.name().map_or_else(|| format!("{:?}", thread.id()).into(), Box::from)
+}
+
+impl<S: Scope> fmt::Debug for Seats<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.names.with(|names| names.iter().flatten().cloned().collect::<Vec<_>>());
+        f.debug_list().entries(names).finish()
+    }
+}
+
+// --------------------------------------------------------------------------------- handles
+
+/// An object and its memory.
+pub(crate) struct Kept<O: Object<S>, S: Scope> {
+    pub(crate) shape: O,
+    pub(crate) parts: Parts<O, S>,
+}
+
+impl<O: Object<S>, S: Scope> Drop for Kept<O, S> {
+    fn drop(&mut self) {
+        self.shape.teardown(&self.parts);
+    }
+}
+
+/// The name of an object: can be cloned, given to others of its scope, and attached to.
+///
+/// The object lives as long as any handle or attachment.
+pub struct Handle<O: Object<S>, S: Scope> {
+    kept: S::Shared<Kept<O, S>>,
+}
+
+/// Whoever has a handle may give and take.
+const BOTH: [Role; 2] = [Role::Giver, Role::Taker];
+
+impl<O: Object<S>, S: Scope> Handle<O, S> {
+    fn to(kept: S::Shared<Kept<O, S>>) -> Self {
+        kept.parts.enter(&BOTH);
+        Self { kept }
+    }
+}
+
+impl<O: Object<S>, S: Scope> Clone for Handle<O, S> {
+    fn clone(&self) -> Self {
+        Self::to(self.kept.clone())
+    }
+}
+
+impl<O: Object<S>, S: Scope> Drop for Handle<O, S> {
+    fn drop(&mut self) {
+        self.kept.parts.leave(&self.kept.shape, &BOTH);
+    }
+}
+
+impl<O: Object<S>, S: Scope> fmt::Debug for Handle<O, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("scope", &S::NAME)
+            .field("shape", &self.kept.shape)
+            .field("parts", &self.kept.parts)
+            .finish()
+    }
+}
+
+impl<O: Object<S>, S: Scope> Handle<O, S> {
+    /// Makes an object of that shape.
+    ///
+    /// # Errors
+    /// [`CreateError`].
+    pub fn create(shape: O) -> Result<Self, CreateError> {
+        let parts = Parts::of(&shape)?;
+        Ok(Self::to(S::share(Kept { shape, parts })))
+    }
+
+    /// Takes a seat of that kind, under the name of the thread that calls.
+    ///
+    /// # Errors
+    /// [`AttachError`], when all seats of that kind are taken.
+    pub fn attach(&self, role: Role) -> Result<Attachment<O, S>, AttachError> {
+        self.attach_as(role, None)
+    }
+
+    /// The same under a name, which errors tell to those who find no seat.
+    ///
+    /// # Errors
+    /// [`AttachError`].
+    pub fn attach_as(
+        &self,
+        role: Role,
+        name: Option<&str>,
+    ) -> Result<Attachment<O, S>, AttachError> {
+        let seat = self.kept.parts.seats.take(role, name)?;
+        self.kept.parts.enter(&[role]);
+        self.kept.shape.attached(&self.kept.parts, role, seat);
+        Ok(Attachment { kept: self.kept.clone(), role, seat })
+    }
+
+    /// What was decided when the object was made.
+    pub fn shape(&self) -> &O {
+        &self.kept.shape
+    }
+
+    /// Its memory.
+    pub fn parts(&self) -> &Parts<O, S> {
+        &self.kept.parts
+    }
+}
+
+/// A seat at an object, and with it the right to use it. Dropping it detaches.
+pub struct Attachment<O: Object<S>, S: Scope> {
+    kept: S::Shared<Kept<O, S>>,
+    role: Role,
+    seat: usize,
+}
+
+impl<O: Object<S>, S: Scope> Attachment<O, S> {
+    /// What was decided when the object was made.
+    #[inline(always)]
+    pub fn shape(&self) -> &O {
+        &self.kept.shape
+    }
+
+    /// Its memory.
+    #[inline(always)]
+    pub fn parts(&self) -> &Parts<O, S> {
+        &self.kept.parts
+    }
+
+    /// The seat, from 0; below the limit of its kind.
+    #[inline(always)]
+    pub fn seat(&self) -> usize {
+        self.seat
+    }
+
+    /// Another handle to the object.
+    pub fn handle(&self) -> Handle<O, S> {
+        Handle::to(self.kept.clone())
+    }
+}
+
+impl<O: Object<S>, S: Scope> Drop for Attachment<O, S> {
+    fn drop(&mut self) {
+        self.kept.shape.detached(&self.kept.parts, self.role, self.seat);
+        self.kept.parts.wakers[self.role as usize][self.seat].clear();
+        self.kept.parts.seats.give_up(self.role, self.seat);
+        self.kept.parts.leave(&self.kept.shape, &[self.role]);
+    }
+}
+
+impl<O: Object<S>, S: Scope> fmt::Debug for Attachment<O, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attachment")
+            .field("to", &O::KIND)
+            .field("role", &self.role)
+            .field("seat", &self.seat)
+            .finish()
+    }
+}

@@ -1,0 +1,217 @@
+//! A ring with one giver and one taker.
+//!
+//! ```text
+//!        head                        tail
+//!          │ published, not yet taken  │ free, the giver's
+//! ─────────┴───────────────────────────┴──────────────────▶ positions
+//!          └──────── at most capacity ─┘
+//! ```
+//!
+//! Each side owns one index, on a line of its own, and keeps what it last saw of the other's, so
+//! that it looks at a line that the other writes once per lap at most (Lee, Bu and Chandranmenon,
+//! "A lock-free, cache-efficient multi-core synchronization mechanism for line-rate network
+//! traffic monitoring", 2010, which calls it MCRingBuffer). A position counts without end in 64
+//! bits, and lives in slot `position % capacity`.
+
+use std::ptr::NonNull;
+
+use crate::ring::Line;
+use crate::scope::{Local, Place, Scope, Word};
+use crate::sync::Ordering;
+
+/// The two indices.
+#[derive(Debug)]
+pub(crate) struct Lane<S: Scope> {
+    /// The position that is given next. Written by the giver alone.
+    tail: Line<S::Word>,
+    /// The position that is taken next. Written by the taker alone.
+    head: Line<S::Word>,
+}
+
+impl<S: Scope> Lane<S> {
+    pub(crate) fn new() -> Self {
+        Self { tail: Line(S::Word::new(0)), head: Line(S::Word::new(0)) }
+    }
+
+    /// Messages in the ring, at this moment.
+    pub(crate) fn len(&self) -> usize {
+        // Relaxed: a hint, old by the time that it is used. The head first: it never passes a
+        // tail that was read after it.
+        let head = self.head.0.load(Ordering::Relaxed);
+        self.tail.0.load(Ordering::Relaxed).wrapping_sub(head) as usize
+    }
+}
+
+/// What both ends of a lane know: where it lies. The memory outlives them: whoever makes one
+/// keeps the object.
+struct Way<T, S: Scope> {
+    lane: NonNull<Lane<S>>,
+    /// As many as the mask says, and one.
+    slots: NonNull<Place<T>>,
+    mask: u64,
+}
+
+// SAFETY: the memory that it points at may be used by any thread of the scope, and the messages go
+// from thread to thread.
+unsafe impl<T: Send> Send for Way<T, Local> {}
+
+impl<T, S: Scope> Way<T, S> {
+    /// # Safety
+    /// `lane` and `slots` stay where they are for as long as the way is used.
+    unsafe fn new(lane: &Lane<S>, slots: &[Place<T>]) -> Self {
+        assert!(slots.len().is_power_of_two());
+        Self { lane: lane.into(), slots: NonNull::from(slots).cast(), mask: slots.len() as u64 - 1 }
+    }
+
+    #[inline(always)]
+    fn lane(&self) -> &Lane<S> {
+        // SAFETY: by the promise of `new` it is there.
+        unsafe { self.lane.as_ref() }
+    }
+
+    #[inline(always)]
+    fn slot(&self, position: u64) -> &Place<T> {
+        // SAFETY: by the promise of `new`; the index is within the slots, of which there are as
+        // many as the mask says, and one.
+        unsafe { self.slots.add((position & self.mask) as usize).as_ref() }
+    }
+}
+
+/// The giving end.
+pub(crate) struct Giver<T, S: Scope> {
+    way: Way<T, S>,
+    /// The position that is given next; ahead of the published one within a batch.
+    tail: u64,
+    /// What the head was when it was last looked at.
+    head: u64,
+}
+
+impl<T, S: Scope> Giver<T, S> {
+    /// # Safety
+    /// `lane` and `slots` belong together and stay where they are for as long as this is used; it
+    /// is the only giver.
+    pub(crate) unsafe fn new(lane: &Lane<S>, slots: &[Place<T>]) -> Self {
+        // Relaxed: the seat has handed over what the last giver wrote.
+        let tail = lane.tail.0.load(Ordering::Relaxed);
+        // Acquire pairs with the Release in `Taker::release`.
+        let head = lane.head.0.load(Ordering::Acquire);
+        // SAFETY: as promised.
+        Self { way: unsafe { Way::new(lane, slots) }, tail, head }
+    }
+
+    /// Whether there is room for a message.
+    #[inline(always)]
+    pub(crate) fn has_room(&mut self) -> bool {
+        self.tail.wrapping_sub(self.head) <= self.way.mask || self.look()
+    }
+
+    /// Messages for which there is room, as far as this knows; looks when there is none.
+    pub(crate) fn room(&mut self) -> usize {
+        if !self.has_room() {
+            return 0;
+        }
+        (self.way.mask + 1 - self.tail.wrapping_sub(self.head)) as usize
+    }
+
+    /// Looks how far the taker has got.
+    #[inline(never)]
+    fn look(&mut self) -> bool {
+        // Acquire pairs with the Release in `Taker::release`: the taker has moved the messages of
+        // the last lap out before anybody writes over them.
+        self.head = self.way.lane().head.0.load(Ordering::Acquire);
+        self.tail.wrapping_sub(self.head) <= self.way.mask
+    }
+
+    /// Writes a message into the next slot, for which there is room; the taker does not see it
+    /// before [`Giver::publish`].
+    #[inline(always)]
+    pub(crate) fn stage(&mut self, message: T) {
+        debug_assert!(self.tail.wrapping_sub(self.head) <= self.way.mask);
+        // SAFETY: the slot is free, for the taker has passed it, and this is the only giver.
+        unsafe { self.way.slot(self.tail).write(message) };
+        self.tail = self.tail.wrapping_add(1);
+    }
+
+    /// Where the next message will lie, for which there is room.
+    #[inline(always)]
+    pub(crate) fn next_place(&self) -> *mut T {
+        self.way.slot(self.tail).as_ptr()
+    }
+
+    /// Counts the message that was written to [`Giver::next_place`].
+    ///
+    /// # Safety
+    /// There was room, and a message was written.
+    #[inline(always)]
+    pub(crate) unsafe fn staged(&mut self) {
+        self.tail = self.tail.wrapping_add(1);
+    }
+
+    /// Hands all that was staged to the taker.
+    #[inline(always)]
+    pub(crate) fn publish(&self) {
+        // Release pairs with the Acquire in `Taker::look`: who sees the tail sees the messages.
+        self.way.lane().tail.0.store(self.tail, Ordering::Release);
+    }
+}
+
+/// The taking end.
+pub(crate) struct Taker<T, S: Scope> {
+    way: Way<T, S>,
+    /// The position that is taken next.
+    head: u64,
+    /// What the tail was when it was last looked at.
+    tail: u64,
+}
+
+impl<T, S: Scope> Taker<T, S> {
+    /// # Safety
+    /// `lane` and `slots` belong together and stay where they are for as long as this is used; it
+    /// is the only taker.
+    pub(crate) unsafe fn new(lane: &Lane<S>, slots: &[Place<T>]) -> Self {
+        // Relaxed: the seat has handed over what the last taker wrote.
+        let head = lane.head.0.load(Ordering::Relaxed);
+        // SAFETY: as promised.
+        Self { way: unsafe { Way::new(lane, slots) }, head, tail: head }
+    }
+
+    /// Whether it knows of a message, without a look.
+    #[inline(always)]
+    pub(crate) fn knows_of_some(&self) -> bool {
+        self.head != self.tail
+    }
+
+    /// Looks how far the giver has got: whether there is a message.
+    #[inline(always)]
+    pub(crate) fn look(&mut self) -> bool {
+        // Acquire pairs with the Release in `Giver::publish`: the messages are there.
+        self.tail = self.way.lane().tail.0.load(Ordering::Acquire);
+        self.head != self.tail
+    }
+
+    /// Moves the next message out, of which it knows; the giver does not get the slot back before
+    /// [`Taker::release`].
+    #[inline(always)]
+    pub(crate) fn take(&mut self) -> T {
+        debug_assert!(self.knows_of_some());
+        // SAFETY: the tail says that the message is there, and moving the head on keeps it from
+        // being read again.
+        let message = unsafe { self.way.slot(self.head).read() };
+        self.head = self.head.wrapping_add(1);
+        message
+    }
+
+    /// Where the next message lies, of which it knows.
+    #[inline(always)]
+    pub(crate) fn place(&self) -> *mut T {
+        self.way.slot(self.head).as_ptr()
+    }
+
+    /// Gives the slots of all that was taken back to the giver.
+    #[inline(always)]
+    pub(crate) fn release(&self) {
+        // Release pairs with the Acquire in `Giver::look`: a slot is written again only after its
+        // message was moved out.
+        self.way.lane().head.0.store(self.head, Ordering::Release);
+    }
+}

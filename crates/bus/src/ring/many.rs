@@ -1,0 +1,219 @@
+//! A ring with any number of givers and takers, and one order for all.
+//!
+//! Dmitry Vyukov's bounded queue ("Bounded MPMC queue", 1024cores.net). A slot's *stamp* says
+//! whose turn it is: `p` when it is free for the giver of position `p`, `p + 1` when it holds the
+//! message of that position, `p + capacity` when that was taken, which is the next giver's turn.
+//! Who claims a position moves the index on, uses the slot, and then moves the stamp on. A position
+//! that was claimed and has no message after all is given *void*, and takers pass over it.
+
+use std::ptr::NonNull;
+
+use crate::ring::Line;
+use crate::scope::{Local, Place, Scope, Word};
+use crate::sync::Ordering;
+
+/// The two indices.
+#[derive(Debug)]
+pub(crate) struct Ends<S: Scope> {
+    /// The position that is given next.
+    tail: Line<S::Word>,
+    /// The position that is taken next.
+    head: Line<S::Word>,
+}
+
+impl<S: Scope> Ends<S> {
+    pub(crate) fn new() -> Self {
+        Self { tail: Line(S::Word::new(0)), head: Line(S::Word::new(0)) }
+    }
+
+    /// Messages in the ring, those included that are being written, at this moment.
+    pub(crate) fn len(&self) -> usize {
+        // Relaxed: a hint. The head first: it never passes a tail that was read after it.
+        let head = self.head.0.load(Ordering::Relaxed);
+        self.tail.0.load(Ordering::Relaxed).saturating_sub(head) as usize
+    }
+}
+
+/// One slot.
+#[derive(Debug)]
+pub(crate) struct Stamped<T, S: Scope> {
+    stamp: S::Word,
+    /// Not zero: there is no message. Changed by who has claimed the slot.
+    void: S::Word32,
+    place: Place<T>,
+}
+
+impl<T, S: Scope> Stamped<T, S> {
+    /// The slot of that index, free.
+    pub(crate) fn new(index: usize) -> Self {
+        let (stamp, void) = (S::Word::new(index as u64), S::Word32::new(0));
+        Self { stamp, void, place: Place::empty() }
+    }
+}
+
+/// A position that was claimed, and its slot.
+pub(crate) struct Claim<T, S: Scope> {
+    slot: NonNull<Stamped<T, S>>,
+    position: u64,
+}
+
+impl<T, S: Scope> Claim<T, S> {
+    #[inline(always)]
+    fn slot(&self) -> &Stamped<T, S> {
+        // SAFETY: a claim is used while the ring is there, by the promise of `Ring::new`.
+        unsafe { self.slot.as_ref() }
+    }
+
+    /// Where the message lies, or will.
+    #[inline(always)]
+    pub(crate) fn place(&self) -> *mut T {
+        self.slot().place.as_ptr()
+    }
+}
+
+/// The ring, as each of its users sees it.
+pub(crate) struct Ring<T, S: Scope> {
+    ends: NonNull<Ends<S>>,
+    /// As many as the mask says, and one.
+    slots: NonNull<Stamped<T, S>>,
+    mask: u64,
+}
+
+// SAFETY: the memory that it points at may be used by any thread of the scope, and the messages go
+// from thread to thread.
+unsafe impl<T: Send> Send for Ring<T, Local> {}
+// SAFETY: as above; any number of threads may use the ring at once.
+unsafe impl<T: Send> Sync for Ring<T, Local> {}
+
+impl<T, S: Scope> Ring<T, S> {
+    /// # Safety
+    /// `ends` and `slots` belong together and stay where they are for as long as this and the
+    /// claims that it gives are used.
+    pub(crate) unsafe fn new(ends: &Ends<S>, slots: &[Stamped<T, S>]) -> Self {
+        // With one slot "taken" and "free for the next" would be one stamp.
+        assert!(slots.len().is_power_of_two() && slots.len() >= 2);
+        let mask = slots.len() as u64 - 1;
+        Self { ends: ends.into(), slots: NonNull::from(slots).cast(), mask }
+    }
+
+    #[inline(always)]
+    fn ends(&self) -> &Ends<S> {
+        // SAFETY: by the promise of `new` it is there.
+        unsafe { self.ends.as_ref() }
+    }
+
+    #[inline(always)]
+    fn claimed(&self, position: u64) -> Claim<T, S> {
+        // SAFETY: the index is within the slots, of which there are as many as the mask says, and
+        // one.
+        let slot = unsafe { self.slots.add((position & self.mask) as usize) };
+        Claim { slot, position }
+    }
+
+    /// Claims the next position to give, if it is free.
+    #[inline]
+    pub(crate) fn claim_to_give(&self) -> Option<Claim<T, S>> {
+        self.claim(&self.ends().tail.0, 0)
+    }
+
+    /// Claims the next position to take, if its message is there.
+    #[inline]
+    pub(crate) fn claim_to_take(&self) -> Option<Claim<T, S>> {
+        loop {
+            let claim = self.claim(&self.ends().head.0, 1)?;
+            // Relaxed: the stamp has brought it.
+            if claim.slot().void.load(Ordering::Relaxed) == 0 {
+                return Some(claim);
+            }
+            claim.slot().void.store(0, Ordering::Relaxed);
+            self.free(claim);
+        }
+    }
+
+    /// Whether a message is there to be taken.
+    #[inline]
+    pub(crate) fn has_some(&self) -> bool {
+        self.is_turn(&self.ends().head.0, 1)
+    }
+
+    /// Whether a position is free to be given.
+    #[inline]
+    pub(crate) fn has_room(&self) -> bool {
+        self.is_turn(&self.ends().tail.0, 0)
+    }
+
+    fn is_turn(&self, index: &S::Word, turn: u64) -> bool {
+        // Relaxed: who claims looks again.
+        let position = index.load(Ordering::Relaxed);
+        let stamp = self.claimed(position).slot().stamp.load(Ordering::Acquire);
+        // Moved on meanwhile: then somebody else was served, and it is worth another look.
+        stamp.wrapping_sub(position.wrapping_add(turn)) as i64 >= 0
+    }
+
+    /// Claims the next position of `index` if its stamp is `turn` ahead of it.
+    #[inline]
+    fn claim(&self, index: &S::Word, turn: u64) -> Option<Claim<T, S>> {
+        // Relaxed: a stale index makes the exchange fail; nothing is read through it.
+        let mut position = index.load(Ordering::Relaxed);
+        loop {
+            let claim = self.claimed(position);
+            // Acquire pairs with the Releases in `give` and `free`: what the user before did to
+            // the slot is done.
+            let stamp = claim.slot().stamp.load(Ordering::Acquire);
+            let ahead = stamp.wrapping_sub(position.wrapping_add(turn)) as i64;
+            if ahead < 0 {
+                return None;
+            }
+            if ahead > 0 {
+                position = index.load(Ordering::Relaxed);
+                continue;
+            }
+            // Relaxed: it only picks the owner; the message travels by the stamp.
+            let next = position.wrapping_add(1);
+            match index.compare_exchange(position, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Some(claim),
+                Err(now) => position = now,
+            }
+        }
+    }
+
+    /// Writes the message of a position that was claimed to give, and hands it over.
+    #[inline]
+    pub(crate) fn give(&self, claim: Claim<T, S>, message: T) {
+        // SAFETY: the claim keeps everybody else away until the stamp is moved on.
+        unsafe { claim.slot().place.write(message) };
+        self.hand_over(claim);
+    }
+
+    /// Hands over a message that was written to the claim's place.
+    #[inline]
+    pub(crate) fn hand_over(&self, claim: Claim<T, S>) {
+        // Release pairs with the Acquire in `claim`: who sees the stamp sees the message.
+        claim.slot().stamp.store(claim.position.wrapping_add(1), Ordering::Release);
+    }
+
+    /// Hands over a position without a message.
+    pub(crate) fn hand_over_void(&self, claim: Claim<T, S>) {
+        // Relaxed: the stamp takes it along.
+        claim.slot().void.store(1, Ordering::Relaxed);
+        self.hand_over(claim);
+    }
+
+    /// Moves the message of a position that was claimed to take out, and frees its slot.
+    #[inline]
+    pub(crate) fn take(&self, claim: Claim<T, S>) -> T {
+        // SAFETY: the stamp has said that the message is there; the claim makes it ours alone.
+        let message = unsafe { claim.slot().place.read() };
+        self.free(claim);
+        message
+    }
+
+    /// Frees the slot of a position that was claimed to take, and whose message is gone.
+    #[inline(always)]
+    fn free(&self, claim: Claim<T, S>) {
+        let next_turn = claim.position.wrapping_add(self.mask).wrapping_add(1);
+        // Release pairs with the Acquire in `claim`: a slot is written again only after its
+        // message was moved out.
+        claim.slot().stamp.store(next_turn, Ordering::Release);
+    }
+}

@@ -1,0 +1,291 @@
+//! Who may hold a handle: one thread, any thread of the process, or any process.
+//!
+//! All objects are written once, over [`Scope`]. What differs between the scopes is how a word is
+//! shared ([`Word`]), who keeps the memory ([`Scope::Shared`]), and which values may travel
+//! ([`Carries`]).
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::mem::MaybeUninit;
+use std::ops::Deref;
+use std::rc::Rc;
+use std::sync::Mutex;
+
+use crate::event::{LocalEvent, PrivateEvent, Sleeps};
+use crate::sync::{self, Arc, AtomicU32, AtomicU64, Ordering};
+use crate::waker::{LocalWaker, PrivateWaker, WakerCell};
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Private {}
+    impl Sealed for super::Local {}
+}
+
+/// Who may hold a handle. One of [`Private`] and [`Local`].
+///
+/// The scope is chosen where an object is made; code that uses its handles reads the same for all.
+pub trait Scope: sealed::Sealed + Copy + Default + fmt::Debug + Send + Sync + 'static {
+    /// Its name, for messages.
+    const NAME: &'static str;
+    /// Whether others may run while a thread of this scope waits: in [`Private`] nobody does.
+    const OTHERS_RUN: bool;
+
+    /// A word of 64 bits that the users of an object share.
+    type Word: Word<u64>;
+    /// A word of 32 bits that they share.
+    type Word32: Word<u32>;
+    /// What keeps an object for as long as somebody has a handle to it.
+    type Shared<T>: Clone + Deref<Target = T>;
+    /// Something seldom used that one user at a time may touch.
+    type Shelf<T>: Shelf<T>;
+    /// Where users sleep.
+    #[doc(hidden)]
+    type Event: Sleeps<Waker = Self::Waker>;
+    /// Where one user leaves its waker.
+    #[doc(hidden)]
+    type Waker: WakerCell;
+
+    /// Keeps `value` for as long as somebody has a handle to it.
+    #[doc(hidden)]
+    fn share<T>(value: T) -> Self::Shared<T>;
+
+    /// The thread that calls, as a number above zero that no other living thread has.
+    #[doc(hidden)]
+    fn user() -> u64;
+}
+
+/// One thread: handles are not `Send`. Costs no atomics, carries any type.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Private;
+
+/// Any thread of this process. Carries any `Send` type.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Local;
+
+impl Scope for Private {
+    const NAME: &'static str = "private";
+    const OTHERS_RUN: bool = false;
+    type Word = Cell<u64>;
+    type Word32 = Cell<u32>;
+    type Shared<T> = Rc<T>;
+    type Shelf<T> = RefCell<T>;
+    type Event = PrivateEvent;
+    type Waker = PrivateWaker;
+
+    fn share<T>(value: T) -> Rc<T> {
+        Rc::new(value)
+    }
+
+    fn user() -> u64 {
+        1
+    }
+}
+
+impl Scope for Local {
+    const NAME: &'static str = "local";
+    const OTHERS_RUN: bool = true;
+    type Word = AtomicU64;
+    type Word32 = AtomicU32;
+    type Shared<T> = Arc<T>;
+    type Shelf<T> = Mutex<T>;
+    type Event = LocalEvent;
+    type Waker = LocalWaker;
+
+    fn share<T>(value: T) -> Arc<T> {
+        Arc::new(value)
+    }
+
+    fn user() -> u64 {
+        u64::from(std::process::id())
+    }
+}
+
+// --------------------------------------------------------------------------------- values
+
+/// A scope that can carry values of `T`: any for [`Private`], any `Send` type for [`Local`].
+///
+/// # Safety
+/// For the crate alone: a value that is carried arrives on another thread of the scope.
+#[diagnostic::on_unimplemented(
+    message = "messages of type `{T}` cannot be sent in the scope `{Self}`",
+    label = "`{Self}` does not carry `{T}`",
+    note = "`Private` carries any type, `Local` those that are `Send`"
+)]
+pub unsafe trait Carries<T>: Scope {}
+
+// SAFETY: all handles of a private object stay on one thread.
+unsafe impl<T> Carries<T> for Private {}
+// SAFETY: values that are `Send` may arrive on any thread.
+unsafe impl<T: Send> Carries<T> for Local {}
+
+/// The place of one value: written by the one user that has claimed it, and then read by the one
+/// to whom it was published.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Place<T>(sync::UnsafeCell<MaybeUninit<T>>);
+
+// SAFETY: a value lies here for one thread after another, which is why it must be `Send`; two never
+// touch it at once, by the promises of the methods.
+unsafe impl<T: Send> Sync for Place<T> {}
+
+impl<T> Place<T> {
+    /// A place without a value.
+    pub(crate) fn empty() -> Self {
+        Self(sync::UnsafeCell::new(MaybeUninit::uninit()))
+    }
+
+    /// Puts a value in.
+    ///
+    /// # Safety
+    /// The caller has claimed this place: nobody else touches it meanwhile.
+    #[inline(always)]
+    pub(crate) unsafe fn write(&self, value: T) {
+        // SAFETY: the caller promises that nobody else touches the place.
+        self.0.with_mut(|place| unsafe { (*place).write(value) });
+    }
+
+    /// Moves the value out.
+    ///
+    /// # Safety
+    /// The place holds a value that was published to the caller alone, who does not use it again.
+    #[inline(always)]
+    pub(crate) unsafe fn read(&self) -> T {
+        // SAFETY: by the caller's promise there is a value, and nobody writes.
+        self.0.with(|place| unsafe { (*place).assume_init_read() })
+    }
+
+    /// Where the value lies.
+    #[inline(always)]
+    pub(crate) fn as_ptr(&self) -> *mut T {
+        self.0.with_mut(|place| place.cast())
+    }
+}
+
+// ---------------------------------------------------------------------------------- words
+
+/// A word that the users of an object share: an atomic one, or a [`Cell`] where there is but one
+/// thread. Orderings mean to a cell nothing.
+pub trait Word<N> {
+    /// A word that holds `value`.
+    fn new(value: N) -> Self;
+    /// Its value.
+    fn load(&self, order: Ordering) -> N;
+    /// Gives it a value.
+    fn store(&self, value: N, order: Ordering);
+    /// Gives it a value, and returns the one before.
+    fn swap(&self, value: N, order: Ordering) -> N;
+    /// Adds to it, wrapping, and returns the value before.
+    fn fetch_add(&self, more: N, order: Ordering) -> N;
+    /// Gives it a value if it holds `current`.
+    ///
+    /// # Errors
+    /// What it holds instead.
+    fn compare_exchange(&self, current: N, new: N, ok: Ordering, err: Ordering) -> Result<N, N>;
+}
+
+macro_rules! words {
+    ($int:ty, $atomic:ty) => {
+        impl Word<$int> for Cell<$int> {
+            fn new(value: $int) -> Self {
+                Cell::new(value)
+            }
+            #[inline(always)]
+            fn load(&self, _: Ordering) -> $int {
+                self.get()
+            }
+            #[inline(always)]
+            fn store(&self, value: $int, _: Ordering) {
+                self.set(value);
+            }
+            #[inline(always)]
+            fn swap(&self, value: $int, _: Ordering) -> $int {
+                self.replace(value)
+            }
+            #[inline(always)]
+            fn fetch_add(&self, more: $int, _: Ordering) -> $int {
+                self.replace(self.get().wrapping_add(more))
+            }
+            #[inline(always)]
+            fn compare_exchange(
+                &self,
+                current: $int,
+                new: $int,
+                _: Ordering,
+                _: Ordering,
+            ) -> Result<$int, $int> {
+                let found = self.get();
+                if found != current {
+                    return Err(found);
+                }
+                Ok(self.replace(new))
+            }
+        }
+
+        impl Word<$int> for $atomic {
+            fn new(value: $int) -> Self {
+                <$atomic>::new(value)
+            }
+            #[inline(always)]
+            fn load(&self, order: Ordering) -> $int {
+                self.load(order)
+            }
+            #[inline(always)]
+            fn store(&self, value: $int, order: Ordering) {
+                self.store(value, order);
+            }
+            #[inline(always)]
+            fn swap(&self, value: $int, order: Ordering) -> $int {
+                self.swap(value, order)
+            }
+            #[inline(always)]
+            fn fetch_add(&self, more: $int, order: Ordering) -> $int {
+                self.fetch_add(more, order)
+            }
+            #[inline(always)]
+            fn compare_exchange(
+                &self,
+                current: $int,
+                new: $int,
+                ok: Ordering,
+                err: Ordering,
+            ) -> Result<$int, $int> {
+                self.compare_exchange(current, new, ok, err)
+            }
+        }
+    };
+}
+
+words!(u32, AtomicU32);
+words!(u64, AtomicU64);
+
+// --------------------------------------------------------------------------------- shelves
+
+/// Something seldom used that one user at a time may touch: for what happens when users come and
+/// go, never on the way of a message.
+pub trait Shelf<T> {
+    /// Puts `value` there.
+    fn new(value: T) -> Self;
+    /// Uses it.
+    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R;
+}
+
+impl<T> Shelf<T> for RefCell<T> {
+    fn new(value: T) -> Self {
+        RefCell::new(value)
+    }
+
+    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+        work(&mut self.borrow_mut())
+    }
+}
+
+impl<T> Shelf<T> for Mutex<T> {
+    fn new(value: T) -> Self {
+        Mutex::new(value)
+    }
+
+    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+        // Nothing panics while it is held; and what it holds stays whole.
+        work(&mut self.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}

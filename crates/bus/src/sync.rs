@@ -1,0 +1,183 @@
+//! The single door to atomics, shared cells, fences and sleeping threads: the standard ones, or
+//! loom's when a model is checked (`--cfg loom`).
+//!
+//! Every lock-free structure of this crate takes what it needs from here and from nowhere else,
+//! so that its model runs the very code that ships.
+
+#[cfg(loom)]
+pub(crate) use self::model::*;
+#[cfg(not(loom))]
+pub(crate) use self::native::*;
+
+#[cfg(not(loom))]
+mod native {
+    pub(crate) use std::sync::Arc;
+    use std::sync::atomic::{AtomicU8, compiler_fence};
+    pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+    use std::time::Duration;
+
+    use rustix::io::Errno;
+    use rustix::thread::{MembarrierCommand, futex, membarrier};
+
+    /// A cell whose content is reached through raw pointers, in the shape that loom can watch.
+    #[derive(Debug)]
+    #[repr(transparent)]
+    pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+    impl<T> UnsafeCell<T> {
+        /// A cell that holds `value`.
+        pub(crate) const fn new(value: T) -> Self {
+            Self(std::cell::UnsafeCell::new(value))
+        }
+
+        /// Hands out the content for reading; nobody may write meanwhile.
+        #[inline(always)]
+        pub(crate) fn with<R>(&self, read: impl FnOnce(*const T) -> R) -> R {
+            read(self.0.get())
+        }
+
+        /// Hands out the content for writing; nobody else may touch it meanwhile.
+        #[inline(always)]
+        pub(crate) fn with_mut<R>(&self, write: impl FnOnce(*mut T) -> R) -> R {
+            write(self.0.get())
+        }
+    }
+
+    /// Whether this process may use the kernel's barrier in all of its threads.
+    static EXPEDITED: AtomicU8 = AtomicU8::new(UNKNOWN);
+    const UNKNOWN: u8 = 0;
+    const REFUSED: u8 = 1;
+    const GRANTED: u8 = 2;
+
+    /// Asks the kernel, once, to be allowed to run a barrier in every thread of this process
+    /// (`membarrier(2)`, private expedited; Linux 4.14).
+    pub(crate) fn barrier_in_all_threads() -> bool {
+        // Relaxed: the registration is the kernel's, and asking twice does no harm.
+        match EXPEDITED.load(Ordering::Relaxed) {
+            UNKNOWN => {
+                let granted = membarrier(MembarrierCommand::RegisterPrivateExpedited).is_ok();
+                EXPEDITED.store(if granted { GRANTED } else { REFUSED }, Ordering::Relaxed);
+                granted
+            }
+            known => known == GRANTED,
+        }
+    }
+
+    /// The frequent side of a pair of fences, of which the other is [`heavy_fence`]: nothing for
+    /// the processor to do if that runs a barrier in this thread, which `asymmetric` says.
+    #[inline(always)]
+    pub(crate) fn light_fence(asymmetric: bool) {
+        if asymmetric {
+            compiler_fence(Ordering::SeqCst);
+        } else {
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    /// The rare side: see [`light_fence`].
+    pub(crate) fn heavy_fence(asymmetric: bool) {
+        fence(Ordering::SeqCst);
+        if asymmetric {
+            let done = membarrier(MembarrierCommand::PrivateExpedited);
+            // It cannot fail after it was registered; a lost wake-up would be silent.
+            assert!(done.is_ok(), "membarrier fails after its registration: {done:?}");
+        }
+    }
+
+    /// Where threads sleep: the address of a word is all that it takes.
+    #[derive(Debug)]
+    pub(crate) struct Bed;
+
+    impl Bed {
+        /// Nobody sleeps.
+        pub(crate) const fn new() -> Self {
+            Self
+        }
+
+        /// Sleeps while `word` holds `value`, at most for `limit`; may wake early.
+        pub(crate) fn sleep(&self, word: &AtomicU32, value: u32, limit: Option<Duration>) {
+            let limit = limit.map(|limit| futex::Timespec {
+                tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX),
+                tv_nsec: limit.subsec_nanos().into(),
+            });
+            let slept = futex::wait(word, futex::Flags::PRIVATE, value, limit.as_ref());
+            debug_assert!(matches!(
+                slept,
+                Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT)
+            ));
+        }
+
+        /// Wakes all who sleep on `word`.
+        #[cold]
+        pub(crate) fn wake_all(&self, word: &AtomicU32) {
+            let woken = futex::wake(word, futex::Flags::PRIVATE, i32::MAX as u32);
+            debug_assert!(woken.is_ok());
+        }
+    }
+
+    /// Something that lasts a few nanoseconds, for a loop that waits for another core.
+    #[inline(always)]
+    pub(crate) fn spin_loop() {
+        std::hint::spin_loop();
+    }
+
+    /// Gives the rest of the time slice to another thread.
+    pub(crate) fn yield_now() {
+        std::thread::yield_now();
+    }
+}
+
+#[cfg(loom)]
+mod model {
+    pub(crate) use loom::cell::UnsafeCell;
+    pub(crate) use loom::sync::Arc;
+    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+    use loom::sync::{Condvar, Mutex};
+    use std::time::Duration;
+
+    pub(crate) fn barrier_in_all_threads() -> bool {
+        false
+    }
+
+    pub(crate) fn light_fence(_asymmetric: bool) {
+        fence(Ordering::SeqCst);
+    }
+
+    pub(crate) fn heavy_fence(_asymmetric: bool) {
+        fence(Ordering::SeqCst);
+    }
+
+    /// The kernel's queue of sleepers, with its lock. A sleep whose wake-up is lost is a deadlock,
+    /// which loom reports; time does not pass in a model.
+    #[derive(Debug)]
+    pub(crate) struct Bed {
+        lock: Mutex<()>,
+        woken: Condvar,
+    }
+
+    impl Bed {
+        pub(crate) fn new() -> Self {
+            Self { lock: Mutex::new(()), woken: Condvar::new() }
+        }
+
+        pub(crate) fn sleep(&self, word: &AtomicU32, value: u32, _limit: Option<Duration>) {
+            let guard = self.lock.lock().unwrap();
+            if word.load(Ordering::SeqCst) == value {
+                drop(self.woken.wait(guard).unwrap());
+            }
+        }
+
+        pub(crate) fn wake_all(&self, _word: &AtomicU32) {
+            drop(self.lock.lock().unwrap());
+            self.woken.notify_all();
+        }
+    }
+
+    pub(crate) fn spin_loop() {
+        loom::thread::yield_now();
+    }
+
+    pub(crate) fn yield_now() {
+        loom::thread::yield_now();
+    }
+}
