@@ -3,6 +3,7 @@
 //! touch beside it.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
@@ -269,10 +270,20 @@ impl Core {
     /// Calls user code that the watch has named.
     #[inline]
     pub(crate) fn guard<R>(&self, name: &'static str, code: impl FnOnce() -> R) -> Option<R> {
+        self.guard_as(|| name.into(), code)
+    }
+
+    /// The same for what may have a name of its own, which is asked for after a panic alone.
+    #[inline]
+    pub(crate) fn guard_as<R>(
+        &self,
+        name: impl FnOnce() -> Cow<'static, str>,
+        code: impl FnOnce() -> R,
+    ) -> Option<R> {
         match catch_unwind(AssertUnwindSafe(code)) {
             Ok(result) => Some(result),
             Err(payload) => {
-                self.note_panic(name, payload.as_ref());
+                self.note_panic(name(), payload.as_ref());
                 discard(payload);
                 None
             }
@@ -280,7 +291,7 @@ impl Core {
     }
 
     #[cold]
-    fn note_panic(&self, name: &'static str, payload: &(dyn Any + Send)) {
+    fn note_panic(&self, name: Cow<'static, str>, payload: &(dyn Any + Send)) {
         let message = panic_message(payload).to_owned();
         log::error!("`{name}` panicked: {message}; it is not called any more");
         self.counters.panics.set(self.counters.panics.get() + 1);

@@ -1,5 +1,6 @@
 //! What can go wrong on the loop, and what to do about it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 
@@ -101,8 +102,8 @@ pub enum Error {
     /// A handler panicked, and `Config::panics` asked for it to be raised again.
     #[error("`{name}` panicked: {message}")]
     Panicked {
-        /// The handler's type name.
-        name: &'static str,
+        /// The handler's type name, or the fiber's name.
+        name: Cow<'static, str>,
         /// The panic's message, if it was text.
         message: String,
     },

@@ -50,7 +50,7 @@ where
     let reply = Reply(slot);
     let job = Job::new(move || {
         let result = catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Error::Panicked {
-            name: type_name::<F>(),
+            name: type_name::<F>().into(),
             message: panic_message(&*payload).to_owned(),
         });
         reply.0.settle(result);

@@ -82,11 +82,11 @@ fn an_overflow_names_the_fiber() {
         let output = in_a_process(NAME);
         let told = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{told}");
-        assert!(told.contains("`the deep one`") && told.contains("small"), "{told}");
+        assert!(told.contains("`the deep one 7`") && told.contains("small"), "{told}");
         return;
     }
     let runtime = Runtime::new(Config::default()).unwrap();
-    let deep = Builder::new(Stack::Small).name("the deep one");
+    let deep = Builder::new(Stack::Small).name(format!("the deep one {}", black_box(7)));
     deep.spawn(|| dig(here(), usize::MAX, || ())).unwrap().detach();
     runtime.run_pending().unwrap();
 }

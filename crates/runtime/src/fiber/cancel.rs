@@ -120,7 +120,7 @@ impl<'c> Here<'c> {
 
     #[cold]
     fn divided(&self) {
-        panic!("the fiber `{}` would wait inside `fiber::undivided`", self.slot.name.get());
+        panic!("the fiber `{}` would wait inside `fiber::undivided`", self.slot.told_name());
     }
 
     #[cold]

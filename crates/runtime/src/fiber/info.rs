@@ -110,7 +110,7 @@ impl Fibers {
         };
         let parked = slot.state.get() == State::Parked;
         Info {
-            name: slot.label.borrow().as_deref().unwrap_or(slot.name.get()).to_owned(),
+            name: slot.told_name().to_owned(),
             number: slot.index,
             state: slot.state.get(),
             stack: slot.class.get(),

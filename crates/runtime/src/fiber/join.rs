@@ -39,7 +39,8 @@ pub(super) enum Joiner {
 pub(super) fn tell(fibers: &Fibers, core: &Core, slot: &Slot) {
     if slot.detached.get() {
         // Nobody is there to unwind.
-        core.guard(slot.name.get(), || let_go(fibers, core, slot));
+        let name = slot.take_name();
+        core.guard_as(|| name.clone(), || let_go(fibers, core, slot, &name));
         return;
     }
     match slot.joiner.take() {
@@ -54,10 +55,11 @@ pub(super) fn tell(fibers: &Fibers, core: &Core, slot: &Slot) {
 }
 
 /// Frees the slot of a fiber that is over, and drops its result, which nobody fetches. The slot
-/// is free before the result is dropped: that may do anything, and finds nothing here.
+/// is free before the result is dropped: that may do anything, and finds nothing here. `name` is
+/// what the fiber was called, taken out of the slot.
 ///
 /// The result's drop may unwind, and wait where this is called by a fiber. A scope waits for it.
-pub(super) fn let_go(fibers: &Fibers, core: &Core, slot: &Slot) {
+pub(super) fn let_go(fibers: &Fibers, core: &Core, slot: &Slot, name: &str) {
     let (entry, room) = (slot.entry.get(), fibers.slots.room(slot));
     let scope = NonNull::new(slot.scope.get().cast_mut());
     if let Some(scope) = scope {
@@ -73,7 +75,6 @@ pub(super) fn let_go(fibers: &Fibers, core: &Core, slot: &Slot) {
         End::Panicked => {
             // SAFETY: that is how it ended, and the slot is freed at once.
             let payload = unsafe { Slot::payload(room) };
-            let name = slot.name.get();
             freed();
             log::error!("the fiber `{name}` panicked: {}", panic_message(payload.as_ref()));
             count(&core.counters.panics, 1);
@@ -264,7 +265,7 @@ impl<T> Drop for JoinHandle<T> {
         let Fiber { core, key } = &self.fiber;
         let Some(slot) = core.fibers.slots.get(*key) else { return };
         if slot.state.get() == State::Over {
-            let_go(&core.fibers, core, slot);
+            let_go(&core.fibers, core, slot, &slot.take_name());
         } else {
             slot.detached.set(true);
             drop(slot.joiner.take());

@@ -379,8 +379,9 @@ impl Fibers {
         let class = self.class(slot.class.get());
         class.unstarted.set(class.unstarted.get() - 1);
         let (entry, room) = (slot.entry.get(), self.slots.room(slot));
+        let name = || slot.told_name().to_owned().into();
         // SAFETY: its work lies in the room, and nobody takes it from there any more.
-        core.guard(slot.name.get(), || unsafe { (entry.drop_work)(room) });
+        core.guard_as(name, || unsafe { (entry.drop_work)(room) });
         slot.end.set(End::Cancelled);
         self.end(core, slot);
     }
@@ -425,9 +426,9 @@ impl Fibers {
     }
 
     /// The names of those that are not over.
-    pub(crate) fn names(&self) -> Vec<&'static str> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let alive = |slot: &&Slot| slot.state.get() != State::Over;
-        self.slots.iter().filter(alive).map(|slot| slot.name.get()).collect()
+        self.slots.iter().filter(alive).map(|slot| slot.told_name().to_owned()).collect()
     }
 
     /// How many are not over.

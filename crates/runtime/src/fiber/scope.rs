@@ -255,7 +255,7 @@ impl Children {
             let slot = here.fibers().slots.slot(self.first.get());
             // It would unwind past children that are alive: a cancellation comes again later.
             let dropped = catch_unwind(AssertUnwindSafe(|| {
-                let_go(here.fibers(), here.core, slot);
+                let_go(here.fibers(), here.core, slot, &slot.take_name());
             }));
             match dropped {
                 Ok(()) => {}

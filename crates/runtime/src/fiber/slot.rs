@@ -10,7 +10,8 @@
 //! ```
 
 use std::any::Any;
-use std::cell::{Cell, RefCell, UnsafeCell};
+use std::borrow::Cow;
+use std::cell::{Cell, Ref, RefCell, UnsafeCell};
 use std::mem::{MaybeUninit, offset_of};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
@@ -185,7 +186,8 @@ pub(crate) struct Slot {
     pub(super) undivided: Cell<u32>,
     /// Calls that were refused since it was cancelled.
     pub(super) refused: Cell<u32>,
-    /// What it is called by the watch.
+    /// What it is called by the watch: the name that it was given, if that lives for ever, else
+    /// the type of its work. Messages use [`Slot::told_name`].
     pub(super) name: Cell<&'static str>,
     pub(super) entry: Cell<&'static Entry>,
     /// The operation that it waits for.
@@ -200,7 +202,8 @@ pub(crate) struct Slot {
     pub(super) scope: Cell<*const Children>,
     /// The other children of its scope, in both directions.
     pub(super) siblings: Cell<(u32, u32)>,
-    /// A name of its own.
+    /// A name of its own that was put together at run time. Changed only where nobody is told
+    /// it: when a tenancy begins and when it ends.
     pub(super) label: RefCell<Option<Box<str>>>,
     pub(super) locals: Locals,
     /// Shared with wakers that futures keep. Outlives tenants, for the next to use.
@@ -256,9 +259,24 @@ impl Slot {
             // A cancellation that was delivered to one is for all.
             if !payload.is::<Unwinding>() {
                 let message = panic_message(payload.as_ref());
-                log::error!("a local value of the fiber `{}` panicked: {message}", self.name.get());
+                let name = self.told_name();
+                log::error!("a local value of the fiber `{name}` panicked: {message}");
             }
             discard(payload);
+        }
+    }
+
+    /// What every message calls it.
+    pub(super) fn told_name(&self) -> Ref<'_, str> {
+        Ref::map(self.label.borrow(), |label| label.as_deref().unwrap_or(self.name.get()))
+    }
+
+    /// The same, kept for messages that come after its slot is free.
+    #[inline]
+    pub(super) fn take_name(&self) -> Cow<'static, str> {
+        match self.label.take() {
+            None => self.name.get().into(),
+            Some(label) => label.into_string().into(),
         }
     }
 

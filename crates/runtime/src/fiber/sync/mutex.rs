@@ -115,7 +115,7 @@ impl Lock {
 
 #[cold]
 fn waits_for_itself(here: &Here<'_>) -> ! {
-    let name = here.slot.name.get();
+    let name = here.slot.told_name();
     panic!("the fiber `{name}` would wait for a mutex that it has locked: drop the guard first");
 }
 
