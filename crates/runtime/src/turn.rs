@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::report::count;
 use crate::time::Instant;
 use crate::timer::next_beat;
+use crate::watch::StallWatch;
 
 /// Whether a turn may wait when it has nothing to do, and until when.
 #[derive(Clone, Copy)]
@@ -54,13 +55,16 @@ pub(crate) struct Run {
     left: u32,
     /// There were several names in it.
     mixed: bool,
+    /// What [`StallWatch::seen_again`](crate::watch::StallWatch::seen_again) said when it began:
+    /// if that changes, whoever is the latest in it has held the loop up.
+    seen: u64,
     began: Instant,
 }
 
 impl Run {
     /// None yet, at the time `now`.
     pub(crate) fn none(now: Instant) -> Self {
-        Self { name: "", left: 0, mixed: false, began: now }
+        Self { name: "", left: 0, mixed: false, seen: 0, began: now }
     }
 }
 
@@ -266,10 +270,11 @@ impl Core {
         run.left -= 1;
     }
 
-    /// The same for a fiber: a run may hold several, and then names none of them.
+    /// The same for a fiber: a run may hold several, and then names none of them, but for one
+    /// that was seen to hold the loop up: with that the run ends.
     #[inline]
     pub(crate) fn join_run_of_fibers(&self, run: &mut Run, name: &'static str) {
-        if run.left == 0 {
+        if run.left == 0 || self.is_seen_again(run) {
             self.next_run(run, name);
             run.left *= if run.left > 1 { FIBERS_FOR_ONE } else { 1 };
         } else if !ptr::eq(run.name, name) {
@@ -295,9 +300,16 @@ impl Core {
     /// The watch hears what a run has taken, and whose it was. Returns the time.
     fn leave_run(&self, run: &Run) -> Instant {
         if run.mixed && self.config.watch {
-            self.watch.borrow_mut().dispatch_begin(SEVERAL_FIBERS);
+            let name = if self.is_seen_again(run) { run.name } else { SEVERAL_FIBERS };
+            self.watch.borrow_mut().dispatch_begin(name);
         }
         self.watch_leaves()
+    }
+
+    /// Whether the watcher has found this turn to last, while the latest of this run ran.
+    #[inline]
+    fn is_seen_again(&self, run: &Run) -> bool {
+        self.stall.as_ref().is_some_and(|stall| stall.seen_again() != run.seen)
     }
 
     /// Ends a run, if there is one, and begins the next.
@@ -309,6 +321,7 @@ impl Core {
             run.began = now;
         }
         (run.name, run.left, run.mixed) = (name, left, false);
+        run.seen = self.stall.as_ref().map_or(0, StallWatch::seen_again);
         self.watch_enters(name);
     }
 

@@ -1,16 +1,18 @@
 //! Every message about a fiber calls it by the name that it was given, also one that was put
-//! together at run time.
+//! together at run time, and the watch calls the one that has held the loop up.
 
 mod common;
 
 use std::cell::RefCell;
 use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::time::{Duration, Instant};
 
-use common::small;
+use common::{REAL, small};
 use tautline_runtime::fiber::{self, Builder, Stack};
-use tautline_runtime::{Config, Error, Panics, Runtime};
+use tautline_runtime::{Config, Error, OnStall, Panics, Runtime, WaitMode};
 
 /// What was logged in this process.
 static LOGGED: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -140,4 +142,35 @@ fn a_list_and_the_runtimes_end_tell_the_given_name() {
     assert!(fiber::overview().unwrap().contains("#0 stubborn 7 (small stack"));
     drop(runtime);
     assert_eq!(logged(&["do not end", "\"stubborn 7\""]).len(), 1);
+}
+
+/// Of two fibers that run behind each other in one turn, the warning afterwards names the one
+/// that has held the loop up, as the watch did meanwhile.
+#[test]
+fn of_several_fibers_the_long_one_is_named() {
+    keep_the_log();
+    for (driver, names) in REAL.into_iter().zip([["brisk", "slow"], ["swift", "idle hand"]]) {
+        let told = Arc::new(AtomicBool::new(false));
+        let tell = told.clone();
+        let on_stall = Some(OnStall::new(move |_| tell.store(true, Ordering::Release)));
+        let stall = Some(Duration::from_millis(20));
+        let config = Config { driver, stall, on_stall, wait: WaitMode::Sleep, ..small() };
+        let runtime = Runtime::new(config).unwrap();
+        let spawn = |at: usize, work: Box<dyn FnOnce()>| {
+            Builder::new(Stack::Small).name(names[at]).spawn(work).unwrap().detach();
+        };
+        spawn(0, Box::new(|| ()));
+        spawn(1, Box::new(move || spin_until(&told)));
+        spawn(0, Box::new(|| ()));
+        runtime.poll().unwrap();
+        let warned = logged(&["a turn took", "the longest part"]);
+        let named = format!("the longest part of it `{}`", names[1]);
+        assert!(warned.iter().any(|line| line.contains(&named)), "{named}: {warned:?}");
+    }
+}
+
+/// Computes until it is told, or until the test has failed anyway.
+fn spin_until(told: &AtomicBool) {
+    let began = Instant::now();
+    while !told.load(Ordering::Acquire) && began.elapsed() < Duration::from_secs(20) {}
 }

@@ -110,7 +110,8 @@ impl Builder {
 
     /// Its name, for [`list`](super::list) and messages. Without one it goes by the type of
     /// its work, which holds the path of the function that wrote it. The watch, which asks from
-    /// another thread, knows names that live for ever, and of others the type of the work.
+    /// another thread, knows names that live for ever, and of others the type of the work. A
+    /// `String` costs an allocation.
     pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.name = Some(name.into());
         self

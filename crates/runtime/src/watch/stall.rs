@@ -20,7 +20,7 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -108,6 +108,9 @@ pub struct StallWatch {
 
 struct Shared {
     beacon: Beacon,
+    /// How often the watcher has found a turn under way that it had seen before. Counted by the
+    /// watcher, read by the loop; a count that orders nothing else.
+    again: AtomicU64,
     snapshot: Snapshot,
     stop: AtomicBool,
 }
@@ -130,6 +133,7 @@ impl StallWatch {
         let stack = AlternateStack::install()?;
         let shared = Arc::new(Shared {
             beacon: Beacon::default(),
+            again: AtomicU64::new(0),
             snapshot: Snapshot::default(),
             stop: AtomicBool::new(false),
         });
@@ -167,6 +171,14 @@ impl StallWatch {
     #[inline]
     pub fn dispatch(&self, name: &'static str) {
         self.shared.beacon.dispatch(name);
+    }
+
+    /// Changes while a turn lasts for long: what is dispatched when it does was there when the
+    /// turn had taken half a threshold. Anything that takes a whole threshold is seen to change
+    /// it, if the watcher has its core.
+    #[inline]
+    pub(crate) fn seen_again(&self) -> u64 {
+        self.shared.again.load(Ordering::Relaxed)
     }
 
     /// The turn has ended; the loop may sleep as long as it likes.
@@ -220,6 +232,9 @@ impl Watcher {
             return;
         };
         let same = std::mem::replace(&mut self.seen, turn.number) == turn.number;
+        if same {
+            self.shared.again.fetch_add(1, Ordering::Relaxed);
+        }
         let blocked = now().saturating_since(turn.since);
         if same && self.reported != turn.number && blocked >= self.threshold {
             self.reported = turn.number;
