@@ -150,6 +150,27 @@ pub enum ReceiveError {
     TimedOut,
     /// There is nothing, and nobody can send anything any more.
     Closed,
+    /// What is there is no message: see [`Corrupt`].
+    Corrupt,
+}
+
+/// Shared memory holds what no well-behaved user has written: a value that is none of its type, or
+/// positions that cannot be. Only in the scope `Shared`, where another process may write anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Corrupt;
+
+impl fmt::Display for Corrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("another process has scribbled over the shared memory: end it, and make anew")
+    }
+}
+
+impl Error for Corrupt {}
+
+impl From<Corrupt> for ReceiveError {
+    fn from(_: Corrupt) -> Self {
+        Self::Corrupt
+    }
 }
 
 impl fmt::Display for ReceiveError {
@@ -158,6 +179,7 @@ impl fmt::Display for ReceiveError {
             Self::Empty => "there is no message: try again later, or wait",
             Self::TimedOut => "no message came in time",
             Self::Closed => "all messages are received, and nobody can send any more",
+            Self::Corrupt => return Corrupt.fmt(f),
         })
     }
 }

@@ -16,13 +16,13 @@
 mod sync;
 
 mod scope;
-pub use scope::{Carries, Local, Place, Private, Scope, Shelf, Word};
+pub use scope::{Carries, Heap, InProcess, Local, Place, Private, Scope, Shelf, Word};
 
 mod policy;
 pub use policy::{Full, Wait};
 
 mod error;
-pub use error::{AttachError, CreateError, ReceiveError, SendError};
+pub use error::{AttachError, Corrupt, CreateError, ReceiveError, SendError};
 
 mod event;
 mod waker;

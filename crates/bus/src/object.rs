@@ -9,7 +9,8 @@
 use std::fmt;
 
 use crate::error::{AttachError, CreateError};
-use crate::scope::{Scope, Shelf, Word};
+pub(crate) use crate::scope::boxed;
+use crate::scope::{Heap, InProcess, Scope, Shelf, Store, Word};
 use crate::sync::Ordering;
 use crate::waker::WakerCell;
 
@@ -84,11 +85,11 @@ pub trait Object<S: Scope>: fmt::Debug + Sized + 'static {
 /// The memory of an object.
 pub struct Parts<O: Object<S>, S: Scope> {
     /// What all users share.
-    pub head: O::Head,
+    pub head: S::One<O::Head>,
     /// What is kept for each of some.
-    pub rows: Box<[O::Row]>,
+    pub rows: S::Array<O::Row>,
     /// What is kept many times.
-    pub slots: Box<[O::Slot]>,
+    pub slots: S::Array<O::Slot>,
     seats: Seats<S>,
     /// Handles, and users of that kind: who can give, and who can take, now or later.
     alive: [S::Word; 2],
@@ -96,16 +97,16 @@ pub struct Parts<O: Object<S>, S: Scope> {
 }
 
 impl<O: Object<S>, S: Scope> Parts<O, S> {
-    fn of(shape: &O) -> Result<Self, CreateError> {
+    fn of(shape: &O, store: &mut S::Store) -> Result<Self, CreateError> {
         let wakers = |limit| boxed(O::KIND, "wakers", limit, |_| S::Waker::new());
         let limits = shape.limits();
         Ok(Self {
             alive: [S::Word::new(0), S::Word::new(0)],
             wakers: [wakers(limits[0])?, wakers(limits[1])?],
-            head: shape.head(),
-            rows: boxed(O::KIND, "rows", shape.rows(), |index| shape.row(index))?,
-            slots: boxed(O::KIND, "slots", shape.slots(), |index| shape.slot(index))?,
-            seats: Seats::new(O::KIND, O::USERS, limits)?,
+            head: store.one(|| shape.head())?,
+            rows: store.array(O::KIND, "rows", shape.rows(), |index| shape.row(index))?,
+            slots: store.array(O::KIND, "slots", shape.slots(), |index| shape.slot(index))?,
+            seats: Seats::new(O::KIND, O::USERS, limits, store)?,
         })
     }
 
@@ -165,34 +166,16 @@ impl<O: Object<S>, S: Scope> fmt::Debug for Parts<O, S> {
     }
 }
 
-/// A slice on the heap; an error, rather than an end of the process, when there is no room for it.
-pub(crate) fn boxed<T>(
-    kind: &'static str,
-    what: &'static str,
-    count: usize,
-    make: impl FnMut(usize) -> T,
-) -> Result<Box<[T]>, CreateError> {
-    let mut items = Vec::new();
-    items.try_reserve_exact(count).map_err(|_| CreateError::NoMemory {
-        kind,
-        what,
-        count,
-        bytes: size_of::<T>(),
-    })?;
-    items.extend((0..count).map(make));
-    Ok(items.into_boxed_slice())
-}
-
 // ----------------------------------------------------------------------------------- seats
 
 /// Who uses an object: a bounded table of seats for each kind of users.
 struct Seats<S: Scope> {
     users: [&'static str; 2],
     /// The user in each seat, or [`FREE`]; the givers' first.
-    words: Box<[S::Word]>,
+    words: S::Array<S::Word>,
     givers: usize,
     /// One more than the highest seat ever taken, for each kind.
-    used: [S::Word; 2],
+    used: S::Array<S::Word>,
     /// What those in the seats are called.
     names: S::Shelf<Box<[Option<Box<str>>]>>,
 }
@@ -205,6 +188,7 @@ impl<S: Scope> Seats<S> {
         kind: &'static str,
         users: [&'static str; 2],
         limits: [usize; 2],
+        store: &mut S::Store,
     ) -> Result<Self, CreateError> {
         for (user, limit) in users.into_iter().zip(limits) {
             if limit == 0 {
@@ -214,9 +198,9 @@ impl<S: Scope> Seats<S> {
         let all = limits[0].saturating_add(limits[1]);
         Ok(Self {
             users,
-            words: boxed(kind, "seats", all, |_| S::Word::new(FREE))?,
+            words: store.array(kind, "seats", all, |_| S::Word::new(FREE))?,
             givers: limits[0],
-            used: [S::Word::new(0), S::Word::new(0)],
+            used: store.array(kind, "counts", 2, |_| S::Word::new(0))?,
             names: S::Shelf::new(boxed(kind, "names", all, |_| None)?),
         })
     }
@@ -364,8 +348,16 @@ impl<O: Object<S>, S: Scope> Handle<O, S> {
     ///
     /// # Errors
     /// [`CreateError`].
-    pub fn create(shape: O) -> Result<Self, CreateError> {
-        let parts = Parts::of(&shape)?;
+    pub fn create(shape: O) -> Result<Self, CreateError>
+    where
+        S: InProcess,
+    {
+        Self::create_in(shape, &mut Heap)
+    }
+
+    /// The same in memory of that store.
+    pub(crate) fn create_in(shape: O, store: &mut S::Store) -> Result<Self, CreateError> {
+        let parts = Parts::of(&shape, store)?;
         Ok(Self::to(S::share(Kept { shape, parts })))
     }
 

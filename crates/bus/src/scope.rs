@@ -11,6 +11,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Mutex;
 
+use crate::error::{Corrupt, CreateError};
 use crate::event::{LocalEvent, PrivateEvent, Sleeps};
 use crate::sync::{self, Arc, AtomicU32, AtomicU64, Ordering};
 use crate::waker::{LocalWaker, PrivateWaker, WakerCell};
@@ -29,6 +30,10 @@ pub trait Scope: sealed::Sealed + Copy + Default + fmt::Debug + Send + Sync + 's
     const NAME: &'static str;
     /// Whether others may run while a thread of this scope waits: in [`Private`] nobody does.
     const OTHERS_RUN: bool;
+    /// Whether users may vanish without detaching, as processes do that are killed; and whether
+    /// others may come who have no handle, by a name.
+    #[doc(hidden)]
+    const MORTAL: bool;
 
     /// A word of 64 bits that the users of an object share.
     type Word: Word<u64>;
@@ -38,6 +43,13 @@ pub trait Scope: sealed::Sealed + Copy + Default + fmt::Debug + Send + Sync + 's
     type Shared<T>: Clone + Deref<Target = T>;
     /// Something seldom used that one user at a time may touch.
     type Shelf<T>: Shelf<T>;
+    /// A single item in the memory of an object.
+    type One<T>: Deref<Target = T>;
+    /// A slice of the memory of an object.
+    type Array<T>: Deref<Target = [T]>;
+    /// Where the memory of an object comes from, while the object is made.
+    #[doc(hidden)]
+    type Store: Store<Self>;
     /// Where users sleep.
     #[doc(hidden)]
     type Event: Sleeps<Waker = Self::Waker>;
@@ -49,7 +61,7 @@ pub trait Scope: sealed::Sealed + Copy + Default + fmt::Debug + Send + Sync + 's
     #[doc(hidden)]
     fn share<T>(value: T) -> Self::Shared<T>;
 
-    /// The thread that calls, as a number above zero that no other living thread has.
+    /// The process that calls, as a number above zero that no other living one has.
     #[doc(hidden)]
     fn user() -> u64;
 }
@@ -65,10 +77,14 @@ pub struct Local;
 impl Scope for Private {
     const NAME: &'static str = "private";
     const OTHERS_RUN: bool = false;
+    const MORTAL: bool = false;
     type Word = Cell<u64>;
     type Word32 = Cell<u32>;
     type Shared<T> = Rc<T>;
     type Shelf<T> = RefCell<T>;
+    type One<T> = Box<T>;
+    type Array<T> = Box<[T]>;
+    type Store = Heap;
     type Event = PrivateEvent;
     type Waker = PrivateWaker;
 
@@ -84,10 +100,14 @@ impl Scope for Private {
 impl Scope for Local {
     const NAME: &'static str = "local";
     const OTHERS_RUN: bool = true;
+    const MORTAL: bool = false;
     type Word = AtomicU64;
     type Word32 = AtomicU32;
     type Shared<T> = Arc<T>;
     type Shelf<T> = Mutex<T>;
+    type One<T> = Box<T>;
+    type Array<T> = Box<[T]>;
+    type Store = Heap;
     type Event = LocalEvent;
     type Waker = LocalWaker;
 
@@ -109,14 +129,73 @@ impl Scope for Local {
 #[diagnostic::on_unimplemented(
     message = "messages of type `{T}` cannot be sent in the scope `{Self}`",
     label = "`{Self}` does not carry `{T}`",
-    note = "`Private` carries any type, `Local` those that are `Send`"
+    note = "`Private` carries any type, `Local` those that are `Send`, `Shared` plain data with a \
+            layout (`derive(Layout)`)"
 )]
-pub unsafe trait Carries<T>: Scope {}
+pub unsafe trait Carries<T>: Scope {
+    /// Puts a value into its place.
+    ///
+    /// # Safety
+    /// As [`Place::write`].
+    #[doc(hidden)]
+    unsafe fn put(place: &Place<T>, value: T);
+
+    /// Takes a value out of its place.
+    ///
+    /// # Errors
+    /// [`Corrupt`]: what lies there is no value of the type, for another process has written it.
+    ///
+    /// # Safety
+    /// As [`Place::read`], as far as the users of the scope can be trusted.
+    #[doc(hidden)]
+    unsafe fn get(place: &Place<T>) -> Result<T, Corrupt>;
+
+    /// Drops a value in its place.
+    ///
+    /// # Safety
+    /// As [`Carries::get`].
+    #[doc(hidden)]
+    unsafe fn discard(place: &Place<T>);
+}
+
+/// Values that lie where nobody outside the process reaches: what is published there stays as it
+/// was written, and may be borrowed.
+pub trait InProcess: Scope<Store = Heap> {}
+
+impl InProcess for Private {}
+impl InProcess for Local {}
+
+macro_rules! carried_as_they_are {
+    () => {
+        #[inline(always)]
+        unsafe fn put(place: &Place<T>, value: T) {
+            // SAFETY: as promised.
+            unsafe { place.write(value) };
+        }
+
+        #[inline(always)]
+        unsafe fn get(place: &Place<T>) -> Result<T, Corrupt> {
+            // SAFETY: as promised.
+            Ok(unsafe { place.read() })
+        }
+
+        #[inline(always)]
+        unsafe fn discard(place: &Place<T>) {
+            // SAFETY: as promised.
+            drop(unsafe { place.read() });
+        }
+    };
+}
 
 // SAFETY: all handles of a private object stay on one thread.
-unsafe impl<T> Carries<T> for Private {}
+unsafe impl<T> Carries<T> for Private {
+    carried_as_they_are!();
+}
+
 // SAFETY: values that are `Send` may arrive on any thread.
-unsafe impl<T: Send> Carries<T> for Local {}
+unsafe impl<T: Send> Carries<T> for Local {
+    carried_as_they_are!();
+}
 
 /// The place of one value: written by the one user that has claimed it, and then read by the one
 /// to whom it was published.
@@ -257,6 +336,70 @@ macro_rules! words {
 
 words!(u32, AtomicU32);
 words!(u64, AtomicU64);
+
+// ---------------------------------------------------------------------------------- memory
+
+/// Where the memory of an object comes from.
+#[doc(hidden)]
+pub trait Store<S: Scope> {
+    /// One item, as `make` has it; where the object is there already, as it is.
+    fn one<T>(&mut self, make: impl FnOnce() -> T) -> Result<S::One<T>, CreateError>;
+
+    /// Some items one after the other, as `make` has them; where the object is there already, as
+    /// they are.
+    fn array<T>(
+        &mut self,
+        kind: &'static str,
+        what: &'static str,
+        count: usize,
+        make: impl FnMut(usize) -> T,
+    ) -> Result<S::Array<T>, CreateError>;
+}
+
+/// The heap of the process.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Heap;
+
+macro_rules! stores_on_the_heap {
+    ($($scope:ty),*) => {$(
+        impl Store<$scope> for Heap {
+            fn one<T>(&mut self, make: impl FnOnce() -> T) -> Result<Box<T>, CreateError> {
+                Ok(Box::new(make()))
+            }
+
+            fn array<T>(
+                &mut self,
+                kind: &'static str,
+                what: &'static str,
+                count: usize,
+                make: impl FnMut(usize) -> T,
+            ) -> Result<Box<[T]>, CreateError> {
+                boxed(kind, what, count, make)
+            }
+        }
+    )*};
+}
+
+stores_on_the_heap!(Private, Local);
+
+/// A slice on the heap; an error, rather than an end of the process, when there is no room for it.
+pub(crate) fn boxed<T>(
+    kind: &'static str,
+    what: &'static str,
+    count: usize,
+    make: impl FnMut(usize) -> T,
+) -> Result<Box<[T]>, CreateError> {
+    let mut items = Vec::new();
+    items.try_reserve_exact(count).map_err(|_| CreateError::NoMemory {
+        kind,
+        what,
+        count,
+        bytes: size_of::<T>(),
+    })?;
+    items.extend((0..count).map(make));
+    Ok(items.into_boxed_slice())
+}
 
 // --------------------------------------------------------------------------------- shelves
 

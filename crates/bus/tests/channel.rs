@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use tautline_bus::channel::{Channel, Config, Order};
-use tautline_bus::{Carries, Full, Local, Private, ReceiveError, SendError, Wait};
+use tautline_bus::{Carries, Full, InProcess, Local, Private, ReceiveError, SendError, Wait};
 
 fn refusing(capacity: usize) -> Config {
     Config { capacity, full: Full::Refuse, ..Config::default() }
 }
 
 /// Runs `test` for a lane and for a ring, in a scope.
-fn each<S: Carries<u64>>(test: impl Fn(Config)) {
+fn each<S: Carries<u64> + InProcess>(test: impl Fn(Config)) {
     test(Config::default());
     test(Config { senders: 3, ..Config::default() });
     test(Config { receivers: 2, ..Config::default() });
     test(Config { senders: 2, order: Order::Total, ..Config::default() });
 }
 
-fn order_is_kept<S: Carries<u64>>() {
+fn order_is_kept<S: Carries<u64> + InProcess>() {
     each::<S>(|config| {
         let channel = Channel::<u64, S>::new(Config { capacity: 8, ..config }).unwrap();
         let (mut sender, mut receiver) = (channel.sender().unwrap(), channel.receiver().unwrap());
@@ -38,7 +38,7 @@ fn messages_arrive_in_order() {
     order_is_kept::<Local>();
 }
 
-fn full_is_told<S: Carries<u64>>() {
+fn full_is_told<S: Carries<u64> + InProcess>() {
     each::<S>(|config| {
         let config = Config { full: Full::Refuse, capacity: 4, ..config };
         let channel = Channel::<u64, S>::new(config).unwrap();
@@ -59,7 +59,7 @@ fn a_full_channel_refuses() {
     full_is_told::<Local>();
 }
 
-fn loans_are_whole<S: Carries<u64>>() {
+fn loans_are_whole<S: Carries<u64> + InProcess>() {
     each::<S>(|config| {
         let config = Config { full: Full::Refuse, capacity: 2, ..config };
         let channel = Channel::<u64, S>::new(config).unwrap();

@@ -95,8 +95,8 @@ impl<T: 'static, S: Carries<T>> Object<S> for Lanes<T> {
         for seat in 0..parts.rows.len() {
             // SAFETY: nobody else has a handle or is attached.
             let mut rest = unsafe { self.taker(parts, seat) };
-            while rest.knows_of_some() || rest.look() {
-                drop(rest.take());
+            while rest.look() == Ok(true) {
+                rest.skip();
             }
         }
     }

@@ -44,7 +44,7 @@ use crate::event::Sleeps;
 use crate::object::{Handle, Object, Parts, Role};
 use crate::policy::{Full, Wait};
 use crate::ring::MAX_CAPACITY;
-use crate::scope::{Carries, Scope, Word};
+use crate::scope::{Carries, Heap, InProcess, Scope, Word};
 use crate::sync::Ordering;
 
 /// What a channel is made of.
@@ -192,7 +192,14 @@ impl<T, S: Carries<T>> Channel<T, S> {
     /// let error = Channel::<u8, Private>::new(Config { capacity: 0, ..Config::default() });
     /// assert!(matches!(error, Err(CreateError::Capacity { asked: 0, .. })));
     /// ```
-    pub fn new(config: Config) -> Result<Self, CreateError> {
+    pub fn new(config: Config) -> Result<Self, CreateError>
+    where
+        S: InProcess,
+    {
+        Self::create_in(config, &mut Heap)
+    }
+
+    fn create_in(config: Config, store: &mut S::Store) -> Result<Self, CreateError> {
         let asked = config.capacity;
         if asked == 0 || asked > MAX_CAPACITY {
             return Err(CreateError::Capacity { kind: "channel", asked, limit: MAX_CAPACITY });
@@ -201,9 +208,9 @@ impl<T, S: Carries<T>> Channel<T, S> {
             || config.full == Full::Overwrite
             || (config.order == Order::Total && config.senders > 1);
         let flavour = if shared {
-            Flavour::Ringed(Handle::create(Ringed::new(config))?)
+            Flavour::Ringed(Handle::create_in(Ringed::new(config), store)?)
         } else {
-            Flavour::Lanes(Handle::create(Lanes::new(config))?)
+            Flavour::Lanes(Handle::create_in(Lanes::new(config), store)?)
         };
         Ok(Self { flavour })
     }

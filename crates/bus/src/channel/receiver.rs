@@ -4,18 +4,19 @@ use std::fmt;
 use std::future::poll_fn;
 use std::mem;
 use std::ops::Deref;
+use std::ptr::NonNull;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::channel::lanes::Lanes;
 use crate::channel::ringed::Ringed;
 use crate::channel::{Channel, Flavour, Rings};
-use crate::error::{AttachError, ReceiveError};
+use crate::error::{AttachError, Corrupt, ReceiveError};
 use crate::event::Sleeps;
 use crate::object::{Attachment, Role};
 use crate::ring::lane::Taker;
 use crate::ring::many::{Claim, Ring};
-use crate::scope::{Carries, Scope, Word};
+use crate::scope::{Carries, InProcess, Place, Scope, Word};
 use crate::sync::Ordering;
 
 /// Receives from a channel. Dropping it detaches; what is left is there for the next receiver.
@@ -25,6 +26,8 @@ use crate::sync::Ordering;
 pub struct Receiver<T: 'static, S: Carries<T>> {
     end: End<T, S>,
     patience: Option<Duration>,
+    /// A drain has met something that is no message: the next receive tells.
+    corrupt: bool,
 }
 
 enum End<T: 'static, S: Carries<T>> {
@@ -43,47 +46,48 @@ struct Takers<T, S: Scope> {
 impl<T, S: Scope> Takers<T, S> {
     /// Whether there is a message; then the current lane knows of it.
     #[inline(always)]
-    fn seek(&mut self) -> bool {
-        self.current.knows_of_some() || self.look()
+    fn seek(&mut self) -> Result<bool, Corrupt> {
+        if self.current.knows_of_some() { Ok(true) } else { self.look() }
     }
 
     #[inline(always)]
-    fn look(&mut self) -> bool {
+    fn look(&mut self) -> Result<bool, Corrupt> {
         if self.others.is_empty() { self.current.look() } else { self.look_in_turn() }
     }
 
     /// All lanes in turn, the current one last, so that each gets its share.
-    fn look_in_turn(&mut self) -> bool {
+    fn look_in_turn(&mut self) -> Result<bool, Corrupt> {
         for _ in 0..=self.others.len() {
             mem::swap(&mut self.current, &mut self.others[self.next]);
             self.next = (self.next + 1) % self.others.len();
-            if self.current.look() {
-                return true;
+            if self.current.look()? {
+                return Ok(true);
             }
         }
-        false
+        Ok(false)
     }
 }
 
 impl<T, S: Carries<T>> End<T, S> {
     #[inline(always)]
-    fn take(&mut self) -> Option<T> {
+    fn take(&mut self) -> Result<T, ReceiveError> {
         match self {
             Self::Lanes(takers, seat) => {
-                if !takers.seek() {
-                    return None;
+                if !takers.seek()? {
+                    return Err(ReceiveError::Empty);
                 }
                 let message = takers.current.take();
                 takers.current.release();
                 let parts = seat.parts();
                 parts.head.freed.notify(parts.wakers(Role::Giver));
-                Some(message)
+                Ok(message?)
             }
             Self::Ring(ring, seat) => {
-                let message = ring.take(ring.claim_to_take()?);
+                let claim = ring.claim_to_take().ok_or(ReceiveError::Empty)?;
+                let message = ring.take(claim);
                 let parts = seat.parts();
                 parts.head.freed.notify(parts.wakers(Role::Giver));
-                Some(message)
+                Ok(message?)
             }
         }
     }
@@ -101,7 +105,10 @@ impl<T, S: Carries<T>> End<T, S> {
         match self {
             Self::Lanes(takers, seat) => {
                 let parts = seat.parts();
-                parts.head.filled.wait(deadline, || takers.seek() || !Lanes::gives(parts))
+                parts
+                    .head
+                    .filled
+                    .wait(deadline, || takers.seek() != Ok(false) || !Lanes::gives(parts))
             }
             Self::Ring(ring, seat) => {
                 let parts = seat.parts();
@@ -115,7 +122,7 @@ impl<T, S: Carries<T>> End<T, S> {
             Self::Lanes(takers, seat) => {
                 let parts = seat.parts();
                 let cell = &parts.wakers(Role::Taker)[seat.seat()];
-                let ready = || takers.seek() || !Lanes::gives(parts);
+                let ready = || takers.seek() != Ok(false) || !Lanes::gives(parts);
                 parts.head.filled.poll(cell, context, ready)
             }
             Self::Ring(ring, seat) => {
@@ -157,7 +164,7 @@ impl<T, S: Carries<T>> Receiver<T, S> {
                 End::Ring(ring, seat)
             }
         };
-        Ok(Self { end, patience: channel.config().patience })
+        Ok(Self { end, patience: channel.config().patience, corrupt: false })
     }
 
     /// Receives a message; waits for one up to [`Config::patience`](super::Config::patience).
@@ -168,10 +175,18 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     /// rather than wait.
     #[inline(always)]
     pub fn receive(&mut self) -> Result<T, ReceiveError> {
-        match self.end.take() {
-            Some(message) => Ok(message),
-            None => self.receive_later(),
+        match self.take_next() {
+            Err(ReceiveError::Empty) => self.receive_later(),
+            done => done,
         }
+    }
+
+    #[inline(always)]
+    fn take_next(&mut self) -> Result<T, ReceiveError> {
+        if S::MORTAL && mem::take(&mut self.corrupt) {
+            return Err(ReceiveError::Corrupt);
+        }
+        self.end.take()
     }
 
     #[cold]
@@ -186,17 +201,20 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     /// [`ReceiveError::Empty`], [`ReceiveError::Closed`].
     #[inline(always)]
     pub fn try_receive(&mut self) -> Result<T, ReceiveError> {
-        match self.end.take() {
-            Some(message) => Ok(message),
-            None => self.take_the_last(),
+        match self.take_next() {
+            Err(ReceiveError::Empty) => self.take_the_last(),
+            done => done,
         }
     }
 
     /// What may have come before the last sender went.
     #[inline(never)]
     fn take_the_last(&mut self) -> Result<T, ReceiveError> {
-        let why = if self.end.is_open() { ReceiveError::Empty } else { ReceiveError::Closed };
-        self.end.take().ok_or(why)
+        let open = self.end.is_open();
+        match self.end.take() {
+            Err(ReceiveError::Empty) if !open => Err(ReceiveError::Closed),
+            done => done,
+        }
     }
 
     /// Receives a message; waits for one, but not for longer than `limit`.
@@ -252,7 +270,7 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     pub fn take(&mut self) -> Result<Loan<'_, T, S>, ReceiveError> {
         for last in [false, true] {
             let found = match &mut self.end {
-                End::Lanes(takers, _) => takers.seek().then(|| Lent::Lane(takers.current.place())),
+                End::Lanes(takers, _) => takers.seek()?.then(|| Lent::Lane(takers.current.place())),
                 End::Ring(ring, _) => ring.claim_to_take().map(|claim| Lent::Ring(Some(claim))),
             };
             match found {
@@ -280,10 +298,12 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     }
 
     /// The messages that are there, at most `limit`; senders get their places back, all at once,
-    /// when the iterator is dropped. Of several senders it is one's turn in each call.
+    /// when the iterator is dropped. It ends early where something is no message
+    /// ([`ReceiveError::Corrupt`]), which the next receive tells. Of several senders it is one's turn in each call.
     pub fn drain(&mut self, limit: usize) -> Drain<'_, T, S> {
         if let End::Lanes(takers, _) = &mut self.end {
-            takers.look();
+            // What is corrupt is told by the next receive.
+            _ = takers.look();
         }
         Drain { receiver: self, left: limit }
     }
@@ -322,10 +342,14 @@ impl<T, S: Carries<T>> Iterator for Drain<'_, T, S> {
     #[inline(always)]
     fn next(&mut self) -> Option<T> {
         self.left = self.left.checked_sub(1)?;
-        match &mut self.receiver.end {
-            End::Lanes(takers, _) => takers.current.knows_of_some().then(|| takers.current.take()),
-            End::Ring(ring, _) => Some(ring.take(ring.claim_to_take()?)),
-        }
+        let message = match &mut self.receiver.end {
+            End::Lanes(takers, _) => {
+                takers.current.knows_of_some().then(|| takers.current.take())?
+            }
+            End::Ring(ring, _) => ring.take(ring.claim_to_take()?),
+        };
+        self.receiver.corrupt |= message.is_err();
+        message.ok()
     }
 }
 
@@ -354,7 +378,7 @@ impl<T, S: Carries<T>> fmt::Debug for Drain<'_, T, S> {
 // ----------------------------------------------------------------------------------- loans
 
 enum Lent<T, S: Scope> {
-    Lane(*mut T),
+    Lane(NonNull<Place<T>>),
     /// Taken out when it is given back.
     Ring(Option<Claim<T, S>>),
 }
@@ -366,20 +390,22 @@ pub struct Loan<'r, T: 'static, S: Carries<T>> {
 }
 
 impl<T, S: Carries<T>> Loan<'_, T, S> {
-    fn place(&self) -> *mut T {
-        match &self.message {
+    fn place(&self) -> &Place<T> {
+        let place = match &self.message {
             Lent::Lane(place) => *place,
             Lent::Ring(claim) => claim.as_ref().expect("given back once").place(),
-        }
+        };
+        // SAFETY: the receiver that is borrowed keeps the object.
+        unsafe { place.as_ref() }
     }
 }
 
-impl<T, S: Carries<T>> Deref for Loan<'_, T, S> {
+impl<T, S: Carries<T> + InProcess> Deref for Loan<'_, T, S> {
     type Target = T;
 
     fn deref(&self) -> &T {
         // SAFETY: the message was published to this receiver, which has it until the loan ends.
-        unsafe { &*self.place() }
+        unsafe { &*self.place().as_ptr() }
     }
 }
 
@@ -387,25 +413,23 @@ impl<T, S: Carries<T>> Drop for Loan<'_, T, S> {
     fn drop(&mut self) {
         match (&mut self.receiver.end, &mut self.message) {
             (End::Lanes(takers, seat), Lent::Lane(_)) => {
-                let message = takers.current.take();
+                takers.current.skip();
                 takers.current.release();
                 let parts = seat.parts();
                 parts.head.freed.notify(parts.wakers(Role::Giver));
-                drop(message);
             }
             (End::Ring(ring, seat), Lent::Ring(claim)) => {
                 let Some(claim) = claim.take() else { return };
-                let message = ring.take(claim);
+                ring.skip(claim);
                 let parts = seat.parts();
                 parts.head.freed.notify(parts.wakers(Role::Giver));
-                drop(message);
             }
             _ => unreachable!("a loan is made by its own receiver"),
         }
     }
 }
 
-impl<T: fmt::Debug, S: Carries<T>> fmt::Debug for Loan<'_, T, S> {
+impl<T: fmt::Debug, S: Carries<T> + InProcess> fmt::Debug for Loan<'_, T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Loan").field(&**self).finish()
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
+use std::ptr::NonNull;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use crate::object::{Attachment, Role};
 use crate::policy::Full;
 use crate::ring::lane::Giver;
 use crate::ring::many::{Claim, Ring};
-use crate::scope::{Carries, Scope, Word};
+use crate::scope::{Carries, InProcess, Place, Scope, Word};
 use crate::sync::Ordering;
 
 /// Sends into a channel. Dropping it detaches; what it has sent is still received.
@@ -115,7 +116,7 @@ impl<T, S: Carries<T>> End<T, S> {
     fn drop_oldest(&mut self) {
         let Self::Ring(ring, seat) = self else { return };
         if let Some(claim) = ring.claim_to_take() {
-            drop(ring.take(claim));
+            ring.skip(claim);
             // Relaxed: a count, which orders nothing.
             seat.parts().head.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -363,7 +364,7 @@ impl<T, S: Carries<T>> fmt::Debug for Sender<T, S> {
 // ---------------------------------------------------------------------------------- drafts
 
 enum Reserved<T, S: Scope> {
-    Lane(*mut T),
+    Lane(NonNull<Place<T>>),
     /// Taken out when it is handed over.
     Ring(Option<Claim<T, S>>),
 }
@@ -377,8 +378,10 @@ pub struct Draft<'s, T: 'static, S: Carries<T>> {
 impl<T, S: Carries<T>> Draft<'_, T, S> {
     /// Sends a message by it.
     #[inline]
-    pub fn send(self, message: T) {
-        self.send_with(|place| place.write(message));
+    pub fn send(mut self, message: T) {
+        // SAFETY: the place is ours until the message is handed over.
+        unsafe { S::put(self.place(), message) };
+        self.hand_over();
     }
 
     /// Sends the message that `make` writes to its place, and of which it returns the reference.
@@ -386,15 +389,24 @@ impl<T, S: Carries<T>> Draft<'_, T, S> {
     /// # Panics
     /// If that is a reference to something else.
     #[inline]
-    pub fn send_with(mut self, make: impl FnOnce(&mut MaybeUninit<T>) -> &mut T) {
-        let place = match &self.place {
-            Reserved::Lane(place) => *place,
-            Reserved::Ring(claim) => claim.as_ref().expect("handed over once").place(),
-        };
+    pub fn send_with(mut self, make: impl FnOnce(&mut MaybeUninit<T>) -> &mut T)
+    where
+        S: InProcess,
+    {
+        let place = self.place().as_ptr();
         // SAFETY: the place is ours until the message is handed over; the borrow ends before.
         let made: *const T = make(unsafe { &mut *place.cast() });
         assert!(std::ptr::eq(made, place), "a draft must be written to its own place");
         self.hand_over();
+    }
+
+    fn place(&self) -> &Place<T> {
+        let place = match &self.place {
+            Reserved::Lane(place) => *place,
+            Reserved::Ring(claim) => claim.as_ref().expect("handed over once").place(),
+        };
+        // SAFETY: the sender that is borrowed keeps the object.
+        unsafe { place.as_ref() }
     }
 
     fn hand_over(&mut self) {

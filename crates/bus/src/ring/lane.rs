@@ -15,8 +15,9 @@
 
 use std::ptr::NonNull;
 
+use crate::error::Corrupt;
 use crate::ring::Line;
-use crate::scope::{Local, Place, Scope, Word};
+use crate::scope::{Carries, Local, Place, Scope, Word};
 use crate::sync::Ordering;
 
 /// The two indices.
@@ -70,6 +71,11 @@ impl<T, S: Scope> Way<T, S> {
     }
 
     #[inline(always)]
+    fn capacity(&self) -> u64 {
+        self.mask + 1
+    }
+
+    #[inline(always)]
     fn slot(&self, position: u64) -> &Place<T> {
         // SAFETY: by the promise of `new`; the index is within the slots, of which there are as
         // many as the mask says, and one.
@@ -110,7 +116,7 @@ impl<T, S: Scope> Giver<T, S> {
         if !self.has_room() {
             return 0;
         }
-        (self.way.mask + 1 - self.tail.wrapping_sub(self.head)) as usize
+        (self.way.capacity() - self.tail.wrapping_sub(self.head)) as usize
     }
 
     /// Looks how far the taker has got.
@@ -125,17 +131,20 @@ impl<T, S: Scope> Giver<T, S> {
     /// Writes a message into the next slot, for which there is room; the taker does not see it
     /// before [`Giver::publish`].
     #[inline(always)]
-    pub(crate) fn stage(&mut self, message: T) {
+    pub(crate) fn stage(&mut self, message: T)
+    where
+        S: Carries<T>,
+    {
         debug_assert!(self.tail.wrapping_sub(self.head) <= self.way.mask);
         // SAFETY: the slot is free, for the taker has passed it, and this is the only giver.
-        unsafe { self.way.slot(self.tail).write(message) };
+        unsafe { S::put(self.way.slot(self.tail), message) };
         self.tail = self.tail.wrapping_add(1);
     }
 
     /// Where the next message will lie, for which there is room.
     #[inline(always)]
-    pub(crate) fn next_place(&self) -> *mut T {
-        self.way.slot(self.tail).as_ptr()
+    pub(crate) fn next_place(&self) -> NonNull<Place<T>> {
+        self.way.slot(self.tail).into()
     }
 
     /// Counts the message that was written to [`Giver::next_place`].
@@ -182,29 +191,56 @@ impl<T, S: Scope> Taker<T, S> {
     }
 
     /// Looks how far the giver has got: whether there is a message.
+    ///
+    /// # Errors
+    /// [`Corrupt`]: it says that there are more than there is room for.
     #[inline(always)]
-    pub(crate) fn look(&mut self) -> bool {
+    pub(crate) fn look(&mut self) -> Result<bool, Corrupt> {
         // Acquire pairs with the Release in `Giver::publish`: the messages are there.
-        self.tail = self.way.lane().tail.0.load(Ordering::Acquire);
-        self.head != self.tail
+        let tail = self.way.lane().tail.0.load(Ordering::Acquire);
+        if S::MORTAL && tail.wrapping_sub(self.head) > self.way.capacity() {
+            return Err(Corrupt);
+        }
+        self.tail = tail;
+        Ok(self.head != tail)
     }
 
     /// Moves the next message out, of which it knows; the giver does not get the slot back before
     /// [`Taker::release`].
+    ///
+    /// # Errors
+    /// [`Corrupt`]: it is none. It is passed over.
     #[inline(always)]
-    pub(crate) fn take(&mut self) -> T {
+    pub(crate) fn take(&mut self) -> Result<T, Corrupt>
+    where
+        S: Carries<T>,
+    {
         debug_assert!(self.knows_of_some());
-        // SAFETY: the tail says that the message is there, and moving the head on keeps it from
-        // being read again.
-        let message = unsafe { self.way.slot(self.head).read() };
+        let slot = self.way.slot(self.head);
+        // SAFETY: the tail says that the message is there, and moving the head on below keeps it
+        // from being read again.
+        let message = unsafe { S::get(slot) };
         self.head = self.head.wrapping_add(1);
         message
     }
 
+    /// Drops the next message, of which it knows.
+    #[inline(always)]
+    pub(crate) fn skip(&mut self)
+    where
+        S: Carries<T>,
+    {
+        debug_assert!(self.knows_of_some());
+        let slot = self.way.slot(self.head);
+        self.head = self.head.wrapping_add(1);
+        // SAFETY: as in `take`; the head was moved on first, for dropping may panic.
+        unsafe { S::discard(slot) };
+    }
+
     /// Where the next message lies, of which it knows.
     #[inline(always)]
-    pub(crate) fn place(&self) -> *mut T {
-        self.way.slot(self.head).as_ptr()
+    pub(crate) fn place(&self) -> NonNull<Place<T>> {
+        self.way.slot(self.head).into()
     }
 
     /// Gives the slots of all that was taken back to the giver.

@@ -8,8 +8,9 @@
 
 use std::ptr::NonNull;
 
+use crate::error::Corrupt;
 use crate::ring::Line;
-use crate::scope::{Local, Place, Scope, Word};
+use crate::scope::{Carries, Local, Place, Scope, Word};
 use crate::sync::Ordering;
 
 /// The two indices.
@@ -66,8 +67,8 @@ impl<T, S: Scope> Claim<T, S> {
 
     /// Where the message lies, or will.
     #[inline(always)]
-    pub(crate) fn place(&self) -> *mut T {
-        self.slot().place.as_ptr()
+    pub(crate) fn place(&self) -> NonNull<Place<T>> {
+        (&self.slot().place).into()
     }
 }
 
@@ -179,9 +180,12 @@ impl<T, S: Scope> Ring<T, S> {
 
     /// Writes the message of a position that was claimed to give, and hands it over.
     #[inline]
-    pub(crate) fn give(&self, claim: Claim<T, S>, message: T) {
+    pub(crate) fn give(&self, claim: Claim<T, S>, message: T)
+    where
+        S: Carries<T>,
+    {
         // SAFETY: the claim keeps everybody else away until the stamp is moved on.
-        unsafe { claim.slot().place.write(message) };
+        unsafe { S::put(&claim.slot().place, message) };
         self.hand_over(claim);
     }
 
@@ -200,12 +204,28 @@ impl<T, S: Scope> Ring<T, S> {
     }
 
     /// Moves the message of a position that was claimed to take out, and frees its slot.
+    ///
+    /// # Errors
+    /// [`Corrupt`]: it is none.
     #[inline]
-    pub(crate) fn take(&self, claim: Claim<T, S>) -> T {
+    pub(crate) fn take(&self, claim: Claim<T, S>) -> Result<T, Corrupt>
+    where
+        S: Carries<T>,
+    {
         // SAFETY: the stamp has said that the message is there; the claim makes it ours alone.
-        let message = unsafe { claim.slot().place.read() };
+        let message = unsafe { S::get(&claim.slot().place) };
         self.free(claim);
         message
+    }
+
+    /// Drops the message of a position that was claimed to take, and frees its slot.
+    pub(crate) fn skip(&self, claim: Claim<T, S>)
+    where
+        S: Carries<T>,
+    {
+        // SAFETY: as in `take`; what panics in here leaves the slot claimed for ever, but whole.
+        unsafe { S::discard(&claim.slot().place) };
+        self.free(claim);
     }
 
     /// Frees the slot of a position that was claimed to take, and whose message is gone.
