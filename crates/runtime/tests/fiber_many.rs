@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::fs;
 use std::rc::Rc;
 
+use common::skips::skip_in_part;
 use common::{REAL, small};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tautline_runtime::fiber::{self, JoinHandle, Stack, StackClass};
@@ -17,7 +18,7 @@ const FIBERS: usize = 100_000;
 const SPARE: usize = 1000;
 /// Resident bytes for a fiber that waits in a read, and for the operation that it waits for.
 /// What the kernel keeps for its socket is not among them.
-const MOST_BYTES: usize = 16 << 10;
+const MOST_BYTES: usize = 8 << 10;
 
 /// How many open files there may be, once the limit was raised as far as can be. `Err` names the
 /// limit if that is not enough, and how to raise it.
@@ -134,12 +135,12 @@ fn a_hundred_thousand_fibers_wait_at_once() {
     let mut sockets = FIBERS;
     if let Err((allowed, reason)) = raise_limit(2 * FIBERS + SPARE) {
         sockets = allowed.saturating_sub(SPARE) / 2;
-        println!("skipped: a socket pair for each fiber; they share {sockets}. {reason}");
+        skip_in_part(&format!("a socket pair for each fiber; they share {sockets}. {reason}"));
     }
     for driver in REAL {
         let runtime = match runtime(driver.clone()) {
             Ok(runtime) => runtime,
-            Err(reason) => return println!("skipped: {reason}"),
+            Err(reason) => return skip_in_part(&format!("100,000 fibers: {reason}")),
         };
         let each = runtime.run_fiber(Stack::Large, move || many(sockets)).unwrap();
         println!("{each} bytes of resident memory for each fiber that waits in a read, {driver:?}");

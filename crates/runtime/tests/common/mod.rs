@@ -4,6 +4,7 @@
 
 pub(crate) mod counting;
 pub(crate) mod quarantine;
+pub(crate) mod skips;
 
 use std::time::Duration;
 

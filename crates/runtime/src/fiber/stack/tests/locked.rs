@@ -6,6 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::CapabilitySet;
 
 use super::super::{Guards, Stack, StackSizes, Stacks};
+use super::skips::skip_in_part;
 use super::{check_guards, child, deep};
 use crate::Error;
 
@@ -26,7 +27,7 @@ fn figure(name: &str) -> usize {
 fn lock(flags: MlockAllFlags) -> bool {
     let locked = mlockall(flags);
     if let Err(errno) = locked {
-        eprintln!("not tested, because memory cannot be locked here: {errno}");
+        skip_in_part(&format!("stacks in locked memory: it cannot be locked here: {errno}"));
     }
     locked.is_ok()
 }
@@ -92,7 +93,7 @@ fn a_limit_on_locked_memory_is_named() {
 fn made_beyond_the_limit() {
     let limit = Rlimit { current: Some(8 << 20), ..getrlimit(Resource::Memlock) };
     if setrlimit(Resource::Memlock, limit).is_err() || !renounce_locking() {
-        return eprintln!("not tested, because the limit cannot be set here");
+        return skip_in_part("stacks beyond RLIMIT_MEMLOCK: the limit cannot be set here");
     }
     if !lock(MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT) {
         return;

@@ -5,6 +5,8 @@ mod deep;
 mod locked;
 mod overflows;
 mod pools;
+#[path = "../../../../tests/common/skips.rs"]
+mod skips;
 
 use super::{Stack, StackClass, StackSizes, Stacks};
 
