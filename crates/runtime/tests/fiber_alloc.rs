@@ -20,11 +20,12 @@ use tautline_runtime::{Config, Descriptor, DriverChoice, Runtime, WaitMode};
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// Rounds of spawn, switch and join of one size, with and without a wait for a stack.
-const ROUNDS: usize = 500_000;
+/// Rounds of spawn, switch and join: so many of the largest size, and as many of all others
+/// together; each with a stack at once, and again with a wait for one.
+const ROUNDS: usize = 1_000_000;
 /// Rounds of everything that fibers wait for.
 const WAITS: usize = 50_000;
-const WARM_UP: usize = 2_000;
+const WARM_UP: usize = 500;
 /// Bytes in the table for captures and results, as configured.
 const ROOM: usize = 128;
 /// Fibers that are spawned before the first of them is joined.
@@ -56,60 +57,59 @@ fn counted(runtime: &Runtime, rounds: usize, mut round: impl FnMut() + 'static) 
     runtime.run_fiber(Stack::Large, work).unwrap()
 }
 
-/// A fiber whose captures and result have exactly `WORDS` words; it is switched to twice.
-fn spawn<const WORDS: usize>(words: [u64; WORDS]) -> JoinHandle<[u64; WORDS]> {
+/// A fiber whose captures and result have exactly `BYTES` bytes; it is switched to twice.
+fn spawn<const BYTES: usize>(bytes: [u8; BYTES]) -> JoinHandle<[u8; BYTES]> {
     let work = move || {
         fiber::yield_now().unwrap();
-        words
+        bytes
     };
-    assert_eq!(size_of_val(&work), 8 * WORDS);
+    assert_eq!(size_of_val(&work), BYTES);
     fiber::spawn(Stack::Small, work).unwrap()
 }
 
 /// Spawns a batch, and joins it. `waiting` of them had to wait for a stack.
-fn batch<const WORDS: usize>(waiting: usize) {
-    let words = |at| black_box([at as u64; WORDS]);
-    let handles: [_; BATCH] = array::from_fn(|at| spawn(words(at)));
+fn batch<const BYTES: usize>(waiting: usize) {
+    let bytes = |at| black_box([at as u8; BYTES]);
+    let handles: [_; BATCH] = array::from_fn(|at| spawn(bytes(at)));
     fiber::yield_now().unwrap();
     assert_eq!(fiber::stacks().unwrap()[0].unstarted, waiting);
     for (at, handle) in handles.into_iter().enumerate() {
-        assert_eq!(handle.join().unwrap(), words(at));
+        assert_eq!(handle.join().unwrap(), bytes(at));
     }
 }
 
 /// One size, with a stack for each of a batch, and with stacks for a part of it.
-fn rounds<const WORDS: usize>(driver: &DriverChoice) {
+fn rounds<const BYTES: usize>(driver: &DriverChoice, rounds: usize) {
     for stacks in [BATCH, 3] {
         let runtime = runtime(driver.clone(), stacks);
-        let allocated = counted(&runtime, ROUNDS / BATCH, move || batch::<WORDS>(BATCH - stacks));
-        let what = format!("{} bytes, {stacks} stacks, {driver:?}", 8 * WORDS);
+        let allocated = counted(&runtime, rounds / BATCH, move || batch::<BYTES>(BATCH - stacks));
+        let what = format!("{BYTES} bytes, {stacks} stacks, {driver:?}");
         assert_eq!(allocated, 0, "{what}");
         let metrics = runtime.metrics();
-        let spawned = 1 + BATCH * WARM_UP + ROUNDS / BATCH * BATCH;
+        let spawned = 1 + BATCH * WARM_UP + rounds / BATCH * BATCH;
         assert_eq!((metrics.fibers, metrics.boxed_fibers), (spawned as u64, 0), "{what}");
     }
 }
 
-/// 0, 8, 16, ... 128 bytes.
-const SIZES: [fn(&DriverChoice); ROOM / 8 + 1] = [
-    rounds::<0>,
-    rounds::<1>,
-    rounds::<2>,
-    rounds::<3>,
-    rounds::<4>,
-    rounds::<5>,
-    rounds::<6>,
-    rounds::<7>,
-    rounds::<8>,
-    rounds::<9>,
-    rounds::<10>,
-    rounds::<11>,
-    rounds::<12>,
-    rounds::<13>,
-    rounds::<14>,
-    rounds::<15>,
-    rounds::<16>,
-];
+/// Eight sizes from each of these on.
+macro_rules! eights {
+    ($($bytes:literal)*) => {
+        [$([
+            rounds::<{ $bytes }>,
+            rounds::<{ $bytes + 1 }>,
+            rounds::<{ $bytes + 2 }>,
+            rounds::<{ $bytes + 3 }>,
+            rounds::<{ $bytes + 4 }>,
+            rounds::<{ $bytes + 5 }>,
+            rounds::<{ $bytes + 6 }>,
+            rounds::<{ $bytes + 7 }>,
+        ]),*]
+    };
+}
+
+/// 0 to 127 bytes; what fills the room is the last.
+const SIZES: [[fn(&DriverChoice, usize); 8]; ROOM / 8] =
+    eights!(0 8 16 24 32 40 48 56 64 72 80 88 96 104 112 120);
 
 /// A byte more than there is room for: counted by the metrics, and by this file's counter.
 fn a_byte_too_many(runtime: &Runtime) {
@@ -218,17 +218,18 @@ fn callbacks(runtime: &Runtime) -> u64 {
     })
 }
 
-/// A million rounds of each size allocate nothing, and what does not fit is counted. One test, so
+/// A million rounds of the largest size and a million of all others allocate nothing, and what does not fit is counted. One test, so
 /// that nothing else allocates meanwhile.
 #[test]
 fn fibers_allocate_nothing_in_steady_state() {
     let before = allocations();
     drop(black_box(vec![1]));
     assert!(allocations() > before, "the counter counts");
-    for (at, rounds) in SIZES.iter().enumerate() {
-        rounds(&REAL[at % REAL.len()]);
+    for (at, rounds) in SIZES.iter().flatten().enumerate() {
+        rounds(&REAL[at % REAL.len()], ROUNDS / ROOM + 1);
     }
     for driver in REAL {
+        rounds::<ROOM>(&driver, ROUNDS);
         for part in [batons, sleeps, echo, futures, values, callbacks] {
             let runtime = runtime(driver.clone(), 4);
             assert_eq!(part(&runtime), 0, "on {}", runtime.report().driver);
