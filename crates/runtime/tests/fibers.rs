@@ -171,6 +171,9 @@ fn spawns_wait_for_a_stack() {
     let handles: Vec<_> = (0..5).map(|id| spawn(id).unwrap()).collect();
     assert!(matches!(spawn(5), Err(Error::Exhausted { .. })));
     let refused = fiber::try_spawn(Stack::Small, || 9).unwrap_err();
+    let error = &refused.error;
+    let why = matches!(error, Error::Exhausted { knob: "stacks.small.count", limit: 2, .. });
+    assert!(why, "{error}");
     assert_eq!((refused.work)(), 9);
     runtime.run_until(|| handles.iter().all(|handle| handle.is_finished())).unwrap();
     assert_eq!(*order.borrow(), [0, 1, 2, 3, 4]);
