@@ -27,6 +27,8 @@ pub use error::{AttachError, Corrupt, CreateError, ReceiveError, SendError};
 mod event;
 mod waker;
 
+mod bells;
+
 pub mod object;
 
 mod ring;

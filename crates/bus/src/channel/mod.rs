@@ -39,13 +39,12 @@ use std::time::Duration;
 
 use self::lanes::Lanes;
 use self::ringed::Ringed;
+use crate::bells::Rings;
 use crate::error::{AttachError, CreateError};
-use crate::event::Sleeps;
-use crate::object::{Handle, Object, Parts, Role};
+use crate::object::{Handle, Role};
 use crate::policy::{Full, Wait};
 use crate::ring::MAX_CAPACITY;
-use crate::scope::{Carries, Heap, InProcess, Scope, Word};
-use crate::sync::Ordering;
+use crate::scope::{Carries, Heap, InProcess};
 
 /// What a channel is made of.
 #[derive(Clone, Copy, Debug)]
@@ -90,62 +89,6 @@ pub enum Order {
     PerSender,
     /// In the one in which they were sent. All senders share a ring.
     Total,
-}
-
-/// What all users of a channel share, whichever rings it has.
-#[derive(Debug)]
-pub struct Bells<S: Scope> {
-    /// Receivers sleep here until there is a message.
-    filled: S::Event,
-    /// Senders sleep here until there is room.
-    freed: S::Event,
-    /// Not zero: nothing is sent any more.
-    closed: S::Word32,
-    /// Messages that were overwritten.
-    dropped: S::Word,
-}
-
-impl<S: Scope> Bells<S> {
-    fn new(wait: Wait) -> Self {
-        Self {
-            filled: S::Event::new(wait),
-            freed: S::Event::new(wait),
-            closed: S::Word32::new(0),
-            dropped: S::Word::new(0),
-        }
-    }
-}
-
-/// What the two kinds of rings have in common.
-pub(crate) trait Rings<S: Scope>: Object<S, Head = Bells<S>> {
-    /// Wakes who waits for the users of a kind of which none is left.
-    fn tell(parts: &Parts<Self, S>, role: Role) {
-        match role {
-            Role::Giver => parts.head.filled.notify(parts.wakers(Role::Taker)),
-            Role::Taker => parts.head.freed.notify(parts.wakers(Role::Giver)),
-        }
-    }
-
-    /// Whether what was sent could still be received.
-    #[inline(always)]
-    fn takes(parts: &Parts<Self, S>) -> bool {
-        // Relaxed: who closes waits for nobody.
-        parts.can_come(Role::Taker) && parts.head.closed.load(Ordering::Relaxed) == 0
-    }
-
-    /// Whether something may still be sent.
-    fn gives(parts: &Parts<Self, S>) -> bool {
-        // Acquire pairs with the Release in `Channel::close`.
-        parts.can_come(Role::Giver) && parts.head.closed.load(Ordering::Acquire) == 0
-    }
-
-    /// Nothing is sent any more.
-    fn close(parts: &Parts<Self, S>) {
-        // Release pairs with the Acquire in `gives`.
-        parts.head.closed.store(1, Ordering::Release);
-        Self::tell(parts, Role::Giver);
-        Self::tell(parts, Role::Taker);
-    }
 }
 
 enum Flavour<T: 'static, S: Carries<T>> {

@@ -8,9 +8,10 @@ use std::ptr::NonNull;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use crate::bells::Rings;
 use crate::channel::lanes::Lanes;
 use crate::channel::ringed::Ringed;
-use crate::channel::{Channel, Flavour, Rings};
+use crate::channel::{Channel, Flavour};
 use crate::error::{AttachError, Corrupt, ReceiveError};
 use crate::event::Sleeps;
 use crate::object::{Attachment, Role};

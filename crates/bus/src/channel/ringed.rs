@@ -3,7 +3,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::channel::{Bells, Config, Rings};
+use crate::bells::{Bells, Rings};
+use crate::channel::Config;
 use crate::object::{Object, Parts, Role};
 use crate::ring::many::{Ends, Ring, Stamped};
 use crate::scope::Carries;

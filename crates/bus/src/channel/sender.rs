@@ -7,9 +7,10 @@ use std::ptr::NonNull;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use crate::bells::Rings;
 use crate::channel::lanes::Lanes;
 use crate::channel::ringed::Ringed;
-use crate::channel::{Channel, Flavour, Rings};
+use crate::channel::{Channel, Flavour};
 use crate::error::{AttachError, SendError};
 use crate::event::Sleeps;
 use crate::object::{Attachment, Role};
@@ -415,15 +416,13 @@ impl<T, S: Carries<T>> Draft<'_, T, S> {
                 // SAFETY: `loan` found room, and the message was written.
                 unsafe { giver.staged() };
                 giver.publish();
-                let parts = seat.parts();
-                parts.head.filled.notify(parts.wakers(Role::Taker));
+                Lanes::filled(seat.parts());
             }
             (End::Ring(ring, seat), Reserved::Ring(claim)) => {
                 if let Some(claim) = claim.take() {
                     ring.hand_over(claim);
                 }
-                let parts = seat.parts();
-                parts.head.filled.notify(parts.wakers(Role::Taker));
+                Ringed::filled(seat.parts());
             }
             _ => unreachable!("a draft is made by its own sender"),
         }
