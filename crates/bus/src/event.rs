@@ -206,7 +206,7 @@ impl LocalEvent {
 }
 
 /// What somebody does who finds nothing.
-enum Next {
+pub(crate) enum Next {
     /// Looks again.
     Again,
     /// Sleeps, at most for so long.
@@ -216,7 +216,7 @@ enum Next {
 }
 
 /// How somebody waits: spins, yields or sleeps, up to a deadline.
-struct Patience {
+pub(crate) struct Patience {
     wait: Wait,
     deadline: Option<Instant>,
     looks: u32,
@@ -230,11 +230,11 @@ impl Patience {
     /// From one question to the next.
     const BETWEEN: u32 = 16;
 
-    fn new(wait: Wait, deadline: Option<Instant>) -> Self {
+    pub(crate) fn new(wait: Wait, deadline: Option<Instant>) -> Self {
         Self { wait, deadline, looks: 0, began: None }
     }
 
-    fn next(&mut self) -> Next {
+    pub(crate) fn next(&mut self) -> Next {
         self.looks += 1;
         if self.looks < Self::UNTIMED && !cfg!(loom) {
             sync::spin_loop();

@@ -27,6 +27,12 @@ pub use error::{AttachError, Corrupt, CreateError, ReceiveError, SendError};
 mod event;
 mod waker;
 
+mod plain;
+pub use plain::Plain;
+
+mod layout;
+pub use layout::{Field, Layout};
+
 mod bells;
 
 pub mod object;
@@ -34,3 +40,6 @@ pub mod object;
 mod ring;
 
 pub mod channel;
+
+#[cfg(not(loom))]
+pub mod shared;

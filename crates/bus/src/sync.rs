@@ -115,6 +115,49 @@ mod native {
         }
     }
 
+    /// Copies bytes to where others may read or write them at the same time, word by word.
+    ///
+    /// # Safety
+    /// `to` is valid for atomic writes of `len` bytes, and `from` for reads.
+    #[inline(always)]
+    pub(crate) unsafe fn store_bytes(to: *mut u8, from: *const u8, len: usize) {
+        let words = if to.addr() % 8 == 0 { len / 8 } else { 0 };
+        for at in 0..words {
+            // SAFETY: within the bytes that the caller promises; `to` is aligned.
+            unsafe {
+                let word = from.cast::<u64>().add(at).read_unaligned();
+                AtomicU64::from_ptr(to.cast::<u64>().add(at)).store(word, Ordering::Relaxed);
+            }
+        }
+        for at in words * 8..len {
+            // SAFETY: as above.
+            unsafe { AtomicU8::from_ptr(to.add(at)).store(from.add(at).read(), Ordering::Relaxed) };
+        }
+    }
+
+    /// Copies bytes from where others may write them at the same time, word by word.
+    ///
+    /// # Safety
+    /// `to` is valid for writes of `len` bytes, and `from` for atomic reads.
+    #[inline(always)]
+    pub(crate) unsafe fn load_bytes(to: *mut u8, from: *const u8, len: usize) {
+        let words = if from.addr() % 8 == 0 { len / 8 } else { 0 };
+        for at in 0..words {
+            // SAFETY: within the bytes that the caller promises; `from` is aligned.
+            unsafe {
+                let word = AtomicU64::from_ptr(from.cast::<u64>().add(at).cast_mut());
+                to.cast::<u64>().add(at).write_unaligned(word.load(Ordering::Relaxed));
+            }
+        }
+        for at in words * 8..len {
+            // SAFETY: as above.
+            unsafe {
+                let byte = AtomicU8::from_ptr(from.add(at).cast_mut());
+                to.add(at).write(byte.load(Ordering::Relaxed));
+            }
+        }
+    }
+
     /// Something that lasts a few nanoseconds, for a loop that waits for another core.
     #[inline(always)]
     pub(crate) fn spin_loop() {
@@ -171,6 +214,24 @@ mod model {
             drop(self.lock.lock().unwrap());
             self.woken.notify_all();
         }
+    }
+
+    /// As the native one: a model has no data of this kind that is written while it is read.
+    ///
+    /// # Safety
+    /// `to` is valid for writes of `len` bytes, and `from` for reads.
+    pub(crate) unsafe fn store_bytes(to: *mut u8, from: *const u8, len: usize) {
+        // SAFETY: as promised.
+        unsafe { std::ptr::copy_nonoverlapping(from, to, len) };
+    }
+
+    /// As [`store_bytes`].
+    ///
+    /// # Safety
+    /// As [`store_bytes`].
+    pub(crate) unsafe fn load_bytes(to: *mut u8, from: *const u8, len: usize) {
+        // SAFETY: as promised.
+        unsafe { std::ptr::copy_nonoverlapping(from, to, len) };
     }
 
     pub(crate) fn spin_loop() {

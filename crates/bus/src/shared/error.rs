@@ -1,0 +1,177 @@
+//! Why an object could not be found, opened or made under a name.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+use crate::error::CreateError;
+
+/// Why an object could not be found, opened or made under a name.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// A namespace or a name cannot be used.
+    BadName {
+        /// What was given.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// What was to be made cannot be.
+    Create(CreateError),
+    /// Somebody else has bound the name.
+    Squatted {
+        /// The name, as the kernel knows it.
+        name: String,
+        /// Who it is, if the kernel tells.
+        uid: Option<u32>,
+        /// Its process, if the kernel tells, and it is of this PID namespace.
+        pid: Option<u32>,
+    },
+    /// A participant is there, but cannot be reached.
+    Unreachable {
+        /// The process number that it gave.
+        pid: u32,
+        /// What the system said.
+        why: String,
+    },
+    /// Nobody has the object within the time.
+    NotFound {
+        /// The name.
+        name: String,
+    },
+    /// There is one under the name, but it is of another kind, type or shape.
+    Mismatch {
+        /// What was asked for.
+        wanted: String,
+        /// What is there.
+        found: String,
+    },
+    /// There is one under the name that was made by an incompatible version of this library.
+    Version {
+        /// The version of the segment.
+        found: u32,
+        /// The one of this library.
+        own: u32,
+    },
+    /// The segment lacks the seals that keep it from being made shorter.
+    NotSealed {
+        /// Those that it has.
+        seals: u32,
+    },
+    /// The segment belongs to somebody else.
+    Owner {
+        /// Its owner.
+        owner: u32,
+        /// Who asks.
+        own: u32,
+    },
+    /// The segment was made in another PID namespace, where other numbers name the processes.
+    PidNamespace {
+        /// The namespace of the segment.
+        found: u64,
+        /// The one of this process.
+        own: u64,
+    },
+    /// The segment is not what it says it is.
+    Damaged {
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A limit leaves too little memory.
+    NoRoom {
+        /// Bytes that were asked for.
+        wanted: usize,
+        /// Bytes that the limit leaves.
+        left: u64,
+        /// The limit.
+        limit: String,
+    },
+    /// The kernel refused something.
+    System {
+        /// What, as a verb and its object.
+        what: &'static str,
+        /// Its answer.
+        source: io::Error,
+    },
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadName { name, why } => write!(f, "'{name}' cannot be a name: {why}"),
+            Self::Create(error) => error.fmt(f),
+            Self::Squatted { name, uid, pid } => squatted(f, name, *uid, *pid),
+            Self::Unreachable { pid, why } => write!(
+                f,
+                "process {pid} takes part, but its descriptors cannot be read ({why}): run as the \
+                 same user in the same PID namespace, with /proc mounted"
+            ),
+            Self::NotFound { name } => {
+                write!(f, "nobody has '{name}' on the bus: start its maker, or look at the name")
+            }
+            Self::Mismatch { wanted, found } => write!(
+                f,
+                "the object of that name differs:\n  wanted {wanted}\n  found  {found}\nbuild both \
+                 sides from one definition, or choose another name"
+            ),
+            Self::Version { found, own } => write!(
+                f,
+                "the segment is of version {found}, this library speaks {own}: update the older side"
+            ),
+            Self::NotSealed { seals } => write!(
+                f,
+                "the segment can be made shorter (its seals are {seals:#x}), which would end this \
+                 process by a signal: it was not made by this library"
+            ),
+            Self::Owner { owner, own } => {
+                write!(f, "the segment belongs to user {owner}, not to {own}: run as that user")
+            }
+            Self::PidNamespace { found, own } => write!(
+                f,
+                "the segment was made in PID namespace {found}, this process is in {own}: share \
+                 the PID namespace, for the bus knows its users by their numbers"
+            ),
+            Self::Damaged { what } => {
+                write!(f, "the segment is damaged ({what}): end those who use it, and make it anew")
+            }
+            Self::NoRoom { wanted, left, limit } => write!(
+                f,
+                "{wanted} bytes do not fit into the {left} that {limit} leaves: ask for less, or \
+                 raise it"
+            ),
+            Self::System { what, source } => write!(f, "cannot {what}: {source}"),
+        }
+    }
+}
+
+fn squatted(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    uid: Option<u32>,
+    pid: Option<u32>,
+) -> fmt::Result {
+    write!(f, "the name '{name}' is held by ")?;
+    match (uid, pid) {
+        (Some(uid), Some(pid)) => write!(f, "process {pid} of user {uid}")?,
+        (Some(uid), None) => write!(f, "a process of user {uid}")?,
+        _ => write!(f, "a process that does not take part (see /proc/net/unix)")?,
+    }
+    f.write_str(": end it, or choose another namespace")
+}
+
+impl Error for OpenError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Create(error) => Some(error),
+            Self::System { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl From<CreateError> for OpenError {
+    fn from(error: CreateError) -> Self {
+        Self::Create(error)
+    }
+}

@@ -1,0 +1,136 @@
+//! How users of several processes sleep until something happens, and are woken.
+//!
+//! As in one process (`event.rs`), with two differences: the fences are full ones on both sides,
+//! and nobody sleeps for longer than [`SLICE`], for the one who would wake it may be killed first.
+
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::thread::futex;
+
+use crate::event::{Next, Patience, Sleeps};
+use crate::policy::Wait;
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::waker::LocalWaker;
+
+/// So long does a sleeper sleep before it looks whether somebody has died.
+const SLICE: Duration = Duration::from_millis(5);
+
+const AWAKE: u32 = 0;
+const ASLEEP: u32 = 1;
+
+const SPIN: u32 = 0;
+const YIELD: u32 = 1;
+const PARK: u32 = 2;
+
+/// Users in any process. Words alone: it lies in the segment.
+#[doc(hidden)]
+#[derive(Debug)]
+#[repr(C, align(128))]
+pub struct SharedEvent {
+    /// [`ASLEEP`] or [`AWAKE`], or anything that another process has written.
+    asleep: AtomicU32,
+    /// How users wait; what is unknown counts as [`PARK`].
+    wait: AtomicU32,
+    /// Nanoseconds.
+    spin_for: AtomicU64,
+}
+
+impl SharedEvent {
+    fn wait_mode(&self) -> Wait {
+        // Relaxed: written before the segment was handed out.
+        match self.wait.load(Ordering::Relaxed) {
+            SPIN => Wait::Spin,
+            YIELD => Wait::Yield,
+            _ => Wait::Park {
+                spin_for: Duration::from_nanos(self.spin_for.load(Ordering::Relaxed)).min(SLICE),
+            },
+        }
+    }
+
+    fn sleep(&self, limit: Duration) {
+        let limit = futex::Timespec { tv_sec: 0, tv_nsec: limit.subsec_nanos().into() };
+        let slept = futex::wait(&self.asleep, futex::Flags::empty(), ASLEEP, Some(&limit));
+        debug_assert!(matches!(slept, Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT)));
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake(&self) {
+        // Relaxed: an exchange always meets the latest value, so that one of several wakes; what
+        // was published was made visible by the fence.
+        if self.asleep.swap(AWAKE, Ordering::Relaxed) == ASLEEP {
+            // Nothing to be done about a failure: sleepers look again by themselves.
+            _ = futex::wake(&self.asleep, futex::Flags::empty(), i32::MAX as u32);
+        }
+    }
+}
+
+impl Sleeps for SharedEvent {
+    type Waker = LocalWaker;
+
+    fn new(wait: Wait) -> Self {
+        let (mode, spin_for) = match wait {
+            Wait::Spin => (SPIN, Duration::ZERO),
+            Wait::Yield => (YIELD, Duration::ZERO),
+            Wait::Park { spin_for } => (PARK, spin_for),
+        };
+        Self {
+            asleep: AtomicU32::new(AWAKE),
+            wait: AtomicU32::new(mode),
+            spin_for: AtomicU64::new(u64::try_from(spin_for.as_nanos()).unwrap_or(u64::MAX)),
+        }
+    }
+
+    #[inline(always)]
+    fn notify(&self, _: &[LocalWaker]) {
+        // Relaxed: see `wait_mode`.
+        if self.wait.load(Ordering::Relaxed) < PARK {
+            return;
+        }
+        // Pairs with the fence in `wait`: either the sleeper sees what was published, or this sees
+        // that it sleeps.
+        fence(Ordering::SeqCst);
+        // Relaxed: ordered by the fence.
+        if self.asleep.load(Ordering::Relaxed) == ASLEEP {
+            self.wake();
+        }
+    }
+
+    fn wait(&self, deadline: Option<Instant>, mut ready: impl FnMut() -> bool) -> bool {
+        let mut patience = Patience::new(self.wait_mode(), deadline);
+        loop {
+            if ready() {
+                return true;
+            }
+            match patience.next() {
+                Next::Again => {}
+                Next::Sleep(limit) => {
+                    // Relaxed: ordered by the fence, which pairs with the one in `notify`.
+                    self.asleep.swap(ASLEEP, Ordering::Relaxed);
+                    fence(Ordering::SeqCst);
+                    if ready() {
+                        return true;
+                    }
+                    self.sleep(limit.map_or(SLICE, |limit| limit.min(SLICE)));
+                }
+                Next::Late => return ready(),
+            }
+        }
+    }
+
+    /// Nobody in another process can run a waker of this one: the task is polled again and again.
+    fn poll(
+        &self,
+        _: &LocalWaker,
+        context: &mut Context<'_>,
+        mut ready: impl FnMut() -> bool,
+    ) -> Poll<()> {
+        if ready() {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

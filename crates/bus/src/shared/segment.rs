@@ -1,0 +1,219 @@
+//! A piece of memory that several processes map: a sealed memory file without a name.
+//!
+//! It vanishes with the last process that has it open, however that ends. Seals keep anybody from
+//! making it shorter, which would turn a look at it into a signal.
+
+use std::ffi::CString;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::ptr::{self, NonNull};
+
+use rustix::fs::{FallocateFlags, MemfdFlags, Mode, SealFlags};
+use rustix::io::Errno;
+use rustix::mm::{self, MapFlags, ProtFlags};
+use rustix::process::{Resource, getrlimit};
+
+use crate::shared::error::OpenError;
+
+/// What a segment must be sealed against.
+const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
+
+/// Memory that other processes may have mapped too.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    /// Kept open for others, who find it through the process's table of descriptors.
+    _file: OwnedFd,
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the mapping belongs to this value, whichever thread holds it; what lies in it is
+// reached by atomic words and by places whose users agree.
+unsafe impl Send for Segment {}
+// SAFETY: as above.
+unsafe impl Sync for Segment {}
+
+impl Segment {
+    /// A new one of so many bytes, zeroed and reserved, under that label.
+    ///
+    /// # Errors
+    /// [`OpenError::NoRoom`], naming the limit; [`OpenError::System`].
+    pub(crate) fn create(label: &str, len: usize) -> Result<Self, OpenError> {
+        check_headroom(len)?;
+        let file = memory_file(label).map_err(|errno| system("create a memory file", errno))?;
+        rustix::fs::fchmod(&file, Mode::RUSR | Mode::WUSR)
+            .map_err(|errno| system("restrict a memory file to its owner", errno))?;
+        rustix::fs::ftruncate(&file, len as u64)
+            .map_err(|errno| system("size a memory file", errno))?;
+        // Reserved now: memory that is not there when it is first touched would be a signal.
+        rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, len as u64).map_err(|errno| {
+            match errno {
+                Errno::NOSPC | Errno::NOMEM => no_room(len, 0, "the system's memory"),
+                _ => system("reserve memory", errno),
+            }
+        })?;
+        rustix::fs::fcntl_add_seals(&file, SEALS)
+            .map_err(|errno| system("seal a memory file", errno))?;
+        Self::map(file, len)
+    }
+
+    /// One that another process has made.
+    ///
+    /// # Errors
+    /// [`OpenError::NotSealed`], [`OpenError::Owner`], [`OpenError::System`].
+    pub(crate) fn adopt(file: OwnedFd) -> Result<Self, OpenError> {
+        let seals = rustix::fs::fcntl_get_seals(&file)
+            .map_err(|errno| system("read the seals of a segment", errno))?;
+        if !seals.contains(SEALS) {
+            return Err(OpenError::NotSealed { seals: seals.bits() });
+        }
+        let stat = rustix::fs::fstat(&file).map_err(|errno| system("look at a segment", errno))?;
+        let own = rustix::process::geteuid().as_raw();
+        if stat.st_uid != own {
+            return Err(OpenError::Owner { owner: stat.st_uid, own });
+        }
+        Self::map(file, stat.st_size as usize)
+    }
+
+    fn map(file: OwnedFd, len: usize) -> Result<Self, OpenError> {
+        if len == 0 {
+            return Err(OpenError::Damaged { what: "it is empty" });
+        }
+        let prot = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: the kernel picks a range that nothing else uses; the file cannot become shorter.
+        let base = unsafe { mm::mmap(ptr::null_mut(), len, prot, MapFlags::SHARED, &file, 0) };
+        let base = base.map_err(|errno| system("map a segment", errno))?;
+        let base = NonNull::new(base.cast()).expect("the kernel never maps page zero unasked");
+        Ok(Self { _file: file, base, len })
+    }
+
+    /// Its bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Where it begins: a page's boundary.
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        // SAFETY: the range is ours, and what points into it keeps this value.
+        let unmapped = unsafe { mm::munmap(self.base.as_ptr().cast(), self.len) };
+        debug_assert_eq!(unmapped, Ok(()));
+    }
+}
+
+/// A memory file that can be sealed.
+fn memory_file(label: &str) -> Result<OwnedFd, Errno> {
+    let label = CString::new(label).map_err(|_| Errno::INVAL)?;
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Kernels before 6.3 do not know that a file can be marked as never executable.
+    match rustix::fs::memfd_create(&label, flags | MemfdFlags::NOEXEC_SEAL) {
+        Err(Errno::INVAL) => rustix::fs::memfd_create(&label, flags),
+        other => other,
+    }
+}
+
+fn system(what: &'static str, errno: Errno) -> OpenError {
+    OpenError::System { what, source: errno.into() }
+}
+
+// -------------------------------------------------------------------------------- headroom
+
+fn no_room(wanted: usize, left: u64, limit: impl Into<String>) -> OpenError {
+    OpenError::NoRoom { wanted, left, limit: limit.into() }
+}
+
+/// Refuses what would not fit, before anything is touched: a process that goes beyond a limit of
+/// its control group is killed, not told.
+fn check_headroom(len: usize) -> Result<(), OpenError> {
+    let wanted = len as u64;
+    for (left, limit) in headrooms() {
+        if wanted > left {
+            return Err(no_room(len, left, limit));
+        }
+    }
+    Ok(())
+}
+
+/// What each limit leaves, and its name.
+fn headrooms() -> Vec<(u64, String)> {
+    let mut found = Vec::new();
+    if let Some(most) = getrlimit(Resource::Fsize).current {
+        found.push((most, "RLIMIT_FSIZE (ulimit -f)".to_owned()));
+    }
+    if let Some(free) = available_memory() {
+        found.push((free, "the system's memory (MemAvailable)".to_owned()));
+    }
+    found.extend(control_group_headrooms());
+    found
+}
+
+/// `MemAvailable`, in bytes (`proc_meminfo(5)`).
+fn available_memory() -> Option<u64> {
+    let info = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// What the memory limits of this process's control group, and of those above it, leave
+/// (`cgroups(7)`, both versions).
+fn control_group_headrooms() -> Vec<(u64, String)> {
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let mut found = Vec::new();
+    for line in groups.lines() {
+        let mut parts = line.splitn(3, ':');
+        let (Some(_), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next())
+        else {
+            continue;
+        };
+        if controllers.is_empty() {
+            found.extend(headrooms_up(
+                &["/sys/fs/cgroup", "/sys/fs/cgroup/unified"],
+                path,
+                ["memory.max", "memory.current"],
+            ));
+        } else if controllers.split(',').any(|name| name == "memory") {
+            found.extend(headrooms_up(
+                &["/sys/fs/cgroup/memory"],
+                path,
+                ["memory.limit_in_bytes", "memory.usage_in_bytes"],
+            ));
+        }
+    }
+    found
+}
+
+fn headrooms_up(roots: &[&str], path: &str, [limit, usage]: [&str; 2]) -> Vec<(u64, String)> {
+    let number = |path: String| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let mut found = Vec::new();
+    for root in roots {
+        let mut path = path.trim_end_matches('/');
+        loop {
+            let folder = format!("{root}{path}");
+            let limits = number(format!("{folder}/{limit}"));
+            if let (Some(most), Some(used)) = (limits, number(format!("{folder}/{usage}"))) {
+                found.push((most.saturating_sub(used), format!("{folder}/{limit}")));
+            }
+            let Some((above, _)) = path.rsplit_once('/') else { break };
+            path = above;
+        }
+    }
+    found
+}
+
+impl From<Errno> for OpenError {
+    fn from(errno: Errno) -> Self {
+        system("use a segment", errno)
+    }
+}
+
+impl From<io::Error> for OpenError {
+    fn from(source: io::Error) -> Self {
+        Self::System { what: "use a segment", source }
+    }
+}
