@@ -4,13 +4,17 @@
 mod common;
 mod fiber_support;
 
-use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::io::{self, BufWriter, ErrorKind, Read, Seek, Write};
 use std::time::Duration;
 
 use common::{everywhere, small};
 use fiber_support::{a_while, finish, joined, pair, pattern, run};
-use tautline_net::fiber::{ListenOptions, TcpListener, TcpStream, UnixListener, UnixStream, pipe};
-use tautline_runtime::fiber::{Builder, JoinError, JoinHandle, Stack, list, sleep, spawn};
+use tautline_net::fiber::{
+    File, ListenOptions, TcpListener, TcpStream, UnixListener, UnixStream, pipe,
+};
+use tautline_runtime::fiber::{
+    Builder, JoinError, JoinHandle, Stack, list, sleep, spawn, yield_now,
+};
 use tautline_runtime::{Config, DriverChoice, Error, Runtime};
 
 /// Cancels a fiber where it waits, in this call, and sees it unwind.
@@ -77,6 +81,63 @@ fn a_write_is_cancelled() {
         let mut got = Vec::new();
         (&far).read_to_end(&mut got)?;
         assert!(got.len() < 30_000_000 && got == pattern(got.len()));
+        Ok(())
+    });
+}
+
+/// Lets a fiber go on until it waits in this call, and cancels it there. Nothing holds the disk
+/// up: it is waited for, and the call after it unwinds.
+fn cancel_at_the_disk<T>(handle: JoinHandle<T>, call: &str) {
+    let waits = || list().unwrap().iter().any(|fiber| fiber.waits_in == Some(call));
+    while !waits() {
+        yield_now().unwrap();
+    }
+    handle.cancel();
+    assert!(matches!(handle.join(), Err(JoinError::Cancelled)));
+}
+
+/// Cancelled while it reads a file, a fiber ends with the read, also one that would read for ever.
+#[test]
+fn a_read_of_a_file_is_cancelled() {
+    run(|| {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("read");
+        std::fs::write(&path, pattern(100_000))?;
+        for _ in 0..20 {
+            let mut file = File::open(&path)?;
+            let reader = spawn(Stack::Small, move || -> io::Result<()> {
+                let mut buf = [0; 4096];
+                loop {
+                    file.read_exact(&mut buf)?;
+                    assert!(buf == pattern(4096)[..]);
+                    file.rewind()?;
+                }
+            });
+            cancel_at_the_disk(reader?, "read_at");
+        }
+        Ok(())
+    });
+}
+
+/// Cancelled while it writes a file, a fiber ends with the write: the file holds a beginning of
+/// what was to be written, and nothing else.
+#[test]
+fn a_write_of_a_file_is_cancelled() {
+    run(|| {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("written");
+        let block = pattern(251 * 300);
+        for _ in 0..20 {
+            let (mut file, theirs) = (File::create(&path)?, block.clone());
+            let writer = spawn(Stack::Small, move || -> io::Result<()> {
+                loop {
+                    file.write_all(&theirs)?;
+                }
+            });
+            cancel_at_the_disk(writer?, "write_at");
+            let written = std::fs::read(&path)?;
+            assert!(written == pattern(written.len()));
+        }
         Ok(())
     });
 }
