@@ -24,7 +24,8 @@ pub struct Info {
     /// The band that it runs in.
     pub band: Band,
     /// Bytes that were used of its stack: by this fiber, or, unless `Config::measure_stacks` is
-    /// set, by any that was on the same stack before. `None`: it has none.
+    /// set, by any that was on the same stack before. `None`: it has none. One that is over has
+    /// none any more; what it has used is kept where that is measured.
     pub used: Option<usize>,
     /// The call in which it waits.
     pub waits_in: Option<&'static str>,
@@ -115,10 +116,18 @@ impl Fibers {
             state: slot.state.get(),
             stack: slot.class.get(),
             band: slot.band.get(),
-            used: slot.stack.get().map(|stack| self.stacks().mark(stack)),
+            used: self.used(slot),
             waits_in: parked.then(|| slot.call.get()),
             descriptor: slot.operation.get().and_then(fd),
             cancelled: slot.cancel.get() != Cancel::No,
+        }
+    }
+
+    fn used(&self, slot: &Slot) -> Option<usize> {
+        match slot.stack.get() {
+            Some(stack) => Some(self.stacks().mark(stack)),
+            None if slot.state.get() == State::Over => self.last_mark(slot),
+            None => None,
         }
     }
 

@@ -123,6 +123,12 @@ impl Fibers {
         self.measure.then(|| self.class(class).mark.get())
     }
 
+    /// The most that this fiber, which is over, has used of its stack, where that is measured.
+    pub(super) fn last_mark(&self, slot: &Slot) -> Option<usize> {
+        debug_assert_eq!(slot.state.get(), State::Over);
+        (self.measure && slot.mark.get() > 0).then_some(slot.mark.get())
+    }
+
     /// How many fibers of this class wait for a stack.
     pub(super) fn unstarted(&self, class: Stack) -> usize {
         self.class(class).unstarted.get()
@@ -351,7 +357,8 @@ impl Fibers {
         let class = self.class(slot.class.get());
         if self.measure {
             let stacks = self.stacks.borrow();
-            class.mark.set(class.mark.get().max(stacks.mark(stack.id())));
+            slot.mark.set(stacks.mark(stack.id()));
+            class.mark.set(class.mark.get().max(slot.mark.get()));
             stacks.clean(&mut stack);
         }
         match class.waiting.pop(&self.slots) {
@@ -383,6 +390,7 @@ impl Fibers {
         // SAFETY: its work lies in the room, and nobody takes it from there any more.
         core.guard_as(name, || unsafe { (entry.drop_work)(room) });
         slot.end.set(End::Cancelled);
+        slot.mark.set(0);
         self.end(core, slot);
     }
 

@@ -186,6 +186,9 @@ pub(crate) struct Slot {
     pub(super) undivided: Cell<u32>,
     /// Calls that were refused since it was cancelled.
     pub(super) refused: Cell<u32>,
+    /// Bytes that it had used of its stack when it ended, where that is measured; nought for one
+    /// that never began. Meaningless before.
+    pub(super) mark: Cell<usize>,
     /// What it is called by the watch: the name that it was given, if that lives for ever, else
     /// the type of its work. Messages use [`Slot::told_name`].
     pub(super) name: Cell<&'static str>,
@@ -231,6 +234,7 @@ impl Slot {
             end: Cell::new(End::Cancelled),
             undivided: Cell::new(0),
             refused: Cell::new(0),
+            mark: Cell::new(0),
             name: Cell::new(""),
             entry: Cell::new(&NOTHING),
             operation: Cell::new(None),
