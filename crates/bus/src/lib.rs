@@ -8,6 +8,7 @@
 //! | object | for |
 //! | --- | --- |
 //! | [`channel`] | typed messages, each to one receiver |
+//! | [`completion`] | the result of one operation after the other, for one who waits |
 //!
 //! There is no runtime in here. Who waits spins, yields or sleeps ([`Wait`]), or leaves a
 //! [`Waker`](std::task::Waker): that is the seam by which loops, fibers and tasks of the crate
@@ -25,6 +26,7 @@ mod error;
 pub use error::{AttachError, Corrupt, CreateError, ReceiveError, SendError};
 
 mod event;
+mod parker;
 mod waker;
 
 mod plain;
@@ -40,6 +42,8 @@ pub mod object;
 mod ring;
 
 pub mod channel;
+
+pub mod completion;
 
 #[cfg(not(loom))]
 pub mod shared;
