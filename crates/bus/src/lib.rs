@@ -8,6 +8,7 @@
 //! | object | for |
 //! | --- | --- |
 //! | [`channel`] | typed messages, each to one receiver |
+//! | [`broadcast`] | messages of one publisher, each to all subscribers |
 //! | [`completion`] | the result of one operation after the other, for one who waits |
 //!
 //! There is no runtime in here. Who waits spins, yields or sleeps ([`Wait`]), or leaves a
@@ -43,7 +44,11 @@ mod ring;
 
 pub mod channel;
 
+pub mod broadcast;
+
 pub mod completion;
 
 #[cfg(not(loom))]
 pub mod shared;
+#[cfg(not(loom))]
+pub use shared::{OpenError, Shared};

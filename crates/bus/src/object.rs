@@ -10,7 +10,7 @@ use std::fmt;
 
 use crate::error::{AttachError, CreateError};
 pub(crate) use crate::scope::boxed;
-use crate::scope::{Heap, InProcess, Scope, Shelf, Store, Word};
+use crate::scope::{Attention, Heap, InProcess, Keep, Scope, Shelf, Store, Word};
 use crate::sync::Ordering;
 use crate::waker::WakerCell;
 
@@ -66,6 +66,12 @@ pub trait Object<S: Scope>: fmt::Debug + Sized + 'static {
         _ = (parts, role, seat);
     }
 
+    /// A user has died without detaching: what it has left half done is put in order here. Another
+    /// user may come to the same end at the same time, or die over it: twice is as good as once.
+    fn died(&self, parts: &Parts<Self, S>, role: Role, seat: usize) {
+        _ = (parts, role, seat);
+    }
+
     /// A user goes: its seat is given up after this.
     fn detached(&self, parts: &Parts<Self, S>, role: Role, seat: usize) {
         _ = (parts, role, seat);
@@ -94,6 +100,7 @@ pub struct Parts<O: Object<S>, S: Scope> {
     /// Handles, and users of that kind: who can give, and who can take, now or later.
     alive: [S::Word; 2],
     wakers: [Box<[S::Waker]>; 2],
+    keep: S::Keep,
 }
 
 impl<O: Object<S>, S: Scope> Parts<O, S> {
@@ -107,6 +114,7 @@ impl<O: Object<S>, S: Scope> Parts<O, S> {
             rows: store.array(O::KIND, "rows", shape.rows(), |index| shape.row(index))?,
             slots: store.array(O::KIND, "slots", shape.slots(), |index| shape.slot(index))?,
             seats: Seats::new(O::KIND, O::USERS, limits, store)?,
+            keep: store.keep(),
         })
     }
 
@@ -118,6 +126,10 @@ impl<O: Object<S>, S: Scope> Parts<O, S> {
     /// Whether there is a user of that kind, or a handle by which one may come.
     #[inline(always)]
     pub fn can_come(&self, role: Role) -> bool {
+        // By a name, anybody may come at any time.
+        if S::MORTAL {
+            return true;
+        }
         // Acquire pairs with the Release in `leave`: who sees that nobody is left sees all that
         // they have done.
         self.alive[role as usize].load(Ordering::Acquire) != 0
@@ -132,6 +144,9 @@ impl<O: Object<S>, S: Scope> Parts<O, S> {
 
     /// Counts a handle or a user among those who can reach the object in `roles`.
     fn enter(&self, roles: &[Role]) {
+        if S::MORTAL {
+            return;
+        }
         for role in roles {
             // Relaxed: who comes is counted by somebody who is counted already.
             self.alive[*role as usize].fetch_add(1, Ordering::Relaxed);
@@ -140,12 +155,38 @@ impl<O: Object<S>, S: Scope> Parts<O, S> {
 
     /// Counts it no more; says so to the shape if it was the last.
     fn leave(&self, shape: &O, roles: &[Role]) {
+        if S::MORTAL {
+            return;
+        }
         for role in roles {
             // AcqRel: Release pairs with the Acquire in `can_come`; Acquire, for the last one.
             let before = self.alive[*role as usize].fetch_add(u64::MAX, Ordering::AcqRel);
             debug_assert_ne!(before, 0);
             if before == 1 {
                 shape.gone(self, *role);
+            }
+        }
+    }
+
+    /// Clears the seats of users who have died.
+    #[cold]
+    fn reap(&self, shape: &O) {
+        for role in BOTH {
+            for (seat, word) in self.seats.of(role).iter().enumerate() {
+                // Acquire pairs with the Release of whoever took or cleared the seat.
+                let user = word.load(Ordering::Acquire);
+                if user == FREE || !self.keep.has_ended(user) {
+                    continue;
+                }
+                let reaping = S::user() | REAPING;
+                // Acquire: what the dead user has done is seen; only one of us clears its seat.
+                if word
+                    .compare_exchange(user, reaping, Ordering::Acquire, Ordering::Relaxed)
+                    .is_ok()
+                {
+                    shape.died(self, role, seat);
+                    self.seats.give_up(role, seat);
+                }
             }
         }
     }
@@ -182,6 +223,9 @@ struct Seats<S: Scope> {
 
 /// A seat that nobody has.
 const FREE: u64 = 0;
+
+/// Set in a seat while the user that stands beside it clears it of one who has died.
+pub(crate) const REAPING: u64 = 1 << 63;
 
 impl<S: Scope> Seats<S> {
     fn new(
@@ -271,9 +315,23 @@ impl<S: Scope> Seats<S> {
         let limit = self.of(role).len();
         let first = self.index(role, 0);
         let holders = self.names.with(|names| {
-            names[first..first + limit].iter().flatten().map(|name| name.to_string()).collect()
+            let names = names[first..first + limit].iter();
+            let seats = names.zip(self.of(role).iter());
+            // Relaxed: a hint, old by the time that it is read.
+            seats
+                .filter_map(|(name, word)| told(name.as_deref(), word.load(Ordering::Relaxed)))
+                .collect()
         });
         AttachError { user: self.users[role as usize], limit, holders }
+    }
+}
+
+/// What the user in a seat is called: by its name, or, if it is of another process, by that.
+fn told(name: Option<&str>, user: u64) -> Option<String> {
+    match name {
+        Some(name) => Some(name.to_owned()),
+        None if user == FREE => None,
+        None => Some(format!("process {}", user & 0x3f_ffff)),
     }
 }
 
@@ -300,7 +358,10 @@ pub(crate) struct Kept<O: Object<S>, S: Scope> {
 
 impl<O: Object<S>, S: Scope> Drop for Kept<O, S> {
     fn drop(&mut self) {
-        self.shape.teardown(&self.parts);
+        // Where others may still use the memory it is not torn down, and holds nothing to drop.
+        if !S::MORTAL {
+            self.shape.teardown(&self.parts);
+        }
     }
 }
 
@@ -378,10 +439,13 @@ impl<O: Object<S>, S: Scope> Handle<O, S> {
         role: Role,
         name: Option<&str>,
     ) -> Result<Attachment<O, S>, AttachError> {
+        if S::MORTAL {
+            self.kept.parts.reap(&self.kept.shape);
+        }
         let seat = self.kept.parts.seats.take(role, name)?;
         self.kept.parts.enter(&[role]);
         self.kept.shape.attached(&self.kept.parts, role, seat);
-        Ok(Attachment { kept: self.kept.clone(), role, seat })
+        Ok(Attachment { kept: self.kept.clone(), role, seat, attention: S::Attention::new() })
     }
 
     /// What was decided when the object was made.
@@ -400,9 +464,19 @@ pub struct Attachment<O: Object<S>, S: Scope> {
     kept: S::Shared<Kept<O, S>>,
     role: Role,
     seat: usize,
+    attention: S::Attention,
 }
 
 impl<O: Object<S>, S: Scope> Attachment<O, S> {
+    /// Looks, now and then, whether another user has died, and clears its seat if so. For those
+    /// who send or wait; costs nothing where users cannot die.
+    #[inline(always)]
+    pub fn attend(&self) {
+        if S::MORTAL && self.attention.is_due() {
+            self.kept.parts.reap(&self.kept.shape);
+        }
+    }
+
     /// What was decided when the object was made.
     #[inline(always)]
     pub fn shape(&self) -> &O {

@@ -40,9 +40,7 @@ pub(crate) unsafe fn load<T: Plain>(place: *const T) -> Result<T, Corrupt> {
     // SAFETY: as promised; the copy is the caller's own.
     unsafe { sync::load_bytes(copy.as_mut_ptr().cast(), place.cast(), size_of::<T>()) };
     // SAFETY: all bytes were written, and nobody else sees them.
-    let bytes = unsafe {
-        std::slice::from_raw_parts(copy.as_ptr().cast::<u8>(), size_of::<T>())
-    };
+    let bytes = unsafe { std::slice::from_raw_parts(copy.as_ptr().cast::<u8>(), size_of::<T>()) };
     T::try_read_from_bytes(bytes).map_err(|_| Corrupt)
 }
 

@@ -20,6 +20,8 @@ mod sealed {
     pub trait Sealed {}
     impl Sealed for super::Private {}
     impl Sealed for super::Local {}
+    #[cfg(not(loom))]
+    impl Sealed for crate::shared::Shared {}
 }
 
 /// Who may hold a handle. One of [`Private`] and [`Local`].
@@ -50,6 +52,12 @@ pub trait Scope: sealed::Sealed + Copy + Default + fmt::Debug + Send + Sync + 's
     /// Where the memory of an object comes from, while the object is made.
     #[doc(hidden)]
     type Store: Store<Self>;
+    /// What a process keeps for as long as it uses an object.
+    #[doc(hidden)]
+    type Keep: Keep;
+    /// When a user last looked whether another has died.
+    #[doc(hidden)]
+    type Attention: Attention;
     /// Where users sleep.
     #[doc(hidden)]
     type Event: Sleeps<Waker = Self::Waker>;
@@ -85,6 +93,8 @@ impl Scope for Private {
     type One<T> = Box<T>;
     type Array<T> = Box<[T]>;
     type Store = Heap;
+    type Keep = ();
+    type Attention = ();
     type Event = PrivateEvent;
     type Waker = PrivateWaker;
 
@@ -108,6 +118,8 @@ impl Scope for Local {
     type One<T> = Box<T>;
     type Array<T> = Box<[T]>;
     type Store = Heap;
+    type Keep = ();
+    type Attention = ();
     type Event = LocalEvent;
     type Waker = LocalWaker;
 
@@ -201,6 +213,7 @@ unsafe impl<T: Send> Carries<T> for Local {
 /// to whom it was published.
 #[doc(hidden)]
 #[derive(Debug)]
+#[repr(transparent)]
 pub struct Place<T>(sync::UnsafeCell<MaybeUninit<T>>);
 
 // SAFETY: a value lies here for one thread after another, which is why it must be `Send`; two never
@@ -233,9 +246,15 @@ impl<T> Place<T> {
         self.0.with(|place| unsafe { (*place).assume_init_read() })
     }
 
-    /// Where the value lies.
+    /// Where the value lies, for those who look at it; nobody may write meanwhile.
     #[inline(always)]
-    pub(crate) fn as_ptr(&self) -> *mut T {
+    pub(crate) fn to_read(&self) -> *const T {
+        self.0.with(|place| place.cast())
+    }
+
+    /// Where the value lies, for the one who writes it; nobody else may touch it meanwhile.
+    #[inline(always)]
+    pub(crate) fn to_write(&self) -> *mut T {
         self.0.with_mut(|place| place.cast())
     }
 }
@@ -342,6 +361,9 @@ words!(u64, AtomicU64);
 /// Where the memory of an object comes from.
 #[doc(hidden)]
 pub trait Store<S: Scope> {
+    /// What a process keeps for as long as it uses the object.
+    fn keep(&mut self) -> S::Keep;
+
     /// One item, as `make` has it; where the object is there already, as it is.
     fn one<T>(&mut self, make: impl FnOnce() -> T) -> Result<S::One<T>, CreateError>;
 
@@ -356,6 +378,37 @@ pub trait Store<S: Scope> {
     ) -> Result<S::Array<T>, CreateError>;
 }
 
+/// What a process keeps for as long as it uses an object, and what it knows of the others.
+#[doc(hidden)]
+pub trait Keep {
+    /// Whether the user who wrote that word has died.
+    fn has_ended(&self, user: u64) -> bool;
+}
+
+impl Keep for () {
+    fn has_ended(&self, _: u64) -> bool {
+        false
+    }
+}
+
+/// When a user last looked whether another has died.
+#[doc(hidden)]
+pub trait Attention: fmt::Debug {
+    /// It has looked just now.
+    fn new() -> Self;
+    /// Whether it is time to look again; counts as a look if so.
+    fn is_due(&self) -> bool;
+}
+
+impl Attention for () {
+    fn new() {}
+
+    #[inline(always)]
+    fn is_due(&self) -> bool {
+        false
+    }
+}
+
 /// The heap of the process.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
@@ -364,6 +417,8 @@ pub struct Heap;
 macro_rules! stores_on_the_heap {
     ($($scope:ty),*) => {$(
         impl Store<$scope> for Heap {
+            fn keep(&mut self) {}
+
             fn one<T>(&mut self, make: impl FnOnce() -> T) -> Result<Box<T>, CreateError> {
                 Ok(Box::new(make()))
             }

@@ -158,6 +158,23 @@ mod native {
         }
     }
 
+    /// A count of the processor that grows at a steady rate, read without a call where there is one.
+    #[inline(always)]
+    pub(crate) fn ticks() -> u64 {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: every processor of the architecture has the counter.
+        unsafe {
+            std::arch::x86_64::_rdtsc()
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            use std::sync::OnceLock;
+            use std::time::Instant;
+            static START: OnceLock<Instant> = OnceLock::new();
+            START.get_or_init(Instant::now).elapsed().as_nanos() as u64
+        }
+    }
+
     /// Something that lasts a few nanoseconds, for a loop that waits for another core.
     #[inline(always)]
     pub(crate) fn spin_loop() {

@@ -30,6 +30,8 @@ mod lanes;
 mod receiver;
 mod ringed;
 mod sender;
+#[cfg(not(loom))]
+mod shared;
 
 pub use self::receiver::{Drain, Loan, Receiver};
 pub use self::sender::{Draft, Sender};
@@ -78,6 +80,15 @@ impl Default for Config {
             patience: None,
             wait: Wait::default(),
         }
+    }
+}
+
+impl Config {
+    /// Whether all users share one ring, rather than each sender having a lane.
+    fn is_ringed(&self) -> bool {
+        self.receivers > 1
+            || self.full == Full::Overwrite
+            || (self.order == Order::Total && self.senders > 1)
     }
 }
 
@@ -147,10 +158,7 @@ impl<T, S: Carries<T>> Channel<T, S> {
         if asked == 0 || asked > MAX_CAPACITY {
             return Err(CreateError::Capacity { kind: "channel", asked, limit: MAX_CAPACITY });
         }
-        let shared = config.receivers > 1
-            || config.full == Full::Overwrite
-            || (config.order == Order::Total && config.senders > 1);
-        let flavour = if shared {
+        let flavour = if config.is_ringed() {
             Flavour::Ringed(Handle::create_in(Ringed::new(config), store)?)
         } else {
             Flavour::Lanes(Handle::create_in(Lanes::new(config), store)?)

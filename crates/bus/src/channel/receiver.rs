@@ -106,14 +106,19 @@ impl<T, S: Carries<T>> End<T, S> {
         match self {
             Self::Lanes(takers, seat) => {
                 let parts = seat.parts();
-                parts
-                    .head
-                    .filled
-                    .wait(deadline, || takers.seek() != Ok(false) || !Lanes::gives(parts))
+                let ready = || {
+                    seat.attend();
+                    takers.seek() != Ok(false) || !Lanes::gives(parts)
+                };
+                parts.head.filled.wait(deadline, ready)
             }
             Self::Ring(ring, seat) => {
                 let parts = seat.parts();
-                parts.head.filled.wait(deadline, || ring.has_some() || !Ringed::gives(parts))
+                let ready = || {
+                    seat.attend();
+                    ring.has_some() || !Ringed::gives(parts)
+                };
+                parts.head.filled.wait(deadline, ready)
             }
         }
     }
@@ -123,13 +128,19 @@ impl<T, S: Carries<T>> End<T, S> {
             Self::Lanes(takers, seat) => {
                 let parts = seat.parts();
                 let cell = &parts.wakers(Role::Taker)[seat.seat()];
-                let ready = || takers.seek() != Ok(false) || !Lanes::gives(parts);
+                let ready = || {
+                    seat.attend();
+                    takers.seek() != Ok(false) || !Lanes::gives(parts)
+                };
                 parts.head.filled.poll(cell, context, ready)
             }
             Self::Ring(ring, seat) => {
                 let parts = seat.parts();
                 let cell = &parts.wakers(Role::Taker)[seat.seat()];
-                let ready = || ring.has_some() || !Ringed::gives(parts);
+                let ready = || {
+                    seat.attend();
+                    ring.has_some() || !Ringed::gives(parts)
+                };
                 parts.head.filled.poll(cell, context, ready)
             }
         }
@@ -406,7 +417,7 @@ impl<T, S: Carries<T> + InProcess> Deref for Loan<'_, T, S> {
 
     fn deref(&self) -> &T {
         // SAFETY: the message was published to this receiver, which has it until the loan ends.
-        unsafe { &*self.place().as_ptr() }
+        unsafe { &*self.place().to_read() }
     }
 }
 

@@ -56,6 +56,7 @@ impl<T, S: Carries<T>> End<T, S> {
                 giver.stage(message);
                 giver.publish();
                 parts.head.filled.notify(parts.wakers(Role::Taker));
+                seat.attend();
             }
             Self::Ring(ring, seat) => {
                 let parts = seat.parts();
@@ -85,12 +86,18 @@ impl<T, S: Carries<T>> End<T, S> {
         match self {
             Self::Lane(giver, seat) => {
                 let parts = seat.parts();
-                let ready = || giver.has_room() || !Lanes::takes(parts);
+                let ready = || {
+                    seat.attend();
+                    giver.has_room() || !Lanes::takes(parts)
+                };
                 parts.head.freed.wait(deadline, ready)
             }
             Self::Ring(ring, seat) => {
                 let parts = seat.parts();
-                let ready = || ring.has_room() || !Ringed::takes(parts);
+                let ready = || {
+                    seat.attend();
+                    ring.has_room() || !Ringed::takes(parts)
+                };
                 parts.head.freed.wait(deadline, ready)
             }
         }
@@ -101,13 +108,19 @@ impl<T, S: Carries<T>> End<T, S> {
             Self::Lane(giver, seat) => {
                 let parts = seat.parts();
                 let cell = &parts.wakers(Role::Giver)[seat.seat()];
-                let ready = || giver.has_room() || !Lanes::takes(parts);
+                let ready = || {
+                    seat.attend();
+                    giver.has_room() || !Lanes::takes(parts)
+                };
                 parts.head.freed.poll(cell, context, ready)
             }
             Self::Ring(ring, seat) => {
                 let parts = seat.parts();
                 let cell = &parts.wakers(Role::Giver)[seat.seat()];
-                let ready = || ring.has_room() || !Ringed::takes(parts);
+                let ready = || {
+                    seat.attend();
+                    ring.has_room() || !Ringed::takes(parts)
+                };
                 parts.head.freed.poll(cell, context, ready)
             }
         }
@@ -394,7 +407,7 @@ impl<T, S: Carries<T>> Draft<'_, T, S> {
     where
         S: InProcess,
     {
-        let place = self.place().as_ptr();
+        let place = self.place().to_write();
         // SAFETY: the place is ours until the message is handed over; the borrow ends before.
         let made: *const T = make(unsafe { &mut *place.cast() });
         assert!(std::ptr::eq(made, place), "a draft must be written to its own place");

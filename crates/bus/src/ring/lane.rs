@@ -22,6 +22,7 @@ use crate::sync::Ordering;
 
 /// The two indices.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Lane<S: Scope> {
     /// The position that is given next. Written by the giver alone.
     tail: Line<S::Word>,

@@ -15,6 +15,7 @@ use crate::sync::Ordering;
 
 /// The two indices.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Ends<S: Scope> {
     /// The position that is given next.
     tail: Line<S::Word>,
@@ -37,6 +38,7 @@ impl<S: Scope> Ends<S> {
 
 /// One slot.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Stamped<T, S: Scope> {
     stamp: S::Word,
     /// Not zero: there is no message. Changed by who has claimed the slot.

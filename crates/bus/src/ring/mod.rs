@@ -4,16 +4,20 @@
 //! | --- | --- | --- | --- |
 //! | [`lane`] | one | one | of the giver |
 //! | [`many`] | any number | any number | one for all |
+//! | [`fan`] | one | any number, each takes all | of the giver |
+//! | [`tape`] | one | any number, each takes what it can | of the giver |
 //!
 //! Several givers without a common order have a lane each: none can hold another up.
 
+pub(crate) mod fan;
 pub(crate) mod lane;
 pub(crate) mod many;
+pub(crate) mod tape;
 
 /// Keeps what it holds off the cache lines of its neighbours: two lines, for processors fetch them
 /// in pairs.
 #[derive(Debug)]
-#[repr(align(128))]
+#[repr(C, align(128))]
 pub(crate) struct Line<T>(pub(crate) T);
 
 /// The most messages that a ring has room for.

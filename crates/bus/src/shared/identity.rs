@@ -12,13 +12,11 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use crate::object::REAPING;
 use crate::sync::{AtomicU64, Ordering};
 
 const PID_BITS: u32 = 22;
 const START_BITS: u32 = 41;
-
-/// Set while the seat of a process that has died is being cleared by the one that the word names.
-pub(crate) const REAPING: u64 = 1 << 63;
 
 /// A process: its number and its start time. Never zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,84 @@
+//! Channels between processes.
+
+use std::marker::PhantomData;
+
+use crate::channel::{Channel, Config, Order};
+use crate::error::CreateError;
+use crate::layout::{Layout, Told};
+use crate::plain::Plain;
+use crate::policy::{Full, Wait};
+use crate::shared::{self, Description, OpenError, Opened, SHAPE_WORDS, SegmentStore, Shared};
+
+impl<T: Plain + Layout> Channel<T, Shared> {
+    /// Opens the channel of that name, or makes it if nobody has it.
+    ///
+    /// Both sides must agree about the type of the messages and about `config`, but for
+    /// [`Config::patience`] and the time in [`Full::Block`], which are each side's own.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    ///
+    /// ```
+    /// use tautline_bus::{OpenError, Shared, channel::{Channel, Config}};
+    /// # let namespace = &format!("open{}", std::process::id());
+    /// let orders = Channel::<u64, Shared>::open(namespace, "orders", Config::default())?;
+    /// let other = Channel::<i64, Shared>::open(namespace, "orders", Config::default());
+    /// assert!(matches!(other, Err(OpenError::Mismatch { .. })));
+    /// # Ok::<(), OpenError>(())
+    /// ```
+    pub fn open(namespace: &str, name: &str, config: Config) -> Result<Self, OpenError> {
+        if config.is_ringed() {
+            let what = "a shared channel has one receiver, an order for each sender, and does not \
+                        overwrite: use several channels, or a broadcast";
+            return Err(CreateError::Conflict { what }.into());
+        }
+        shared::open(namespace, name, &Wanted::<T> { config, messages: PhantomData })
+    }
+}
+
+/// What somebody who opens a channel wants.
+struct Wanted<T> {
+    config: Config,
+    messages: PhantomData<T>,
+}
+
+impl<T: Plain + Layout> Opened for Wanted<T> {
+    type Object = Channel<T, Shared>;
+
+    fn in_store(&self, store: &mut SegmentStore) -> Result<Channel<T, Shared>, CreateError> {
+        Channel::create_in(self.config, store)
+    }
+
+    fn description(&self) -> Description {
+        let Config { capacity, senders, receivers, order, full, patience: _, wait } = self.config;
+        let capacity = capacity.next_power_of_two();
+        let mut shape = [0; SHAPE_WORDS];
+        let words = [
+            CHANNEL,
+            capacity as u64,
+            senders as u64,
+            receivers as u64,
+            u64::from(order == Order::Total),
+            match full {
+                Full::Block(_) => 0,
+                Full::Refuse => 1,
+                Full::Overwrite => 2,
+            },
+            match wait {
+                Wait::Spin => 0,
+                Wait::Yield => 1,
+                Wait::Park { .. } => 2,
+            },
+        ];
+        shape[..words.len()].copy_from_slice(&words);
+        let text = format!(
+            "channel of {}, capacity {capacity}, senders {senders}, receivers {receivers}, \
+             {order:?}, {full:?}, {wait:?}",
+            Told::<T>::new()
+        );
+        Description { layout: T::HASH, shape, text }
+    }
+}
+
+/// Stands for a channel in the first word of a shape.
+const CHANNEL: u64 = 1;

@@ -1,0 +1,94 @@
+//! Opening an object under a name: finding it, or making it.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::error::CreateError;
+use crate::shared::error::OpenError;
+use crate::shared::header::{Description, Heading};
+use crate::shared::identity::Watcher;
+use crate::shared::names::{Found, Name, Standing, enter};
+use crate::shared::segment::Segment;
+use crate::shared::store::SegmentStore;
+use crate::sync::Arc;
+
+/// So long does somebody look for an object that is being made, or handed on.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long somebody waits before it looks again.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// What makes an object of a store.
+pub(crate) trait Opened: Sized {
+    /// Makes the object in the memory of that store, or finds it there.
+    fn in_store(&self, store: &mut SegmentStore) -> Result<Self::Object, CreateError>;
+    /// What is made.
+    type Object;
+    /// What two sides compare.
+    fn description(&self) -> Description;
+}
+
+/// Finds the object of that name, or makes it.
+///
+/// # Errors
+/// [`OpenError`].
+pub(crate) fn open<O: Opened>(
+    namespace: &str,
+    name: &str,
+    wanted: &O,
+) -> Result<O::Object, OpenError> {
+    let name = Name::new(namespace, name)?;
+    let due = Instant::now() + PATIENCE;
+    loop {
+        let (standing, found) = enter(&name, due.saturating_duration_since(Instant::now()))?;
+        match found {
+            Found::Nobody => return make(&name, standing, wanted),
+            Found::Segment(segment) => {
+                if let Some(object) = join(segment, standing, wanted, due)? {
+                    return Ok(object);
+                }
+            }
+        }
+        // Its maker died over it: begin again.
+    }
+}
+
+/// Makes the segment, which others find from the moment at which there is one.
+fn make<O: Opened>(name: &Name, standing: Standing, wanted: &O) -> Result<O::Object, OpenError> {
+    let mut measure = SegmentStore::measure();
+    drop(wanted.in_store(&mut measure)?);
+    let segment = Arc::new(Segment::create(&name.label(), measure.bytes())?);
+    Heading::of(&segment)?.begin(&wanted.description())?;
+    let object = wanted.in_store(&mut SegmentStore::of(segment.clone(), standing, true))?;
+    Heading::of(&segment)?.declare_ready();
+    Ok(object)
+}
+
+/// Uses a segment that another has made; `None`: its maker has died before it was ready.
+fn join<O: Opened>(
+    segment: Segment,
+    standing: Standing,
+    wanted: &O,
+    due: Instant,
+) -> Result<Option<O::Object>, OpenError> {
+    let mut watcher = Watcher::default();
+    let heading = Heading::of(&segment)?;
+    while !heading.is_ready() {
+        if heading.maker().is_some_and(|maker| watcher.has_ended(maker)) && !heading.is_ready() {
+            return Ok(None);
+        }
+        if Instant::now() >= due {
+            return Err(OpenError::Damaged { what: "its maker does not finish it" });
+        }
+        thread::sleep(PAUSE);
+    }
+    let (own, found) = (wanted.description(), heading.read()?);
+    if (own.layout, own.shape) != (found.layout, found.shape) {
+        return Err(OpenError::Mismatch { wanted: own.text, found: found.text });
+    }
+    let mut store = SegmentStore::of(Arc::new(segment), standing, false);
+    match wanted.in_store(&mut store) {
+        Err(CreateError::NoMemory { .. }) => Err(OpenError::Damaged { what: "it is too short" }),
+        done => Ok(Some(done?)),
+    }
+}

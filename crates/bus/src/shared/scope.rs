@@ -1,0 +1,111 @@
+//! The scope itself.
+
+use std::cell::Cell;
+use std::fmt;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use crate::error::Corrupt;
+use crate::layout::Layout;
+use crate::plain::{self, Plain};
+use crate::scope::{Attention, Carries, Place, Scope};
+use crate::shared::event::SharedEvent;
+use crate::shared::identity::Identity;
+use crate::shared::store::{Kept, Mapped, MappedOne, SegmentStore};
+use crate::sync::{self, Arc, AtomicU32, AtomicU64};
+use crate::waker::LocalWaker;
+
+/// Any process of the user: objects are opened by a name. Carries [`Plain`] data with a [`Layout`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shared;
+
+impl Scope for Shared {
+    const NAME: &'static str = "shared";
+    const OTHERS_RUN: bool = true;
+    const MORTAL: bool = true;
+    type Word = AtomicU64;
+    type Word32 = AtomicU32;
+    type Shared<T> = Arc<T>;
+    type Shelf<T> = Mutex<T>;
+    type One<T> = MappedOne<T>;
+    type Array<T> = Mapped<T>;
+    type Store = SegmentStore;
+    type Keep = Kept;
+    type Attention = Watchful;
+    type Event = SharedEvent;
+    type Waker = LocalWaker;
+
+    fn share<T>(value: T) -> Arc<T> {
+        Arc::new(value)
+    }
+
+    fn user() -> u64 {
+        // Opening has asked before, and fails if this cannot be told.
+        Identity::own().expect("/proc told this process's start time when it opened").word()
+    }
+}
+
+// SAFETY: plain data is copied in and out, and checked when it comes out.
+unsafe impl<T: Plain + Layout> Carries<T> for Shared {
+    #[inline(always)]
+    unsafe fn put(place: &Place<T>, value: T) {
+        // SAFETY: the place lies in a segment, is valid and aligned.
+        unsafe { plain::store(place.to_write(), &value) };
+    }
+
+    #[inline(always)]
+    unsafe fn get(place: &Place<T>) -> Result<T, Corrupt> {
+        // SAFETY: as above.
+        unsafe { plain::load(place.to_read()) }
+    }
+
+    #[inline(always)]
+    unsafe fn discard(_: &Place<T>) {}
+}
+
+/// How often somebody who sends or waits looks whether another has died.
+const INTERVAL: Duration = Duration::from_millis(5);
+
+/// Ticks up to the first look, when it is not yet known how long one takes.
+const FIRST: u64 = 1 << 20;
+
+/// Tells when it is time to look again, by a counter of the processor, which costs no call.
+pub struct Watchful {
+    /// The count at the last look, and the time.
+    looked: Cell<(u64, Instant)>,
+    /// Ticks from one look to the next.
+    step: Cell<u64>,
+}
+
+impl fmt::Debug for Watchful {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watchful")
+    }
+}
+
+impl Attention for Watchful {
+    fn new() -> Self {
+        let looked = Cell::new((sync::ticks(), Instant::now()));
+        Self { looked, step: Cell::new(FIRST) }
+    }
+
+    #[inline(always)]
+    fn is_due(&self) -> bool {
+        sync::ticks().wrapping_sub(self.looked.get().0) >= self.step.get() && self.look()
+    }
+}
+
+impl Watchful {
+    /// Counts as a look, and learns how fast the counter is.
+    #[cold]
+    fn look(&self) -> bool {
+        let (ticks, now) = (sync::ticks(), Instant::now());
+        let (ticks_then, then) = self.looked.get();
+        let nanos = u64::try_from((now - then).as_nanos()).unwrap_or(u64::MAX).max(1);
+        let passed = u128::from(ticks.wrapping_sub(ticks_then));
+        let step = passed * INTERVAL.as_nanos() / u128::from(nanos);
+        self.step.set(u64::try_from(step).unwrap_or(u64::MAX).max(1));
+        self.looked.set((ticks, now));
+        true
+    }
+}

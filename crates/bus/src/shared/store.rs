@@ -1,0 +1,173 @@
+//! The memory of an object in a segment: the same layout in every process, computed from its shape
+//! and never read from the segment.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::ptr::NonNull;
+use std::sync::Mutex;
+
+use crate::error::CreateError;
+use crate::scope::{Keep, Store};
+use crate::shared::Shared;
+use crate::shared::header::HEADER_BYTES;
+use crate::shared::identity::{Identity, Watcher};
+use crate::shared::names::Standing;
+use crate::shared::segment::Segment;
+use crate::sync::Arc;
+
+/// The most bytes of a segment.
+const MAX_BYTES: usize = 1 << 46;
+
+/// Lays the parts of an object out, one after the other.
+///
+/// Without a segment it only measures: what it gives then is empty.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct SegmentStore {
+    segment: Option<Arc<Segment>>,
+    standing: Option<Standing>,
+    /// Where the next part begins, in bytes.
+    at: usize,
+    /// The segment is new: parts are made, not found.
+    fresh: bool,
+}
+
+impl SegmentStore {
+    /// Measures.
+    pub(super) fn measure() -> Self {
+        Self { segment: None, standing: None, at: HEADER_BYTES, fresh: false }
+    }
+
+    /// Lays out in a segment.
+    pub(super) fn of(segment: Arc<Segment>, standing: Standing, fresh: bool) -> Self {
+        Self { segment: Some(segment), standing: Some(standing), at: HEADER_BYTES, fresh }
+    }
+
+    /// Bytes up to the end of the last part.
+    pub(super) fn bytes(&self) -> usize {
+        self.at
+    }
+
+    /// Room for so many items: where they begin.
+    fn place<T>(
+        &mut self,
+        kind: &'static str,
+        what: &'static str,
+        count: usize,
+    ) -> Result<usize, CreateError> {
+        let at = self.at.next_multiple_of(align_of::<T>());
+        let end = size_of::<T>().checked_mul(count).and_then(|bytes| at.checked_add(bytes));
+        let most = self.segment.as_ref().map_or(MAX_BYTES, |segment| segment.len());
+        match end {
+            Some(end) if end <= most => {
+                self.at = end;
+                Ok(at)
+            }
+            _ => Err(CreateError::NoMemory { kind, what, count, bytes: size_of::<T>() }),
+        }
+    }
+}
+
+impl Store<Shared> for SegmentStore {
+    fn keep(&mut self) -> Kept {
+        Kept { _standing: self.standing.take(), watcher: Mutex::default() }
+    }
+
+    fn one<T>(&mut self, make: impl FnOnce() -> T) -> Result<MappedOne<T>, CreateError> {
+        let mut make = Some(make);
+        let made = |_| make.take().expect("one item is made once")();
+        self.array("object", "heads", 1, made).map(MappedOne)
+    }
+
+    fn array<T>(
+        &mut self,
+        kind: &'static str,
+        what: &'static str,
+        count: usize,
+        mut make: impl FnMut(usize) -> T,
+    ) -> Result<Mapped<T>, CreateError> {
+        let at = self.place::<T>(kind, what, count)?;
+        let Some(segment) = &self.segment else { return Ok(Mapped::empty()) };
+        // SAFETY: `place` found that the items lie within the segment, aligned, for it begins at a
+        // page's boundary.
+        let items: NonNull<T> = unsafe { segment.base().add(at) }.cast();
+        if self.fresh {
+            for index in 0..count {
+                // SAFETY: as above; nobody else looks before the segment is declared ready.
+                unsafe { items.add(index).write(make(index)) };
+            }
+        }
+        Ok(Mapped { items, count, _segment: Some(segment.clone()), parts: PhantomData })
+    }
+}
+
+/// Items in a segment. They consist of words and places alone, which may hold anything.
+pub struct Mapped<T> {
+    items: NonNull<T>,
+    count: usize,
+    /// Keeps it mapped.
+    _segment: Option<Arc<Segment>>,
+    parts: PhantomData<T>,
+}
+
+// SAFETY: it only lends what lies in the segment.
+unsafe impl<T: Sync> Send for Mapped<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Mapped<T> {}
+
+impl<T> Mapped<T> {
+    fn empty() -> Self {
+        Self { items: NonNull::dangling(), count: 0, _segment: None, parts: PhantomData }
+    }
+}
+
+impl<T> Deref for Mapped<T> {
+    type Target = [T];
+
+    #[inline(always)]
+    fn deref(&self) -> &[T] {
+        // SAFETY: the items lie in the segment, which is mapped for as long as this is there; all
+        // bytes are items, for these consist of words and places.
+        unsafe { std::slice::from_raw_parts(self.items.as_ptr(), self.count) }
+    }
+}
+
+impl<T> fmt::Debug for Mapped<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mapped({})", self.count)
+    }
+}
+
+/// One item in a segment.
+#[derive(Debug)]
+pub struct MappedOne<T>(Mapped<T>);
+
+impl<T> Deref for MappedOne<T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        &self.0[0]
+    }
+}
+
+/// What a process keeps for as long as it uses an object.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Kept {
+    /// Lets others find the segment.
+    _standing: Option<Standing>,
+    watcher: Mutex<Watcher>,
+}
+
+impl Keep for Kept {
+    fn has_ended(&self, user: u64) -> bool {
+        let who = Identity::of_word(user);
+        if Identity::own().is_ok_and(|own| own == who) {
+            return false;
+        }
+        let mut watcher = self.watcher.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        watcher.has_ended(who)
+    }
+}

@@ -1,0 +1,179 @@
+//! Objects between processes: found, shared, left and cleaned up as the documentation has it.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tautline_bus::channel::{Channel, Config};
+use tautline_bus::{Full, OpenError, ReceiveError, Shared, Wait};
+
+type Numbers = Channel<u64, Shared>;
+
+/// A namespace that no other test has.
+fn namespace(test: &str) -> String {
+    format!("{test}-{}", std::process::id())
+}
+
+fn config() -> Config {
+    Config { capacity: 64, senders: 4, ..Config::default() }
+}
+
+/// Runs one of the parts below in a process of its own.
+fn child(part: &str, namespace: &str) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "the_other_process", "--nocapture"])
+        .env("TAUTLINE_BUS_PART", part)
+        .env("TAUTLINE_BUS_NAMESPACE", namespace)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Waits until the child prints a line that ends so.
+fn wait_for(child: &mut Child, word: &str) {
+    let output = BufReader::new(child.stdout.take().unwrap());
+    assert!(output.lines().any(|line| line.unwrap().ends_with(word)), "the child ended");
+}
+
+/// What the children do; nothing where the tests themselves are run.
+#[test]
+fn the_other_process() {
+    let Ok(part) = std::env::var("TAUTLINE_BUS_PART") else { return };
+    let namespace = std::env::var("TAUTLINE_BUS_NAMESPACE").unwrap();
+    let channel = Numbers::open(&namespace, "numbers", config()).unwrap();
+    match part.as_str() {
+        "send" => {
+            let mut sender = channel.sender().unwrap();
+            (0..100_000).for_each(|n| sender.send(n).unwrap());
+        }
+        "hold" => {
+            let mut sender = channel.sender_as("the one who holds").unwrap();
+            sender.send(1).unwrap();
+            println!("\nready");
+            loop {
+                std::hint::spin_loop();
+            }
+        }
+        "lend" => {
+            let mut receiver = channel.receiver().unwrap();
+            let loan = receiver.take();
+            println!("\nready");
+            std::thread::sleep(Duration::from_secs(60));
+            drop(loan);
+        }
+        other => panic!("there is no part {other}"),
+    }
+}
+
+/// What one process sends another receives, in order, also beyond the capacity.
+#[test]
+fn messages_cross() {
+    let namespace = namespace("cross");
+    let channel = Numbers::open(&namespace, "numbers", config()).unwrap();
+    let mut receiver = channel.receiver().unwrap();
+    let mut sender = child("send", &namespace);
+    (0..100_000).for_each(|n| assert_eq!(receiver.receive(), Ok(n)));
+    assert!(sender.wait().unwrap().success());
+    assert_eq!(receiver.receive_timeout(Duration::from_millis(1)), Err(ReceiveError::TimedOut));
+}
+
+/// One who holds the object and spins, and is then killed: others open it meanwhile, get what was
+/// sent, and take its seat.
+#[test]
+fn the_dead_leave_their_messages_and_their_seats() {
+    let namespace = namespace("dead");
+    let mut holder = child("hold", &namespace);
+    wait_for(&mut holder, "ready");
+    let channel = Numbers::open(&namespace, "numbers", config()).unwrap();
+    assert_eq!(channel.users(), [1, 0]);
+    holder.kill().unwrap();
+    // Not waited for: a zombie is as dead.
+    let begun = Instant::now();
+    let mut receiver = channel.receiver().unwrap();
+    assert_eq!(receiver.receive(), Ok(1));
+    while channel.users() != [0, 1] {
+        _ = receiver.receive_timeout(Duration::from_millis(1));
+        assert!(begun.elapsed() < Duration::from_secs(5), "it is not noticed");
+    }
+    // Somebody comes after the one who made it is gone: it is the same object.
+    let again = Numbers::open(&namespace, "numbers", config()).unwrap();
+    again.sender().unwrap().send(2).unwrap();
+    assert_eq!(receiver.receive(), Ok(2));
+    holder.wait().unwrap();
+}
+
+/// A message that a receiver had on loan when it was killed goes to the next one.
+#[test]
+fn what_the_dead_had_on_loan_comes_again() {
+    let namespace = namespace("loan");
+    let channel = Numbers::open(&namespace, "numbers", config()).unwrap();
+    let mut sender = channel.sender().unwrap();
+    (0..3).for_each(|n| sender.send(n).unwrap());
+    let mut borrower = child("lend", &namespace);
+    wait_for(&mut borrower, "ready");
+    let error = channel.receiver().unwrap_err();
+    assert_eq!(error.holders, [format!("process {}", borrower.id())]);
+    borrower.kill().unwrap();
+    borrower.wait().unwrap();
+    let mut receiver = channel.receiver().unwrap();
+    assert_eq!(receiver.drain(9).collect::<Vec<_>>(), [0, 1, 2]);
+}
+
+/// Who opens a name with another type or shape is told both; nothing is left behind by that.
+#[test]
+fn mismatches_show_both_sides() {
+    let namespace = namespace("mismatch");
+    let channel = Numbers::open(&namespace, "numbers", config()).unwrap();
+    let error = Channel::<[u32; 2], Shared>::open(&namespace, "numbers", config()).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, OpenError::Mismatch { .. }), "{text}");
+    assert!(text.contains("u64") && text.contains("u32"), "{text}");
+    let refusing = Config { full: Full::Refuse, ..config() };
+    let error = Numbers::open(&namespace, "numbers", refusing).unwrap_err();
+    assert!(error.to_string().contains("Refuse"), "{error}");
+    drop(channel);
+    // Nobody has it any more, so that it can be made anew, as somebody else wants it.
+    Numbers::open(&namespace, "numbers", refusing).unwrap();
+}
+
+/// Names that cannot be, sizes that do not fit: each is told by name.
+#[test]
+fn bad_wishes_are_refused() {
+    let namespace = namespace("bad");
+    for name in ["", "a/b", "a b", &"x".repeat(31)] {
+        let error = Numbers::open(&namespace, name, config()).unwrap_err();
+        assert!(matches!(error, OpenError::BadName { .. }), "{name}: {error}");
+    }
+    let huge = Config { capacity: 1 << 31, senders: 1000, ..config() };
+    let error = Numbers::open(&namespace, "huge", huge).unwrap_err();
+    assert!(matches!(error, OpenError::NoRoom { .. } | OpenError::Create(_)), "{error}");
+    let two = Config { receivers: 2, ..config() };
+    assert!(Numbers::open(&namespace, "two", two).unwrap_err().to_string().contains("receiver"));
+}
+
+/// Many processes and threads that come at once make one object, however many of them go.
+#[test]
+fn many_who_come_at_once_find_one_object() {
+    let namespace = namespace("many");
+    for round in 0..20 {
+        let name = &format!("round{round}");
+        let spin = Config { wait: Wait::Yield, senders: 8, ..config() };
+        std::thread::scope(|scope| {
+            let all: Vec<_> = (0..8)
+                .map(|id| {
+                    let namespace = &namespace;
+                    scope.spawn(move || {
+                        let channel = Numbers::open(namespace, name, spin).unwrap();
+                        channel.sender().unwrap().send(id).unwrap();
+                        channel
+                    })
+                })
+                .collect();
+            let channels: Vec<_> = all.into_iter().map(|one| one.join().unwrap()).collect();
+            let mut receiver = channels[0].receiver().unwrap();
+            let mut received: Vec<_> = (0..8).map(|_| receiver.receive().unwrap()).collect();
+            received.sort_unstable();
+            assert_eq!(received, (0..8).collect::<Vec<_>>());
+        });
+    }
+}
