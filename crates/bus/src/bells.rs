@@ -11,9 +11,8 @@ use crate::sync::Ordering;
 
 /// What all users of an object share through which messages go.
 #[derive(Debug)]
-#[doc(hidden)]
 #[repr(C)]
-pub struct Bells<S: Scope> {
+pub(crate) struct Bells<S: Scope> {
     /// Takers sleep here until there is a message.
     pub(crate) filled: S::Event,
     /// Givers sleep here until there is room.
