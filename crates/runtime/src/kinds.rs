@@ -136,6 +136,48 @@ impl<B> WriteVectored<B> {
     }
 }
 
+/// Slices of a caller that waits, as the kernel's list: `std` promises that they are laid out like
+/// it. Made and used up within one call of the fiber face, which outlasts the operation.
+#[derive(Debug)]
+pub(crate) struct Slices<const WRITES: bool> {
+    iov: *const libc::iovec,
+    count: usize,
+}
+
+impl Slices<false> {
+    /// To be read into.
+    pub(crate) fn to_fill(slices: &mut [io::IoSliceMut<'_>]) -> Self {
+        let count = slices.len().min(Vectors::MOST);
+        Self { iov: slices.as_mut_ptr().cast_const().cast(), count }
+    }
+}
+
+impl Slices<true> {
+    /// To be written.
+    pub(crate) fn to_send(slices: &[io::IoSlice<'_>]) -> Self {
+        Self { iov: slices.as_ptr().cast(), count: slices.len().min(Vectors::MOST) }
+    }
+}
+
+impl<const WRITES: bool> Kind for Slices<WRITES> {
+    const SIDE: Side = if WRITES { Side::Write } else { Side::Read };
+
+    fn op(&mut self, fd: RawFd, _: usize) -> Op {
+        let Self { iov, count } = *self;
+        if WRITES { Op::Writev { fd, iov, count } } else { Op::Readv { fd, iov, count } }
+    }
+}
+
+impl<const WRITES: bool> Yields for Slices<WRITES> {
+    type Output = io::Result<usize>;
+}
+
+impl<const WRITES: bool> Yield for Slices<WRITES> {
+    fn output(self, _: &Rc<Core>, outcome: Outcome) -> Self::Output {
+        outcome.map_err(Into::into)
+    }
+}
+
 impl<B: IoBufMut> Kind for ReadVectored<B> {
     const SIDE: Side = Side::Read;
 

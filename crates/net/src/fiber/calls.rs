@@ -134,6 +134,22 @@ macro_rules! reading {
             pub fn read_exact(&self, buf: &mut [u8]) -> io::Result<()> {
                 self.to_read()?.read_exact(buf)
             }
+
+            /// Reads what is there into one buffer after the other, in one call.
+            ///
+            /// # Errors
+            /// As [`read`](Self::read).
+            pub fn read_vectored(&self, bufs: &mut [io::IoSliceMut<'_>]) -> io::Result<usize> {
+                self.to_read()?.read_vectored(bufs)
+            }
+
+            /// Waits until something can be read, or the peer has ended.
+            ///
+            /// # Errors
+            /// What all calls say.
+            pub fn readable(&self) -> io::Result<()> {
+                self.to_read()?.readable()
+            }
         }
 
         crate::fiber::calls::std_read!([$($generics)*] $stream, &$stream);
@@ -153,6 +169,10 @@ macro_rules! std_read {
             #[inline]
             fn read_exact(&mut self, buf: &mut [u8]) -> io::Result<()> {
                 <$stream>::read_exact(self, buf)
+            }
+
+            fn read_vectored(&mut self, bufs: &mut [io::IoSliceMut<'_>]) -> io::Result<usize> {
+                <$stream>::read_vectored(self, bufs)
             }
         }
     };
@@ -185,23 +205,22 @@ macro_rules! writing {
                 self.to_write()?.write_all(buf)
             }
 
-            /// Queues one buffer after the other, until one is not taken whole; returns how
-            /// many bytes it has taken.
+            /// Queues one buffer after the other, to leave in one call; where the queue is full,
+            /// waits and hands all to the kernel in one. Returns how much was taken, at least a
+            /// byte.
             ///
             /// # Errors
             /// As [`write`](Self::write).
             pub fn write_vectored(&self, bufs: &[io::IoSlice<'_>]) -> io::Result<usize> {
-                let mut taken = 0;
-                for buf in bufs {
-                    match self.write(buf) {
-                        Ok(n) if n == buf.len() => taken += n,
-                        Ok(n) => return Ok(taken + n),
-                        // The next call tells of it.
-                        Err(_) if taken > 0 => return Ok(taken),
-                        Err(error) => return Err(error),
-                    }
-                }
-                Ok(taken)
+                self.to_write()?.write_vectored(bufs)
+            }
+
+            /// Waits until something can be written.
+            ///
+            /// # Errors
+            /// What all calls say.
+            pub fn writable(&self) -> io::Result<()> {
+                self.to_write()?.writable()
             }
 
             /// Sends now what was written, and waits until the kernel has taken all of it.

@@ -33,6 +33,22 @@ macro_rules! datagrams {
                 self.to_write()?.send_to(bytes, None).map_err(crate::error::unconnected)
             }
 
+            /// Waits until a datagram can be received.
+            ///
+            /// # Errors
+            /// What all calls say.
+            pub fn readable(&self) -> io::Result<()> {
+                self.to_read()?.readable()
+            }
+
+            /// Waits until a datagram can be sent.
+            ///
+            /// # Errors
+            /// What all calls say.
+            pub fn writable(&self) -> io::Result<()> {
+                self.to_write()?.writable()
+            }
+
             /// Waits for datagrams and receives as many as there are and the batch has room for,
             /// in one call.
             ///

@@ -3,11 +3,14 @@
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::time::Duration;
 
-use tautline_runtime::Conn;
+use tautline_runtime::time::Instant;
+use tautline_runtime::{Conn, Descriptor};
 
-use super::calls::view;
-use super::wait;
+use super::calls::{read_timeout, timed, view, write_timeout};
+use super::timeouts::{Timed, Timeouts};
+use super::{wait, wait_until};
 use crate::OpenOptions;
 use crate::calls::Stands;
 
@@ -16,6 +19,9 @@ use crate::calls::Stands;
 ///
 /// Calls at an offset take `&self`, may be many at a time, and have no order. The others take
 /// `&mut self` and go on where the last one ended, whichever view it was made on.
+///
+/// A timeout asks the kernel to give a call up. What the disk has begun it ends, and then the call
+/// succeeds, late: a timeout bounds the wait for the disk's turn, not the disk.
 ///
 /// ```
 /// # use tautline_net::fiber::File;
@@ -41,9 +47,13 @@ use crate::calls::Stands;
 #[derive(Debug)]
 pub struct File {
     inner: crate::File,
+    timeouts: Timeouts,
 }
 
-view!([] File, crate::File);
+view!([] File, crate::File, timeouts);
+timed!([] File);
+read_timeout!([] File);
+write_timeout!([] File);
 
 impl File {
     /// Opens a file to read it.
@@ -84,8 +94,9 @@ impl File {
     /// # Errors
     /// What the kernel says, and what all calls say.
     pub fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let start = wait("file position", self.inner.begin())?;
-        let read = self.inner.stands().blocking().read_at(buf, start)?;
+        let deadline = self.timeouts.read.deadline()?;
+        let start = self.begin(deadline)?;
+        let read = self.inner.stands().blocking().deadline(deadline).read_at(buf, start)?;
         self.inner.move_to(start + read as u64)?;
         Ok(read)
     }
@@ -103,7 +114,7 @@ impl File {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.inner.stands().blocking().read_at(buf, offset)
+        self.to_read()?.read_at(buf, offset)
     }
 
     /// Writes all of `buf` at its position. Cancelled, it may have written a part, and the
@@ -112,9 +123,11 @@ impl File {
     /// # Errors
     /// What the kernel says, and what all calls say; the position is where it was then.
     pub fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
-        let start = wait("file position", self.inner.begin())?;
+        let deadline = self.timeouts.write.deadline()?;
+        let start = self.begin(deadline)?;
         self.inner.move_to(start + buf.len() as u64)?;
-        let written = self.write_at(buf, start);
+        let calls = self.inner.stands().blocking().deadline(deadline);
+        let written = calls.write_at(buf, start);
         if written.is_err() {
             self.inner.step_back(start);
         }
@@ -134,7 +147,7 @@ impl File {
     /// # Errors
     /// What the kernel says, and what all calls say.
     pub fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
-        self.inner.stands().blocking().write_at(buf, offset)
+        self.to_write()?.write_at(buf, offset)
     }
 
     /// Waits for what the poll-based traits have accepted; the writes of fibers are over when
@@ -143,7 +156,13 @@ impl File {
     /// # Errors
     /// As [`write_all`](Self::write_all).
     pub fn flush(&mut self) -> io::Result<()> {
-        wait("file position", self.inner.begin()).map(|_| ())
+        let deadline = self.timeouts.write.deadline()?;
+        self.begin(deadline).map(|_| ())
+    }
+
+    /// Waits for what the poll-based traits have accepted; returns the position then.
+    fn begin(&mut self, deadline: Option<Instant>) -> io::Result<u64> {
+        wait_until("file position", deadline, self.inner.begin())
     }
 
     /// Makes what was written durable; with `data_only` without metadata that is not needed to
@@ -152,7 +171,7 @@ impl File {
     /// # Errors
     /// What the kernel says, and what all calls say.
     pub fn sync(&self, data_only: bool) -> io::Result<()> {
-        self.inner.stands().blocking().fsync(data_only)
+        self.to_write()?.fsync(data_only)
     }
 
     /// Goes on from elsewhere; returns from where. This does not wait.

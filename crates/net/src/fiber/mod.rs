@@ -81,7 +81,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tautline_runtime::{fiber, timer};
+use tautline_runtime::time::Instant;
+use tautline_runtime::{fiber, now_precise, timer};
 
 pub use self::{
     file::File,
@@ -127,6 +128,19 @@ pub fn resolve(
 /// Waits in this fiber for what a task would await, in a call of that name.
 fn wait<T>(call: &'static str, future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     fiber::wait_as(call, future)?
+}
+
+/// The same, until `deadline`.
+fn wait_until<T>(
+    call: &'static str,
+    deadline: Option<Instant>,
+    future: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    let time = match deadline {
+        Some(deadline) => Some(deadline.saturating_since(now_precise()?)),
+        None => None,
+    };
+    wait_within(call, time, future)
 }
 
 /// The same, for so long.

@@ -1,9 +1,11 @@
 //! Signals of the process, for fibers.
 
 use std::io;
+use std::time::Duration;
 
-use super::calls::view;
-use super::wait;
+use super::calls::{read_timeout, view};
+use super::timeouts::Timeouts;
+use super::wait_within;
 use crate::Signal;
 
 /// Tells of signals, one call at a time: as [`crate::Signals`]. It is also an iterator, which
@@ -24,9 +26,11 @@ use crate::Signal;
 #[derive(Debug)]
 pub struct Signals {
     inner: crate::Signals,
+    timeouts: Timeouts,
 }
 
-view!([] Signals, crate::Signals);
+view!([] Signals, crate::Signals, timeouts);
+read_timeout!([] Signals);
 
 impl Signals {
     /// Tells of these signals from now on. This does not wait.
@@ -43,7 +47,7 @@ impl Signals {
     /// # Errors
     /// When the runtime goes, or its operation table is full; what all calls say.
     pub fn recv(&mut self) -> io::Result<Signal> {
-        wait("signal", self.inner.next())
+        wait_within("signal", self.timeouts.read.get(), self.inner.next())
     }
 
     /// A signal that has come, without waiting.

@@ -4,12 +4,15 @@ use std::future::poll_fn;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use tautline_runtime::Conn;
+use tautline_runtime::time::Instant;
 
-use super::calls::{passed_on, view};
-use super::wait;
+use super::calls::{passed_on, read_timeout, view, write_timeout};
+use super::timeouts::Timeouts;
+use super::wait_until;
 
 /// Standard input, which is [`io::Read`]: a terminal, a pipe or a redirected file. The descriptor
 /// itself stays as it is, for other processes share it.
@@ -31,6 +34,7 @@ use super::wait;
 #[derive(Debug)]
 pub struct Stdin {
     inner: crate::Stdin,
+    timeouts: Timeouts,
 }
 
 /// Standard output, which is [`io::Write`]. What is written to a file or terminal goes in order
@@ -40,10 +44,13 @@ pub struct Stdin {
 #[derive(Debug)]
 pub struct Stdout {
     inner: crate::Stdout,
+    timeouts: Timeouts,
 }
 
-view!([] Stdin, crate::Stdin);
-view!([] Stdout, crate::Stdout);
+view!([] Stdin, crate::Stdin, timeouts);
+view!([] Stdout, crate::Stdout, timeouts);
+read_timeout!([] Stdin);
+write_timeout!([] Stdout);
 passed_on!(Stdin {
     /// Names its descriptor.
     fn conn() -> &Conn;
@@ -79,15 +86,29 @@ impl Stdin {
     /// # Errors
     /// What the kernel says, and what all calls say.
     pub fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        wait("read", poll_fn(|cx| Pin::new(&mut self.inner).poll_read(cx, buf)))
+        let deadline = self.timeouts.read.deadline()?;
+        self.read_until(buf, deadline)
     }
 
-    /// Reads until `buf` is full.
+    fn read_until(&mut self, buf: &mut [u8], deadline: Option<Instant>) -> io::Result<usize> {
+        let read = poll_fn(|cx| Pin::new(&mut self.inner).poll_read(cx, buf));
+        wait_until("read", deadline, read)
+    }
+
+    /// Reads until `buf` is full. What it has read when it fails is in `buf`, and not read again.
     ///
     /// # Errors
     /// As [`read`](Self::read); [`UnexpectedEof`](io::ErrorKind::UnexpectedEof).
     pub fn read_exact(&mut self, buf: &mut [u8]) -> io::Result<()> {
-        Read::read_exact(self, buf)
+        let deadline = self.timeouts.read.deadline()?;
+        let mut rest = buf;
+        while !rest.is_empty() {
+            match self.read_until(rest, deadline)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                read => rest = &mut rest[read..],
+            }
+        }
+        Ok(())
     }
 }
 
@@ -113,7 +134,13 @@ impl Stdout {
     /// # Errors
     /// What the kernel says, also of earlier writes; what all calls say.
     pub fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        wait("write", poll_fn(|cx| Pin::new(&mut self.inner).poll_write(cx, buf)))
+        let deadline = self.timeouts.write.deadline()?;
+        self.write_until(buf, deadline)
+    }
+
+    fn write_until(&mut self, buf: &[u8], deadline: Option<Instant>) -> io::Result<usize> {
+        let write = poll_fn(|cx| Pin::new(&mut self.inner).poll_write(cx, buf));
+        wait_until("write", deadline, write)
     }
 
     /// Writes all of `buf`.
@@ -121,7 +148,15 @@ impl Stdout {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
-        Write::write_all(self, buf)
+        let deadline = self.timeouts.write.deadline()?;
+        let mut rest = buf;
+        while !rest.is_empty() {
+            match self.write_until(rest, deadline)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => rest = &rest[written..],
+            }
+        }
+        Ok(())
     }
 
     /// Waits until everything that was written has left.
@@ -129,7 +164,8 @@ impl Stdout {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn flush(&mut self) -> io::Result<()> {
-        wait("flush", poll_fn(|cx| Pin::new(&mut self.inner).poll_flush(cx)))
+        let deadline = self.timeouts.write.deadline()?;
+        wait_until("flush", deadline, poll_fn(|cx| Pin::new(&mut self.inner).poll_flush(cx)))
     }
 }
 
@@ -137,11 +173,19 @@ impl Read for Stdin {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         Self::read(self, buf)
     }
+
+    fn read_exact(&mut self, buf: &mut [u8]) -> io::Result<()> {
+        Self::read_exact(self, buf)
+    }
 }
 
 impl Write for Stdout {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         Self::write(self, buf)
+    }
+
+    fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
+        Self::write_all(self, buf)
     }
 
     fn flush(&mut self) -> io::Result<()> {

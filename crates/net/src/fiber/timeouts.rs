@@ -36,7 +36,7 @@ impl Timeout {
 
     /// When a call that begins now is given up.
     #[inline]
-    fn deadline(&self) -> io::Result<Option<Instant>> {
+    pub(super) fn deadline(&self) -> io::Result<Option<Instant>> {
         match self.get() {
             // Not the turn's time: this fiber may have worked since that began.
             Some(time) => Ok(Some(now_precise()? + time)),

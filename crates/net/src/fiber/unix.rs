@@ -10,7 +10,7 @@ use tautline_runtime::{Batch, Conn, Datagram, Descriptor, Packet, To};
 use super::calls::{passed_on, reading, timed, view, writing};
 use super::datagrams::datagrams;
 use super::split::{ReadHalf, WriteHalf, split};
-use super::timeouts::{Timed, Timeouts};
+use super::timeouts::{Timed, Timeouts, not_zero};
 use super::{wait, wait_within};
 use crate::calls::Stands;
 use crate::{Credentials, UnixAddress, UnixListenOptions};
@@ -145,6 +145,16 @@ impl UnixStream {
     /// [`Error`](crate::Error) that names `peer` and what would help; what all calls say.
     pub fn connect(peer: impl Into<UnixAddress>) -> io::Result<Self> {
         Ok(wait("connect", crate::UnixStream::connect(peer))?.into())
+    }
+
+    /// As [`connect`](Self::connect), within another time.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); [`InvalidInput`](io::ErrorKind::InvalidInput) for a time of
+    /// zero.
+    pub fn connect_timeout(peer: impl Into<UnixAddress>, within: Duration) -> io::Result<Self> {
+        not_zero(within)?;
+        Ok(wait("connect", crate::UnixStream::connect_timeout(peer, within))?.into())
     }
 
     /// Two streams, connected to each other.

@@ -47,6 +47,11 @@ impl UnixStream {
     ///
     /// The result is an error that names `peer` and what would help.
     pub fn connect(peer: impl Into<UnixAddress>) -> Call<Self> {
+        Self::connect_timeout(peer, Duration::from_secs(30))
+    }
+
+    /// As [`connect`](Self::connect), within another time.
+    pub fn connect_timeout(peer: impl Into<UnixAddress>, within: Duration) -> Call<Self> {
         let peer = peer.into();
         let name = peer.to_string();
         let steps = Call::new(async move {
@@ -63,9 +68,7 @@ impl UnixStream {
                 }
             }
         });
-        Call::new(async move {
-            steps.timeout(Duration::from_secs(30)).await.map_err(at("connect to", name))
-        })
+        Call::new(async move { steps.timeout(within).await.map_err(at("connect to", name)) })
     }
 
     /// Two streams, connected to each other.

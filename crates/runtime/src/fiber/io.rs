@@ -18,8 +18,8 @@ use crate::engine::outcome::Failure;
 use crate::fiber::cancel::Here;
 use crate::fiber::wait::yield_now;
 use crate::kinds::{
-    Accept, Connect, Datagram, Fsync, Read, ReadAt, Ready, ReceiveFrom, SendTo, Write, WriteAt,
-    Yield,
+    Accept, Connect, Datagram, Fsync, Read, ReadAt, Ready, ReceiveFrom, SendTo, Slices, Write,
+    WriteAt, Yield,
 };
 use crate::time::Instant;
 
@@ -109,12 +109,22 @@ impl<'d> Blocking<'d> {
         conn.core.with(|engine| engine.io(conn.key).map_or(Class::Plain, |io| io.class))
     }
 
+    /// A read into nothing: the kernel would wait for a byte that is not taken.
+    #[cold]
+    fn nothing(&self) -> io::Result<usize> {
+        Here::of(&self.descriptor.conn.core)?.checkpoint()?;
+        Ok(0)
+    }
+
     /// Reads what is there, waiting for the first byte. Zero: the peer has ended, or `buf` is
     /// empty.
     ///
     /// # Errors
     /// What the kernel says, and what all calls say.
     pub fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return self.nothing();
+        }
         let kind = Read::<Lent, false> { buf: Lent::of_mut(buf), class: self.class() };
         self.perform(kind, "read").0
     }
@@ -125,8 +135,23 @@ impl<'d> Blocking<'d> {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn read_exact(&self, buf: &mut [u8]) -> io::Result<()> {
+        if buf.is_empty() {
+            return self.nothing().map(|_| ());
+        }
         let kind = Read::<Lent, true> { buf: Lent::of_mut(buf), class: self.class() };
         self.perform(kind, "read_exact").0.map(|_| ())
+    }
+
+    /// Reads what is there into one buffer after the other, in one call, waiting for the first
+    /// byte. Zero: the peer has ended, or there is no room in `bufs`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_vectored(&self, bufs: &mut [io::IoSliceMut<'_>]) -> io::Result<usize> {
+        if bufs.iter().all(|buf| buf.is_empty()) {
+            return self.nothing();
+        }
+        self.perform(Slices::to_fill(bufs), "read_vectored")
     }
 
     /// Queues `buf` to leave in one call at the end of the turn, with everything else that this
@@ -143,6 +168,30 @@ impl<'d> Blocking<'d> {
             }
             taken => Ok(taken),
         }
+    }
+
+    /// Queues one buffer after the other, to leave in one call; where the queue is full, waits
+    /// and hands all to the kernel in one. Returns how much was taken, at least a byte.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_vectored(&self, bufs: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        let mut taken = 0;
+        for buf in bufs {
+            let queued = match self.queue(buf) {
+                // The next call tells of it.
+                Err(_) if taken > 0 => break,
+                queued => queued?,
+            };
+            taken += queued;
+            if queued < buf.len() {
+                break;
+            }
+        }
+        if taken > 0 || bufs.iter().all(|buf| buf.is_empty()) {
+            return Ok(taken);
+        }
+        self.perform(Slices::to_send(bufs), "write_vectored")
     }
 
     /// Queues all of `buf`, or waits until it has left. Cancelled or timed out in its midst, the
