@@ -1,17 +1,17 @@
 //! Why a buffer could not be made.
 
+use std::error;
+use std::fmt;
 use std::io;
 
 /// Why a buffer or region could not be made. Nothing stays mapped, open or allocated after one.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The size asked for was zero.
-    #[error("a buffer of 0 bytes holds nothing: ask for at least 1 byte")]
     ZeroSize,
 
     /// The size asked for, rounded up to whole pages, overflows what one mapping can address.
-    #[error("a buffer of {requested} bytes cannot be addressed: ask for at most {limit} bytes")]
     TooLarge {
         /// Bytes asked for.
         requested: usize,
@@ -20,17 +20,12 @@ pub enum Error {
     },
 
     /// The heap has no room for the buffer.
-    #[error("the heap refuses {size} bytes: ask for less, or raise RLIMIT_AS or the memory cgroup")]
     Heap {
         /// Bytes that were to be allocated.
         size: usize,
     },
 
     /// The kernel refused a step of the mapping.
-    #[error(
-        "cannot {what} of {size} bytes ({source}): ask for less, or raise RLIMIT_AS, \
-         RLIMIT_NOFILE or vm.max_map_count, whichever is used up"
-    )]
     Map {
         /// The step, as a verb and its object.
         what: &'static str,
@@ -41,10 +36,6 @@ pub enum Error {
     },
 
     /// Huge pages were required, and the system has none to grant.
-    #[error(
-        "no huge pages for {size} bytes ({source}): reserve some with \
-         `sysctl vm.nr_hugepages=N`, or use HugePages::Try"
-    )]
     HugePages {
         /// Bytes that the buffer was to have.
         size: usize,
@@ -53,7 +44,6 @@ pub enum Error {
     },
 
     /// The pages could not be given memory in advance.
-    #[error("cannot prefault {size} bytes ({source}): ask for less, or raise the memory cgroup")]
     Prefault {
         /// Bytes that were to be touched.
         size: usize,
@@ -62,11 +52,6 @@ pub enum Error {
     },
 
     /// The pages could not be locked in memory.
-    #[error(
-        "cannot lock {size} bytes in memory ({source}): the limit RLIMIT_MEMLOCK is {limit}; \
-         raise it (`ulimit -l`, LimitMEMLOCK= of a service) or grant CAP_IPC_LOCK",
-        limit = Limit(*.limit)
-    )]
     Lock {
         /// Bytes that were to be locked.
         size: usize,
@@ -77,27 +62,92 @@ pub enum Error {
     },
 }
 
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ZeroSize => {
+                f.write_str("a buffer of 0 bytes holds nothing: ask for at least 1 byte")
+            }
+            Self::TooLarge { requested, limit } => write!(
+                f,
+                "a buffer of {requested} bytes cannot be addressed: ask for at most {limit} bytes"
+            ),
+            Self::Heap { size } => write!(
+                f,
+                "the heap refuses {size} bytes: ask for less, or raise RLIMIT_AS or the memory \
+                 cgroup"
+            ),
+            Self::Map { what, size, source } => write!(
+                f,
+                "cannot {what} of {size} bytes ({source}): ask for less, or raise RLIMIT_AS, \
+                 RLIMIT_NOFILE or vm.max_map_count, whichever is used up"
+            ),
+            Self::HugePages { size, source } => write!(
+                f,
+                "no huge pages for {size} bytes ({source}): reserve some with \
+                 `sysctl vm.nr_hugepages=N`, or use HugePages::Try"
+            ),
+            Self::Prefault { size, source } => write!(
+                f,
+                "cannot prefault {size} bytes ({source}): ask for less, or raise the memory cgroup"
+            ),
+            Self::Lock { size, limit, source } => write!(
+                f,
+                "cannot lock {size} bytes in memory ({source}): the limit RLIMIT_MEMLOCK is \
+                 {limit}; raise it (`ulimit -l`, LimitMEMLOCK= of a service) or grant CAP_IPC_LOCK",
+                limit = Limit(*limit)
+            ),
+        }
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::ZeroSize | Self::TooLarge { .. } | Self::Heap { .. } => None,
+            Self::Map { source, .. }
+            | Self::HugePages { source, .. }
+            | Self::Prefault { source, .. }
+            | Self::Lock { source, .. } => Some(source),
+        }
+    }
+}
+
 /// Why bytes could not be kept aside. The buffer is as it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SaveError {
     /// No byte was readable, or none was asked for.
-    #[error("there is no readable byte to save: commit some first, and ask for at least 1")]
     Empty,
 
     /// Every slot is in use.
-    #[error("all {limit} slots are in use: discard one, or construct the buffer with more")]
     Exhausted {
         /// Slots of this buffer.
         limit: usize,
     },
 }
 
+impl fmt::Display for SaveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str(
+                "there is no readable byte to save: commit some first, and ask for at least 1",
+            ),
+            Self::Exhausted { limit } => write!(
+                f,
+                "all {limit} slots are in use: discard one, or construct the buffer with more"
+            ),
+        }
+    }
+}
+
+impl error::Error for SaveError {}
+
 /// A resource limit as people read it.
 struct Limit(Option<u64>);
 
-impl std::fmt::Display for Limit {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(bytes) => write!(f, "{bytes} bytes"),
             None => f.write_str("unlimited"),

@@ -6,6 +6,7 @@
 //! | [`Bip`] | heap | packets: each claim contiguous, small, no mapping |
 //! | [`ByteBuffer`] | mapped, address space for its limit | codecs: partial messages, saved pieces |
 //! | [`Region`] | mapped | pools that others carve up |
+//! | [`Mirror`] | one memory file, mapped twice in a row | rings of others: no indices of its own |
 //!
 //! All buffers speak [`Fifo`]: claim, commit, readable, consume. Nothing allocates after
 //! construction, nothing copies except for
@@ -37,6 +38,9 @@ mod map;
 
 pub mod region;
 pub use region::Region;
+
+mod mirror;
+pub use mirror::Mirror;
 
 mod mirrored;
 pub use mirrored::Mirrored;

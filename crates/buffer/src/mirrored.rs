@@ -1,10 +1,8 @@
 //! A ring whose memory is mapped twice in a row.
 
-use std::arch::asm;
 use std::slice;
 
-use crate::map::{File, MAX_MAPPING, Mapping, round_up};
-use crate::{Error, Fifo, MapOptions, Pages};
+use crate::{Error, Fifo, MapOptions, Mirror, Pages};
 
 /// A ring in which every claim and every read is contiguous across the wrap, without a copy.
 ///
@@ -36,25 +34,14 @@ use crate::{Error, Fifo, MapOptions, Pages};
 /// ```
 #[derive(Debug)]
 pub struct Mirrored {
-    /// Keeps both mappings; never read.
-    _map: Mapping,
-    /// Start of the first mapping; `2 * size` bytes from here are mapped for as long as `_map` is.
-    base: *mut u8,
-    /// Bytes of the memory file, a multiple of the page size, above zero.
-    size: usize,
-    /// Offset of the oldest readable byte, below `size`.
+    memory: Mirror,
+    /// Offset of the oldest readable byte, below the size.
     read: usize,
-    /// Readable bytes, at most `size`.
+    /// Readable bytes, at most the size.
     used: usize,
-    /// Bytes of the open claim, which starts at `read + used`; at most `size - used`.
+    /// Bytes of the open claim, which starts at `read + used`; at most the size less `used`.
     claimed: usize,
-    pages: Pages,
 }
-
-// SAFETY: `base` points into `_map`, which belongs to this value alone.
-unsafe impl Send for Mirrored {}
-// SAFETY: a shared `Mirrored` only reads.
-unsafe impl Sync for Mirrored {}
 
 impl Mirrored {
     /// A ring of at least `size` bytes on ordinary pages, which get their memory at first touch.
@@ -84,7 +71,7 @@ impl Mirrored {
     /// # Ok::<(), tautline_buffer::Error>(())
     /// ```
     pub fn with(size: usize, options: MapOptions) -> Result<Self, Error> {
-        options.on_pages(|pages| Self::map(size, pages, options))
+        Ok(Self { memory: Mirror::with(size, options)?, read: 0, used: 0, claimed: 0 })
     }
 
     /// The pages that it stands on: what became of [`HugePages::Try`](crate::HugePages::Try).
@@ -96,41 +83,7 @@ impl Mirrored {
     /// # Ok::<(), tautline_buffer::Error>(())
     /// ```
     pub fn pages(&self) -> Pages {
-        self.pages
-    }
-
-    fn map(size: usize, pages: Pages, options: MapOptions) -> Result<Self, Error> {
-        // A quarter leaves room for both mappings and for aligning them to a huge page.
-        let limit = MAX_MAPPING / 4;
-        round_up(size, 1, limit)?;
-        let file = File::new(pages, size)?;
-        let page = file.page_size()?;
-        let size = round_up(size, page, limit)?;
-        file.resize(size)?;
-        let slack = if pages == Pages::Huge { page } else { 0 };
-        let map = Mapping::reserve(2 * size + slack)?;
-        let start = map.base().align_offset(slack.max(1));
-        map.place(start, size, &file)?;
-        map.place(start + size, size, &file)?;
-        // The memory is locked through the first mapping; the second only needs its page table.
-        map.settle(start, size, pages, options)?;
-        map.settle(
-            start + size,
-            size,
-            pages,
-            options.lock(false).prefault(options.lock || options.prefault),
-        )?;
-        let base = map.base().as_ptr().wrapping_add(start);
-        Ok(Self { _map: map, base, size, read: 0, used: 0, claimed: 0, pages })
-    }
-
-    /// Tells the compiler that the bytes may have changed at their other address, so that it moves
-    /// no load or store across. Emits no instruction.
-    #[inline(always)]
-    fn mirror(&self) {
-        // SAFETY: the block is empty. Seen from the language, where the two mappings are different
-        // memory, it copies what was written in one to the other.
-        unsafe { asm!("/* {0} */", in(reg) self.base, options(nostack, preserves_flags)) };
+        self.memory.pages()
     }
 }
 
@@ -141,17 +94,19 @@ impl Fifo for Mirrored {
             // From the start again, where the cache and the page table are warm.
             self.read = 0;
         }
-        self.claimed = n.min(self.size - self.used);
+        self.claimed = n.min(self.memory.size() - self.used);
         // SAFETY: read < size and used + claimed <= size, so the claim ends before 2 * size, and
         // all of that is mapped and initialised. At most `size` bytes long, it overlaps neither
         // itself nor readable bytes. `&mut self` excludes other slices.
-        unsafe { slice::from_raw_parts_mut(self.base.add(self.read + self.used), self.claimed) }
+        unsafe {
+            slice::from_raw_parts_mut(self.memory.as_ptr().add(self.read + self.used), self.claimed)
+        }
     }
 
     #[inline]
     fn commit(&mut self, n: usize) -> usize {
         let n = n.min(self.claimed);
-        self.mirror();
+        self.memory.settle();
         self.claimed = 0;
         self.used += n;
         n
@@ -161,24 +116,24 @@ impl Fifo for Mirrored {
     fn readable(&self) -> &[u8] {
         // SAFETY: read < size and used <= size, so the slice ends before 2 * size, and all of that
         // is mapped and initialised; writers need `&mut self`.
-        unsafe { slice::from_raw_parts(self.base.add(self.read), self.used) }
+        unsafe { slice::from_raw_parts(self.memory.as_ptr().add(self.read), self.used) }
     }
 
     #[inline]
     fn readable_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `readable`; at most `size` bytes long, the slice does not overlap itself,
         // and `&mut self` makes it the only one.
-        unsafe { slice::from_raw_parts_mut(self.base.add(self.read), self.used) }
+        unsafe { slice::from_raw_parts_mut(self.memory.as_ptr().add(self.read), self.used) }
     }
 
     #[inline]
     fn consume(&mut self, n: usize) -> usize {
         let n = n.min(self.used);
-        self.mirror();
+        self.memory.settle();
         self.used -= n;
         self.read += n;
-        if self.read >= self.size {
-            self.read -= self.size;
+        if self.read >= self.memory.size() {
+            self.read -= self.memory.size();
         }
         n
     }
@@ -190,12 +145,12 @@ impl Fifo for Mirrored {
 
     #[inline]
     fn free(&self) -> usize {
-        self.size - self.used
+        self.memory.size() - self.used
     }
 
     #[inline]
     fn capacity(&self) -> usize {
-        self.size
+        self.memory.size()
     }
 }
 
@@ -205,15 +160,15 @@ mod tests {
 
     impl Mirrored {
         fn write_at(&mut self, at: usize, byte: u8) {
-            assert!(at < 2 * self.size);
+            assert!(at < 2 * self.memory.size());
             // SAFETY: within the two mappings.
-            unsafe { self.base.add(at).write_volatile(byte) };
+            unsafe { self.memory.as_ptr().add(at).write_volatile(byte) };
         }
 
         fn read_at(&self, at: usize) -> u8 {
-            assert!(at < 2 * self.size);
+            assert!(at < 2 * self.memory.size());
             // SAFETY: within the two mappings.
-            unsafe { self.base.add(at).read_volatile() }
+            unsafe { self.memory.as_ptr().add(at).read_volatile() }
         }
     }
 
@@ -222,7 +177,7 @@ mod tests {
     #[test]
     fn both_mappings_are_the_same_memory() {
         let mut ring = Mirrored::new(1 << 20).unwrap();
-        let (size, page) = (ring.size, rustix::param::page_size());
+        let (size, page) = (ring.memory.size(), rustix::param::page_size());
         for (i, start) in (0..size).step_by(page).enumerate() {
             for at in [start, start + page - 1] {
                 let byte = (i % 250) as u8;
@@ -240,9 +195,9 @@ mod tests {
     fn two_rings_share_nothing() {
         let mut one = Mirrored::new(4096).unwrap();
         let two = Mirrored::new(4096).unwrap();
-        let last = 2 * one.size - 1;
+        let last = 2 * one.memory.size() - 1;
         one.write_at(last, 9);
-        assert_eq!(one.read_at(one.size - 1), 9);
+        assert_eq!(one.read_at(one.memory.size() - 1), 9);
         assert!((0..=last).all(|at| two.read_at(at) == 0));
     }
 
@@ -253,11 +208,11 @@ mod tests {
         let message: Vec<u8> = (1..=64).collect();
         for before in 0..=64 {
             ring.clear();
-            ring.claim(ring.size);
-            ring.commit(ring.size);
-            ring.consume(ring.size - 1);
+            ring.claim(ring.memory.size());
+            ring.commit(ring.memory.size());
+            ring.consume(ring.memory.size() - 1);
             // One byte stays readable, so that no claim starts at zero again.
-            let at = ring.size - before;
+            let at = ring.memory.size() - before;
             ring.read = at - 1;
             assert_eq!(ring.put(&message), 64);
             assert_eq!(&ring.readable()[1..], message);
