@@ -6,13 +6,14 @@
 //! that sets the count, so its place is found by what it does: it is the one word of the
 //! thread's static storage that counts one and two inside two nested unwindings and nought
 //! afterwards, and that decides what [`std::thread::panicking`] says. Where no such word is
-//! found, the count stays, and a fiber that waits in mid-panic is seen by the others as
-//! before.
+//! found, which the log tells, the count stays, and a fiber that waits in mid-panic is seen by
+//! the others as before.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::slice;
+use std::sync::Once;
 use std::thread::panicking;
 
 thread_local! {
@@ -45,6 +46,18 @@ pub(super) fn prepare() -> bool {
     PLACE.get().is_some()
 }
 
+/// As [`prepare`]; says once in a process what is amiss where the count is not found.
+pub(super) fn prepare_or_warn() {
+    static WARNED: Once = Once::new();
+    if cfg!(panic = "unwind") && !prepare() {
+        WARNED.call_once(|| {
+            log::warn!(
+                "this build's standard library keeps its count of panics where it is not found: while a fiber waits in a destructor during a panic, the others of its thread believe that they panic"
+            );
+        });
+    }
+}
+
 /// Makes this thread one that does not panic. Returns what [`restore`] needs to undo that.
 #[inline]
 pub(super) fn set_aside() -> usize {
@@ -66,7 +79,7 @@ fn is_flagged() -> bool {
     unsafe { place.0.as_ptr().add(1).cast::<u8>().read_volatile() == 1 }
 }
 
-/// Undoes [`set_aside`].
+/// Undoes [`set_aside`]. What the thread panics with by now is counted on top.
 #[inline]
 pub(super) fn restore(count: usize) {
     if count > 0 {
@@ -85,7 +98,7 @@ fn take() -> usize {
 #[cold]
 fn put(count: usize) {
     if let Some(place) = PLACE.get() {
-        place.set(count);
+        place.set(place.get() + count);
     }
 }
 

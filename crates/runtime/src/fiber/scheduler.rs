@@ -78,7 +78,7 @@ struct Class {
 impl Fibers {
     /// None yet.
     pub(crate) fn new(core: u64, config: &Config, sleeper: Arc<Sleeper>) -> Result<Self, Error> {
-        panics::prepare();
+        panics::prepare_or_warn();
         let (remote, woken) = wake_list(sleeper);
         let stacks = Stacks::new(&config.stacks)?;
         let overflow = overflow::attach(&stacks, tell_name);
