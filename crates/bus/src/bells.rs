@@ -21,6 +21,8 @@ pub(crate) struct Bells<S: Scope> {
     closed: S::Word32,
     /// Messages that were overwritten.
     pub(crate) dropped: S::Word,
+    /// Messages that were given up with the user who had them on loan.
+    pub(crate) lost: S::Word,
 }
 
 impl<S: Scope> Bells<S> {
@@ -30,6 +32,7 @@ impl<S: Scope> Bells<S> {
             freed: S::Event::new(wait),
             closed: S::Word32::new(0),
             dropped: S::Word::new(0),
+            lost: S::Word::new(0),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tautline_bus::channel::{Channel, Config};
+use tautline_bus::channel::{Channel, Config, Orphans};
 use tautline_bus::{Full, OpenError, ReceiveError, Shared, Wait};
 
 type Numbers = Channel<u64, Shared>;
@@ -54,7 +54,12 @@ fn the_other_process() {
                 std::hint::spin_loop();
             }
         }
-        "lend" => {
+        "lend" | "lend and lose" => {
+            let losing = Config { orphans: Orphans::Lose, ..config() };
+            let channel = match part.as_str() {
+                "lend" => channel,
+                _ => Numbers::open(&namespace, "losing", losing).unwrap(),
+            };
             let mut receiver = channel.receiver().unwrap();
             let loan = receiver.take();
             println!("\nready");
@@ -116,7 +121,24 @@ fn what_the_dead_had_on_loan_comes_again() {
     borrower.kill().unwrap();
     borrower.wait().unwrap();
     let mut receiver = channel.receiver().unwrap();
-    assert_eq!(receiver.drain(9).collect::<Vec<_>>(), [0, 1, 2]);
+    for n in 0..3 {
+        assert_eq!(receiver.receive(), Ok(n));
+        assert_eq!(receiver.is_redelivered(), n == 0);
+    }
+    drop(receiver);
+
+    // Or they are given up, and counted, where that was agreed.
+    let losing = Config { orphans: Orphans::Lose, ..config() };
+    let channel = Numbers::open(&namespace, "losing", losing).unwrap();
+    let mut sender = channel.sender().unwrap();
+    (0..3).for_each(|n| sender.send(n).unwrap());
+    let mut borrower = child("lend and lose", &namespace);
+    wait_for(&mut borrower, "ready");
+    borrower.kill().unwrap();
+    borrower.wait().unwrap();
+    let mut receiver = channel.receiver().unwrap();
+    assert_eq!(receiver.lost(), 1);
+    assert_eq!(receiver.drain(9).collect::<Vec<_>>(), [1, 2]);
 }
 
 /// Who opens a name with another type or shape is told both; nothing is left behind by that.

@@ -66,6 +66,8 @@ pub struct Config {
     pub patience: Option<Duration>,
     /// How the users wait.
     pub wait: Wait,
+    /// What becomes of messages on loan to a receiver that dies.
+    pub orphans: Orphans,
 }
 
 impl Default for Config {
@@ -79,6 +81,7 @@ impl Default for Config {
             full: Full::Block(None),
             patience: None,
             wait: Wait::default(),
+            orphans: Orphans::default(),
         }
     }
 }
@@ -90,6 +93,17 @@ impl Config {
             || self.full == Full::Overwrite
             || (self.order == Order::Total && self.senders > 1)
     }
+}
+
+/// What becomes of a message that a receiver had on loan ([`Receiver::take`]) when its process died.
+/// It may have acted upon it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Orphans {
+    /// The next receiver gets it, marked ([`Receiver::is_redelivered`]).
+    #[default]
+    Redeliver,
+    /// It is given up and counted ([`Receiver::lost`]).
+    Lose,
 }
 
 /// In which order messages of different senders arrive.

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use crate::bells::Rings;
 use crate::channel::lanes::Lanes;
 use crate::channel::ringed::Ringed;
-use crate::channel::{Channel, Flavour};
+use crate::channel::{Channel, Flavour, Orphans};
 use crate::error::{AttachError, Corrupt, ReceiveError};
 use crate::event::Sleeps;
 use crate::object::{Attachment, Role};
+use crate::plain::Plain;
 use crate::ring::lane::Taker;
 use crate::ring::many::{Claim, Ring};
 use crate::scope::{Carries, InProcess, Place, Scope, Word};
@@ -42,6 +43,8 @@ struct Takers<T, S: Scope> {
     others: Box<[Taker<T, S>]>,
     /// The one of the others that is next.
     next: usize,
+    /// The last message that was taken had been lent to a receiver that has died.
+    again: bool,
 }
 
 impl<T, S: Scope> Takers<T, S> {
@@ -54,6 +57,14 @@ impl<T, S: Scope> Takers<T, S> {
     #[inline(always)]
     fn look(&mut self) -> Result<bool, Corrupt> {
         if self.others.is_empty() { self.current.look() } else { self.look_in_turn() }
+    }
+
+    /// Notes whether the next message was lent before.
+    #[inline(always)]
+    fn note(&mut self) {
+        if S::MORTAL {
+            self.again = self.current.was_lent();
+        }
     }
 
     /// All lanes in turn, the current one last, so that each gets its share.
@@ -69,6 +80,21 @@ impl<T, S: Scope> Takers<T, S> {
     }
 }
 
+impl<T, S: Scope> Takers<T, S> {
+    /// Lends the next message.
+    fn lend(&mut self) -> Lent<T, S> {
+        self.note();
+        self.current.lend();
+        Lent::Lane(self.current.place())
+    }
+
+    /// Passes over what was lent to receivers that have died; returns how many messages that are.
+    fn give_up_lent(&mut self) -> u64 {
+        let others = self.others.iter_mut().map(Taker::give_up_lent).sum::<u64>();
+        self.current.give_up_lent() + others
+    }
+}
+
 impl<T, S: Carries<T>> End<T, S> {
     #[inline(always)]
     fn take(&mut self) -> Result<T, ReceiveError> {
@@ -77,6 +103,7 @@ impl<T, S: Carries<T>> End<T, S> {
                 if !takers.seek()? {
                     return Err(ReceiveError::Empty);
                 }
+                takers.note();
                 let message = takers.current.take();
                 takers.current.release();
                 let parts = seat.parts();
@@ -167,7 +194,13 @@ impl<T, S: Carries<T>> Receiver<T, S> {
                     unsafe { seat.shape().taker(seat.parts(), lane) }
                 };
                 let others = (1..channel.config().senders).map(taker).collect();
-                End::Lanes(Takers { current: taker(0), others, next: 0 }, seat)
+                let mut takers = Takers { current: taker(0), others, next: 0, again: false };
+                if S::MORTAL && channel.config().orphans == Orphans::Lose {
+                    let lost = takers.give_up_lent();
+                    // Relaxed: a count, which orders nothing.
+                    seat.parts().head.lost.fetch_add(lost, Ordering::Relaxed);
+                }
+                End::Lanes(takers, seat)
             }
             Flavour::Ringed(handle) => {
                 let seat = handle.attach_as(Role::Taker, name)?;
@@ -282,7 +315,7 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     pub fn take(&mut self) -> Result<Loan<'_, T, S>, ReceiveError> {
         for last in [false, true] {
             let found = match &mut self.end {
-                End::Lanes(takers, _) => takers.seek()?.then(|| Lent::Lane(takers.current.place())),
+                End::Lanes(takers, _) => takers.seek()?.then(|| takers.lend()),
                 End::Ring(ring, _) => ring.claim_to_take().map(|claim| Lent::Ring(Some(claim))),
             };
             match found {
@@ -318,6 +351,24 @@ impl<T, S: Carries<T>> Receiver<T, S> {
             _ = takers.look();
         }
         Drain { receiver: self, left: limit }
+    }
+
+    /// Whether the message that was received, taken or drained last had been on loan to a receiver
+    /// that has died: it may have been acted upon. Only in the scope `Shared`
+    /// ([`Orphans`](super::Orphans)).
+    pub fn is_redelivered(&self) -> bool {
+        matches!(&self.end, End::Lanes(takers, _) if takers.again)
+    }
+
+    /// Messages that were on loan to receivers that have died, and were given up, since the channel
+    /// was made ([`Orphans::Lose`](super::Orphans)).
+    pub fn lost(&self) -> u64 {
+        let bells = match &self.end {
+            End::Lanes(_, seat) => &seat.parts().head,
+            End::Ring(_, seat) => &seat.parts().head,
+        };
+        // Relaxed: a count, which orders nothing.
+        bells.lost.load(Ordering::Relaxed)
     }
 
     /// Messages that senders have overwritten since the channel was made
@@ -356,7 +407,11 @@ impl<T, S: Carries<T>> Iterator for Drain<'_, T, S> {
         self.left = self.left.checked_sub(1)?;
         let message = match &mut self.receiver.end {
             End::Lanes(takers, _) => {
-                takers.current.knows_of_some().then(|| takers.current.take())?
+                if !takers.current.knows_of_some() {
+                    return None;
+                }
+                takers.note();
+                takers.current.take()
             }
             End::Ring(ring, _) => ring.take(ring.claim_to_take()?),
         };
@@ -409,6 +464,26 @@ impl<T, S: Carries<T>> Loan<'_, T, S> {
         };
         // SAFETY: the receiver that is borrowed keeps the object.
         unsafe { place.as_ref() }
+    }
+}
+
+impl<T: Plain, S: Carries<T>> Loan<'_, T, S> {
+    /// A copy of the message, which is checked where others could have scribbled over it.
+    ///
+    /// # Errors
+    /// [`Corrupt`].
+    pub fn read(&self) -> Result<T, Corrupt> {
+        // SAFETY: the message was published to this receiver, which has it until the loan ends; a
+        // value that can be copied may be taken more than once.
+        unsafe { S::get(self.place()) }
+    }
+}
+
+impl<T, S: Carries<T>> Loan<'_, T, S> {
+    /// Whether the message had been on loan to a receiver that has died: see
+    /// [`Receiver::is_redelivered`].
+    pub fn is_redelivered(&self) -> bool {
+        self.receiver.is_redelivered()
     }
 }
 

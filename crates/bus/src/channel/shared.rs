@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use crate::channel::{Channel, Config, Order};
+use crate::channel::{Channel, Config, Order, Orphans};
 use crate::error::CreateError;
 use crate::layout::{Layout, Told};
 use crate::plain::Plain;
@@ -50,7 +50,8 @@ impl<T: Plain + Layout> Opened for Wanted<T> {
     }
 
     fn description(&self) -> Description {
-        let Config { capacity, senders, receivers, order, full, patience: _, wait } = self.config;
+        let Config { capacity, senders, receivers, order, full, patience: _, wait, orphans } =
+            self.config;
         let capacity = capacity.next_power_of_two();
         let mut shape = [0; SHAPE_WORDS];
         let words = [
@@ -69,11 +70,12 @@ impl<T: Plain + Layout> Opened for Wanted<T> {
                 Wait::Yield => 1,
                 Wait::Park { .. } => 2,
             },
+            u64::from(orphans == Orphans::Lose),
         ];
         shape[..words.len()].copy_from_slice(&words);
         let text = format!(
             "channel of {}, capacity {capacity}, senders {senders}, receivers {receivers}, \
-             {order:?}, {full:?}, {wait:?}",
+             {order:?}, {full:?}, {wait:?}, {orphans:?}",
             Told::<T>::new()
         );
         Description { layout: T::HASH, shape, text }

@@ -26,20 +26,31 @@ use crate::sync::Ordering;
 pub(crate) struct Lane<S: Scope> {
     /// The position that is given next. Written by the giver alone.
     tail: Line<S::Word>,
-    /// The position that is taken next. Written by the taker alone.
-    head: Line<S::Word>,
+    /// Written by the taker alone.
+    head: Line<Head<S>>,
+}
+
+/// How far the taker has got.
+#[derive(Debug)]
+#[repr(C)]
+struct Head<S: Scope> {
+    /// The position that is taken next: all slots below are free.
+    released: S::Word,
+    /// Where takers can die: messages below this position have been lent.
+    lent: S::Word,
 }
 
 impl<S: Scope> Lane<S> {
     pub(crate) fn new() -> Self {
-        Self { tail: Line(S::Word::new(0)), head: Line(S::Word::new(0)) }
+        let head = Head { released: S::Word::new(0), lent: S::Word::new(0) };
+        Self { tail: Line(S::Word::new(0)), head: Line(head) }
     }
 
     /// Messages in the ring, at this moment.
     pub(crate) fn len(&self) -> usize {
         // Relaxed: a hint, old by the time that it is used. The head first: it never passes a
         // tail that was read after it.
-        let head = self.head.0.load(Ordering::Relaxed);
+        let head = self.head.0.released.load(Ordering::Relaxed);
         self.tail.0.load(Ordering::Relaxed).wrapping_sub(head) as usize
     }
 }
@@ -101,7 +112,7 @@ impl<T, S: Scope> Giver<T, S> {
         // Relaxed: the seat has handed over what the last giver wrote.
         let tail = lane.tail.0.load(Ordering::Relaxed);
         // Acquire pairs with the Release in `Taker::release`.
-        let head = lane.head.0.load(Ordering::Acquire);
+        let head = lane.head.0.released.load(Ordering::Acquire);
         // SAFETY: as promised.
         Self { way: unsafe { Way::new(lane, slots) }, tail, head }
     }
@@ -125,7 +136,7 @@ impl<T, S: Scope> Giver<T, S> {
     fn look(&mut self) -> bool {
         // Acquire pairs with the Release in `Taker::release`: the taker has moved the messages of
         // the last lap out before anybody writes over them.
-        self.head = self.way.lane().head.0.load(Ordering::Acquire);
+        self.head = self.way.lane().head.0.released.load(Ordering::Acquire);
         self.tail.wrapping_sub(self.head) <= self.way.mask
     }
 
@@ -172,6 +183,8 @@ pub(crate) struct Taker<T, S: Scope> {
     head: u64,
     /// What the tail was when it was last looked at.
     tail: u64,
+    /// So many of the next messages were lent to a taker that has died.
+    lent_before: u64,
 }
 
 impl<T, S: Scope> Taker<T, S> {
@@ -180,9 +193,47 @@ impl<T, S: Scope> Taker<T, S> {
     /// is the only taker.
     pub(crate) unsafe fn new(lane: &Lane<S>, slots: &[Place<T>]) -> Self {
         // Relaxed: the seat has handed over what the last taker wrote.
-        let head = lane.head.0.load(Ordering::Relaxed);
+        let head = lane.head.0.released.load(Ordering::Relaxed);
+        let lent = lane.head.0.lent.load(Ordering::Relaxed).wrapping_sub(head);
+        // What cannot be was written by another process.
+        let lent_before = if lent <= slots.len() as u64 { lent } else { 0 };
         // SAFETY: as promised.
-        Self { way: unsafe { Way::new(lane, slots) }, head, tail: head }
+        Self { way: unsafe { Way::new(lane, slots) }, head, tail: head, lent_before }
+    }
+
+    /// Whether the next message was lent to a taker that has died.
+    #[inline(always)]
+    pub(crate) fn was_lent(&self) -> bool {
+        S::MORTAL && self.lent_before > 0
+    }
+
+    /// Passes over what was lent to takers that have died; returns how many messages that are.
+    pub(crate) fn give_up_lent(&mut self) -> u64 {
+        let lost = self.lent_before;
+        self.head = self.head.wrapping_add(lost);
+        self.tail = self.head;
+        self.lent_before = 0;
+        self.release();
+        lost
+    }
+
+    /// Says that the next message is about to be lent.
+    #[inline(always)]
+    pub(crate) fn lend(&self) {
+        if S::MORTAL {
+            // Release: who finds it after this taker has died finds it before anything that was
+            // done with the message.
+            self.way.lane().head.0.lent.store(self.head.wrapping_add(1), Ordering::Release);
+        }
+    }
+
+    /// Moves on to the next message.
+    #[inline(always)]
+    fn pass(&mut self) {
+        self.head = self.head.wrapping_add(1);
+        if S::MORTAL {
+            self.lent_before = self.lent_before.saturating_sub(1);
+        }
     }
 
     /// Whether it knows of a message, without a look.
@@ -221,7 +272,7 @@ impl<T, S: Scope> Taker<T, S> {
         // SAFETY: the tail says that the message is there, and moving the head on below keeps it
         // from being read again.
         let message = unsafe { S::get(slot) };
-        self.head = self.head.wrapping_add(1);
+        self.pass();
         message
     }
 
@@ -232,10 +283,10 @@ impl<T, S: Scope> Taker<T, S> {
         S: Carries<T>,
     {
         debug_assert!(self.knows_of_some());
-        let slot = self.way.slot(self.head);
-        self.head = self.head.wrapping_add(1);
+        let slot: NonNull<Place<T>> = self.way.slot(self.head).into();
+        self.pass();
         // SAFETY: as in `take`; the head was moved on first, for dropping may panic.
-        unsafe { S::discard(slot) };
+        unsafe { S::discard(slot.as_ref()) };
     }
 
     /// Where the next message lies, of which it knows.
@@ -249,6 +300,6 @@ impl<T, S: Scope> Taker<T, S> {
     pub(crate) fn release(&self) {
         // Release pairs with the Acquire in `Giver::look`: a slot is written again only after its
         // message was moved out.
-        self.way.lane().head.0.store(self.head, Ordering::Release);
+        self.way.lane().head.0.released.store(self.head, Ordering::Release);
     }
 }
