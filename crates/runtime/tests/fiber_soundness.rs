@@ -8,7 +8,7 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
@@ -137,13 +137,14 @@ impl Scene {
         let stream = self.stream().blocking().deadline(deadline);
         let file = self.file.0.blocking().deadline(deadline);
         let offset = self.draw(FILE - LEN) as u64;
-        match self.draw(9) {
+        match self.draw(10) {
             0 | 1 => drop(stream.read(buf)),
             2 | 3 => drop(stream.read_exact(buf)),
             4 => drop(self.datagrams.blocking().deadline(deadline).receive_from(buf)),
             5 => drop(file.read_at(buf, offset)),
             6 => drop(file.write_at(ones(buf), offset)),
             7 => self.write_from(buf, deadline),
+            8 => drop(stream.read_vectored(&mut [IoSliceMut::new(buf)])),
             _ => drop(self.posts.0.blocking().deadline(deadline).send_to(ones(buf), None)),
         }
     }
@@ -154,7 +155,12 @@ impl Scene {
         let Some(near) = self.narrow_stream() else { return };
         let stream = near.blocking().deadline(deadline);
         for _ in 0..self.draw(24) {
-            if stream.write_all(ones(buf)).is_err() {
+            let (bytes, all) = (ones(buf), self.draw(2) == 0);
+            let written = match all {
+                true => stream.write_all(bytes),
+                false => stream.write_vectored(&[IoSlice::new(bytes)]).map(drop),
+            };
+            if written.is_err() {
                 return;
             }
         }
@@ -520,7 +526,7 @@ fn the_check_catches_freed_buffers_that_are_sent() {
         scene.drain(sink);
         runtime.run_for(Duration::from_millis(2)).unwrap();
         writer.cancel();
-        runtime.run_pending().unwrap();
+        runtime.poll().unwrap();
         assert!(scene.leaked() > 0, "on {}", runtime.report().driver);
     }
 }
