@@ -232,7 +232,10 @@ impl<T, S: Carries<T>> Channel<T, S> {
     /// Messages in it at this moment: a hint.
     pub fn len(&self) -> usize {
         match &self.flavour {
-            Flavour::Lanes(handle) => handle.parts().rows.iter().map(|lane| lane.len()).sum(),
+            Flavour::Lanes(handle) => {
+                let capacity = handle.shape().config().capacity;
+                handle.parts().rows.iter().map(|lane| lane.len(capacity)).sum()
+            }
             Flavour::Ringed(handle) => handle.parts().rows[0].len(),
         }
     }

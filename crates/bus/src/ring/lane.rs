@@ -46,12 +46,13 @@ impl<S: Scope> Lane<S> {
         Self { tail: Line(S::Word::new(0)), head: Line(head) }
     }
 
-    /// Messages in the ring, at this moment.
-    pub(crate) fn len(&self) -> usize {
+    /// Messages in the ring, at this moment; at most `capacity`, whatever the words say.
+    pub(crate) fn len(&self, capacity: usize) -> usize {
         // Relaxed: a hint, old by the time that it is used. The head first: it never passes a
         // tail that was read after it.
         let head = self.head.0.released.load(Ordering::Relaxed);
-        self.tail.0.load(Ordering::Relaxed).wrapping_sub(head) as usize
+        let len = self.tail.0.load(Ordering::Relaxed).wrapping_sub(head);
+        len.min(capacity as u64) as usize
     }
 }
 
