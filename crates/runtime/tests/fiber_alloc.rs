@@ -91,6 +91,9 @@ fn rounds<const BYTES: usize>(driver: &DriverChoice, rounds: usize) {
     }
 }
 
+/// So many rounds of one size, on a driver.
+type Rounds = fn(&DriverChoice, usize);
+
 /// Eight sizes from each of these on.
 macro_rules! eights {
     ($($bytes:literal)*) => {
@@ -108,8 +111,7 @@ macro_rules! eights {
 }
 
 /// 0 to 127 bytes; what fills the room is the last.
-const SIZES: [[fn(&DriverChoice, usize); 8]; ROOM / 8] =
-    eights!(0 8 16 24 32 40 48 56 64 72 80 88 96 104 112 120);
+const SIZES: [[Rounds; 8]; ROOM / 8] = eights!(0 8 16 24 32 40 48 56 64 72 80 88 96 104 112 120);
 
 /// A byte more than there is room for: counted by the metrics, and by this file's counter.
 fn a_byte_too_many(runtime: &Runtime) {

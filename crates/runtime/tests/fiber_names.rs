@@ -103,7 +103,7 @@ fn unbegun_work_that_panics_tells_the_given_name() {
     keep_the_log();
     let runtime = Runtime::new(small()).unwrap();
     let loud = Loud;
-    let handle = named("never begins").spawn(move || drop(black_box(&loud))).unwrap();
+    let handle = named("never begins").spawn(move || drop(black_box(loud))).unwrap();
     handle.cancel();
     runtime.poll().unwrap();
     assert_eq!(logged(&["`never begins 7`", "in a capture"]).len(), 1);
