@@ -8,6 +8,7 @@
 //! | object | for |
 //! | --- | --- |
 //! | [`channel`] | typed messages, each to one receiver |
+//! | [`bytes`] | messages of any length, as bytes |
 //! | [`broadcast`] | messages of one publisher, each to all subscribers |
 //! | [`completion`] | the result of one operation after the other, for one who waits |
 //!
@@ -35,6 +36,8 @@ pub use plain::Plain;
 
 mod layout;
 pub use layout::{Field, Layout};
+#[cfg(feature = "derive")]
+pub use tautline_bus_derive::Layout;
 
 mod bells;
 
@@ -45,6 +48,8 @@ mod ring;
 pub mod channel;
 
 pub mod broadcast;
+
+pub mod bytes;
 
 pub mod completion;
 

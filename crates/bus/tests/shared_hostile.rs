@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use tautline_bus::channel::{Channel, Config};
-use tautline_bus::{Field, Full, Layout, OpenError, ReceiveError, SendError, Shared, Wait};
+use tautline_bus::{Full, OpenError, ReceiveError, SendError, Shared, Wait};
+use tautline_bus_derive::Layout;
 use zerocopy::{Immutable, IntoBytes, TryFromBytes};
 
 /// A message that few bytes are one of.
-#[derive(Clone, Copy, Debug, PartialEq, TryFromBytes, IntoBytes, Immutable)]
+#[derive(Clone, Copy, Debug, PartialEq, Layout, TryFromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 struct Order {
     number: u64,
@@ -24,22 +25,11 @@ struct Order {
     rest: [u8; 6],
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, TryFromBytes, IntoBytes, Immutable)]
+#[derive(Clone, Copy, Debug, PartialEq, Layout, TryFromBytes, IntoBytes, Immutable)]
 #[repr(u8)]
 enum Side {
     Buy = 1,
     Sell = 2,
-}
-
-// SAFETY: all fields, as they lie in the structure.
-unsafe impl Layout for Order {
-    const NAME: &'static str = "Order";
-    const FIELDS: &'static [Field] = &[
-        Field { name: "number", of: "u64", offset: 0, size: 8, hash: u64::HASH },
-        Field { name: "side", of: "u8", offset: 8, size: 1, hash: u8::HASH },
-        Field { name: "firm", of: "bool", offset: 9, size: 1, hash: bool::HASH },
-        Field { name: "rest", of: "array", offset: 10, size: 6, hash: <[u8; 6]>::HASH },
-    ];
 }
 
 type Orders = Channel<Order, Shared>;

@@ -6,8 +6,10 @@ use crate::source::Source;
 use crate::tree::Tree;
 
 /// Each room and its floor. Imports only ever point down.
-const FLOORS: [(&str, u32); 5] = [
+const FLOORS: [(&str, u32); 7] = [
     ("tautline-buffer", 0),
+    ("tautline-bus-derive", 0),
+    ("tautline-bus", 1),
     ("tautline-runtime", 2),
     ("tautline-net", 3),
     ("tautline-relay", 6),

@@ -1,0 +1,131 @@
+//! `derive(Layout)`: what a type looks like in memory, so that two programs can compare theirs
+//! before they share some.
+//!
+//! ```ignore
+//! #[derive(Clone, Copy, Layout, TryFromBytes, IntoBytes, Immutable)]
+//! #[repr(C)]
+//! struct Order {
+//!     number: u64,
+//!     price: i64,
+//! }
+//! ```
+//!
+//! Used through `tautline_bus` with its feature `derive`, which re-exports it.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::spanned::Spanned;
+use syn::{Data, DeriveInput, Error, Field, Fields, Member, Result, parse_macro_input};
+
+/// Implements `tautline_bus::Layout`.
+///
+/// Structures must be `repr(C)` or `repr(transparent)`, for the compiler may place the fields of
+/// others as it likes, and differently each time. Enums must have a `repr` of a number, and no
+/// data; they look like that number, and each variant is told by its name and its value. Every
+/// field's type must have a layout of its own.
+///
+/// # Errors
+/// At compile time, at the place that is wrong.
+#[proc_macro_derive(Layout)]
+pub fn derive_layout(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    implement(&input).unwrap_or_else(Error::into_compile_error).into()
+}
+
+fn implement(input: &DeriveInput) -> Result<TokenStream> {
+    let fields = match &input.data {
+        Data::Struct(data) => fields_of(input, &data.fields)?,
+        Data::Enum(data) => variants_of(input, data)?,
+        Data::Union(data) => {
+            let why = "a union has no layout: which of its fields is meant cannot be told";
+            return Err(Error::new(data.union_token.span(), why));
+        }
+    };
+    let name = &input.ident;
+    let (generics, arguments, bounds) = input.generics.split_for_impl();
+    Ok(quote! {
+        // SAFETY: all fields, with their offsets as the compiler tells them.
+        unsafe impl #generics ::tautline_bus::Layout for #name #arguments #bounds {
+            const NAME: &'static str = ::core::stringify!(#name);
+            const FIELDS: &'static [::tautline_bus::Field] = &[#(#fields),*];
+        }
+    })
+}
+
+// ------------------------------------------------------------------------------- structures
+
+fn fields_of(input: &DeriveInput, fields: &Fields) -> Result<Vec<TokenStream>> {
+    if !representations(input)?.iter().any(|repr| repr == "C" || repr == "transparent") {
+        let why =
+            "add #[repr(C)]: the compiler may place the fields of other structures as it likes";
+        return Err(Error::new(input.ident.span(), why));
+    }
+    fields.members().zip(fields).map(|(member, field)| Ok(field_of(&member, field))).collect()
+}
+
+fn field_of(member: &Member, field: &Field) -> TokenStream {
+    let name = match member {
+        Member::Named(name) => name.to_string(),
+        Member::Unnamed(index) => index.index.to_string(),
+    };
+    let of = &field.ty;
+    quote! {
+        ::tautline_bus::Field {
+            name: #name,
+            of: <#of as ::tautline_bus::Layout>::NAME,
+            offset: ::core::mem::offset_of!(Self, #member),
+            size: ::core::mem::size_of::<#of>(),
+            hash: <#of as ::tautline_bus::Layout>::HASH,
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------ enums
+
+/// Each variant as a field of the number's type, whose hash is its value.
+fn variants_of(input: &DeriveInput, data: &syn::DataEnum) -> Result<Vec<TokenStream>> {
+    let numbers = ["u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64"].map(str::to_owned);
+    let Some(number) = representations(input)?.into_iter().find(|repr| numbers.contains(repr))
+    else {
+        let why = "add #[repr(u8)] or another number: else an enum may have any size";
+        return Err(Error::new(input.ident.span(), why));
+    };
+    let mut fields = Vec::new();
+    for variant in &data.variants {
+        if !matches!(variant.fields, Fields::Unit) {
+            let why = "an enum with data has no layout: send a structure with a tag";
+            return Err(Error::new(variant.span(), why));
+        }
+        let (ident, name) = (&variant.ident, variant.ident.to_string());
+        fields.push(quote! {
+            ::tautline_bus::Field {
+                name: #name,
+                of: #number,
+                offset: 0,
+                size: ::core::mem::size_of::<Self>(),
+                hash: Self::#ident as u64,
+            }
+        });
+    }
+    Ok(fields)
+}
+
+/// What stands in the `repr` attributes.
+fn representations(input: &DeriveInput) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("repr")) {
+        attribute.parse_nested_meta(|meta| {
+            if let Some(name) = meta.path.get_ident() {
+                found.push(name.to_string());
+            }
+            // `align(8)` and `packed(2)` bring a number.
+            if meta.input.peek(syn::token::Paren) {
+                let number;
+                syn::parenthesized!(number in meta.input);
+                number.parse::<TokenStream>()?;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(found)
+}
