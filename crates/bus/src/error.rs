@@ -35,6 +35,13 @@ pub enum CreateError {
         /// The most that can be had.
         limit: usize,
     },
+    /// The system refuses the memory.
+    Refused {
+        /// What was to be made.
+        kind: &'static str,
+        /// What the system says, and what to do.
+        why: String,
+    },
     /// Two wishes do not go together.
     Conflict {
         /// Which, and what to do instead.
@@ -56,6 +63,7 @@ impl fmt::Display for CreateError {
             Self::Capacity { kind, asked, limit } => {
                 write!(f, "a {kind} for {asked} messages cannot be made: ask for 1 to {limit}")
             }
+            Self::Refused { kind, why } => write!(f, "no memory for a {kind}: {why}"),
             Self::Conflict { what } => f.write_str(what),
         }
     }

@@ -175,6 +175,24 @@ mod native {
         }
     }
 
+    /// Tells a model who touches which part of a piece of bytes; here there is none to be told.
+    #[derive(Debug)]
+    pub(crate) struct Witness;
+
+    impl Witness {
+        pub(crate) fn new(_bytes: usize) -> Self {
+            Self
+        }
+
+        /// Bytes from there are read; they are taken round the end.
+        #[inline(always)]
+        pub(crate) fn reads(&self, _from: usize, _len: usize) {}
+
+        /// Bytes from there are written; they are taken round the end.
+        #[inline(always)]
+        pub(crate) fn writes(&self, _from: usize, _len: usize) {}
+    }
+
     /// Something that lasts a few nanoseconds, for a loop that waits for another core.
     #[inline(always)]
     pub(crate) fn spin_loop() {
@@ -250,6 +268,36 @@ mod model {
         // SAFETY: as promised.
         unsafe { std::ptr::copy_nonoverlapping(from, to, len) };
     }
+
+    /// Watches a piece of bytes in eight parts, each of which loom takes for one cell.
+    #[derive(Debug)]
+    pub(crate) struct Witness {
+        parts: [UnsafeCell<()>; PARTS],
+        part: usize,
+    }
+
+    const PARTS: usize = 8;
+
+    impl Witness {
+        pub(crate) fn new(bytes: usize) -> Self {
+            Self { parts: std::array::from_fn(|_| UnsafeCell::new(())), part: bytes / PARTS }
+        }
+
+        pub(crate) fn reads(&self, from: usize, len: usize) {
+            self.touched(from, len).for_each(|part| part.with(|_| ()));
+        }
+
+        pub(crate) fn writes(&self, from: usize, len: usize) {
+            self.touched(from, len).for_each(|part| part.with_mut(|_| ()));
+        }
+
+        fn touched(&self, from: usize, len: usize) -> impl Iterator<Item = &UnsafeCell<()>> {
+            (from / self.part..(from + len).div_ceil(self.part)).map(|n| &self.parts[n % PARTS])
+        }
+    }
+
+    // SAFETY: loom watches the cells, in which nothing is.
+    unsafe impl Sync for Witness {}
 
     pub(crate) fn spin_loop() {
         loom::thread::yield_now();

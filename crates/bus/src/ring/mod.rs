@@ -3,6 +3,7 @@
 //! | ring | givers | takers | order |
 //! | --- | --- | --- | --- |
 //! | [`lane`] | one | one | of the giver |
+//! | [`stream`] | one, of pieces of bytes | one | of the giver |
 //! | [`many`] | any number | any number | one for all |
 //! | [`fan`] | one | any number, each takes all | of the giver |
 //! | [`tape`] | one | any number, each takes what it can | of the giver |
@@ -12,6 +13,8 @@
 pub(crate) mod fan;
 pub(crate) mod lane;
 pub(crate) mod many;
+pub(crate) mod mortal;
+pub(crate) mod stream;
 pub(crate) mod tape;
 
 /// Keeps what it holds off the cache lines of its neighbours: two lines, for processors fetch them
