@@ -11,6 +11,7 @@
 //! | [`bytes`] | messages of any length, as bytes |
 //! | [`broadcast`] | messages of one publisher, each to all subscribers |
 //! | [`completion`] | the result of one operation after the other, for one who waits |
+//! | [`request`] | requests, and the answer to each |
 //!
 //! There is no runtime in here. Who waits spins, yields or sleeps ([`Wait`]), or leaves a
 //! [`Waker`](std::task::Waker): that is the seam by which loops, fibers and tasks of the crate
@@ -52,6 +53,8 @@ pub mod broadcast;
 pub mod bytes;
 
 pub mod completion;
+
+pub mod request;
 
 #[cfg(not(loom))]
 pub mod shared;

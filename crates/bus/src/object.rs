@@ -46,6 +46,13 @@ pub trait Object<S: Scope>: fmt::Debug + Sized + 'static {
     /// How many users of each kind there may be at once.
     fn limits(&self) -> [usize; 2];
 
+    /// How many wakers are kept for each kind: one for each user, and more behind those where a
+    /// user waits for several things.
+    #[doc(hidden)]
+    fn wakers(&self) -> [usize; 2] {
+        self.limits()
+    }
+
     /// The head as it begins.
     fn head(&self) -> Self::Head;
 
@@ -105,11 +112,11 @@ pub struct Parts<O: Object<S>, S: Scope> {
 
 impl<O: Object<S>, S: Scope> Parts<O, S> {
     fn of(shape: &O, store: &mut S::Store) -> Result<Self, CreateError> {
-        let wakers = |limit| boxed(O::KIND, "wakers", limit, |_| S::Waker::new());
-        let limits = shape.limits();
+        let boxed_wakers = |count| boxed(O::KIND, "wakers", count, |_| S::Waker::new());
+        let (limits, wakers) = (shape.limits(), shape.wakers());
         Ok(Self {
             alive: [S::Word::new(0), S::Word::new(0)],
-            wakers: [wakers(limits[0])?, wakers(limits[1])?],
+            wakers: [boxed_wakers(wakers[0])?, boxed_wakers(wakers[1])?],
             head: store.one(|| shape.head())?,
             rows: store.array(O::KIND, "rows", shape.rows(), |index| shape.row(index))?,
             slots: store.array(O::KIND, "slots", shape.slots(), |index| shape.slot(index))?,

@@ -50,7 +50,7 @@
 //! ```
 //!
 //! **Several at once.** [`wait_all`], [`wait_first`] and their twins for tasks take any mixture of
-//! completions, and of calls, through the trait [`Completion`].
+//! completions, and of [calls](crate::request::Call), through the trait [`Completion`].
 
 mod completer;
 mod join;

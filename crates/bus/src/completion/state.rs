@@ -14,7 +14,6 @@
 //! comes late finds another phase or another generation, and touches nothing. A claim lasts for a
 //! few instructions, in which nobody else's code runs.
 
-use std::mem;
 use std::task::Waker;
 
 use crate::completion::TakeError;
@@ -90,7 +89,11 @@ impl<T, S: Carries<T>> Core<T, S> {
     /// The caller has the watcher: it is the completer in a claim, or the owner that has cancelled.
     unsafe fn replace_watcher(&self, waker: Option<Waker>) -> Option<Waker> {
         // SAFETY: there is always a value, and by the caller's promise nobody else touches it.
-        unsafe { mem::replace(&mut *self.watcher.as_ptr(), waker) }
+        unsafe {
+            let before = self.watcher.read();
+            self.watcher.write(waker);
+            before
+        }
     }
 
     // ------------------------------------------------------------------------- the owner's

@@ -1,0 +1,227 @@
+//! The answering end.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::mem;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::channel::Receiver;
+use crate::error::{AttachError, ReceiveError};
+use crate::object::Role;
+use crate::request::slots::{Correlation, NoReply, Seat};
+use crate::request::{Ask, Exchanges, Requests};
+use crate::scope::Carries;
+
+/// Takes requests. Dropping it detaches, once its requests are answered; those that it has not
+/// taken are there for the next server.
+///
+/// On cache lines of its own, away from a client that may lie beside it.
+#[repr(align(128))]
+pub struct Server<Q: 'static, R: 'static, S: Exchanges<Q, R>> {
+    receiver: Receiver<Ask<Q>, S>,
+    /// Goes after the receiver, so that there is a seat for the receiver of whoever takes this one.
+    seat: S::Shared<Seat<R, S>>,
+}
+
+impl<Q, R, S: Exchanges<Q, R>> Server<Q, R, S> {
+    pub(super) fn attach(
+        requests: &Requests<Q, R, S>,
+        name: Option<&str>,
+    ) -> Result<Self, AttachError> {
+        let seat = requests.replies.attach_as(Role::Taker, name)?;
+        let receiver = match name {
+            Some(name) => requests.channel.receiver_as(name)?,
+            None => requests.channel.receiver()?,
+        };
+        Ok(Self { receiver, seat: S::share(seat) })
+    }
+
+    /// Takes a request; waits for one up to [`Config::patience`](super::Config::patience).
+    ///
+    /// # Errors
+    /// [`ReceiveError`]: as [`Receiver::receive`].
+    #[inline]
+    pub fn receive(&mut self) -> Result<Request<Q, R, S>, ReceiveError> {
+        self.receiver.receive().map(|ask| self.taken(ask))
+    }
+
+    /// Takes a request if there is one.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Empty`], [`ReceiveError::Closed`].
+    #[inline]
+    pub fn try_receive(&mut self) -> Result<Request<Q, R, S>, ReceiveError> {
+        self.receiver.try_receive().map(|ask| self.taken(ask))
+    }
+
+    /// Takes a request; waits for one, but not for longer than `limit`.
+    ///
+    /// # Errors
+    /// [`ReceiveError`].
+    pub fn receive_timeout(&mut self, limit: Duration) -> Result<Request<Q, R, S>, ReceiveError> {
+        self.receiver.receive_timeout(limit).map(|ask| self.taken(ask))
+    }
+
+    /// Takes a request; the task waits for it.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Closed`].
+    pub async fn receive_async(&mut self) -> Result<Request<Q, R, S>, ReceiveError> {
+        poll_fn(|context| self.poll_receive(context)).await
+    }
+
+    /// Takes a request, or leaves a waker for when there is one.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Closed`].
+    pub fn poll_receive(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Request<Q, R, S>, ReceiveError>> {
+        self.receiver.poll_receive(context).map_ok(|ask| self.taken(ask))
+    }
+
+    /// Takes a request and replies what `work` makes of it; waits for one as [`Server::receive`].
+    /// The fastest way to serve. Should `work` panic, the caller is told so.
+    ///
+    /// # Errors
+    /// [`ReceiveError`].
+    #[inline]
+    pub fn serve(&mut self, work: impl FnOnce(Q) -> R) -> Result<(), ReceiveError> {
+        let ask = self.receiver.receive()?;
+        self.answer(ask, work);
+        Ok(())
+    }
+
+    /// The same if there is a request.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Empty`], [`ReceiveError::Closed`].
+    #[inline]
+    pub fn try_serve(&mut self, work: impl FnOnce(Q) -> R) -> Result<(), ReceiveError> {
+        let ask = self.receiver.try_receive()?;
+        self.answer(ask, work);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn answer(&self, ask: Ask<Q>, work: impl FnOnce(Q) -> R) {
+        let on_panic = OnPanic { seat: &self.seat, to: ask.to };
+        let reply = work(ask.message);
+        mem::forget(on_panic);
+        self.seat.answer(ask.to, Ok(reply));
+    }
+
+    fn taken(&self, ask: Ask<Q>) -> Request<Q, R, S> {
+        Request { message: ask.message, ticket: Ticket::new(self.seat.clone(), ask.to) }
+    }
+
+    /// Another handle to where it serves.
+    pub fn requests(&self) -> Requests<Q, R, S> {
+        Requests { channel: self.receiver.channel(), replies: self.seat.handle() }
+    }
+}
+
+/// Tells the caller when the work for it panics.
+struct OnPanic<'s, R: 'static, S: Carries<R>> {
+    seat: &'s Seat<R, S>,
+    to: Correlation,
+}
+
+impl<R, S: Carries<R>> Drop for OnPanic<'_, R, S> {
+    fn drop(&mut self) {
+        self.seat.answer(self.to, Err(NoReply::Panicked));
+    }
+}
+
+impl<Q, R, S: Exchanges<Q, R>> fmt::Debug for Server<Q, R, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("scope", &S::NAME).finish_non_exhaustive()
+    }
+}
+
+/// A request, and the right to reply to it.
+///
+/// ```
+/// use tautline_bus::{Private, request::{Config, Request, Requests}};
+/// let requests = Requests::<String, usize, Private>::new(Config::default())?;
+/// let (mut client, mut server) = (requests.client()?, requests.server()?);
+/// let mut call = client.call("seven".into())?;
+/// let Request { message, ticket } = server.receive()?;   // the reply may come later
+/// ticket.reply(message.len());
+/// assert_eq!(call.try_take(), Ok(5));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Request<Q, R: 'static, S: Carries<R>> {
+    /// What was asked.
+    pub message: Q,
+    /// By which it is answered.
+    pub ticket: Ticket<R, S>,
+}
+
+impl<Q, R, S: Carries<R>> Request<Q, R, S> {
+    /// Replies to it.
+    #[inline]
+    pub fn reply(self, response: R) {
+        self.ticket.reply(response);
+    }
+}
+
+impl<Q: fmt::Debug, R, S: Carries<R>> fmt::Debug for Request<Q, R, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("message", &self.message)
+            .field("ticket", &self.ticket)
+            .finish()
+    }
+}
+
+/// The right to reply to one request. Dropped without a reply, the caller is told that its request
+/// was [abandoned](crate::completion::TakeError::Abandoned).
+pub struct Ticket<R: 'static, S: Carries<R>> {
+    seat: S::Shared<Seat<R, S>>,
+    to: Correlation,
+}
+
+impl<R, S: Carries<R>> Ticket<R, S> {
+    pub(super) fn new(seat: S::Shared<Seat<R, S>>, to: Correlation) -> Self {
+        Self { seat, to }
+    }
+
+    /// Replies. Where nobody waits any more, or the request was only [told](super::Client::tell),
+    /// the reply is dropped: here, or by the client when it uses the slot again.
+    #[inline]
+    pub fn reply(mut self, response: R) {
+        let to = mem::replace(&mut self.to, Correlation::NONE);
+        self.seat.answer(to, Ok(response));
+    }
+
+    /// Whether somebody waits for the reply: the call was not given up, and the request not only
+    /// told.
+    pub fn is_wanted(&self) -> bool {
+        self.seat.is_wanted(self.to)
+    }
+
+    /// Tells the caller that the work for it has panicked: for those who catch that themselves.
+    pub fn panicked(mut self) {
+        let to = mem::replace(&mut self.to, Correlation::NONE);
+        self.seat.answer(to, Err(NoReply::Panicked));
+    }
+}
+
+impl<R, S: Carries<R>> Drop for Ticket<R, S> {
+    fn drop(&mut self) {
+        // An answer to nobody, if it has replied.
+        self.seat.answer(self.to, Err(NoReply::Abandoned));
+    }
+}
+
+impl<R, S: Carries<R>> fmt::Debug for Ticket<R, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket")
+            .field("scope", &S::NAME)
+            .field("wanted", &self.is_wanted())
+            .finish_non_exhaustive()
+    }
+}
