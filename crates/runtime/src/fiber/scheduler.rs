@@ -44,7 +44,8 @@ pub(crate) struct Fibers {
     ready: [Queue; BANDS],
     /// How many are not over.
     alive: Cell<usize>,
-    /// The one that runs.
+    /// The one that runs. While the loop goes from one to the next this may still name the one
+    /// that has parked: whoever calls the user's code on the loop's stack clears it before.
     current: Cell<Option<NonNull<Slot>>>,
     stacks: RefCell<Stacks>,
     classes: [Class; CLASSES],
@@ -230,8 +231,7 @@ impl Fibers {
         if self.ready.iter().all(Queue::is_empty) {
             return 0;
         }
-        // The loop may be run, or its runtime dropped, by a thread that panics.
-        let panics = panics::set_aside();
+        let _running = RunningFibers::begin(self);
         let mut run = Run::none(core.now.get());
         let mut left = budget;
         let reserve = (budget / 8).max(2);
@@ -239,9 +239,7 @@ impl Fibers {
             left -= 1;
             self.step(core, slot, &mut run);
         }
-        self.current.set(None);
         core.end_run(&run);
-        panics::restore(panics);
         count(&core.counters.switches, budget - left);
         budget - left
     }
@@ -299,8 +297,9 @@ impl Fibers {
     /// Gives a fiber its stack. False: it has none, and waits for it or was cancelled before
     /// it could begin.
     fn start(&self, core: &Core, slot: &Slot) -> bool {
+        // Work that is dropped is the user's, and so is a logger.
+        self.current.set(None);
         if slot.cancel.get() != Cancel::No {
-            self.current.set(None);
             self.never_begun(core, slot);
             return false;
         }
@@ -371,6 +370,24 @@ impl Fibers {
         }
     }
 
+    /// Whether it was handed a stack, and has not run on it.
+    fn is_settled_in(slot: &Slot) -> bool {
+        let settled = slot.stack.get().is_some();
+        // SAFETY: its routine is there as long as its stack, and does not run: this is asked of
+        // those that are ready, or new.
+        settled && unsafe { !(*slot.routine.get()).assume_init_ref().started() }
+    }
+
+    /// Takes its stack from a fiber that was handed one, and has not run on it.
+    fn move_out(&self, slot: &Slot) {
+        // SAFETY: the routine is there, and from now on it is not.
+        let mut routine = unsafe { (*slot.routine.get()).assume_init_read() };
+        slot.stack.set(None);
+        // There is no frame on it; the work still lies in the room.
+        routine.force_unwind();
+        self.give_stack(slot, routine.into_stack());
+    }
+
     /// It is over: who waits for that is told.
     fn end(&self, core: &Core, slot: &Slot) {
         slot.state.set(State::Over);
@@ -383,8 +400,12 @@ impl Fibers {
 
     /// It was cancelled before it began.
     fn never_begun(&self, core: &Core, slot: &Slot) {
-        let class = self.class(slot.class.get());
-        class.unstarted.set(class.unstarted.get() - 1);
+        if Self::is_settled_in(slot) {
+            self.move_out(slot);
+        } else {
+            let class = self.class(slot.class.get());
+            class.unstarted.set(class.unstarted.get() - 1);
+        }
         let (entry, room) = (slot.entry.get(), self.slots.room(slot));
         let name = || slot.told_name().to_owned().into();
         // SAFETY: its work lies in the room, and nobody takes it from there any more.
@@ -407,6 +428,8 @@ impl Fibers {
                 slot.state.set(State::New);
                 self.enqueue(slot);
             }
+            // In the queue already: it is not to begin there.
+            State::Ready if Self::is_settled_in(slot) => slot.state.set(State::New),
             State::New | State::Ready | State::Running | State::Parked => {}
         }
         slot.cancel.set(Cancel::Asked);
@@ -442,6 +465,26 @@ impl Fibers {
     /// How many are not over.
     pub(crate) fn alive(&self) -> usize {
         self.alive.get()
+    }
+}
+
+/// While fibers are run: afterwards, however that ends, none runs.
+struct RunningFibers<'f> {
+    fibers: &'f Fibers,
+    /// The loop may be run, or its runtime dropped, by a thread that panics.
+    panics: usize,
+}
+
+impl<'f> RunningFibers<'f> {
+    fn begin(fibers: &'f Fibers) -> Self {
+        Self { fibers, panics: panics::set_aside() }
+    }
+}
+
+impl Drop for RunningFibers<'_> {
+    fn drop(&mut self) {
+        self.fibers.current.set(None);
+        panics::restore(self.panics);
     }
 }
 
