@@ -469,9 +469,10 @@ impl Core {
         if self.gone.get() { Refusal::Closed } else { Refusal::NotInFiber }
     }
 
-    /// Asks an operation of a fiber to end.
+    /// Asks an operation of a fiber to end. No code of the user's runs in here: whoever calls may
+    /// be in the way of a pending call.
     pub(crate) fn cancel_operation(&self, key: Key) {
-        self.with(|engine| engine.cancel(key, Ending::Cancelled));
+        self.hold(|engine| engine.cancel(key, Ending::Cancelled));
     }
 }
 

@@ -66,12 +66,19 @@ impl<K: Yield> Operation<K> {
     /// back.
     ///
     /// # Panics
-    /// If it was polled before, and is over, or this is called outside a fiber.
+    /// If it was polled before and its result taken; or if it was polled before, is pending, and
+    /// this is called outside a fiber: the kernel may have its buffer. It is given up then.
     pub fn wait(mut self) -> K::Output {
         let core = self.core.clone();
         match std::mem::replace(&mut self.state, State::Over) {
             State::Fresh(kind) => core.perform(self.io, self.deadline, kind, "wait"),
-            State::Pending(key) => core.await_started::<K>(key),
+            State::Pending(key) => {
+                // It is given up with this where the wait is refused.
+                self.state = State::Pending(key);
+                let output = core.await_started::<K>(key);
+                self.state = State::Over;
+                output
+            }
             State::Over => panic!("an operation was waited for after it had completed"),
         }
     }

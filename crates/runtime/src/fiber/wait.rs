@@ -13,6 +13,7 @@ use crate::engine::outcome::Failure;
 use crate::engine::{OtherAlarm, Start, Submission};
 use crate::error::Error;
 use crate::fiber::cancel::{Here, Refusal};
+use crate::fiber::slot::Cancel;
 use crate::kinds::Yield;
 use crate::slab::Key;
 use crate::sync::{Arc, AtomicBool, Ordering};
@@ -260,19 +261,26 @@ impl Core {
         }
     }
 
-    /// The same for an operation that was started before, by a poll.
+    /// The same for an operation that was started before, by a poll. In a fiber that was asked to
+    /// end it is taken back from the kernel.
+    ///
+    /// # Panics
+    /// Where it may not wait, unless it is over. It is as it was then.
     pub(crate) fn await_started<K: Yield>(self: &Rc<Self>, key: Key) -> K::Output {
-        match Here::of(self) {
-            Ok(here) => {
-                here.may_suspend();
-                self.with(|engine| engine.tell_fiber(key, here.slot.key()));
-                if let Some((finished, _)) = self.with(|engine| engine.take_finished(key)) {
-                    return finished.parcel.take::<K>().output(self, finished.outcome);
-                }
-                self.await_operation::<K>(&here, key, "wait")
-            }
-            Err(_) => panic!("an operation that was polled was waited for outside a fiber"),
+        let here = Here::of(self);
+        here.iter().for_each(Here::may_suspend);
+        if let Some((finished, _)) = self.with(|engine| engine.take_finished(key)) {
+            return finished.parcel.take::<K>().output(self, finished.outcome);
         }
+        let Ok(here) = here else {
+            panic!("an operation that was polled, and is pending, was waited for outside a fiber");
+        };
+        // No code of the user's runs from here on: it might take the wake.
+        self.hold(|engine| engine.tell_fiber(key, here.slot.key()));
+        if here.slot.cancel.get() != Cancel::No {
+            self.cancel_operation(key);
+        }
+        self.await_operation::<K>(&here, key, "wait")
     }
 
     /// Waits for an operation. It is out of the table before this returns or unwinds.
