@@ -143,8 +143,8 @@ pub(crate) enum Found<T> {
     Message(T),
     /// It is not there yet.
     Nothing,
-    /// So many messages were overwritten before they were taken; the next is the oldest there.
-    Missed(u64),
+    /// It was overwritten.
+    Overtaken,
 }
 
 /// The taking end.
@@ -193,7 +193,7 @@ impl<T: Plain, S: Scope> Taker<T, S> {
         match self.ahead(self.head, Ordering::Acquire) {
             ..0 => return Ok(Found::Nothing),
             0 => {}
-            1.. => return Ok(self.skip()),
+            1.. => return Ok(Found::Overtaken),
         }
         let copy = self.copy();
         if S::OTHERS_RUN {
@@ -201,7 +201,7 @@ impl<T: Plain, S: Scope> Taker<T, S> {
             // below meets its version.
             fence(Ordering::Acquire);
             if self.ahead(self.head, Ordering::Relaxed) != 0 {
-                return Ok(self.skip());
+                return Ok(Found::Overtaken);
             }
         }
         self.head = self.head.wrapping_add(1);
@@ -227,10 +227,11 @@ impl<T: Plain, S: Scope> Taker<T, S> {
         copy
     }
 
-    /// Passes over what was overwritten, of which there is some.
+    /// Goes on at the oldest message that is there, after it was overtaken. Returns how many it has
+    /// passed over.
     #[cold]
     #[inline(never)]
-    fn skip(&mut self) -> Found<T> {
+    pub(crate) fn skip(&mut self) -> u64 {
         // Acquire pairs with the Release in `give`: all slots before have been written.
         let tail = self.way.tail().load(Ordering::Acquire);
         let oldest = tail.saturating_sub(self.way.mask + 1);
@@ -241,6 +242,6 @@ impl<T: Plain, S: Scope> Taker<T, S> {
         }
         let missed = next.wrapping_sub(self.head);
         self.head = next;
-        Found::Missed(missed)
+        missed
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::mem;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -22,8 +23,8 @@ use crate::scope::Carries;
 #[repr(align(128))]
 pub struct Subscriber<T: Plain, S: Carries<T>> {
     taker: Taker<T, S>,
-    /// Found, and not yet told.
-    pending: Option<LossyError>,
+    /// A drain has met something that is no message: the next receive tells.
+    corrupt: bool,
     missed: u64,
     seat: Attachment<Tape<T>, S>,
 }
@@ -38,7 +39,7 @@ impl<T: Plain, S: Carries<T>> Subscriber<T, S> {
         let parts = seat.parts();
         // SAFETY: the attachment, kept beside it, keeps the object.
         let taker = unsafe { Taker::new(&parts.rows[0], &parts.slots, start) };
-        Ok(Self { taker, pending: None, missed: 0, seat })
+        Ok(Self { taker, corrupt: false, missed: 0, seat })
     }
 
     /// Receives the next message; waits for one up to
@@ -64,8 +65,8 @@ impl<T: Plain, S: Carries<T>> Subscriber<T, S> {
     /// [`LossyError::Missed`]; [`ReceiveError::Empty`], [`ReceiveError::Closed`].
     #[inline(always)]
     pub fn try_receive(&mut self) -> Result<T, LossyError> {
-        if let Some(error) = self.pending.take() {
-            return Err(error);
+        if S::MORTAL && mem::take(&mut self.corrupt) {
+            return Err(ReceiveError::Corrupt.into());
         }
         match self.taker.take() {
             Ok(Found::Message(message)) => Ok(message),
@@ -84,7 +85,8 @@ impl<T: Plain, S: Carries<T>> Subscriber<T, S> {
         match found {
             Ok(Found::Message(message)) => Ok(message),
             Ok(Found::Nothing) => Err(why.into()),
-            Ok(Found::Missed(count)) => {
+            Ok(Found::Overtaken) => {
+                let count = self.taker.skip();
                 self.missed = self.missed.wrapping_add(count);
                 Err(LossyError::Missed(count))
             }
@@ -146,7 +148,7 @@ impl<T: Plain, S: Carries<T>> Subscriber<T, S> {
 
     fn wait_until(&mut self, due: Option<Instant>) -> Result<(), ReceiveError> {
         let parts = self.seat.parts();
-        let ready = || self.pending.is_some() || self.taker.has_some() || !Tape::gives(parts);
+        let ready = || self.corrupt || self.taker.has_some() || !Tape::gives(parts);
         if parts.head.filled.wait(due, ready) {
             return Ok(());
         }
@@ -157,7 +159,7 @@ impl<T: Plain, S: Carries<T>> Subscriber<T, S> {
     pub fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let parts = self.seat.parts();
         let cell = &parts.wakers(Role::Taker)[self.seat.seat()];
-        let ready = || self.pending.is_some() || self.taker.has_some() || !Tape::gives(parts);
+        let ready = || self.corrupt || self.taker.has_some() || !Tape::gives(parts);
         parts.head.filled.poll(cell, context, ready)
     }
 
@@ -207,16 +209,13 @@ impl<T: Plain, S: Carries<T>> Iterator for Drain<'_, T, S> {
     #[inline(always)]
     fn next(&mut self) -> Option<T> {
         self.left = self.left.checked_sub(1)?;
-        match self.subscriber.try_receive() {
-            Ok(message) => Some(message),
-            Err(error) => {
-                self.left = 0;
-                if error != LossyError::Receive(ReceiveError::Empty) {
-                    self.subscriber.pending = Some(error);
-                }
-                None
-            }
+        match self.subscriber.taker.take() {
+            Ok(Found::Message(message)) => return Some(message),
+            Ok(Found::Nothing | Found::Overtaken) => {}
+            Err(Corrupt) => self.subscriber.corrupt = true,
         }
+        self.left = 0;
+        None
     }
 }
 
