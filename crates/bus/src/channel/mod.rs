@@ -236,7 +236,7 @@ impl<T, S: Carries<T>> Channel<T, S> {
                 let capacity = handle.shape().config().capacity;
                 handle.parts().rows.iter().map(|lane| lane.len(capacity)).sum()
             }
-            Flavour::Ringed(handle) => handle.parts().rows[0].len(),
+            Flavour::Ringed(handle) => handle.parts().rows[0].len(handle.shape().config().capacity),
         }
     }
 

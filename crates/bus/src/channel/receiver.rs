@@ -34,7 +34,7 @@ pub struct Receiver<T: 'static, S: Carries<T>> {
 
 enum End<T: 'static, S: Carries<T>> {
     Lanes(Takers<T, S>, Attachment<Lanes<T>, S>),
-    Ring(Ring<T, S>, Attachment<Ringed<T>, S>),
+    Ring(Picks<T, S>, Attachment<Ringed<T>, S>),
 }
 
 /// The lanes of all senders, of which one is taken from until what was known of it is taken.
@@ -45,6 +45,24 @@ struct Takers<T, S: Scope> {
     next: usize,
     /// The last message that was taken had been lent to a receiver that has died.
     again: bool,
+}
+
+/// The ring that all receivers share.
+struct Picks<T, S: Scope> {
+    ring: Ring<T, S>,
+    /// The last message that was taken had been lent to a receiver that has died.
+    again: bool,
+}
+
+impl<T, S: Scope> Picks<T, S> {
+    #[inline(always)]
+    fn claim(&mut self) -> Option<Claim<T, S>> {
+        let claim = self.ring.claim_to_take()?;
+        if S::MORTAL {
+            self.again = claim.was_lent();
+        }
+        Some(claim)
+    }
 }
 
 impl<T, S: Scope> Takers<T, S> {
@@ -111,8 +129,8 @@ impl<T, S: Carries<T>> End<T, S> {
                 Ok(message?)
             }
             Self::Ring(ring, seat) => {
-                let claim = ring.claim_to_take().ok_or(ReceiveError::Empty)?;
-                let message = ring.take(claim);
+                let claim = ring.claim().ok_or(ReceiveError::Empty)?;
+                let message = ring.ring.take(claim);
                 let parts = seat.parts();
                 parts.head.freed.notify(parts.wakers(Role::Giver));
                 Ok(message?)
@@ -143,7 +161,7 @@ impl<T, S: Carries<T>> End<T, S> {
                 let parts = seat.parts();
                 let ready = || {
                     seat.attend();
-                    ring.has_some() || !Ringed::gives(parts)
+                    ring.ring.has_some() || !Ringed::gives(parts)
                 };
                 parts.head.filled.wait(deadline, ready)
             }
@@ -166,7 +184,7 @@ impl<T, S: Carries<T>> End<T, S> {
                 let cell = &parts.wakers(Role::Taker)[seat.seat()];
                 let ready = || {
                     seat.attend();
-                    ring.has_some() || !Ringed::gives(parts)
+                    ring.ring.has_some() || !Ringed::gives(parts)
                 };
                 parts.head.filled.poll(cell, context, ready)
             }
@@ -205,8 +223,8 @@ impl<T, S: Carries<T>> Receiver<T, S> {
             Flavour::Ringed(handle) => {
                 let seat = handle.attach_as(Role::Taker, name)?;
                 // SAFETY: the attachment, kept beside it, keeps the object.
-                let ring = unsafe { Ringed::ring(seat.parts()) };
-                End::Ring(ring, seat)
+                let ring = unsafe { seat.shape().ring(seat.parts(), Role::Taker, seat.seat()) };
+                End::Ring(Picks { ring, again: false }, seat)
             }
         };
         Ok(Self { end, patience: channel.config().patience, corrupt: false })
@@ -316,7 +334,7 @@ impl<T, S: Carries<T>> Receiver<T, S> {
         for last in [false, true] {
             let found = match &mut self.end {
                 End::Lanes(takers, _) => takers.seek()?.then(|| takers.lend()),
-                End::Ring(ring, _) => ring.claim_to_take().map(|claim| Lent::Ring(Some(claim))),
+                End::Ring(ring, _) => ring.claim().map(|claim| Lent::Ring(Some(claim))),
             };
             match found {
                 Some(message) => return Ok(Loan { receiver: self, message }),
@@ -357,7 +375,10 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     /// that has died: it may have been acted upon. Only in the scope `Shared`
     /// ([`Orphans`](super::Orphans)).
     pub fn is_redelivered(&self) -> bool {
-        matches!(&self.end, End::Lanes(takers, _) if takers.again)
+        match &self.end {
+            End::Lanes(takers, _) => takers.again,
+            End::Ring(ring, _) => ring.again,
+        }
     }
 
     /// Messages that were on loan to receivers that have died, and were given up, since the channel
@@ -413,7 +434,10 @@ impl<T, S: Carries<T>> Iterator for Drain<'_, T, S> {
                 takers.note();
                 takers.current.take()
             }
-            End::Ring(ring, _) => ring.take(ring.claim_to_take()?),
+            End::Ring(ring, _) => {
+                let claim = ring.claim()?;
+                ring.ring.take(claim)
+            }
         };
         self.receiver.corrupt |= message.is_err();
         message.ok()
@@ -507,7 +531,7 @@ impl<T, S: Carries<T>> Drop for Loan<'_, T, S> {
             }
             (End::Ring(ring, seat), Lent::Ring(claim)) => {
                 let Some(claim) = claim.take() else { return };
-                ring.skip(claim);
+                ring.ring.skip(claim);
                 let parts = seat.parts();
                 parts.head.freed.notify(parts.wakers(Role::Giver));
             }

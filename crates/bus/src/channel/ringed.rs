@@ -4,10 +4,11 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use crate::bells::{Bells, Rings};
-use crate::channel::Config;
+use crate::channel::{Config, Orphans};
 use crate::object::{Object, Parts, Role};
 use crate::ring::many::{Ends, Ring, Stamped};
-use crate::scope::Carries;
+use crate::scope::{Carries, Word};
+use crate::sync::Ordering;
 
 /// The shape of it.
 pub(crate) struct Ringed<T> {
@@ -27,13 +28,23 @@ impl<T: 'static> Ringed<T> {
         self.config
     }
 
-    /// The ring.
+    /// The ring, as the user in that seat sees it. Slots know their users by one number: the
+    /// receivers' first, for a sender that overwrites takes messages too.
     ///
     /// # Safety
     /// The caller keeps the object for as long as it uses the ring.
-    pub(super) unsafe fn ring<S: Carries<T>>(parts: &Parts<Self, S>) -> Ring<T, S> {
+    pub(super) unsafe fn ring<S: Carries<T>>(
+        &self,
+        parts: &Parts<Self, S>,
+        role: Role,
+        seat: usize,
+    ) -> Ring<T, S> {
+        let user = match role {
+            Role::Taker => seat,
+            Role::Giver => self.config.receivers + seat,
+        };
         // SAFETY: as promised; the parts neither move nor grow.
-        unsafe { Ring::new(&parts.rows[0], &parts.slots) }
+        unsafe { Ring::new(&parts.rows[0], &parts.slots, user) }
     }
 }
 
@@ -72,9 +83,23 @@ impl<T: 'static, S: Carries<T>> Object<S> for Ringed<T> {
         Self::tell(parts, role);
     }
 
+    fn died(&self, parts: &Parts<Self, S>, role: Role, seat: usize) {
+        // SAFETY: the parts are there for as long as this runs.
+        let ring = unsafe { self.ring(parts, role, seat) };
+        let given_up = ring.clear(role == Role::Taker && self.config.orphans == Orphans::Redeliver);
+        let counter = match role {
+            Role::Giver => &parts.head.dropped,
+            Role::Taker => &parts.head.lost,
+        };
+        // Relaxed: a count, which orders nothing.
+        counter.fetch_add(given_up, Ordering::Relaxed);
+        // Whoever waits may find a message again, or a place that is free.
+        Self::tell(parts, role);
+    }
+
     fn teardown(&self, parts: &Parts<Self, S>) {
         // SAFETY: the parts are there for as long as this runs.
-        let ring = unsafe { Self::ring(parts) };
+        let ring = unsafe { self.ring(parts, Role::Taker, 0) };
         while let Some(claim) = ring.claim_to_take() {
             ring.skip(claim);
         }

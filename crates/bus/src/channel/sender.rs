@@ -68,6 +68,7 @@ impl<T, S: Carries<T>> End<T, S> {
                 };
                 ring.give(claim, message);
                 parts.head.filled.notify(parts.wakers(Role::Taker));
+                seat.attend();
             }
         }
         Ok(())
@@ -149,7 +150,7 @@ impl<T, S: Carries<T>> Sender<T, S> {
             Flavour::Ringed(handle) => {
                 let seat = handle.attach_as(Role::Giver, name)?;
                 // SAFETY: the attachment, kept beside it, keeps the object.
-                let ring = unsafe { Ringed::ring(seat.parts()) };
+                let ring = unsafe { seat.shape().ring(seat.parts(), Role::Giver, seat.seat()) };
                 End::Ring(ring, seat)
             }
         };

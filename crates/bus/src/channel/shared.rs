@@ -7,6 +7,7 @@ use crate::error::CreateError;
 use crate::layout::{Layout, Told};
 use crate::plain::Plain;
 use crate::policy::{Full, Wait};
+use crate::ring::mortal::MAX_SEATS;
 use crate::shared::{self, Description, OpenError, Opened, SHAPE_WORDS, SegmentStore, Shared};
 
 impl<T: Plain + Layout> Channel<T, Shared> {
@@ -27,9 +28,8 @@ impl<T: Plain + Layout> Channel<T, Shared> {
     /// # Ok::<(), OpenError>(())
     /// ```
     pub fn open(namespace: &str, name: &str, config: Config) -> Result<Self, OpenError> {
-        if config.is_ringed() {
-            let what = "a shared channel has one receiver, an order for each sender, and does not \
-                        overwrite: use several channels, or a broadcast";
+        if config.is_ringed() && config.senders.saturating_add(config.receivers) > MAX_SEATS {
+            let what = "a shared channel whose users share one ring has at most 65,536 of them";
             return Err(CreateError::Conflict { what }.into());
         }
         shared::open(namespace, name, &Wanted::<T> { config, messages: PhantomData })

@@ -10,6 +10,7 @@ use std::ptr::NonNull;
 
 use crate::error::Corrupt;
 use crate::ring::Line;
+use crate::ring::mortal::Step;
 use crate::scope::{Carries, Local, Place, Scope, Word};
 use crate::sync::Ordering;
 
@@ -21,18 +22,23 @@ pub(crate) struct Ends<S: Scope> {
     tail: Line<S::Word>,
     /// The position that is taken next.
     head: Line<S::Word>,
+    /// Where takers can die: not zero if there may be messages that the dead had on loan.
+    again: Line<S::Word>,
 }
 
 impl<S: Scope> Ends<S> {
     pub(crate) fn new() -> Self {
-        Self { tail: Line(S::Word::new(0)), head: Line(S::Word::new(0)) }
+        let word = || Line(S::Word::new(0));
+        Self { tail: word(), head: word(), again: word() }
     }
 
-    /// Messages in the ring, those included that are being written, at this moment.
-    pub(crate) fn len(&self) -> usize {
+    /// Messages in the ring, those included that are being written, at this moment; at most
+    /// `capacity`, whatever the words say.
+    pub(crate) fn len(&self, capacity: usize) -> usize {
         // Relaxed: a hint. The head first: it never passes a tail that was read after it.
         let head = self.head.0.load(Ordering::Relaxed);
-        self.tail.0.load(Ordering::Relaxed).saturating_sub(head) as usize
+        let len = self.tail.0.load(Ordering::Relaxed).saturating_sub(head);
+        len.min(capacity as u64) as usize
     }
 }
 
@@ -49,8 +55,9 @@ pub(crate) struct Stamped<T, S: Scope> {
 impl<T, S: Scope> Stamped<T, S> {
     /// The slot of that index, free.
     pub(crate) fn new(index: usize) -> Self {
-        let (stamp, void) = (S::Word::new(index as u64), S::Word32::new(0));
-        Self { stamp, void, place: Place::empty() }
+        // Where users can die the word says more, and begins alike for all: see `mortal`.
+        let stamp = if S::MORTAL { 0 } else { index as u64 };
+        Self { stamp: S::Word::new(stamp), void: S::Word32::new(0), place: Place::empty() }
     }
 }
 
@@ -58,9 +65,37 @@ impl<T, S: Scope> Stamped<T, S> {
 pub(crate) struct Claim<T, S: Scope> {
     slot: NonNull<Stamped<T, S>>,
     position: u64,
+    /// The message was on loan to a taker that has died.
+    lent_before: bool,
 }
 
 impl<T, S: Scope> Claim<T, S> {
+    /// The word that says whose turn it is.
+    #[inline(always)]
+    pub(super) fn stamp(&self) -> &S::Word {
+        &self.slot().stamp
+    }
+
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The same claim.
+    pub(super) fn again(&self) -> Self {
+        Self { slot: self.slot, ..*self }
+    }
+
+    /// The same claim, of a message that was on loan to a taker that has died.
+    pub(super) fn lent_before(self) -> Self {
+        Self { lent_before: true, ..self }
+    }
+
+    /// Whether the message was on loan to a taker that has died.
+    #[inline(always)]
+    pub(crate) fn was_lent(&self) -> bool {
+        S::MORTAL && self.lent_before
+    }
+
     #[inline(always)]
     fn slot(&self) -> &Stamped<T, S> {
         // SAFETY: a claim is used while the ring is there, by the promise of `Ring::new`.
@@ -80,6 +115,8 @@ pub(crate) struct Ring<T, S: Scope> {
     /// As many as the mask says, and one.
     slots: NonNull<Stamped<T, S>>,
     mask: u64,
+    /// The user's own.
+    seat: usize,
 }
 
 // SAFETY: the memory that it points at may be used by any thread of the scope, and the messages go
@@ -92,11 +129,11 @@ impl<T, S: Scope> Ring<T, S> {
     /// # Safety
     /// `ends` and `slots` belong together and stay where they are for as long as this and the
     /// claims that it gives are used.
-    pub(crate) unsafe fn new(ends: &Ends<S>, slots: &[Stamped<T, S>]) -> Self {
+    pub(crate) unsafe fn new(ends: &Ends<S>, slots: &[Stamped<T, S>], seat: usize) -> Self {
         // With one slot "taken" and "free for the next" would be one stamp.
         assert!(slots.len().is_power_of_two() && slots.len() >= 2);
         let mask = slots.len() as u64 - 1;
-        Self { ends: ends.into(), slots: NonNull::from(slots).cast(), mask }
+        Self { ends: ends.into(), slots: NonNull::from(slots).cast(), mask, seat }
     }
 
     #[inline(always)]
@@ -106,24 +143,49 @@ impl<T, S: Scope> Ring<T, S> {
     }
 
     #[inline(always)]
-    fn claimed(&self, position: u64) -> Claim<T, S> {
+    pub(super) fn tail(&self) -> &S::Word {
+        &self.ends().tail.0
+    }
+
+    #[inline(always)]
+    pub(super) fn head(&self) -> &S::Word {
+        &self.ends().head.0
+    }
+
+    pub(super) fn again(&self) -> &S::Word {
+        &self.ends().again.0
+    }
+
+    pub(super) fn capacity(&self) -> u64 {
+        self.mask + 1
+    }
+
+    pub(super) fn seat(&self) -> usize {
+        self.seat
+    }
+
+    #[inline(always)]
+    pub(super) fn claimed(&self, position: u64) -> Claim<T, S> {
         // SAFETY: the index is within the slots, of which there are as many as the mask says, and
         // one.
         let slot = unsafe { self.slots.add((position & self.mask) as usize) };
-        Claim { slot, position }
+        Claim { slot, position, lent_before: false }
     }
 
     /// Claims the next position to give, if it is free.
     #[inline]
     pub(crate) fn claim_to_give(&self) -> Option<Claim<T, S>> {
-        self.claim(&self.ends().tail.0, 0)
+        if S::MORTAL { self.mortal_claim_to_give() } else { self.claim(self.tail(), 0) }
     }
 
     /// Claims the next position to take, if its message is there.
     #[inline]
     pub(crate) fn claim_to_take(&self) -> Option<Claim<T, S>> {
+        if S::MORTAL {
+            return self.mortal_claim_to_take();
+        }
         loop {
-            let claim = self.claim(&self.ends().head.0, 1)?;
+            let claim = self.claim(self.head(), 1)?;
             // Relaxed: the stamp has brought it.
             if claim.slot().void.load(Ordering::Relaxed) == 0 {
                 return Some(claim);
@@ -136,13 +198,13 @@ impl<T, S: Scope> Ring<T, S> {
     /// Whether a message is there to be taken.
     #[inline]
     pub(crate) fn has_some(&self) -> bool {
-        self.is_turn(&self.ends().head.0, 1)
+        if S::MORTAL { self.mortal_has_some() } else { self.is_turn(self.head(), 1) }
     }
 
     /// Whether a position is free to be given.
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
-        self.is_turn(&self.ends().tail.0, 0)
+        if S::MORTAL { self.mortal_has_room() } else { self.is_turn(self.tail(), 0) }
     }
 
     fn is_turn(&self, index: &S::Word, turn: u64) -> bool {
@@ -194,12 +256,18 @@ impl<T, S: Scope> Ring<T, S> {
     /// Hands over a message that was written to the claim's place.
     #[inline]
     pub(crate) fn hand_over(&self, claim: Claim<T, S>) {
+        if S::MORTAL {
+            return self.move_on(&claim, Step::Given);
+        }
         // Release pairs with the Acquire in `claim`: who sees the stamp sees the message.
         claim.slot().stamp.store(claim.position.wrapping_add(1), Ordering::Release);
     }
 
     /// Hands over a position without a message.
     pub(crate) fn hand_over_void(&self, claim: Claim<T, S>) {
+        if S::MORTAL {
+            return self.move_on(&claim, Step::GivenVoid);
+        }
         // Relaxed: the stamp takes it along.
         claim.slot().void.store(1, Ordering::Relaxed);
         self.hand_over(claim);
@@ -233,6 +301,9 @@ impl<T, S: Scope> Ring<T, S> {
     /// Frees the slot of a position that was claimed to take, and whose message is gone.
     #[inline(always)]
     fn free(&self, claim: Claim<T, S>) {
+        if S::MORTAL {
+            return self.move_on(&claim, Step::Freed);
+        }
         let next_turn = claim.position.wrapping_add(self.mask).wrapping_add(1);
         // Release pairs with the Acquire in `claim`: a slot is written again only after its
         // message was moved out.

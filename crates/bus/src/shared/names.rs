@@ -232,7 +232,7 @@ enum Around {
     Segment(Segment),
     /// Somebody is there who has none yet.
     Joining,
-    /// Somebody is there whose descriptors cannot be read.
+    /// Somebody is there whose segment cannot be had, for now at least.
     Unreachable(OpenError),
     /// Nobody is there.
     Nobody,
@@ -302,7 +302,13 @@ impl Presence {
             return Ok(Around::Unreachable(OpenError::Unreachable { pid, why }));
         }
         match self.find_descriptor(label) {
-            Ok(Some(file)) => Segment::adopt(file).map(Around::Segment),
+            Ok(Some(file)) => match Segment::adopt(file) {
+                // It may be on its way: a file is there before it is sized and sealed.
+                Err(error @ (OpenError::NotSealed { .. } | OpenError::Damaged { .. })) => {
+                    Ok(Around::Unreachable(error))
+                }
+                done => done.map(Around::Segment),
+            },
             Ok(None) => Ok(Around::Joining),
             Err(error) => {
                 Ok(Around::Unreachable(OpenError::Unreachable { pid, why: error.to_string() }))
