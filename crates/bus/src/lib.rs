@@ -12,6 +12,7 @@
 //! | [`broadcast`] | messages of one publisher, each to all subscribers |
 //! | [`completion`] | the result of one operation after the other, for one who waits |
 //! | [`request`] | requests, and the answer to each |
+//! | [`agent`] | an owner with a mailbox |
 //!
 //! There is no runtime in here. Who waits spins, yields or sleeps ([`Wait`]), or leaves a
 //! [`Waker`](std::task::Waker): that is the seam by which loops, fibers and tasks of the crate
@@ -55,6 +56,8 @@ pub mod bytes;
 pub mod completion;
 
 pub mod request;
+
+pub mod agent;
 
 #[cfg(not(loom))]
 pub mod shared;
