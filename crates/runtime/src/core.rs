@@ -20,7 +20,7 @@ use crate::engine::ops::{Continuation, Ending, Finished, OpSlot, Phase};
 use crate::engine::outcome::Failure;
 use crate::engine::{Alarm, Engine, OtherAlarm, Trash};
 use crate::error::Error;
-use crate::fiber::{Fibers, Refusal};
+use crate::fiber::{self, Fibers, Refusal};
 use crate::files::Files;
 use crate::inline_fn::{Job, OnceFn};
 use crate::mailbox::{Mailbox, Poster, Sleeper, mailbox};
@@ -195,12 +195,16 @@ impl Core {
         work(&mut self.engine.borrow_mut())
     }
 
+    /// Drops what belongs to users. What one of them panics with ends here: whoever has called
+    /// the engine may be in the way of others, or of a pending call.
     #[cold]
     fn empty_trash(&self, mut engine: std::cell::RefMut<'_, Engine>) {
         let mut trash = self.spare.take();
         std::mem::swap(&mut trash, &mut engine.trash);
         drop(engine);
-        trash.clear();
+        for one in trash.drain(..) {
+            self.guard("the drop of what an operation owned", || drop(one));
+        }
         self.spare.replace(trash);
     }
 
@@ -283,7 +287,9 @@ impl Core {
         match catch_unwind(AssertUnwindSafe(code)) {
             Ok(result) => Some(result),
             Err(payload) => {
-                self.note_panic(name(), payload.as_ref());
+                if !fiber::put_off(self, payload.as_ref()) {
+                    self.note_panic(name(), payload.as_ref());
+                }
                 discard(payload);
                 None
             }
@@ -309,6 +315,9 @@ impl Core {
     /// Ends everything and waits until the kernel has let go of every buffer. Futures of
     /// operations that outlive this hear that it is over.
     pub(crate) fn shut_down(self: &Rc<Self>) {
+        // Fibers may have frames, and others write to memory of ours: if code of the user's
+        // unwinds from here, rather lose all of it than free it.
+        let kept = ManuallyDrop::new(self.clone());
         self.gone.set(true);
         let ended = self.end_fibers();
         self.fibers.detach();
@@ -329,9 +338,7 @@ impl Core {
         }
         if released && ended {
             self.drop_operations();
-        } else {
-            // Somebody may still write to memory of ours: rather lose it than free it.
-            std::mem::forget(self.clone());
+            drop(ManuallyDrop::into_inner(kept));
         }
     }
 
@@ -389,7 +396,7 @@ impl Core {
             engine.discard_events(&mut wakers, &mut fibers);
             polled
         });
-        wakers.into_iter().for_each(Waker::wake);
+        self.wake_all(wakers);
         fibers.into_iter().for_each(|fiber| self.fibers.wake(fiber));
         polled.map(|_| did)
     }
@@ -439,8 +446,7 @@ impl Core {
                 engine.discard_events(&mut wakers, &mut fibers);
                 (engine.ios.len(), polled)
             });
-            // Their tasks may be those of another executor.
-            wakers.into_iter().for_each(Waker::wake);
+            self.wake_all(wakers);
             if left == 0 {
                 return true;
             }
@@ -449,6 +455,13 @@ impl Core {
             }
         }
         false
+    }
+
+    /// Wakes tasks while the runtime goes. They may be those of another executor.
+    fn wake_all(&self, wakers: Vec<Waker>) {
+        for waker in wakers {
+            self.guard("a waker", || waker.wake());
+        }
     }
 
     /// Drops what finished operations own, outside the engine. The results of those whose

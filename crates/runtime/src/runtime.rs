@@ -276,14 +276,23 @@ impl Drop for Runtime {
             );
             self.core.stop.set(true);
         }
+        let _leaves = LeavesThread;
         self.core.shut_down();
-        Core::set_current(None);
     }
 }
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runtime").field("report", &self.core.report).finish_non_exhaustive()
+    }
+}
+
+/// When this is dropped, the thread has no runtime any more.
+struct LeavesThread;
+
+impl Drop for LeavesThread {
+    fn drop(&mut self) {
+        Core::set_current(None);
     }
 }
 

@@ -5,12 +5,16 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Once;
+use std::sync::{Arc, Once};
+use std::task::{Context, Wake, Waker};
 
 use common::small;
 use tautline_runtime::fiber::{self, Band, Builder, JoinError, JoinHandle, Stack};
-use tautline_runtime::{Error, Runtime};
+use tautline_runtime::{Error, Runtime, task};
 
 /// A runtime with one small stack.
 fn one_stack() -> Runtime {
@@ -149,4 +153,64 @@ fn a_child_that_was_handed_a_stack_never_begins() {
     });
     runtime.block_on(parent.unwrap()).unwrap().unwrap().unwrap();
     assert!(!begun.get() && Rc::strong_count(&alive) == 1);
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        resume_unwind(Box::new("a bomb"));
+    }
+}
+
+/// A callback that waits for a fiber's end is dropped with its runtime; what that panics with
+/// stays in there, and the thread can have another runtime.
+#[test]
+fn a_callback_panics_when_its_runtime_goes() {
+    let runtime = Runtime::new(small()).unwrap();
+    let bomb = Bomb;
+    fiber::spawn(Stack::Small, fiber::park).unwrap().then(move |_| drop(bomb));
+    let other = fiber::spawn(Stack::Small, fiber::park).unwrap();
+    runtime.poll().unwrap();
+    drop(runtime);
+    assert!(other.is_finished());
+    assert_eq!(Runtime::new(small()).unwrap().run_fiber(Stack::Small, || 7).unwrap(), 7);
+}
+
+/// A waker that panics when a fiber has ended is noted; the loop goes on.
+#[test]
+fn a_waker_panics_when_a_fiber_ends() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            resume_unwind(Box::new("a waker"));
+        }
+    }
+    let runtime = Runtime::new(small()).unwrap();
+    let mut joined = fiber::spawn(Stack::Small, || 7).unwrap();
+    let waker = Waker::from(Arc::new(Panics));
+    assert!(Pin::new(&mut joined).poll(&mut Context::from_waker(&waker)).is_pending());
+    let other = fiber::spawn(Stack::Small, || 8).unwrap();
+    runtime.poll().unwrap();
+    assert_eq!(runtime.metrics().panics, 1);
+    assert_eq!(runtime.block_on(joined).unwrap().unwrap(), 7);
+    assert_eq!(runtime.block_on(other).unwrap().unwrap(), 8);
+}
+
+/// What a task panics with when its runtime drops it comes out of that drop, as ever, and the
+/// thread can have another runtime.
+#[test]
+fn a_task_panics_when_its_runtime_goes() {
+    let runtime = Runtime::new(small()).unwrap();
+    let bomb = Bomb;
+    let holds = task::spawn(async move {
+        let _bomb = bomb;
+        std::future::pending::<()>().await;
+    });
+    drop(holds.unwrap());
+    drop(fiber::spawn(Stack::Small, fiber::park).unwrap());
+    runtime.poll().unwrap();
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(runtime))).is_err());
+    assert_eq!(Runtime::new(small()).unwrap().run_fiber(Stack::Small, || 7).unwrap(), 7);
 }

@@ -9,6 +9,7 @@
 //!
 //! In the last three, joins, locks and what the kernel holds are waited for all the same.
 
+use std::any::Any;
 use std::io;
 use std::panic::resume_unwind;
 use std::thread::panicking;
@@ -22,6 +23,19 @@ use crate::fiber::slot::{Cancel, Slot};
 
 /// What unwinds a cancelled fiber.
 pub(super) struct Unwinding;
+
+/// Whether what was caught is a cancellation, which met a fiber in code of the user's that must
+/// not unwind any further. It comes again, at the fiber's next call that may wait.
+#[cold]
+pub(crate) fn put_off(core: &Core, payload: &(dyn Any + Send)) -> bool {
+    let cancelled = payload.is::<Unwinding>();
+    if let Some(slot) = core.fibers.current()
+        && cancelled
+    {
+        slot.cancel.set(Cancel::Asked);
+    }
+    cancelled
+}
 
 /// Why a call that may wait does not. Small, for it is returned by each of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

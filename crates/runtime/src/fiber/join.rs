@@ -46,10 +46,21 @@ pub(super) fn tell(fibers: &Fibers, core: &Core, slot: &Slot) {
     match slot.joiner.take() {
         Joiner::None => {}
         Joiner::Fiber(key) => fibers.wake(key),
-        Joiner::Task(waker) => waker.wake(),
+        outside => tell_outside(core, outside),
+    }
+}
+
+/// Tells a task or a callback. Either is code of the user's, and does not unwind into the loop:
+/// a callback is dropped there where its runtime goes.
+fn tell_outside(core: &Core, joiner: Joiner) {
+    match joiner {
+        Joiner::None | Joiner::Fiber(_) => {}
+        Joiner::Task(waker) => {
+            core.guard("a waker", || waker.wake());
+        }
         Joiner::Call(call) => {
             let finished = Finished { outcome: Ok(0), parcel: Parcel::empty() };
-            core.later(call, finished);
+            core.guard(call.name(), || core.later(call, finished));
         }
     }
 }

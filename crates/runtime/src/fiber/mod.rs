@@ -76,7 +76,10 @@ pub use self::{
     },
     wait::{sleep, sleep_until, wait, wait_as, yield_now},
 };
-pub(crate) use self::{cancel::Refusal, scheduler::Fibers};
+pub(crate) use self::{
+    cancel::{Refusal, put_off},
+    scheduler::Fibers,
+};
 
 /// The fiber that runs.
 ///

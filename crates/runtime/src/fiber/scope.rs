@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use crate::core::Core;
 use crate::error::Error;
-use crate::fiber::cancel::{Here, Unwinding};
+use crate::fiber::cancel::{Here, put_off};
 use crate::fiber::join::{Fiber, JoinError, JoinHandle, let_go};
 use crate::fiber::scheduler::Fibers;
 use crate::fiber::slot::{Cancel, Slot};
@@ -247,6 +247,13 @@ impl Children {
     /// Waits until all have ended, and drops what nobody has fetched of them, which may spawn
     /// further ones; cancels them if the parent is `over` or cancelled meanwhile.
     fn await_end(&self, here: &Here<'_>, over: bool) {
+        let no_way_out = NoWayOut;
+        self.await_all(here, over);
+        std::mem::forget(no_way_out);
+    }
+
+    /// The same, where it may not unwind.
+    fn await_all(&self, here: &Here<'_>, over: bool) {
         loop {
             self.await_last(here, over);
             if self.first.get() == NONE {
@@ -259,7 +266,7 @@ impl Children {
             }));
             match dropped {
                 Ok(()) => {}
-                Err(payload) if payload.is::<Unwinding>() => here.slot.cancel.set(Cancel::Asked),
+                Err(payload) if put_off(here.core, payload.as_ref()) => {}
                 Err(payload) => {
                     self.panicked.set(true);
                     discard(payload);
@@ -276,5 +283,15 @@ impl Children {
             }
             here.suspend("scope");
         }
+    }
+}
+
+/// Nothing may unwind past this: children are alive that borrow from the frames below.
+struct NoWayOut;
+
+impl Drop for NoWayOut {
+    fn drop(&mut self) {
+        log::error!("a panic would leave a scope whose fibers have not ended: the process ends");
+        std::process::abort();
     }
 }
