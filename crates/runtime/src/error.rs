@@ -44,6 +44,11 @@ pub enum Error {
         "a call that waits was made outside a fiber, where it would hold up the whole loop: make it in `fiber::spawn` or `Runtime::run_fiber`, or take the operation by `.await` or `.then`"
     )]
     NotInFiber,
+    /// A fiber's own value was asked for after it was dropped.
+    #[error(
+        "a fiber-local value was asked for in a destructor, after it was dropped with its fiber: look at it before, or keep it elsewhere"
+    )]
+    LocalGone,
     /// The operation did not complete before its deadline.
     #[error("the operation did not complete before its deadline")]
     TimedOut,

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::fiber::cancel::Here;
 
 /// A value that each fiber has for itself, made when the fiber first looks at it and dropped
-/// when the fiber ends. Declared by [`fiber_local!`](crate::fiber_local).
+/// when the fiber ends, the latest first. Declared by [`fiber_local!`](crate::fiber_local).
 ///
 /// A `thread_local!` is shared by all fibers of a loop; worse, what one has borrowed from it
 /// stays borrowed while others run. Use this instead, or [`undivided`](super::undivided).
@@ -54,11 +54,12 @@ impl<T: 'static> LocalKey<T> {
     /// Calls `look` with this fiber's value.
     ///
     /// # Errors
-    /// [`Error::NotInFiber`], [`Error::NoRuntime`].
+    /// [`Error::NotInFiber`], [`Error::NoRuntime`]; [`Error::LocalGone`] in a destructor, where
+    /// this value was dropped before.
     pub fn with<R>(&'static self, look: impl FnOnce(&T) -> R) -> Result<R, Error> {
         let core = Core::current_or_going()?;
         let here = Here::of(&core)?;
-        let value = here.slot.locals.get(self);
+        let value = here.slot.locals.get(self)?;
         // SAFETY: the value lies in a box that is dropped when the fiber is over, and this is
         // the fiber.
         Ok(look(unsafe { &*value }))
@@ -71,32 +72,35 @@ impl<T> fmt::Debug for LocalKey<T> {
     }
 }
 
-/// A fiber's own values, each with the address of its key. Few, so that a list does.
+/// A fiber's own values, each with the address of its key. Few, so that a list does. While they
+/// are dropped, keys stay behind without a value, so that none is made twice.
 #[derive(Default)]
-pub(super) struct Locals(RefCell<Vec<(usize, Box<dyn Any>)>>);
+pub(super) struct Locals(RefCell<Vec<(usize, Option<Box<dyn Any>>)>>);
 
 impl Locals {
-    fn get<T: 'static>(&self, key: &'static LocalKey<T>) -> *const T {
+    fn get<T: 'static>(&self, key: &'static LocalKey<T>) -> Result<*const T, Error> {
         let name = std::ptr::from_ref(key).addr();
-        let found = |values: &[(usize, Box<dyn Any>)]| {
-            let value = values.iter().find(|(of, _)| *of == name)?;
-            value.1.downcast_ref().map(std::ptr::from_ref)
-        };
-        if let Some(value) = found(&self.0.borrow()) {
-            return value;
+        if let Some((_, value)) = self.0.borrow().iter().find(|(of, _)| *of == name) {
+            let value = value.as_ref().and_then(|value| value.downcast_ref());
+            return value.map(std::ptr::from_ref).ok_or(Error::LocalGone);
         }
         // Not borrowed: making it may look at others.
         let made = Box::new((key.make)());
-        let mut values = self.0.borrow_mut();
-        values.push((name, made));
-        found(&values[values.len() - 1..]).expect("it was put there")
+        let value = std::ptr::from_ref(&*made);
+        self.0.borrow_mut().push((name, Some(made)));
+        Ok(value)
     }
 
     /// Drops them, the latest first; those that are made meanwhile too.
     pub(super) fn clear(&self) {
-        while let Some(value) = { self.0.borrow_mut().pop() } {
+        while let Some(value) = self.take_latest() {
             drop(value);
         }
+        self.0.borrow_mut().clear();
+    }
+
+    fn take_latest(&self) -> Option<Box<dyn Any>> {
+        self.0.borrow_mut().iter_mut().rev().find_map(|(_, value)| value.take())
     }
 
     /// Whether there is none.
