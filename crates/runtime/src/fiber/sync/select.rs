@@ -181,12 +181,15 @@ impl<'o, 'w> Watch<'o, 'w> {
         let Some(slot) = fiber.core.fibers.slots.get(fiber.key) else {
             return Self::Fiber(fiber, me, Cell::default());
         };
-        let before = slot.joiner.take();
-        if matches!(before, Joiner::Fiber(other) if other != me) {
-            slot.joiner.set(before);
-            panic!("two fibers wait for the end of one");
-        }
-        slot.joiner.set(Joiner::Fiber(me));
+        let before = match slot.joiner.replace(Joiner::Fiber(me)) {
+            // It is named twice.
+            Joiner::Fiber(joiner) if joiner == me => Joiner::None,
+            Joiner::Fiber(other) => {
+                slot.joiner.set(Joiner::Fiber(other));
+                panic!("two fibers wait for the end of one");
+            }
+            before => before,
+        };
         // A task or a callback that waits too is told when this has ended.
         Self::Fiber(fiber, me, Cell::new(before))
     }
