@@ -352,3 +352,79 @@ fn a_socket_of_another_runtime_says_so() {
     let error = runtime().run_fiber(Stack::Small, move || a.blocking().read(&mut [0; 8]));
     assert!(matches!(Error::of(&error.unwrap().unwrap_err()), Some(Error::Closed)));
 }
+
+/// A wait within the poll of another that is ready at once leaves the outer one asleep: it looks
+/// again when it is woken, not before.
+#[test]
+fn a_nested_wait_that_is_ready_wakes_nobody() {
+    let polls = Rc::new(Cell::new(0));
+    let counted = polls.clone();
+    let received = runtime().run_fiber(Stack::Medium, move || {
+        let (sender, receiver) = fiber::channel(1);
+        let sends = fiber::spawn(Stack::Small, move || {
+            fiber::sleep(Duration::from_millis(5)).unwrap();
+            sender.send(7).unwrap();
+        });
+        drop(sends.unwrap());
+        let mut receives = Box::pin(receiver.recv_async());
+        fiber::wait(poll_fn(|cx| {
+            counted.set(counted.get() + 1);
+            assert!(counted.get() < 100, "it spins");
+            fiber::wait(std::future::ready(())).unwrap();
+            receives.as_mut().poll(cx)
+        }))
+    });
+    assert_eq!(received.unwrap().unwrap().unwrap(), 7);
+    assert_eq!(polls.get(), 2);
+}
+
+/// Each value of a fiber's own is dropped once when the fiber ends: in its destructor others are
+/// there, or made, but not itself.
+#[test]
+fn a_local_value_looks_at_itself_when_it_is_dropped() {
+    thread_local! {
+        static DROPPED: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
+    }
+    struct Looks(&'static str);
+    impl Drop for Looks {
+        fn drop(&mut self) {
+            let dropped = DROPPED.with_borrow_mut(|all| {
+                all.push(self.0);
+                all.len()
+            });
+            assert!(dropped < 100, "it is made again and again");
+            let itself = if self.0 == "first" { &FIRST } else { &SECOND };
+            assert!(matches!(itself.with(|_| ()), Err(Error::LocalGone)));
+            if self.0 == "first" {
+                SECOND.with(|second| assert_eq!(second.0, "second")).unwrap();
+            }
+            // One that panics leaves the others theirs.
+            std::panic::resume_unwind(Box::new(self.0));
+        }
+    }
+    tautline_runtime::fiber_local! {
+        static FIRST: Looks = Looks("first");
+        static SECOND: Looks = Looks("second");
+    }
+    let runtime = runtime();
+    for _ in 0..2 {
+        runtime.run_fiber(Stack::Small, || FIRST.with(|_| ()).unwrap()).unwrap();
+        assert_eq!(DROPPED.take(), ["first", "second"]);
+    }
+}
+
+/// A select that names a fiber twice, and gives up, is gone from both places.
+#[test]
+fn a_select_names_a_fiber_twice() {
+    let ended = runtime().run_fiber(Stack::Small, || {
+        let target = fiber::spawn(Stack::Small, fiber::park).unwrap();
+        let soon = tautline_runtime::now_precise().unwrap() + Duration::from_millis(1);
+        assert_eq!(fiber::select([&target, &target], Some(soon)).unwrap(), None);
+        let unpark = target.fiber().clone();
+        let other = fiber::spawn(Stack::Small, move || fiber::select([&target], None)).unwrap();
+        fiber::yield_now().unwrap();
+        unpark.unpark();
+        other.join()
+    });
+    assert_eq!(ended.unwrap().unwrap().unwrap(), Some(0));
+}

@@ -1,6 +1,6 @@
 //! What a fiber can wait for beside the objects of this module: time, operations, futures.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
@@ -120,10 +120,10 @@ pub fn wait_as<F: Future>(call: &'static str, future: F) -> Result<F::Output, Er
     let waker = here.slot.waker.get(&here);
     let task = Waker::from(waker.clone());
     let mut future = pin!(future);
-    // This may be a wait within the poll of another: that one looks again, however this ends.
-    let _rouses = Rouses(&waker);
+    // This may be a wait within the poll of another.
+    let takes = TakesWakes { waker: &waker, taken: Cell::new(false) };
     loop {
-        waker.begin();
+        takes.begin();
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&task)) {
             return Ok(output);
         }
@@ -131,12 +131,27 @@ pub fn wait_as<F: Future>(call: &'static str, future: F) -> Result<F::Output, Er
     }
 }
 
-/// Wakes a future that is waited for further out.
-struct Rouses<'w>(&'w FiberWaker);
+/// A wait that takes wakes, one of which may have been for a future that is waited for further
+/// out: that one looks again afterwards, however this ends. If there was none, it need not.
+struct TakesWakes<'w> {
+    waker: &'w FiberWaker,
+    taken: Cell<bool>,
+}
 
-impl Drop for Rouses<'_> {
+impl TakesWakes<'_> {
+    /// The future is about to be polled: wakes count from now on.
+    fn begin(&self) {
+        if self.waker.begin() {
+            self.taken.set(true);
+        }
+    }
+}
+
+impl Drop for TakesWakes<'_> {
     fn drop(&mut self) {
-        self.0.rouse();
+        if self.taken.get() {
+            self.waker.rouse();
+        }
     }
 }
 
@@ -162,11 +177,11 @@ impl FiberWaker {
         self.fiber
     }
 
-    /// The future is about to be polled: wakes count from now on.
-    fn begin(&self) {
+    /// Wakes count from now on. Returns whether there was one.
+    fn begin(&self) -> bool {
         // AcqRel pairs with the swap in `wake_by_ref`: the poll sees what was done before the
         // wake, also where that found the flag set.
-        self.woken.swap(false, Ordering::AcqRel);
+        self.woken.swap(false, Ordering::AcqRel)
     }
 
     /// As if it had been woken just now.
