@@ -5,6 +5,7 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
+use std::fs::OpenOptions;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
@@ -14,7 +15,7 @@ use std::task::{Context, Wake, Waker};
 
 use common::small;
 use tautline_runtime::fiber::{self, Band, Builder, JoinError, JoinHandle, Stack};
-use tautline_runtime::{Error, Runtime, task};
+use tautline_runtime::{Config, Descriptor, Error, Runtime, task};
 
 /// A runtime with one small stack.
 fn one_stack() -> Runtime {
@@ -213,4 +214,29 @@ fn a_task_panics_when_its_runtime_goes() {
     runtime.poll().unwrap();
     assert!(catch_unwind(AssertUnwindSafe(|| drop(runtime))).is_err());
     assert_eq!(Runtime::new(small()).unwrap().run_fiber(Stack::Small, || 7).unwrap(), 7);
+}
+
+/// A large write that leaves at once is one of a fiber's immediate completions: a fiber that does
+/// nothing else lets the others run, and can be cancelled.
+#[test]
+fn a_fiber_that_writes_for_ever_lets_others_run() {
+    for bytes in [1 << 16, 1 << 10] {
+        let runtime = Runtime::new(Config { send_chunks: 4, ..small() }).unwrap();
+        let null = OpenOptions::new().write(true).open("/dev/null").unwrap();
+        let null = Descriptor::new(null.into()).unwrap();
+        let stop = Rc::new(Cell::new(false));
+        let stopped = stop.clone();
+        let writes = fiber::spawn(Stack::Small, move || {
+            let (buf, mut rounds) = (vec![0; bytes], 0);
+            while !stopped.get() {
+                rounds += 1;
+                assert!(rounds < 1_000_000, "nobody else runs");
+                null.blocking().write_all(&buf)?;
+            }
+            std::io::Result::Ok(())
+        });
+        let other = fiber::spawn(Stack::Small, move || stop.set(true)).unwrap();
+        runtime.block_on(other).unwrap().unwrap();
+        runtime.block_on(writes.unwrap()).unwrap().unwrap().unwrap();
+    }
 }

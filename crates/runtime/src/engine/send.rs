@@ -25,6 +25,17 @@ impl Engine {
         Ok(taken + self.write_rest(key, &bytes[taken..]))
     }
 
+    /// The same for a fiber, of whose immediate completions what goes to the kernel at once is
+    /// one.
+    pub(crate) fn write_in_turn(&mut self, key: Key, bytes: &[u8]) -> Result<usize, Failure> {
+        let before = self.io(key)?.sends;
+        let taken = self.write(key, bytes);
+        if self.ios.get(key).is_some_and(|io| io.sends != before) {
+            self.inline_left = self.inline_left.saturating_sub(1);
+        }
+        taken
+    }
+
     /// Sends what is queued and then these bytes at once; queues what the kernel does
     /// not take. Returns how many were taken.
     pub(crate) fn write_now(&mut self, key: Key, bytes: &[u8]) -> Result<usize, Failure> {

@@ -161,6 +161,7 @@ impl<'d> Blocking<'d> {
     /// # Errors
     /// What the kernel says, also of earlier writes; what all calls say.
     pub fn write(&self, buf: &[u8]) -> io::Result<usize> {
+        self.take_turn(0)?;
         match self.queue(buf)? {
             0 if !buf.is_empty() => {
                 let kind = Write::<Lent, false> { buf: Lent::of(buf), class: self.class() };
@@ -176,6 +177,8 @@ impl<'d> Blocking<'d> {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn write_vectored(&self, bufs: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        // Once: nobody writes in between.
+        self.take_turn(0)?;
         let mut taken = 0;
         for buf in bufs {
             let queued = match self.queue(buf) {
@@ -200,6 +203,7 @@ impl<'d> Blocking<'d> {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn write_all(&self, buf: &[u8]) -> io::Result<()> {
+        self.take_turn(0)?;
         let taken = self.queue(buf)?;
         let rest = &buf[taken..];
         if rest.is_empty() {
@@ -212,12 +216,12 @@ impl<'d> Blocking<'d> {
         Ok(())
     }
 
-    /// What the queue takes of `buf` now.
+    /// What the queue takes of `buf` now; a large one may leave at once. Whoever calls has taken
+    /// its turn.
     #[inline]
     fn queue(&self, buf: &[u8]) -> io::Result<usize> {
         let conn = &self.descriptor.conn;
-        Here::of(&conn.core)?.checkpoint()?;
-        Ok(conn.core.with(|engine| engine.write(conn.key, buf))?)
+        Ok(conn.core.with(|engine| engine.write_in_turn(conn.key, buf))?)
     }
 
     /// Sends now what was written, and waits until the kernel has taken all of it.
@@ -267,7 +271,7 @@ impl<'d> Blocking<'d> {
     /// # Errors
     /// What the kernel says, and what all calls say.
     pub fn receive_from(&self, buf: &mut [u8]) -> io::Result<Datagram> {
-        self.take_turn()?;
+        self.take_turn(1)?;
         match self.descriptor.conn.try_receive_from(buf) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.perform(ReceiveFrom::new(Lent::of_mut(buf)), "receive_from").0
@@ -281,7 +285,7 @@ impl<'d> Blocking<'d> {
     /// # Errors
     /// What the kernel says, and what all calls say.
     pub fn send_to(&self, buf: &[u8], to: Option<&SockAddr>) -> io::Result<usize> {
-        self.take_turn()?;
+        self.take_turn(1)?;
         match self.descriptor.conn.try_send_to(buf, to) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.perform(SendTo::new(Lent::of(buf), to), "send_to").0
@@ -290,16 +294,18 @@ impl<'d> Blocking<'d> {
         }
     }
 
-    /// A call begins that tries at once. That is one of the immediate completions that the fiber
-    /// has; with none left it lets the others run first, so that it cannot keep the loop.
-    fn take_turn(&self) -> io::Result<()> {
+    /// A call begins that may be over at once, and takes so many of the immediate completions
+    /// that the fiber has. With none left it lets the others run first, so that it cannot keep
+    /// the loop.
+    #[inline]
+    fn take_turn(&self, completions: u32) -> io::Result<()> {
         let core = &self.descriptor.conn.core;
         let here = Here::of(core)?;
         here.checkpoint()?;
         here.refill();
-        let left = core.with(|engine| {
+        let left = core.hold(|engine| {
             let left = engine.inline_left;
-            engine.inline_left = left.saturating_sub(1);
+            engine.inline_left = left.saturating_sub(completions);
             left
         });
         if left == 0 {
