@@ -82,6 +82,36 @@ pub(crate) struct Core {
     pub(crate) report: RefCell<Report>,
 }
 
+/// Since when a runtime that goes has seen none of its fibers end.
+struct Headway {
+    fewest: usize,
+    rounds: u32,
+    since: std::time::Instant,
+    /// Each round is a millisecond: the same run takes as many.
+    simulated: bool,
+}
+
+impl Headway {
+    fn new(simulated: bool) -> Self {
+        Self { fewest: usize::MAX, rounds: 0, since: std::time::Instant::now(), simulated }
+    }
+
+    /// Another round is over, after which so many are alive. Returns for how long none ended:
+    /// nothing in the first rounds, as the thread may not have had its core.
+    fn waited(&mut self, alive: usize) -> Duration {
+        const ROUNDS: u32 = 16;
+        if alive < self.fewest {
+            (self.fewest, self.rounds, self.since) = (alive, 0, std::time::Instant::now());
+        }
+        self.rounds += 1;
+        match self.simulated {
+            true => Duration::from_millis(self.rounds.into()),
+            false if self.rounds <= ROUNDS => Duration::ZERO,
+            false => self.since.elapsed(),
+        }
+    }
+}
+
 /// The parts that are made before the core.
 pub(crate) struct Parts {
     pub(crate) id: u64,
@@ -347,28 +377,19 @@ impl Core {
     fn end_fibers(self: &Rc<Self>) -> bool {
         // So long none need end, if none waits for the kernel or for a time, and if some do.
         const PATIENCE: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
-        // And so often: the thread may not have had its core.
-        const ROUNDS: u32 = 16;
         self.fibers.cancel_all(self);
         self.clear_timers();
-        let mut since = std::time::Instant::now();
-        let (mut fewest, mut rounds, mut tasks_are_there) = (usize::MAX, 0, true);
+        let (mut headway, mut tasks_are_there) = (Headway::new(self.simulated), true);
         while self.fibers.alive() > 0 && self.fibers.current().is_none() {
-            if self.fibers.alive() < fewest {
-                (fewest, rounds, since) = (self.fibers.alive(), 0, std::time::Instant::now());
-            }
-            rounds += 1;
             let Ok(did) = self.serve_fibers() else { break };
-            let awaits = self.fibers_await();
-            if rounds > ROUNDS && since.elapsed() > PATIENCE[usize::from(awaits)] {
-                break;
-            }
-            if did == 0 && !awaits && !std::mem::take(&mut tasks_are_there) {
-                break;
-            } else if did == 0 && !awaits {
+            let (waited, awaits) = (headway.waited(self.fibers.alive()), self.fibers.await_others());
+            if tasks_are_there && (did == 0 || waited > PATIENCE[0]) {
                 // One may wait for what a task holds.
+                tasks_are_there = false;
                 self.tasks.clear();
                 drop(self.later.take());
+            } else if did == 0 && !awaits || waited > PATIENCE[usize::from(awaits)] {
+                break;
             }
         }
         if self.fibers.alive() == 0 {
@@ -384,7 +405,7 @@ impl Core {
         const SWITCHES: usize = 1024;
         self.refresh();
         let mut did = self.fibers.run(self, SWITCHES) + self.collect_files() + self.own_alarms();
-        let rests = did == 0 && self.fibers_await();
+        let rests = did == 0 && self.fibers.await_others();
         let (mut wakers, mut fibers) = (Vec::new(), Vec::new());
         let polled = self.with(|engine| {
             engine.refill();
@@ -399,11 +420,6 @@ impl Core {
         self.wake_all(wakers);
         fibers.into_iter().for_each(|fiber| self.fibers.wake(fiber));
         polled.map(|_| did)
-    }
-
-    /// Whether fibers wait for the kernel or for a time.
-    fn fibers_await(&self) -> bool {
-        self.fibers.await_kernel() || self.with(|engine| engine.next_alarm().is_some())
     }
 
     /// Alarms of fibers and of operations that are due; the program's own have gone.

@@ -15,7 +15,7 @@ use common::small;
 use tautline_runtime::fiber::{
     self, Band, Baton, Builder, JoinError, Mutex, Scope, ScopedJoinHandle, Stack,
 };
-use tautline_runtime::{Config, Descriptor, Error, Panics, Runtime, task};
+use tautline_runtime::{Config, Descriptor, DriverChoice, Error, Panics, Runtime, sim, task};
 
 fn runtime() -> Runtime {
     Runtime::new(small()).unwrap()
@@ -270,7 +270,8 @@ fn any_thread_local_value_will_do() {
     assert_eq!(runtime().run_fiber(Stack::Small, || 7).unwrap(), 7);
 }
 
-/// A runtime goes at once where a fiber's destructor waits for what a task holds, or for a time.
+/// A runtime goes at once where a fiber's destructor waits for what a task holds, or for a time,
+/// whatever else it has under way.
 #[test]
 fn a_runtime_goes_though_destructors_wait() {
     struct Locks(Rc<Mutex<()>>);
@@ -295,7 +296,8 @@ fn a_runtime_goes_though_destructors_wait() {
     let _kept = kept.try_lock().unwrap();
     let (locks, soon) = (Locks(held.clone()), runtime.now() + Duration::from_millis(5));
     let locks_for = LocksFor(kept.clone(), soon);
-    let (a, _b) = Descriptor::pair().unwrap();
+    let (a, b) = Descriptor::pair().unwrap();
+    b.read(vec![0; 8]).timeout(Duration::from_secs(60)).then(|_| ());
     let waits = [
         fiber::spawn(Stack::Small, move || {
             let _locks = locks;
@@ -310,7 +312,36 @@ fn a_runtime_goes_though_destructors_wait() {
     let began = Instant::now();
     drop(runtime);
     assert!(waits.iter().all(|handle| handle.as_ref().is_ok_and(|h| h.is_finished())));
-    assert!(began.elapsed() < Duration::from_secs(10), "that was the bound for what never ends");
+    assert!(began.elapsed() < Duration::from_secs(4), "that was the bound for what never ends");
+}
+
+/// A simulated runtime gives up fibers that never end after as many rounds each time, not by the
+/// time of the machine.
+#[test]
+fn a_simulated_runtime_gives_up_after_so_many_rounds() {
+    let gives_up = |slow: bool| {
+        let driver = DriverChoice::Sim(Box::new(sim::Config::new(7)));
+        let config = Config { driver, ..small() };
+        let runtime = Runtime::new(config).unwrap();
+        let rounds = Rc::new(Cell::new(0));
+        let counted = rounds.clone();
+        let stubborn = Builder::new(Stack::Small).cancel_by_error().spawn(move || {
+            loop {
+                if fiber::yield_now().is_err() {
+                    counted.set(counted.get() + 1);
+                }
+                // As often as it is refused before others run.
+                let (began, rests) = (Instant::now(), slow && counted.get() % 32 == 0);
+                while rests && began.elapsed() < Duration::from_micros(5) {}
+            }
+        });
+        let stubborn: fiber::JoinHandle<()> = stubborn.unwrap();
+        runtime.poll_once().unwrap();
+        drop(runtime);
+        assert!(!stubborn.is_finished());
+        rounds.get()
+    };
+    assert_eq!(gives_up(false), gives_up(true));
 }
 
 /// Thousands of fibers that wait for a stack go as quickly as they came.

@@ -59,6 +59,8 @@ pub(crate) struct Fibers {
     pub(super) remote: WakeSender<FiberWaker>,
     pub(super) boxed: Cell<u64>,
     spawned: Cell<u64>,
+    /// Times that fibers wait for.
+    pub(super) alarms: Cell<usize>,
     /// Where the next select begins to look.
     pub(super) turn: Cell<usize>,
 }
@@ -99,6 +101,7 @@ impl Fibers {
             remote,
             boxed: Cell::new(0),
             spawned: Cell::new(0),
+            alarms: Cell::new(0),
             turn: Cell::new(0),
         })
     }
@@ -446,9 +449,9 @@ impl Fibers {
         keys.into_iter().for_each(|key| self.cancel(core, key));
     }
 
-    /// Whether any waits for an operation.
-    pub(crate) fn await_kernel(&self) -> bool {
-        self.slots.iter().any(|slot| slot.operation.get().is_some())
+    /// Whether any waits for an operation, or for a time.
+    pub(crate) fn await_others(&self) -> bool {
+        self.alarms.get() > 0 || self.slots.iter().any(|slot| slot.operation.get().is_some())
     }
 
     /// No fiber runs any more on this thread.

@@ -70,7 +70,11 @@ impl<'c> Wakeup<'c> {
     pub(super) fn new(here: &Here<'c>, due: Instant) -> Result<Self, Error> {
         let alarm = OtherAlarm::Fiber(here.slot.key());
         match here.core.with(|engine| engine.arm_own(due, alarm)) {
-            Ok(timer) => Ok(Self { core: here.core, timer }),
+            Ok(timer) => {
+                let alarms = &here.fibers().alarms;
+                alarms.set(alarms.get() + 1);
+                Ok(Self { core: here.core, timer })
+            }
             Err(_) => {
                 let limit = here.core.config.timers;
                 Err(Error::Exhausted { what: "timer", limit, knob: "timers" })
@@ -86,6 +90,8 @@ impl<'c> Wakeup<'c> {
 
 impl Drop for Wakeup<'_> {
     fn drop(&mut self) {
+        let alarms = &self.core.fibers.alarms;
+        alarms.set(alarms.get() - 1);
         self.core.with(|engine| engine.wheel.cancel(self.timer));
     }
 }
