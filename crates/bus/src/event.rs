@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! sleeper                              the other side
-//! asleep = 1                           publishes
+//! asleep is set                        publishes
 //! heavy fence                          light fence
-//! looks: if nothing, sleeps            looks at `asleep`: if set, clears it and wakes all
+//! looks: if nothing, sleeps            looks whether asleep is set: clears it, wakes all
 //! ```
 //!
 //! Of two fences, one comes first: either the sleeper sees what was published, or the other side
@@ -21,7 +21,9 @@
 //!   not have passed a full barrier when they were switched out.
 //!
 //! Several users may sleep on one event; all of them are woken, and those who find nothing sleep
-//! again.
+//! again. The word that says that somebody sleeps counts the wake-ups besides, and a sleep ends when
+//! it is no longer what its sleeper has set: one that was woken before it slept must not sleep on
+//! what another has announced since.
 
 use std::cell::Cell;
 use std::fmt;
@@ -32,10 +34,9 @@ use crate::policy::Wait;
 use crate::sync::{self, AtomicU32, Bed, Ordering};
 use crate::waker::{LocalWaker, PrivateWaker, WakerCell};
 
-/// Somebody sleeps, or is about to, and nobody has set out to wake it yet.
+/// Set: somebody sleeps, or is about to, and nobody has set out to wake it yet. The bits above
+/// count wake-ups.
 const ASLEEP: u32 = 1;
-/// Nobody sleeps.
-const AWAKE: u32 = 0;
 
 /// Where the users of one side of an object sleep.
 #[doc(hidden)]
@@ -108,7 +109,8 @@ impl Sleeps for PrivateEvent {
 #[repr(align(128))]
 #[derive(Debug)]
 pub struct LocalEvent {
-    /// [`ASLEEP`] or [`AWAKE`]. Changed by exchanges alone, so that its values are one chain.
+    /// [`ASLEEP`], and a count of wake-ups. Changed by exchanges alone, so that its values are one
+    /// chain.
     asleep: AtomicU32,
     bed: Bed,
     wait: Wait,
@@ -121,7 +123,7 @@ impl Sleeps for LocalEvent {
 
     fn new(wait: Wait) -> Self {
         let asymmetric = wait.sleeps() && sync::barrier_in_all_threads();
-        Self { asleep: AtomicU32::new(AWAKE), bed: Bed::new(), wait, asymmetric }
+        Self { asleep: AtomicU32::new(0), bed: Bed::new(), wait, asymmetric }
     }
 
     #[inline(always)]
@@ -143,11 +145,11 @@ impl Sleeps for LocalEvent {
             match patience.next() {
                 Next::Again => {}
                 Next::Sleep(limit) => {
-                    self.announce();
+                    let announced = self.announce();
                     if ready() {
                         return true;
                     }
-                    self.bed.sleep(&self.asleep, ASLEEP, limit);
+                    self.bed.sleep(&self.asleep, announced, limit);
                 }
                 Next::Late => return ready(),
             }
@@ -176,19 +178,21 @@ impl Sleeps for LocalEvent {
 
 impl LocalEvent {
     /// Says that somebody is about to sleep; what was published before is seen by the caller's
-    /// next look, and what is published after sees this.
-    fn announce(&self) {
+    /// next look, and what is published after sees this. Returns what the word is until somebody
+    /// is woken.
+    fn announce(&self) -> u32 {
         // Release pairs with the exchange in `wake`: it sees the waker that was left before.
-        self.asleep.swap(ASLEEP, Ordering::Release);
+        let before = self.asleep.fetch_or(ASLEEP, Ordering::Release);
         // Pairs with the light fence in `notify`: see the module.
         sync::heavy_fence(self.asymmetric);
+        before | ASLEEP
     }
 
     /// The second half of [`Sleeps::notify`], worth nothing without the first.
     #[inline(always)]
-    fn look_without_fence(&self, wakers: &[LocalWaker]) {
+    pub(crate) fn look_without_fence(&self, wakers: &[LocalWaker]) {
         // Relaxed: the fence orders it after what was published.
-        if self.asleep.load(Ordering::Relaxed) == ASLEEP {
+        if self.asleep.load(Ordering::Relaxed) & ASLEEP != 0 {
             self.wake(wakers);
         }
     }
@@ -196,11 +200,19 @@ impl LocalEvent {
     #[cold]
     #[inline(never)]
     fn wake(&self, wakers: &[LocalWaker]) {
-        // Acquire pairs with the Release in `announce`. An exchange always meets the latest value,
-        // so that one of several wakes.
-        if self.asleep.swap(AWAKE, Ordering::AcqRel) == ASLEEP {
-            self.bed.wake_all(&self.asleep);
-            wakers.iter().for_each(WakerCell::wake);
+        // Relaxed: the exchange looks again.
+        let mut now = self.asleep.load(Ordering::Relaxed);
+        while now & ASLEEP != 0 {
+            // One more clears the bit and counts. Acquire pairs with the Release in `announce`. An
+            // exchange always meets the latest value, so that one of several wakes.
+            let next = now.wrapping_add(1);
+            match self.asleep.compare_exchange(now, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => {
+                    self.bed.wake_all(&self.asleep);
+                    return wakers.iter().for_each(WakerCell::wake);
+                }
+                Err(other) => now = other,
+            }
         }
     }
 }

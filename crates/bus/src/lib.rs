@@ -63,3 +63,6 @@ pub mod agent;
 pub mod shared;
 #[cfg(not(loom))]
 pub use shared::{OpenError, Shared};
+
+#[cfg(all(test, loom))]
+mod loom_models;
