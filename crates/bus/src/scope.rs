@@ -22,6 +22,8 @@ mod sealed {
     impl Sealed for super::Local {}
     #[cfg(not(loom))]
     impl Sealed for crate::shared::Shared {}
+    #[cfg(all(test, loom))]
+    impl Sealed for crate::ring::mortal_models::Deadly {}
 }
 
 /// Who may hold a handle. One of [`Private`] and [`Local`].
@@ -437,6 +439,8 @@ macro_rules! stores_on_the_heap {
 }
 
 stores_on_the_heap!(Private, Local);
+#[cfg(all(test, loom))]
+stores_on_the_heap!(crate::ring::mortal_models::Deadly);
 
 /// A slice on the heap; an error, rather than an end of the process, when there is no room for it.
 pub(crate) fn boxed<T>(

@@ -14,6 +14,8 @@ pub(crate) mod fan;
 pub(crate) mod lane;
 pub(crate) mod many;
 pub(crate) mod mortal;
+#[cfg(all(test, loom))]
+pub(crate) mod mortal_models;
 pub(crate) mod stream;
 pub(crate) mod tape;
 

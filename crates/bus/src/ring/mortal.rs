@@ -44,10 +44,10 @@ pub(crate) const MAX_SEATS: usize = 1 << (LAP_SHIFT - SEAT_SHIFT);
 
 /// What a slot's word says.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct State(u64);
+pub(super) struct State(u64);
 
 impl State {
-    fn new(lap: u64, seat: usize, phase: u64) -> Self {
+    pub(super) fn new(lap: u64, seat: usize, phase: u64) -> Self {
         Self(lap << LAP_SHIFT | (seat as u64) << SEAT_SHIFT | phase)
     }
 
@@ -59,12 +59,12 @@ impl State {
         self.0 >> SEAT_SHIFT & (MAX_SEATS as u64 - 1) == seat as u64
     }
 
-    fn lap(self) -> u64 {
+    pub(super) fn lap(self) -> u64 {
         self.0 >> LAP_SHIFT
     }
 
     /// Laps from `lap` to that of the slot: below zero, the slot is behind. Laps wrap around.
-    fn ahead_of(self, lap: u64) -> i64 {
+    pub(super) fn ahead_of(self, lap: u64) -> i64 {
         (self.lap().wrapping_sub(lap) << LAP_SHIFT) as i64 >> LAP_SHIFT
     }
 
@@ -74,7 +74,7 @@ impl State {
     }
 
     /// Free, of the next lap.
-    fn freed(self) -> Self {
+    pub(super) fn freed(self) -> Self {
         Self::new(self.lap().wrapping_add(1), 0, FREE)
     }
 }
