@@ -9,9 +9,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use common::small;
-use tautline_runtime::fiber::{self, Stack};
+use tautline_runtime::fiber::{self, Builder, Stack};
 use tautline_runtime::{Config, Descriptor, IoBuf, Runtime};
 
 /// Counts those that are alive.
@@ -85,4 +86,44 @@ fn a_buffer_panics_while_a_scope_cancels() {
     });
     assert_eq!(left.unwrap(), (0, Some("the parent")));
     assert_eq!(runtime.metrics().panics, 1);
+}
+
+/// A fiber that takes cancellations as errors, and that joins a child when it is cancelled, is not
+/// unwound out of that: the children of all its scopes are asked to end in its place.
+#[test]
+fn a_cancellation_that_is_an_error_reaches_children() {
+    let runtime = Runtime::new(small()).unwrap();
+    let parent = Builder::new(Stack::Medium).cancel_by_error().spawn(|| {
+        fiber::scope(|outer| {
+            let first = outer.spawn(Stack::Small, fiber::park).unwrap();
+            let joined = fiber::scope(|inner| {
+                let second = inner.spawn(Stack::Small, fiber::park).unwrap();
+                let joined = (second.join().is_err(), first.join().is_err());
+                // It is asked to end as soon as it is spawned.
+                drop(inner.spawn(Stack::Small, || unreachable!("its scope is over")).unwrap());
+                joined
+            });
+            (joined.unwrap(), fiber::yield_now().is_err())
+        })
+    });
+    let parent = parent.unwrap();
+    runtime.poll().unwrap();
+    parent.cancel();
+    runtime.run_for(Duration::from_millis(20)).unwrap();
+    assert!(parent.is_finished());
+    assert_eq!(runtime.block_on(parent).unwrap().unwrap().unwrap(), ((true, true), true));
+}
+
+/// One whose scope is over is cancelled like any other.
+#[test]
+fn a_scope_that_is_over_is_not_cancelled() {
+    let runtime = Runtime::new(small()).unwrap();
+    let parent = Builder::new(Stack::Medium).cancel_by_error().spawn(|| {
+        fiber::scope(|scope| drop(scope.spawn(Stack::Small, || ()).unwrap())).unwrap();
+        fiber::park().is_err()
+    });
+    let parent = parent.unwrap();
+    runtime.poll().unwrap();
+    parent.cancel();
+    assert!(runtime.block_on(parent).unwrap().unwrap());
 }

@@ -153,8 +153,7 @@ impl<'c> Here<'c> {
 
     /// Whether the next checkpoint unwinds.
     pub(super) fn is_interrupted(&self) -> bool {
-        let unwinds = cfg!(panic = "unwind") && !self.slot.by_error.get();
-        self.slot.cancel.get() == Cancel::Asked && unwinds && !panicking()
+        self.slot.cancel.get() == Cancel::Asked && self.slot.unwinds() && !panicking()
     }
 
     /// Lets others run until this one is woken.

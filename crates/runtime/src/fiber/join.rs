@@ -322,7 +322,8 @@ impl Fiber {
     /// Asks the fiber to end. Where it waits, or at the next call of it that may wait, it is
     /// unwound once the kernel has given back what the fiber has lent it; destructors run.
     /// A fiber that was made to [take errors](super::Builder::cancel_by_error) is not unwound:
-    /// its calls fail with [`Error::Cancelled`](crate::Error::Cancelled).
+    /// its calls fail with [`Error::Cancelled`](crate::Error::Cancelled), and the fibers of the
+    /// [scopes](super::scope()) that it has open are asked to end with it.
     ///
     /// It is delivered once. Afterwards, in destructors and where the fiber has caught the
     /// unwinding, joins, locks and what the kernel holds are waited for, and all other calls

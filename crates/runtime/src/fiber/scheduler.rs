@@ -23,6 +23,7 @@ use crate::error::Error;
 use crate::fiber::join;
 use crate::fiber::panics;
 use crate::fiber::queue::{Line, Queue};
+use crate::fiber::scope;
 use crate::fiber::slot::{BANDS, Band, Cancel, End, Routine, Slot, Slots, State};
 use crate::fiber::stack::{FiberStack, Stack, Stacks, overflow};
 use crate::fiber::wait::FiberWaker;
@@ -436,6 +437,10 @@ impl Fibers {
             State::New | State::Ready | State::Running | State::Parked => {}
         }
         slot.cancel.set(Cancel::Asked);
+        if !slot.unwinds() {
+            // It may join one of its children, and is not unwound out of that.
+            scope::cancel_open(core, slot);
+        }
         match slot.operation.get() {
             // What the kernel holds comes back first, and wakes it.
             Some(operation) => core.cancel_operation(operation),

@@ -53,14 +53,16 @@ where
     let here = Here::of(&core)?;
     here.checkpoint()?;
     let scope = Scope {
-        children: Children::of(here.slot.key()),
+        children: Children::of(here.slot),
         core: core.clone(),
         scope: PhantomData,
         env: PhantomData,
     };
+    here.slot.innermost.set(&raw const scope.children);
     let result = catch_unwind(AssertUnwindSafe(|| work(&scope)));
     // Nothing from here to the end of the wait unwinds: what the children borrow stays.
     scope.children.await_end(&here, result.is_err());
+    here.slot.innermost.set(scope.children.outer);
     match result {
         Err(payload) => resume_unwind(payload),
         Ok(value) => {
@@ -178,6 +180,8 @@ impl<T> fmt::Debug for ScopedJoinHandle<'_, T> {
 /// The fibers of a scope whose slots are not free yet, linked through these.
 pub(super) struct Children {
     parent: Key,
+    /// The parent's scope around this one, or null. It is open for longer.
+    outer: *const Self,
     first: Cell<u32>,
     /// Those that have not ended.
     alive: Cell<usize>,
@@ -188,9 +192,15 @@ pub(super) struct Children {
 }
 
 impl Children {
-    fn of(parent: Key) -> Self {
-        let (over, panicked) = (Cell::new(false), Cell::new(false));
-        Self { parent, first: Cell::new(NONE), alive: Cell::new(0), over, panicked }
+    fn of(parent: &Slot) -> Self {
+        Self {
+            parent: parent.key(),
+            outer: parent.innermost.get(),
+            first: Cell::new(NONE),
+            alive: Cell::new(0),
+            over: Cell::new(false),
+            panicked: Cell::new(false),
+        }
     }
 
     fn link(&self, fibers: &Fibers, slot: &Slot) {
@@ -283,6 +293,17 @@ impl Children {
             }
             here.suspend("scope");
         }
+    }
+}
+
+/// Asks the children of all scopes that a fiber has open to end.
+pub(super) fn cancel_open(core: &Core, parent: &Slot) {
+    let mut at = parent.innermost.get();
+    // SAFETY: null, or a scope that its parent has open, which lies in the parent's frames until
+    // it is closed, and is taken from here then. Those around it are open for longer.
+    while let Some(children) = unsafe { at.as_ref() } {
+        children.cancel(core);
+        at = children.outer;
     }
 }
 

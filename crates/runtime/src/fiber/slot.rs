@@ -203,6 +203,8 @@ pub(crate) struct Slot {
     pub(super) joiner: Cell<Joiner>,
     /// The scope that it is a child of.
     pub(super) scope: Cell<*const Children>,
+    /// The innermost of the scopes that it has open: a place in its own frames. Null: none.
+    pub(super) innermost: Cell<*const Children>,
     /// The other children of its scope, in both directions.
     pub(super) siblings: Cell<(u32, u32)>,
     /// A name of its own that was put together at run time. Changed only where nobody is told
@@ -242,6 +244,7 @@ impl Slot {
             token: Baton::new(),
             joiner: Cell::new(Joiner::None),
             scope: Cell::new(ptr::null()),
+            innermost: Cell::new(ptr::null()),
             siblings: Cell::new((NONE, NONE)),
             label: RefCell::new(None),
             locals: Locals::default(),
@@ -254,6 +257,12 @@ impl Slot {
     pub(super) fn scope(&self) -> Option<&Children> {
         // SAFETY: null, or the scope's own, which stays where it is until all children are gone.
         unsafe { self.scope.get().as_ref() }
+    }
+
+    /// Whether a cancellation unwinds it.
+    #[inline]
+    pub(super) fn unwinds(&self) -> bool {
+        cfg!(panic = "unwind") && !self.by_error.get()
     }
 
     /// Drops its own values, on its own stack.
