@@ -108,3 +108,34 @@ fn with_parker<R>(work: impl FnOnce(&Parker, &Waker) -> R) -> R {
     let waker = Waker::from(parker.clone());
     work(&parker, &waker)
 }
+
+#[cfg(all(test, loom))]
+mod loom_models {
+    use loom::thread;
+
+    use super::*;
+    use crate::sync::Arc;
+
+    /// A thread that blocks is woken, and sees what was done before the wake.
+    #[test]
+    fn loom_a_wake_brings_what_was_done_before() {
+        loom::model(|| {
+            let done = Arc::new(AtomicU32::new(0));
+            let mut waking = None;
+            block_on(None, |context| {
+                if waking.is_some() {
+                    // Relaxed: the wake alone brings it.
+                    assert_eq!(done.load(Ordering::Relaxed), 1);
+                    return Poll::Ready(());
+                }
+                let (done, waker) = (done.clone(), context.waker().clone());
+                waking = Some(thread::spawn(move || {
+                    done.store(1, Ordering::Relaxed);
+                    waker.wake();
+                }));
+                Poll::Pending
+            });
+            waking.expect("the first look has begun it").join().unwrap();
+        });
+    }
+}
