@@ -239,14 +239,14 @@ mod model {
         }
 
         pub(crate) fn sleep(&self, word: &AtomicU32, value: u32, _limit: Option<Duration>) {
-            let guard = self.lock.lock().unwrap();
+            let guard = self.lock.lock().expect("nobody panics while it is held");
             if word.load(Ordering::SeqCst) == value {
-                drop(self.woken.wait(guard).unwrap());
+                drop(self.woken.wait(guard).expect("nobody panics while it is held"));
             }
         }
 
         pub(crate) fn wake_all(&self, _word: &AtomicU32) {
-            drop(self.lock.lock().unwrap());
+            drop(self.lock.lock().expect("nobody panics while it is held"));
             self.woken.notify_all();
         }
     }
