@@ -37,6 +37,15 @@ thread_local! {
     /// How many timers the runtimes before have armed: the keys of the next one are distinct
     /// from theirs.
     static TIMERS_ARMED: Cell<u32> = const { Cell::new(0) };
+    /// Gone when this thread's own values are being destroyed.
+    static STAYS: Stays = const { Stays };
+}
+
+/// The standard library says of values with a destructor alone that they are gone.
+struct Stays;
+
+impl Drop for Stays {
+    fn drop(&mut self) {}
 }
 
 /// The parts of a runtime. Handles keep it alive; without its [`Runtime`](crate::Runtime)
@@ -349,7 +358,7 @@ impl Core {
         // unwinds from here, rather lose all of it than free it.
         let kept = ManuallyDrop::new(self.clone());
         self.gone.set(true);
-        let ended = self.end_fibers();
+        let ended = if Self::thread_stays() { self.end_fibers() } else { self.leave_fibers() };
         self.fibers.detach();
         self.with(|engine| engine.shut = true);
         self.close_mailbox();
@@ -397,6 +406,27 @@ impl Core {
         }
         let names = self.fibers.names();
         log::error!("fibers that do not end with their runtime are left as they are: {names:?}");
+        false
+    }
+
+    /// Whether this thread's own values are still there. They go in the reverse order in which
+    /// they were first looked at, and this one is whenever a loop is run: so it goes before a
+    /// runtime that is among them.
+    pub(crate) fn thread_stays() -> bool {
+        STAYS.try_with(|_| ()).is_ok()
+    }
+
+    /// Resumes no fiber: each may hold what it has borrowed from a value of the thread that is
+    /// gone. Their operations are cancelled with all others, and waited for. False: there are
+    /// some.
+    fn leave_fibers(&self) -> bool {
+        if self.fibers.alive() == 0 {
+            return true;
+        }
+        let names = self.fibers.names();
+        log::error!(
+            "fibers of a runtime that goes with its thread's own values are left as they are: {names:?}; drop the runtime before its thread ends"
+        );
         false
     }
 

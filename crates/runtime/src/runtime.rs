@@ -34,7 +34,9 @@ use crate::watch::{Histogram, Offence, StallWatch, Watch};
 ///
 /// One runtime a thread; it stays on its thread. Dropping it cancels what is pending,
 /// waits until the kernel has let go of every buffer, and drops all tasks and handlers;
-/// descriptors and handles that outlive it answer [`Error::Closed`].
+/// descriptors and handles that outlive it answer [`Error::Closed`]. Drop it before its thread
+/// ends: one that goes with the thread's own values resumes no fiber any more, and is lost if
+/// there are any.
 pub struct Runtime {
     core: Rc<Core>,
 }
@@ -258,6 +260,8 @@ impl Runtime {
         if self.core.running.replace(true) {
             return Err(Error::InsideTurn { call });
         }
+        // So that it goes before a runtime that is one of the thread's own values.
+        Core::thread_stays();
         self.core.refresh();
         Ok(Running { core: &self.core })
     }

@@ -7,13 +7,16 @@ mod common;
 use std::cell::{Cell, RefCell};
 use std::fs::OpenOptions;
 use std::future::Future;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
 use std::task::{Context, Wake, Waker};
 
-use common::small;
+use common::{REAL, small};
 use tautline_runtime::fiber::{self, Band, Builder, JoinError, JoinHandle, Stack};
 use tautline_runtime::{Config, Descriptor, Error, Runtime, task};
 
@@ -239,4 +242,67 @@ fn a_fiber_that_writes_for_ever_lets_others_run() {
         runtime.block_on(other).unwrap().unwrap();
         runtime.block_on(writes.unwrap()).unwrap().unwrap().unwrap();
     }
+}
+
+/// A runtime that is one of its thread's own values, and goes with them, resumes nobody: a fiber
+/// may hold what went before it. What it has lent is taken back.
+#[test]
+fn a_runtime_that_goes_with_its_thread_resumes_nobody() {
+    thread_local! {
+        static RUNTIME: RefCell<Option<Runtime>> = const { RefCell::new(None) };
+        static BUF: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    /// Notes that the frame that holds it was gone on with.
+    struct Resumed(Arc<AtomicBool>);
+    impl Drop for Resumed {
+        fn drop(&mut self) {
+            // Relaxed: the thread is joined before it is read.
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    for driver in REAL {
+        let (mut far, near) = UnixStream::pair().unwrap();
+        let resumed = Arc::new(AtomicBool::new(false));
+        let theirs = resumed.clone();
+        let thread = std::thread::spawn(move || {
+            let runtime = Runtime::new(Config { driver, ..small() }).unwrap();
+            RUNTIME.set(Some(runtime));
+            let near = Descriptor::new(near.into()).unwrap();
+            let reads = fiber::spawn(Stack::Small, move || {
+                let _resumed = Resumed(theirs);
+                BUF.with_borrow_mut(|buf| {
+                    buf.resize(64, 0);
+                    drop(near.blocking().read(buf));
+                });
+            });
+            reads.unwrap().detach();
+            RUNTIME.with_borrow(|runtime| runtime.as_ref().unwrap().poll()).unwrap();
+        });
+        thread.join().unwrap();
+        assert!(!resumed.load(Ordering::Relaxed));
+        // The kernel has let go of the socket, and so of the buffer.
+        assert!(far.write_all(&[1; 64]).is_err());
+    }
+}
+
+/// One that goes so, and whose fibers have ended, goes as ever.
+#[test]
+fn a_runtime_without_fibers_goes_with_its_thread() {
+    thread_local! {
+        static RUNTIME: Runtime = Runtime::new(small()).unwrap();
+    }
+    let alive = Arc::new(());
+    let theirs = alive.clone();
+    let thread = std::thread::spawn(move || {
+        let sum = RUNTIME.with(|runtime| {
+            drop(task::spawn(async move {
+                let _theirs = theirs;
+                std::future::pending::<()>().await;
+            }));
+            runtime.run_fiber(Stack::Small, || 3 + 4).unwrap()
+        });
+        assert_eq!(sum, 7);
+    });
+    thread.join().unwrap();
+    assert_eq!(Arc::strong_count(&alive), 1);
 }

@@ -3,7 +3,9 @@
 //! What a call lends to the kernel is its caller's: the call neither returns nor unwinds before
 //! the operation is over. That holds when the fiber is cancelled, when the runtime is dropped
 //! and when the deadline passes: each asks the kernel to let go, and is waited for. A fiber that
-//! is never resumed keeps its stack for ever, and with it what it has lent.
+//! is never resumed keeps its stack for ever, and with it what it has lent of its own. What it
+//! has borrowed from a value of its thread it keeps as long as the thread does: that is the limit
+//! which `fiber/mod.rs` states.
 
 use std::fmt;
 use std::io;

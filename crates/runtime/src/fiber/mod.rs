@@ -33,6 +33,14 @@
 //! Say [`undivided`] where such a value is held: a call in there that may wait is a panic. Or
 //! give each fiber a value of its own, by [`fiber_local!`](crate::fiber_local).
 //!
+//! **This is a limit of soundness**, not of good manners alone, where a fiber waits for ever: a
+//! thread that ends destroys its values, whether a fiber's frame still borrows from one or not,
+//! and whether the kernel has been lent it or not. No library can close that. Drop a runtime
+//! before its thread ends: its fibers then end while all values are there. One that is itself
+//! among its thread's values resumes no fiber any more when it goes with them, takes back from
+//! the kernel what was lent, and is lost; but between the value's end and its own the kernel may
+//! have written to memory that was free. The same holds for a runtime that is forgotten.
+//!
 //! [`Descriptor::blocking`]: crate::Descriptor::blocking
 
 mod baton;
