@@ -10,6 +10,8 @@
 //! | [`channel`] | typed messages, each to one receiver |
 //! | [`bytes`] | messages of any length, as bytes |
 //! | [`broadcast`] | messages of one publisher, each to all subscribers |
+//! | [`pool`] | buffers that are lent, filled, sent as messages, and come back |
+//! | [`signal`] | an event with a count |
 //! | [`completion`] | the result of one operation after the other, for one who waits |
 //! | [`request`] | requests, and the answer to each |
 //! | [`agent`] | an owner with a mailbox |
@@ -52,6 +54,10 @@ pub mod channel;
 pub mod broadcast;
 
 pub mod bytes;
+
+pub mod pool;
+
+pub mod signal;
 
 pub mod completion;
 

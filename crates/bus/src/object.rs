@@ -33,7 +33,8 @@ pub enum Role {
 pub trait Object<S: Scope>: fmt::Debug + Sized + 'static {
     /// What it is, for messages: "channel".
     const KIND: &'static str;
-    /// What its users are called, in the order of [`Role`]: `["sender", "receiver"]`.
+    /// What its users are called, in the order of [`Role`]: `["sender", "receiver"]`. An object
+    /// that has no users of a kind calls them `""`.
     const USERS: [&'static str; 2];
 
     /// What all users share.
@@ -242,7 +243,7 @@ impl<S: Scope> Seats<S> {
         store: &mut S::Store,
     ) -> Result<Self, CreateError> {
         for (user, limit) in users.into_iter().zip(limits) {
-            if limit == 0 {
+            if limit == 0 && !user.is_empty() {
                 return Err(CreateError::NoUsers { kind, user });
             }
         }
@@ -505,6 +506,11 @@ impl<O: Object<S>, S: Scope> Attachment<O, S> {
     /// Another handle to the object.
     pub fn handle(&self) -> Handle<O, S> {
         Handle::to(self.kept.clone())
+    }
+
+    /// The object and its memory, which stay for as long as this or a clone of it does.
+    pub(crate) fn kept(&self) -> &S::Shared<Kept<O, S>> {
+        &self.kept
     }
 }
 

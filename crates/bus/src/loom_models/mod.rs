@@ -9,7 +9,9 @@ mod broadcast;
 mod bytes;
 mod event;
 mod object;
+mod pool;
 mod rings;
+mod signal;
 
 use std::sync::Arc as StdArc;
 use std::task::{Wake, Waker};
