@@ -8,6 +8,7 @@
 //! - [`fiber`]: straight-line code that waits, thousands on a thread, with `fiber::net` for its
 //!   sockets and files.
 //! - [`timer`], [`task`], [`time`]: what happens later, what waits, and the clock.
+//! - [`bus`]: messages between threads and processes: channels, broadcasts, requests, agents.
 //! - [`buffer`]: byte buffers that wrap without a copy.
 //! - [`relay`]: endpoints, framing, bounded subscriber queues and statistics of a live relay.
 //!
@@ -31,6 +32,7 @@
 #![forbid(unsafe_code)]
 
 pub use tautline_buffer as buffer;
+pub use tautline_bus as bus;
 pub use tautline_net as net;
 pub use tautline_relay as relay;
 pub use tautline_runtime as runtime;
@@ -66,6 +68,7 @@ mod pages {
         readme: "README.md",
         the_loop: "docs/loop.md",
         fibers: "docs/fibers.md",
+        bus: "docs/bus.md",
         operations: "docs/operations.md",
         buffers: "docs/buffers.md",
         waiting: "docs/waiting.md",
