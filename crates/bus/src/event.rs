@@ -263,12 +263,12 @@ impl Patience {
             Wait::Yield => sync::yield_now(),
             _ => sync::spin_loop(),
         }
-        let asks = self.deadline.is_some() && self.looks % Self::BETWEEN == 0;
+        let asks = self.deadline.is_some() && self.looks.is_multiple_of(Self::BETWEEN);
         if asks && self.deadline <= Some(Instant::now()) { Next::Late } else { Next::Again }
     }
 
     fn go_to_sleep(&mut self, spin_for: Duration) -> Next {
-        if !spin_for.is_zero() && self.looks % Self::BETWEEN != 0 {
+        if !spin_for.is_zero() && !self.looks.is_multiple_of(Self::BETWEEN) {
             sync::spin_loop();
             return Next::Again;
         }

@@ -121,7 +121,7 @@ mod native {
     /// `to` is valid for atomic writes of `len` bytes, and `from` for reads.
     #[inline(always)]
     pub(crate) unsafe fn store_bytes(to: *mut u8, from: *const u8, len: usize) {
-        let words = if to.addr() % 8 == 0 { len / 8 } else { 0 };
+        let words = if to.addr().is_multiple_of(8) { len / 8 } else { 0 };
         for at in 0..words {
             // SAFETY: within the bytes that the caller promises; `to` is aligned.
             unsafe {
@@ -141,7 +141,7 @@ mod native {
     /// `to` is valid for writes of `len` bytes, and `from` for atomic reads.
     #[inline(always)]
     pub(crate) unsafe fn load_bytes(to: *mut u8, from: *const u8, len: usize) {
-        let words = if from.addr() % 8 == 0 { len / 8 } else { 0 };
+        let words = if from.addr().is_multiple_of(8) { len / 8 } else { 0 };
         for at in 0..words {
             // SAFETY: within the bytes that the caller promises; `from` is aligned.
             unsafe {

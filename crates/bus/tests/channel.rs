@@ -10,7 +10,7 @@ fn refusing(capacity: usize) -> Config {
 }
 
 /// Runs `test` for a lane and for a ring, in a scope.
-fn each<S: Carries<u64> + InProcess>(test: impl Fn(Config)) {
+fn each(test: impl Fn(Config)) {
     test(Config::default());
     test(Config { senders: 3, ..Config::default() });
     test(Config { receivers: 2, ..Config::default() });
@@ -18,7 +18,7 @@ fn each<S: Carries<u64> + InProcess>(test: impl Fn(Config)) {
 }
 
 fn order_is_kept<S: Carries<u64> + InProcess>() {
-    each::<S>(|config| {
+    each(|config| {
         let channel = Channel::<u64, S>::new(Config { capacity: 8, ..config }).unwrap();
         let (mut sender, mut receiver) = (channel.sender().unwrap(), channel.receiver().unwrap());
         for n in 0..100 {
@@ -39,7 +39,7 @@ fn messages_arrive_in_order() {
 }
 
 fn full_is_told<S: Carries<u64> + InProcess>() {
-    each::<S>(|config| {
+    each(|config| {
         let config = Config { full: Full::Refuse, capacity: 4, ..config };
         let channel = Channel::<u64, S>::new(config).unwrap();
         let (mut sender, mut receiver) = (channel.sender().unwrap(), channel.receiver().unwrap());
@@ -60,7 +60,7 @@ fn a_full_channel_refuses() {
 }
 
 fn loans_are_whole<S: Carries<u64> + InProcess>() {
-    each::<S>(|config| {
+    each(|config| {
         let config = Config { full: Full::Refuse, capacity: 2, ..config };
         let channel = Channel::<u64, S>::new(config).unwrap();
         let (mut sender, mut receiver) = (channel.sender().unwrap(), channel.receiver().unwrap());

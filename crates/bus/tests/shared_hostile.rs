@@ -131,7 +131,7 @@ fn scribble(victim: &str, namespace: &str) {
             seed ^= seed << 17;
             // Small numbers are more dangerous than large ones: they look right.
             let word = if seed & 1 == 0 { seed } else { (seed >> 8) & 31 };
-            file.write_all_at(&word.to_le_bytes(), (seed >> 16) % (len - 8) & !7).unwrap();
+            file.write_all_at(&word.to_le_bytes(), ((seed >> 16) % (len - 8)) & !7).unwrap();
         }
     }
 }

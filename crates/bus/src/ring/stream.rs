@@ -263,7 +263,7 @@ impl<S: Scope> Taker<S> {
         // Acquire pairs with the Release in `Giver::publish`: the messages are there.
         let tail = self.way.stream().tail.0.load(Ordering::Acquire);
         let more = tail.wrapping_sub(self.head);
-        if S::MORTAL && (more > self.way.capacity() || more % HEADER != 0) {
+        if S::MORTAL && (more > self.way.capacity() || !more.is_multiple_of(HEADER)) {
             return Err(Corrupt);
         }
         self.tail = tail;
