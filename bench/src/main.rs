@@ -8,10 +8,12 @@
 //! `cargo run --release -p bench -- NAME [--json] [--plot F.svg] [--quick]`
 
 mod buffers;
+mod bus;
 mod cli;
 mod echo;
 mod fibers;
 mod harness;
+mod ipc;
 mod post;
 mod timers;
 mod turn;
@@ -41,10 +43,15 @@ pub(crate) const BENCHES: &[Bench] = &[
     Bench { name: "turn", shares: 3, groups: turn::groups },
     Bench { name: "fibers", shares: 4, groups: fibers::groups },
     Bench { name: "buffers", shares: 9, groups: buffers::groups },
+    Bench { name: "bus", shares: 16, groups: bus::groups },
+    Bench { name: "ipc", shares: 5, groups: ipc::groups },
     Bench { name: "udp-relay", shares: 2, groups: udp_relay::groups },
 ];
 
 fn main() -> ExitCode {
+    if let Some(code) = ipc::second_process() {
+        return code;
+    }
     match cli::parse() {
         Ok(Some(options)) => run(&options),
         Ok(None) => ExitCode::SUCCESS,

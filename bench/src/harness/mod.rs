@@ -6,6 +6,7 @@ mod rounds;
 mod stats;
 pub(crate) mod sys;
 mod table;
+pub(crate) mod ticks;
 
 pub(crate) use plot::plot;
 pub(crate) use report::{Metric, Report};
