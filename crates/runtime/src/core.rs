@@ -391,13 +391,16 @@ impl Core {
         let (mut headway, mut tasks_are_there) = (Headway::new(self.simulated), true);
         while self.fibers.alive() > 0 && self.fibers.current().is_none() {
             let Ok(did) = self.serve_fibers() else { break };
-            let (waited, awaits) = (headway.waited(self.fibers.alive()), self.fibers.await_others());
-            if tasks_are_there && (did == 0 || waited > PATIENCE[0]) {
-                // One may wait for what a task holds.
+            let waited = headway.waited(self.fibers.alive());
+            let awaits = self.fibers.await_others();
+            let rests = did == 0 && !awaits;
+            if tasks_are_there && (rests || waited > PATIENCE[0]) {
+                // One may wait for what a task holds. Otherwise tasks go after fibers.
                 tasks_are_there = false;
                 self.tasks.clear();
                 drop(self.later.take());
-            } else if did == 0 && !awaits || waited > PATIENCE[usize::from(awaits)] {
+                headway = Headway::new(self.simulated);
+            } else if rests || waited > PATIENCE[usize::from(awaits)] {
                 break;
             }
         }

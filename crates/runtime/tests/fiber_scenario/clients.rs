@@ -98,6 +98,10 @@ fn session(me: &Me, id: usize, address: SockAddr) -> io::Result<()> {
     me.scope(|scope| divided(me, &echo, &stream, scope))
 }
 
+fn is_cancelled(error: &io::Error) -> bool {
+    matches!(Error::of(error), Some(Error::Cancelled))
+}
+
 /// Sends a little, and waits for it to come back.
 fn in_turn(me: &Me, echo: &Echo, stream: &Descriptor) -> io::Result<()> {
     loop {
@@ -132,10 +136,14 @@ fn divided<'s, 'e>(
         let wish = scene.wish("receives", scene.spare());
         let receiver = scene.child(scope, wish, me, move |me| receive(me, echo, stream));
         match receiver.map(|child: Child<'_>| scene.join_child(child)) {
-            Ok(Some(Err(error))) if matches!(Error::of(&error), Some(Error::Cancelled)) => {}
+            Ok(Some(Err(error))) if !is_cancelled(&error) => break Err(error),
+            // This one was cancelled itself, and is told by errors alone: so are all of its scope.
+            Ok(None | Some(Err(_))) if fiber::current().is_ok_and(|me| me.is_cancelled()) => {
+                break Err(Error::Cancelled.into());
+            }
             // Another one goes on where it was unwound.
-            Ok(None) => {}
-            Ok(Some(received)) => break received,
+            Ok(None | Some(Err(_))) => {}
+            Ok(Some(Ok(()))) => break Ok(()),
             Err(error) => break Err(error),
         }
     };
