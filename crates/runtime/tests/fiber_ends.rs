@@ -27,9 +27,12 @@ fn one_stack() -> Runtime {
     Runtime::new(config).unwrap()
 }
 
+/// Hears messages.
+type Listener = Box<dyn FnMut(&str)>;
+
 thread_local! {
     /// What this thread's messages are told.
-    static ON_MESSAGE: RefCell<Option<Box<dyn FnMut(&str)>>> = const { RefCell::new(None) };
+    static ON_MESSAGE: RefCell<Option<Listener>> = const { RefCell::new(None) };
 }
 
 /// Gives each message to its thread's listener.

@@ -72,10 +72,13 @@ impl<T> fmt::Debug for LocalKey<T> {
     }
 }
 
-/// A fiber's own values, each with the address of its key. Few, so that a list does. While they
-/// are dropped, keys stay behind without a value, so that none is made twice.
+/// A fiber's own values. Few, so that a list does.
 #[derive(Default)]
-pub(super) struct Locals(RefCell<Vec<(usize, Option<Box<dyn Any>>)>>);
+pub(super) struct Locals(RefCell<Vec<Local>>);
+
+/// The address of a key, and its value. While a fiber's values are dropped, keys stay behind
+/// without one, so that none is made twice.
+type Local = (usize, Option<Box<dyn Any>>);
 
 impl Locals {
     fn get<T: 'static>(&self, key: &'static LocalKey<T>) -> Result<*const T, Error> {
