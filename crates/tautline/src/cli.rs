@@ -23,6 +23,21 @@ enum Command {
     Demo(DemoArgs),
     /// Tell what this machine grants, with the remedy for what it does not.
     Doctor(DoctorArgs),
+    /// Tell what processes of this user share by the message bus (list, if nothing is said).
+    Bus {
+        #[command(subcommand)]
+        command: Option<BusCommand>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum BusCommand {
+    /// All objects, with their sizes, the processes that take part, and what they carry.
+    List {
+        /// One JSON array instead of lines.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -123,6 +138,11 @@ pub(crate) enum Request {
         /// Whether to speak JSON.
         json: bool,
     },
+    /// Tell what is on the bus.
+    BusList {
+        /// As JSON.
+        json: bool,
+    },
 }
 
 /// Why there is no request.
@@ -144,7 +164,9 @@ pub(crate) fn parse(mut arguments: Vec<std::ffi::OsString>) -> Result<Request, R
         arguments.insert(arguments.len().min(1), "demo".into());
     }
     let cli = Cli::try_parse_from(arguments).map_err(|error| refusal(&error))?;
-    cli.command.map(request).ok_or_else(|| Refusal::Wrong("write relay, demo or doctor".to_owned()))
+    cli.command
+        .map(request)
+        .ok_or_else(|| Refusal::Wrong("write relay, demo, doctor or bus".to_owned()))
 }
 
 fn request(command: Command) -> Request {
@@ -165,6 +187,10 @@ fn request(command: Command) -> Request {
             }
         }
         Command::Doctor(args) => Request::Doctor { json: args.json },
+        Command::Bus { command } => {
+            let BusCommand::List { json } = command.unwrap_or(BusCommand::List { json: false });
+            Request::BusList { json }
+        }
     }
 }
 

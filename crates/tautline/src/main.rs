@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bus;
 mod cli;
 mod doctor;
 mod notice;
@@ -29,6 +30,9 @@ enum Failure {
     /// Nobody reads what the program says.
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
+    /// What is on the bus cannot be told.
+    #[error("the bus: {0}")]
+    Bus(#[from] tautline_bus::OpenError),
     /// A report that has no JSON form.
     #[error("report: {0}")]
     Json(#[from] serde_json::Error),
@@ -73,6 +77,7 @@ fn finish(result: Result<(), Failure>) -> ExitCode {
 fn serve(request: &Request) -> Result<(), Failure> {
     match request {
         Request::Doctor { json } => examine(*json),
+        Request::BusList { json } => Ok(bus::tell(&tautline_bus::shared::list()?, *json)?),
         Request::Relay { config, json } => {
             let mut output = Output::for_destinations(&config.to, *json);
             let end = tautline_relay::run(config, &mut |snapshot| output.snapshot(snapshot));

@@ -51,6 +51,27 @@ fn doctor_speaks_json() {
     assert!(findings.iter().all(|f| f["status"] == "ok" || f["remedy"].is_string()));
 }
 
+/// Proves that what a process has on the bus is listed while it has it, as lines and as JSON.
+#[test]
+fn what_is_on_the_bus_is_listed() {
+    use tautline::bus::{Shared, channel::Channel};
+    let namespace = format!("program-{}", std::process::id());
+    let name = format!("{namespace}/prices");
+    let channel = Channel::<[u64; 2], Shared>::open(&namespace, "prices", Default::default())
+        .expect("it can be made");
+    let listed = run(&["bus", "list"]);
+    assert!(listed.status.success());
+    let text = String::from_utf8(listed.stdout).expect("the list is text");
+    let line = text.lines().find(|line| line.starts_with(&name)).expect("it is in the list");
+    assert!(line.contains(&std::process::id().to_string()) && line.contains("u64"), "{line}");
+    drop(channel);
+
+    let listed = run(&["bus", "list", "--json"]);
+    let objects: serde_json::Value = serde_json::from_slice(&listed.stdout).expect("a JSON array");
+    let objects = objects.as_array().expect("a JSON array");
+    assert!(objects.iter().all(|object| object["name"] != name), "{objects:?}");
+}
+
 /// Proves that a standard error that nobody reads any more changes no exit code.
 #[test]
 fn closed_standard_error_changes_no_exit_code() {

@@ -42,6 +42,7 @@ mod error;
 mod event;
 mod header;
 mod identity;
+mod list;
 mod names;
 mod open;
 mod scope;
@@ -49,6 +50,7 @@ mod segment;
 mod store;
 
 pub use self::error::OpenError;
+pub use self::list::{Listed, list};
 pub(crate) use self::open::{Opened, open};
 pub use self::scope::Shared;
 pub use self::store::{Mapped, MappedOne};

@@ -70,8 +70,7 @@ impl Name {
 
     /// The address of the key. Users do not meet: each has names of its own.
     fn key(&self) -> String {
-        let uid = rustix::process::geteuid().as_raw();
-        format!("tautline-bus/{uid}/{}/{}", self.namespace, self.name)
+        format!("{}{}/{}", own_prefix(), self.namespace, self.name)
     }
 
     /// What the segment's file is called in the tables of descriptors.
@@ -84,6 +83,11 @@ impl std::fmt::Display for Name {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
     }
+}
+
+/// How the addresses of all names of this user begin.
+pub(crate) fn own_prefix() -> String {
+    format!("tautline-bus/{}/", rustix::process::geteuid().as_raw())
 }
 
 /// What a participant holds under a name.
@@ -127,29 +131,6 @@ pub(crate) fn enter(name: &Name, patience: Duration) -> Result<(Standing, Found)
         drop(presence);
         if Instant::now() >= due {
             return Err(unreachable.unwrap_or_else(|| who_squats(name)));
-        }
-        thread::sleep(PAUSE);
-    }
-}
-
-/// Finds the segment of a name without taking part in anything but its use.
-///
-/// # Errors
-/// [`OpenError::NotFound`], when nobody has it in time.
-pub(crate) fn find(name: &Name, patience: Duration) -> Result<(Standing, Segment), OpenError> {
-    let due = Instant::now() + patience;
-    loop {
-        let (presence, address) = bind_presence(name)?;
-        let error = match look_around(name, &address)? {
-            Around::Segment(segment) => {
-                return Ok((Standing { _presence: presence, _key: None }, segment));
-            }
-            Around::Unreachable(error) => error,
-            Around::Nobody | Around::Joining => OpenError::NotFound { name: name.to_string() },
-        };
-        drop(presence);
-        if Instant::now() >= due {
-            return Err(error);
         }
         thread::sleep(PAUSE);
     }
@@ -227,7 +208,7 @@ fn credentials_of(address: &str) -> Result<UCred, Errno> {
 // --------------------------------------------------------------------------------- looking
 
 /// What is to be seen of the others under a name.
-enum Around {
+pub(crate) enum Around {
     /// Somebody has the segment.
     Segment(Segment),
     /// Somebody is there who has none yet.
@@ -278,6 +259,12 @@ pub(crate) fn presences(prefix: &str) -> Result<Vec<Presence>, OpenError> {
 }
 
 impl Presence {
+    /// The namespace and the name that it stands for.
+    pub(crate) fn name(&self) -> Option<Name> {
+        let mut parts = self.address.rsplit_once('#')?.0.split('/').skip(2);
+        Name::new(parts.next()?, parts.next()?).ok()
+    }
+
     /// A line of `/proc/net/unix` (`proc_net(5)`): the address is last, with `@` for the zero in
     /// front of an abstract one.
     fn parse(line: &str, prefix: &str) -> Option<Self> {
@@ -294,7 +281,7 @@ impl Presence {
     }
 
     /// Opens the segment of that label from the table of descriptors of its process.
-    fn segment(&self, label: &str) -> Result<Around, OpenError> {
+    pub(crate) fn segment(&self, label: &str) -> Result<Around, OpenError> {
         let pid = self.who.pid();
         if !start_time(pid).is_ok_and(|start| Identity::new(pid, start) == self.who) {
             // It has just ended, or its number means nothing here.
