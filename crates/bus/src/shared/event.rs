@@ -17,8 +17,13 @@ use crate::waker::LocalWaker;
 /// So long does a sleeper sleep before it looks whether somebody has died.
 const SLICE: Duration = Duration::from_millis(5);
 
+/// Nobody sleeps, and nobody was woken yet.
 const AWAKE: u32 = 0;
+/// Set: somebody sleeps, or is about to. The other bits count wake-ups.
 const ASLEEP: u32 = 1;
+
+/// So often does somebody try to be the one who wakes.
+const ATTEMPTS: usize = 64;
 
 const SPIN: u32 = 0;
 const YIELD: u32 = 1;
@@ -29,7 +34,7 @@ const PARK: u32 = 2;
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub struct SharedEvent {
-    /// [`ASLEEP`] or [`AWAKE`], or anything that another process has written.
+    /// [`ASLEEP`] and a count, or anything that another process has written.
     asleep: AtomicU32,
     /// How users wait; what is unknown counts as [`PARK`].
     wait: AtomicU32,
@@ -49,9 +54,17 @@ impl SharedEvent {
         }
     }
 
-    fn sleep(&self, limit: Duration) {
+    /// Says that somebody is about to sleep. Returns what the word is until somebody is woken.
+    fn announce(&self) -> u32 {
+        // Relaxed: ordered by the fence, which pairs with the one in `notify`.
+        let before = self.asleep.fetch_or(ASLEEP, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        before | ASLEEP
+    }
+
+    fn sleep(&self, announced: u32, limit: Duration) {
         let limit = futex::Timespec { tv_sec: 0, tv_nsec: limit.subsec_nanos().into() };
-        let slept = futex::wait(&self.asleep, futex::Flags::empty(), ASLEEP, Some(&limit));
+        let slept = futex::wait(&self.asleep, futex::Flags::empty(), announced, Some(&limit));
         debug_assert!(matches!(slept, Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT)));
     }
 
@@ -59,11 +72,22 @@ impl SharedEvent {
     #[inline(never)]
     fn wake(&self) {
         // Relaxed: an exchange always meets the latest value, so that one of several wakes; what
-        // was published was made visible by the fence.
-        if self.asleep.swap(AWAKE, Ordering::Relaxed) == ASLEEP {
-            // Nothing to be done about a failure: sleepers look again by themselves.
-            _ = futex::wake(&self.asleep, futex::Flags::empty(), i32::MAX as u32);
+        // was published was made visible by the fence. A bounded number of times, for another
+        // process may write to the word without end.
+        let mut now = self.asleep.load(Ordering::Relaxed);
+        for _ in 0..ATTEMPTS {
+            if now & ASLEEP == 0 {
+                return;
+            }
+            // One more clears the bit and counts: who was about to sleep on the old value does not.
+            let next = now.wrapping_add(1);
+            match self.asleep.compare_exchange(now, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(other) => now = other,
+            }
         }
+        // Nothing to be done about a failure: sleepers look again by themselves.
+        _ = futex::wake(&self.asleep, futex::Flags::empty(), i32::MAX as u32);
     }
 }
 
@@ -89,11 +113,11 @@ impl Sleeps for SharedEvent {
         if self.wait.load(Ordering::Relaxed) < PARK {
             return;
         }
-        // Pairs with the fence in `wait`: either the sleeper sees what was published, or this sees
+        // Pairs with the fence in `announce`: either the sleeper sees what was published, or this sees
         // that it sleeps.
         fence(Ordering::SeqCst);
         // Relaxed: ordered by the fence.
-        if self.asleep.load(Ordering::Relaxed) == ASLEEP {
+        if self.asleep.load(Ordering::Relaxed) & ASLEEP != 0 {
             self.wake();
         }
     }
@@ -107,13 +131,11 @@ impl Sleeps for SharedEvent {
             match patience.next() {
                 Next::Again => {}
                 Next::Sleep(limit) => {
-                    // Relaxed: ordered by the fence, which pairs with the one in `notify`.
-                    self.asleep.swap(ASLEEP, Ordering::Relaxed);
-                    fence(Ordering::SeqCst);
+                    let announced = self.announce();
                     if ready() {
                         return true;
                     }
-                    self.sleep(limit.map_or(SLICE, |limit| limit.min(SLICE)));
+                    self.sleep(announced, limit.map_or(SLICE, |limit| limit.min(SLICE)));
                 }
                 Next::Late => return ready(),
             }
