@@ -173,6 +173,22 @@ fn bad_wishes_are_refused() {
     assert!(Numbers::open(&namespace, "crowd", crowd).unwrap_err().to_string().contains("65,536"));
 }
 
+/// The ends of a channel may be used by any thread of a process, one after the other.
+#[test]
+fn ends_go_to_other_threads() {
+    let namespace = namespace("threads");
+    for receivers in [1, 2] {
+        let name = &format!("of{receivers}");
+        let config = Config { receivers, ..config() };
+        let channel = Numbers::open(&namespace, name, config).unwrap();
+        let (mut sender, mut receiver) = (channel.sender().unwrap(), channel.receiver().unwrap());
+        let thread = std::thread::spawn(move || sender.send(7));
+        thread.join().unwrap().unwrap();
+        let thread = std::thread::spawn(move || receiver.receive());
+        assert_eq!(thread.join().unwrap(), Ok(7));
+    }
+}
+
 /// Many processes and threads that come at once make one object, however many of them go.
 #[test]
 fn many_who_come_at_once_find_one_object() {

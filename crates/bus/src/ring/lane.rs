@@ -68,6 +68,9 @@ struct Way<T, S: Scope> {
 // SAFETY: the memory that it points at may be used by any thread of the scope, and the messages go
 // from thread to thread.
 unsafe impl<T: Send> Send for Way<T, Local> {}
+// SAFETY: as above; what lies in a segment is plain data.
+#[cfg(not(loom))]
+unsafe impl<T: Send> Send for Way<T, crate::shared::Shared> {}
 
 impl<T, S: Scope> Way<T, S> {
     /// # Safety

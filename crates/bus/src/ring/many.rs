@@ -122,6 +122,9 @@ pub(crate) struct Ring<T, S: Scope> {
 // SAFETY: the memory that it points at may be used by any thread of the scope, and the messages go
 // from thread to thread.
 unsafe impl<T: Send> Send for Ring<T, Local> {}
+// SAFETY: as above; what lies in a segment is plain data.
+#[cfg(not(loom))]
+unsafe impl<T: Send> Send for Ring<T, crate::shared::Shared> {}
 // SAFETY: as above; any number of threads may use the ring at once.
 unsafe impl<T: Send> Sync for Ring<T, Local> {}
 
