@@ -374,7 +374,7 @@ impl<T, S: Carries<T>> Receiver<T, S> {
 
     /// Whether the message that was received, taken or drained last had been on loan to a receiver
     /// that has died: it may have been acted upon. Only in the scope `Shared`
-    /// ([`Orphans`](super::Orphans)).
+    /// ([`Orphans`]).
     pub fn is_redelivered(&self) -> bool {
         match &self.end {
             End::Lanes(takers, _) => takers.again,
@@ -383,7 +383,7 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     }
 
     /// Messages that were on loan to receivers that have died, and were given up, since the channel
-    /// was made ([`Orphans::Lose`](super::Orphans)).
+    /// was made ([`Orphans::Lose`]).
     pub fn lost(&self) -> u64 {
         let bells = match &self.end {
             End::Lanes(_, seat) => &seat.parts().head,
