@@ -12,6 +12,8 @@
 //!
 //! Used through `tautline_bus` with its feature `derive`, which re-exports it.
 
+#![forbid(unsafe_code)] // what it writes into other crates is theirs
+
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::spanned::Spanned;

@@ -26,7 +26,7 @@ mod sealed {
     impl Sealed for crate::ring::mortal_models::Deadly {}
 }
 
-/// Who may hold a handle. One of [`Private`] and [`Local`].
+/// Who may hold a handle. One of [`Private`], [`Local`] and `Shared`.
 ///
 /// The scope is chosen where an object is made; code that uses its handles reads the same for all.
 pub trait Scope: sealed::Sealed + Copy + Default + fmt::Debug + Send + Sync + 'static {
@@ -137,6 +137,13 @@ impl Scope for Local {
 // --------------------------------------------------------------------------------- values
 
 /// A scope that can carry values of `T`: any for [`Private`], any `Send` type for [`Local`].
+///
+/// What a scope cannot carry does not compile:
+///
+/// ```compile_fail,E0277
+/// use tautline_bus::{Local, channel::{Channel, Config}};
+/// let channel = Channel::<std::rc::Rc<u8>, Local>::new(Config::default()); // not `Send`
+/// ```
 ///
 /// # Safety
 /// For the crate alone: a value that is carried arrives on another thread of the scope.

@@ -39,7 +39,7 @@ const AGAIN: u64 = 5;
 const SEAT_SHIFT: u32 = 3;
 const LAP_SHIFT: u32 = 19;
 
-/// The most users of a kind.
+/// The most users of both kinds together.
 pub(crate) const MAX_SEATS: usize = 1 << (LAP_SHIFT - SEAT_SHIFT);
 
 /// What a slot's word says.
@@ -81,7 +81,7 @@ impl State {
 
 impl<T, S: Scope> Ring<T, S> {
     fn state(&self, claim: &Claim<T, S>) -> State {
-        // Acquire pairs with the Releases in `move_on` and `settle`: what was done to the slot
+        // Acquire pairs with the Releases in `move_on` and `exchange`: what was done to the slot
         // before is done.
         State(claim.stamp().load(Ordering::Acquire))
     }

@@ -38,7 +38,8 @@ struct Header {
     layout: AtomicU64,
     shape: [AtomicU64; SHAPE_WORDS],
     text_bytes: AtomicU64,
-    text: [u8; TEXT_BYTES],
+    /// Words too: others may write to what this process only borrows.
+    text: [AtomicU64; TEXT_BYTES / 8],
 }
 
 const _: () = assert!(size_of::<Header>() <= HEADER_BYTES);
@@ -71,7 +72,7 @@ impl<'s> Heading<'s> {
 
     fn words(&self) -> &Header {
         // SAFETY: the segment has room for it, is aligned to a page and mapped while it is
-        // borrowed; the header consists of words, and of bytes of which no reference is made.
+        // borrowed; the header consists of words, which may hold anything.
         unsafe { self.segment.base().cast::<Header>().as_ref() }
     }
 

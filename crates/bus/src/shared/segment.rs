@@ -206,14 +206,8 @@ fn headrooms_up(roots: &[&str], path: &str, [limit, usage]: [&str; 2]) -> Vec<(u
     found
 }
 
-impl From<Errno> for OpenError {
-    fn from(errno: Errno) -> Self {
-        system("use a segment", errno)
-    }
-}
-
 impl From<io::Error> for OpenError {
     fn from(source: io::Error) -> Self {
-        Self::System { what: "use a segment", source }
+        Self::System { what: "tell who this process is, by /proc/self", source }
     }
 }

@@ -17,8 +17,12 @@ const FLOORS: [(&str, u32); 7] = [
 ];
 
 /// Crate roots that promise to hold no unsafe code.
-const SAFE_ROOTS: [&str; 3] =
-    ["crates/relay/src/lib.rs", "crates/tautline/src/lib.rs", "crates/tautline/src/main.rs"];
+const SAFE_ROOTS: [&str; 4] = [
+    "crates/bus-derive/src/lib.rs",
+    "crates/relay/src/lib.rs",
+    "crates/tautline/src/lib.rs",
+    "crates/tautline/src/main.rs",
+];
 
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -67,7 +71,7 @@ fn floors(source: &Source) -> Vec<Finding> {
 fn safe_roots(tree: &Tree) -> Vec<Finding> {
     let roots = SAFE_ROOTS.iter().filter_map(|path| tree.get(path));
     let promise = "#![forbid(unsafe_code)]";
-    let broken = roots.filter(|root| !root.text.iter().any(|line| line == promise));
+    let broken = roots.filter(|root| !root.text.iter().any(|line| line.starts_with(promise)));
     broken.map(|root| finding("safe-root", root, 1, format!("write {promise}"))).collect()
 }
 
