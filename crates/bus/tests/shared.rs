@@ -107,6 +107,40 @@ fn the_dead_leave_their_messages_and_their_seats() {
     holder.wait().unwrap();
 }
 
+/// One who waits or looks, and one who sends by whatever call, notice that another has died, without
+/// anybody coming; a full channel keeps nobody from it.
+#[test]
+fn those_who_wait_or_send_notice_a_death() {
+    let namespace = namespace("notice");
+    let channel = Numbers::open(&namespace, "numbers", config()).unwrap();
+    let notice =
+        |call: &str, victim: &str, before: [usize; 2], users: [usize; 2], act: &mut dyn FnMut()| {
+            let mut victim = child(victim, &namespace);
+            wait_for(&mut victim, "ready");
+            assert_eq!(channel.users(), before, "{call}");
+            victim.kill().unwrap();
+            victim.wait().unwrap();
+            let killed = Instant::now();
+            while channel.users() != users {
+                act();
+                assert!(killed.elapsed() < Duration::from_secs(5), "{call} does not notice");
+            }
+            println!("{call} has noticed after {:?}", killed.elapsed());
+        };
+
+    let mut receiver = channel.receiver().unwrap();
+    let short = Duration::from_millis(1);
+    let mut wait = || _ = receiver.receive_timeout(short);
+    notice("receive_timeout", "hold", [1, 1], [0, 1], &mut wait);
+    notice("try_receive", "hold", [1, 1], [0, 1], &mut || _ = receiver.try_receive());
+    drop(receiver);
+
+    let mut sender = channel.sender().unwrap();
+    notice("try_send", "lend", [1, 1], [1, 0], &mut || _ = sender.try_send(1));
+    notice("send_batch", "lend", [1, 1], [1, 0], &mut || _ = sender.send_batch([1]));
+    notice("loan", "lend", [1, 1], [1, 0], &mut || _ = sender.loan());
+}
+
 /// A message that a receiver had on loan when it was killed goes to the next one.
 #[test]
 fn what_the_dead_had_on_loan_comes_again() {

@@ -138,11 +138,17 @@ impl<T, S: Carries<T>> End<T, S> {
         }
     }
 
-    /// Whether something may still come.
+    /// Whether something may still come: asked by who finds nothing, who looks after the dead too.
     fn is_open(&self) -> bool {
         match self {
-            Self::Lanes(_, seat) => Lanes::gives(seat.parts()),
-            Self::Ring(_, seat) => Ringed::gives(seat.parts()),
+            Self::Lanes(_, seat) => {
+                seat.attend();
+                Lanes::gives(seat.parts())
+            }
+            Self::Ring(_, seat) => {
+                seat.attend();
+                Ringed::gives(seat.parts())
+            }
         }
     }
 

@@ -51,6 +51,7 @@ impl<T, S: Carries<T>> End<T, S> {
                     return Err(Refused::Closed(message));
                 }
                 if !giver.has_room() {
+                    seat.attend();
                     return Err(Refused::Full(message));
                 }
                 giver.stage(message);
@@ -64,6 +65,7 @@ impl<T, S: Carries<T>> End<T, S> {
                     return Err(Refused::Closed(message));
                 }
                 let Some(claim) = ring.claim_to_give() else {
+                    seat.attend();
                     return Err(Refused::Full(message));
                 };
                 ring.give(claim, message);
@@ -74,11 +76,17 @@ impl<T, S: Carries<T>> End<T, S> {
         Ok(())
     }
 
-    /// Whether what was sent could be received.
+    /// Whether what was sent could be received; looks after the dead as well.
     fn is_open(&self) -> bool {
         match self {
-            Self::Lane(_, seat) => Lanes::takes(seat.parts()),
-            Self::Ring(_, seat) => Ringed::takes(seat.parts()),
+            Self::Lane(_, seat) => {
+                seat.attend();
+                Lanes::takes(seat.parts())
+            }
+            Self::Ring(_, seat) => {
+                seat.attend();
+                Ringed::takes(seat.parts())
+            }
         }
     }
 
@@ -374,6 +382,7 @@ impl<T, S: Carries<T>> Drop for Batch<'_, T, S> {
         self.giver.publish();
         let parts = self.seat.parts();
         parts.head.filled.notify(parts.wakers(Role::Taker));
+        self.seat.attend();
     }
 }
 
