@@ -2,7 +2,7 @@
 //! each early return gives everything back.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 
 use rustix::fs::MemfdFlags;
@@ -59,8 +59,8 @@ impl Mapping {
         self.base
     }
 
-    /// Lays the first `len` bytes of `file` over this range at `offset`.
-    pub(crate) fn place(&self, offset: usize, len: usize, file: &File) -> Result<(), Error> {
+    /// Lays `len` bytes of `file` from there on over this range at `offset`.
+    pub(crate) fn place(&self, offset: usize, len: usize, file: Part<'_>) -> Result<(), Error> {
         assert!(offset <= self.len && len <= self.len - offset);
         let prot = ProtFlags::READ | ProtFlags::WRITE;
         let flags = MapFlags::SHARED | MapFlags::FIXED;
@@ -68,7 +68,7 @@ impl Mapping {
         // reference into a range that is being built.
         let placed = unsafe {
             let at = self.base.as_ptr().add(offset).cast();
-            mm::mmap(at, len, prot, flags, &file.fd, 0)
+            mm::mmap(at, len, prot, flags, file.fd, file.from)
         };
         placed.map(drop).map_err(|e| refused(file.pages, "map a memory file", len, e))
     }
@@ -120,8 +120,20 @@ impl Mapping {
         }
     }
 
+    /// Makes the pages of a part ready in this process that have their memory already; without it,
+    /// the first touch of each costs a fault. Never writes: others may.
+    pub(crate) fn warm(&self, offset: usize, len: usize) {
+        assert!(offset <= self.len && len <= self.len - offset);
+        // SAFETY: the part lies within this range; populating changes no contents. Kernels before
+        // 5.14 refuse it, and then it is not done.
+        _ = unsafe {
+            let at = self.base.as_ptr().add(offset).cast();
+            mm::madvise(at, len, Advice::LinuxPopulateWrite)
+        };
+    }
+
     /// Locks the pages of a part in memory.
-    fn lock(&self, offset: usize, len: usize) -> Result<(), Error> {
+    pub(crate) fn lock(&self, offset: usize, len: usize) -> Result<(), Error> {
         assert!(offset <= self.len && len <= self.len - offset);
         // SAFETY: the part lies within this range; locking changes no contents.
         let locked = unsafe { mm::mlock(self.base.as_ptr().add(offset).cast(), len) };
@@ -135,6 +147,14 @@ impl Drop for Mapping {
         let result = unsafe { mm::munmap(self.base.as_ptr().cast(), self.len) };
         debug_assert_eq!(result, Ok(()));
     }
+}
+
+/// A file from some byte on, and the pages on which it stands.
+#[derive(Clone, Copy)]
+pub(crate) struct Part<'f> {
+    pub(crate) fd: BorrowedFd<'f>,
+    pub(crate) from: u64,
+    pub(crate) pages: Pages,
 }
 
 /// A memory file without a name in any file system, so it works where /dev/shm is absent.
@@ -169,6 +189,11 @@ impl File {
                 .map(|stat| stat.st_blksize as usize)
                 .map_err(|e| refused(self.pages, "", 0, e)),
         }
+    }
+
+    /// All of it.
+    pub(crate) fn whole(&self) -> Part<'_> {
+        Part { fd: self.fd.as_fd(), from: 0, pages: self.pages }
     }
 
     /// Sets the length; new bytes are zero.

@@ -1,8 +1,10 @@
 //! Memory that is mapped twice in a row.
 
 use std::arch::asm;
+use std::io;
+use std::os::fd::BorrowedFd;
 
-use crate::map::{File, MAX_MAPPING, Mapping, round_up};
+use crate::map::{File, MAX_MAPPING, Mapping, Part, page_size_of, round_up};
 use crate::{Error, MapOptions, Pages};
 
 /// Memory that is mapped twice in a row: what rings with contiguous pieces stand on.
@@ -78,8 +80,8 @@ impl Mirror {
         let slack = if pages == Pages::Huge { page } else { 0 };
         let map = Mapping::reserve(2 * size + slack)?;
         let start = map.base().align_offset(slack.max(1));
-        map.place(start, size, &file)?;
-        map.place(start + size, size, &file)?;
+        map.place(start, size, file.whole())?;
+        map.place(start + size, size, file.whole())?;
         // The memory is locked through the first mapping; the second only needs its page table.
         map.settle(start, size, pages, options)?;
         map.settle(
@@ -90,6 +92,51 @@ impl Mirror {
         )?;
         let base = map.base().as_ptr().wrapping_add(start);
         Ok(Self { _map: map, base, size, pages })
+    }
+
+    /// `size` bytes of a file that others may have mapped too, from the byte `from` on; both are
+    /// multiples of the page size. Of the options, prefaulting makes this process's page tables
+    /// ready and touches no byte, and huge pages cannot be had.
+    ///
+    /// The file must be that long, and stay so (`F_SEAL_SHRINK`): a touch beyond its end ends the
+    /// process by a signal. What the others write may change at any time, so that references into
+    /// it are out of the question unless they are trusted not to.
+    ///
+    /// # Errors
+    /// [`Error::ZeroSize`], [`Error::TooLarge`], [`Error::Map`], [`Error::Lock`]; and
+    /// [`Error::HugePages`] if these are required.
+    pub fn of_file(
+        file: BorrowedFd<'_>,
+        from: u64,
+        size: usize,
+        options: MapOptions,
+    ) -> Result<Self, Error> {
+        options.on_pages(|pages| match pages {
+            Pages::Huge => {
+                Err(Error::HugePages { size, source: io::ErrorKind::Unsupported.into() })
+            }
+            Pages::Ordinary => Self::map_part(Part { fd: file, from, pages }, size, options),
+        })
+    }
+
+    fn map_part(file: Part<'_>, size: usize, options: MapOptions) -> Result<Self, Error> {
+        let page = page_size_of(file.pages, size)?;
+        let whole = round_up(size, page, MAX_MAPPING / 4)?;
+        if whole != size {
+            let source = io::ErrorKind::InvalidInput.into();
+            return Err(Error::Map { what: "map a part of a page", size, source });
+        }
+        let map = Mapping::reserve(2 * size)?;
+        map.place(0, size, file)?;
+        map.place(size, size, file)?;
+        if options.lock {
+            map.lock(0, size)?;
+        }
+        if options.prefault || options.lock {
+            map.warm(0, 2 * size);
+        }
+        let base = map.base().as_ptr();
+        Ok(Self { _map: map, base, size, pages: file.pages })
     }
 
     /// The first byte, page-aligned: twice [`size`](Self::size) bytes from here are readable and
@@ -119,5 +166,42 @@ impl Mirror {
         // SAFETY: the block is empty. Seen from the language, where the two mappings are different
         // memory, it copies what was written in one to the other.
         unsafe { asm!("/* {0} */", in(reg) self.base, options(nostack, preserves_flags)) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::HugePages;
+
+    /// Two mirrors of one part of a file show the same bytes, at both places, and no others.
+    #[test]
+    fn mirrors_of_a_file_share_its_bytes() {
+        let page = page_size_of(Pages::Ordinary, 0).unwrap();
+        let file = File::new(Pages::Ordinary, 3 * page).unwrap();
+        file.resize(3 * page).unwrap();
+        let fd = file.whole().fd;
+        let of = |from| Mirror::of_file(fd, from, page, MapOptions::new().prefault(true)).unwrap();
+        let (one, two, other) = (of(page as u64), of(page as u64), of(2 * page as u64));
+        // SAFETY: all within the mappings, which nobody else uses.
+        unsafe {
+            one.as_ptr().add(page - 1).cast::<[u8; 2]>().write_unaligned([1, 2]);
+            one.settle();
+            assert_eq!((two.as_ptr().read(), two.as_ptr().add(page - 1).read()), (2, 1));
+            assert_eq!(two.as_ptr().add(page).read(), 2);
+            assert_eq!(other.as_ptr().read(), 0);
+        }
+    }
+
+    /// What cannot be mapped is told: parts of pages, and huge pages.
+    #[test]
+    fn parts_that_cannot_be_mapped_are_refused() {
+        let file = File::new(Pages::Ordinary, 4096).unwrap();
+        let fd = file.whole().fd;
+        let error = Mirror::of_file(fd, 0, 100, MapOptions::new()).unwrap_err();
+        assert!(matches!(error, Error::Map { size: 100, .. }), "{error}");
+        let huge = MapOptions::new().huge_pages(HugePages::Require);
+        let error = Mirror::of_file(fd, 0, 4096, huge).unwrap_err();
+        assert!(matches!(error, Error::HugePages { .. }), "{error}");
     }
 }

@@ -44,6 +44,9 @@ pub use layout::{Field, Layout};
 #[cfg(feature = "derive")]
 pub use tautline_bus_derive::Layout;
 
+mod view;
+pub use view::{View, ViewMut};
+
 mod bells;
 
 pub mod object;

@@ -11,8 +11,11 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Mutex;
 
+use tautline_buffer::MapOptions;
+
 use crate::error::{Corrupt, CreateError};
 use crate::event::{LocalEvent, PrivateEvent, Sleeps};
+use crate::ring::stream::Memory;
 use crate::sync::{self, Arc, AtomicU32, AtomicU64, Ordering};
 use crate::waker::{LocalWaker, PrivateWaker, WakerCell};
 
@@ -385,6 +388,16 @@ pub trait Store<S: Scope> {
         count: usize,
         make: impl FnMut(usize) -> T,
     ) -> Result<S::Array<T>, CreateError>;
+
+    /// Pieces of memory for streams of bytes, each of that many, rounded up to a power of two and
+    /// to whole pages, and mapped twice in a row.
+    fn mirrors(
+        &mut self,
+        kind: &'static str,
+        count: usize,
+        size: usize,
+        options: MapOptions,
+    ) -> Result<Box<[Memory]>, CreateError>;
 }
 
 /// What a process keeps for as long as it uses an object, and what it knows of the others.
@@ -440,6 +453,19 @@ macro_rules! stores_on_the_heap {
                 make: impl FnMut(usize) -> T,
             ) -> Result<Box<[T]>, CreateError> {
                 boxed(kind, what, count, make)
+            }
+
+            fn mirrors(
+                &mut self,
+                kind: &'static str,
+                count: usize,
+                size: usize,
+                options: MapOptions,
+            ) -> Result<Box<[Memory]>, CreateError> {
+                (0..count)
+                    .map(|_| Memory::new(size, options))
+                    .collect::<Result<_, _>>()
+                    .map_err(|error| CreateError::Refused { kind, why: error.to_string() })
             }
         }
     )*};

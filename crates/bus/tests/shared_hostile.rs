@@ -1,14 +1,17 @@
 //! Others who scribble, squat or pretend: they are told as errors, and never end this process.
 
+mod processes;
+
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::FileExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use processes::namespace;
+use processes::scribbler::{Fates, scribble, withstand};
 use rustix::fs::{MemfdFlags, memfd_create};
 use tautline_bus::channel::{Channel, Config};
 use tautline_bus::{Full, OpenError, ReceiveError, SendError, Shared, Wait};
@@ -34,10 +37,6 @@ enum Side {
 
 type Orders = Channel<Order, Shared>;
 
-fn namespace(test: &str) -> String {
-    format!("{test}-{}", std::process::id())
-}
-
 fn config() -> Config {
     let wait = Wait::Park { spin_for: Duration::ZERO };
     Config { capacity: 16, senders: 3, full: Full::Refuse, wait, ..Config::default() }
@@ -46,9 +45,8 @@ fn config() -> Config {
 /// Runs one of the parts below in a process of its own, as that user if one is given.
 fn child(part: &str, namespace: &str, uid: Option<u32>) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "the_hostile_process"]);
+    command.args(["--exact", "the_other_process"]);
     command.env("TAUTLINE_BUS_PART", part).env("TAUTLINE_BUS_NAMESPACE", namespace);
-    command.env("TAUTLINE_BUS_VICTIM", std::process::id().to_string());
     command.env("TAUTLINE_BUS_OWNER", rustix::process::geteuid().as_raw().to_string());
     if let Some(uid) = uid {
         command.uid(uid);
@@ -67,11 +65,11 @@ fn am_root() -> bool {
 
 /// What the children do; nothing where the tests themselves are run.
 #[test]
-fn the_hostile_process() {
+fn the_other_process() {
     let Ok(part) = std::env::var("TAUTLINE_BUS_PART") else { return };
     let namespace = std::env::var("TAUTLINE_BUS_NAMESPACE").unwrap();
     match part.as_str() {
-        "scribble" => scribble(&std::env::var("TAUTLINE_BUS_VICTIM").unwrap(), &namespace),
+        "scribble orders" => scribble(&namespace, "orders"),
         "squat" => squat(&namespace),
         "pretend" => pretend(&namespace),
         other => panic!("there is no part {other}"),
@@ -114,43 +112,6 @@ fn pretend(namespace: &str) {
     linger();
 }
 
-/// Writes random words to random places of the victim's segments, the header included.
-fn scribble(victim: &str, namespace: &str) {
-    let label = format!("/memfd:tautline-bus/{namespace}/orders (deleted)");
-    let mut seed = 0x5eed_u64;
-    loop {
-        let Some(file) = find_file(victim, &label) else { continue };
-        let len = file.metadata().unwrap().len();
-        // Just being made.
-        if len < 16 {
-            continue;
-        }
-        for _ in 0..20 {
-            seed ^= seed << 13;
-            seed ^= seed >> 7;
-            seed ^= seed << 17;
-            // Small numbers are more dangerous than large ones: they look right.
-            let word = if seed & 1 == 0 { seed } else { (seed >> 8) & 31 };
-            file.write_all_at(&word.to_le_bytes(), ((seed >> 16) % (len - 8)) & !7).unwrap();
-        }
-    }
-}
-
-fn find_file(victim: &str, label: &str) -> Option<File> {
-    let files = fs::read_dir(format!("/proc/{victim}/fd")).unwrap().flatten();
-    let mut paths = files.map(|file| file.path());
-    let path = paths.find(|path| fs::read_link(path).is_ok_and(|to| to.as_os_str() == label))?;
-    File::options().write(true).open(path).ok()
-}
-
-/// What became of messages that somebody scribbled over.
-#[derive(Debug, Default)]
-struct Fates {
-    whole: usize,
-    corrupt: usize,
-    refused: usize,
-}
-
 /// Sends and receives; each call ends, with messages that are ones, or with an error.
 fn play(channel: &Orders, fates: &mut Fates) {
     let order = Order { number: 7, side: Side::Sell, firm: true, rest: [0; 6] };
@@ -183,32 +144,14 @@ fn play(channel: &Orders, fates: &mut Fates) {
 /// also between a check and its use.
 #[test]
 fn scribbling_is_told() {
-    let namespace = namespace("scribble");
-    let scribbler = child("scribble", &namespace, None);
-    let (mut fates, mut spoilt) = (Fates::default(), 0);
-    let (mut rounds, begun) = (0, Instant::now());
-    // On, up to a limit, until the other has been at work.
-    while rounds < 10_000 || (fates.corrupt == 0 && begun.elapsed() < Duration::from_secs(20)) {
-        // A segment without a user is gone, and the next is whole; unless it is spoilt while it
-        // is made. Lanes and rings by turns.
-        let receivers = 1 + rounds / 10 % 2;
+    let namespace = &namespace("scribble");
+    // Lanes and rings by turns.
+    let open = |round| {
+        let receivers = 1 + round % 2;
         let config = Config { receivers, capacity: 16 * (4 - receivers), ..config() };
-        let channel = match Orders::open(&namespace, "orders", config) {
-            Ok(channel) => channel,
-            Err(error) => {
-                assert!(!matches!(error, OpenError::System { .. }), "{error}");
-                spoilt += 1;
-                continue;
-            }
-        };
-        for _ in 0..10 {
-            rounds += 1;
-            play(&channel, &mut fates);
-        }
-    }
-    println!("{rounds} rounds, {spoilt} not opened: {fates:?}");
-    assert!(fates.corrupt > 0 && fates.whole > 0, "{fates:?}");
-    end(scribbler);
+        Orders::open(namespace, "orders", config)
+    };
+    withstand(namespace, "orders", open, play);
 }
 
 /// One who has the name and does not take part is named.

@@ -1,31 +1,136 @@
-//! A channel whose users are killed at random, again and again, while others come: there is one
+//! Channels whose users are killed at random, again and again, while others come: there is one
 //! segment all the time, what was committed arrives once, seats come back, and nothing is left.
 //!
-//! Users note what they do in files, which outlast them: a sender each message that it has sent, a
-//! receiver each one that it has on loan, before it gives it back. `TAUTLINE_STORM` says how many
-//! are killed (default 1,000).
+//! A sender notes each message that it has sent, a receiver each one that it has on loan, before it
+//! gives it back.
 
-use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+mod processes;
+
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use tautline_bus::channel::{Channel, Config};
+use processes::storm::{Part, Storm, attach, nothing_is_left, strikes};
+use tautline_bus::bytes::{self, Bytes, ReserveError};
+use tautline_bus::channel::{self, Channel, Config};
 use tautline_bus::{SendError, Shared};
-
-type Numbers = Channel<[u64; 2], Shared>;
 
 const SENDERS: usize = 3;
 const RECEIVERS: usize = 2;
+const SHORT: Duration = Duration::from_millis(2);
 
-/// A lane for each sender, or one ring for all, as the namespace begins.
-fn open(namespace: &str) -> Numbers {
-    let receivers = if namespace.starts_with("ring") { RECEIVERS } else { 1 };
-    let config = Config { capacity: 32, senders: SENDERS + 1, receivers, ..Config::default() };
-    Numbers::open(namespace, "storm", config).unwrap()
+/// A way on which messages go: who sent it, and its number.
+trait Way: Sized + std::fmt::Debug {
+    type Sender;
+    type Receiver;
+
+    fn open(namespace: &str) -> Self;
+    fn sender(&self) -> Option<Self::Sender>;
+    fn receiver(&self) -> Option<Self::Receiver>;
+    /// Whether there was room.
+    fn send(sender: &mut Self::Sender, message: [u64; 2]) -> bool;
+    /// Takes what is there, and notes it while it is on loan.
+    fn receive_some(receiver: &mut Self::Receiver, part: &mut Part);
+    fn is_empty(&self) -> bool;
+    fn users(&self) -> [usize; 2];
+}
+
+type Numbers = Channel<[u64; 2], Shared>;
+
+impl Way for Numbers {
+    type Sender = channel::Sender<[u64; 2], Shared>;
+    type Receiver = channel::Receiver<[u64; 2], Shared>;
+
+    /// A lane for each sender, or one ring for all, as the namespace begins.
+    fn open(namespace: &str) -> Self {
+        let receivers = if namespace.starts_with("ring") { RECEIVERS } else { 1 };
+        let config = Config { capacity: 32, senders: SENDERS + 1, receivers, ..Config::default() };
+        Numbers::open(namespace, "storm", config).unwrap()
+    }
+
+    fn sender(&self) -> Option<Self::Sender> {
+        self.sender().ok()
+    }
+
+    fn receiver(&self) -> Option<Self::Receiver> {
+        self.receiver().ok()
+    }
+
+    fn send(sender: &mut Self::Sender, message: [u64; 2]) -> bool {
+        match sender.send_timeout(message, SHORT) {
+            Ok(()) => true,
+            Err(SendError::TimedOut(_)) => false,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn receive_some(receiver: &mut Self::Receiver, part: &mut Part) {
+        _ = receiver.wait(Some(SHORT));
+        while let Ok(loan) = receiver.take() {
+            let [id, number] = loan.read().unwrap();
+            part.note(&[id, number, u64::from(loan.is_redelivered())]);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn users(&self) -> [usize; 2] {
+        self.users()
+    }
+}
+
+impl Way for Bytes<Shared> {
+    type Sender = bytes::Sender<Shared>;
+    type Receiver = bytes::Receiver<Shared>;
+
+    fn open(namespace: &str) -> Self {
+        let config =
+            bytes::Config { capacity: 4096, senders: SENDERS + 1, ..bytes::Config::default() };
+        Bytes::open(namespace, "storm", config).unwrap()
+    }
+
+    fn sender(&self) -> Option<Self::Sender> {
+        self.sender().ok()
+    }
+
+    fn receiver(&self) -> Option<Self::Receiver> {
+        self.receiver().ok()
+    }
+
+    /// The number, and as many bytes of it as that says.
+    fn send(sender: &mut Self::Sender, [id, number]: [u64; 2]) -> bool {
+        let len = 16 + number as usize % 300;
+        let mut claim = match sender.reserve_timeout(len, SHORT) {
+            Ok(claim) => claim,
+            Err(ReserveError::TimedOut) => return false,
+            Err(error) => panic!("{error}"),
+        };
+        let mut view = claim.view_mut();
+        view.write(0, &[id, number]);
+        view.copy_from(16, &[number as u8; 300][..len - 16]);
+        claim.commit(len);
+        true
+    }
+
+    fn receive_some(receiver: &mut Self::Receiver, part: &mut Part) {
+        _ = receiver.wait(Some(SHORT));
+        while let Ok(message) = receiver.take() {
+            let bytes = message.view().to_vec();
+            let [id, number] = message.view().read::<[u64; 2]>(0).unwrap();
+            assert_eq!(bytes.len(), 16 + number as usize % 300);
+            assert!(bytes[16..].iter().all(|byte| *byte == number as u8), "{bytes:?}");
+            part.note(&[id, number, u64::from(message.is_redelivered())]);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.used() == 0
+    }
+
+    fn users(&self) -> [usize; 2] {
+        self.users()
+    }
 }
 
 // --------------------------------------------------------------------------------- the users
@@ -33,234 +138,81 @@ fn open(namespace: &str) -> Numbers {
 /// What a user does; nothing where the test itself is run.
 #[test]
 fn a_user_of_the_storm() {
-    let Ok(role) = std::env::var("TAUTLINE_STORM_ROLE") else { return };
-    let folder = PathBuf::from(std::env::var("TAUTLINE_STORM_FOLDER").unwrap());
-    let channel = open(folder.file_name().unwrap().to_str().unwrap());
-    let note = File::create(folder.join(format!("{role}-{}", std::process::id()))).unwrap();
-    println!("\njoined");
-    match role.as_str() {
-        "sender" => send(channel, &folder, note),
-        _ => receive(&channel, note),
+    let Some(part) = Part::of_this_process() else { return };
+    match part.namespace().split('-').next().unwrap() {
+        "bytes" => play::<Bytes<Shared>>(part),
+        _ => play::<Numbers>(part),
     }
     // Not back into the harness, whose output nobody reads any more.
     std::process::exit(0);
 }
 
+fn play<W: Way>(mut part: Part) {
+    let way = W::open(part.namespace());
+    part.joined();
+    if part.role == "sender" {
+        return send::<W>(way, part);
+    }
+    let mut receiver = attach(|| way.receiver());
+    // Until it is killed.
+    loop {
+        W::receive_some(&mut receiver, &mut part);
+    }
+}
+
 /// Sends numbers, each noted when it is sent, until it is told to stop.
-fn send(channel: Numbers, folder: &Path, mut note: File) {
-    let mut sender = attach(|| channel.sender().ok());
+fn send<W: Way>(way: W, mut part: Part) {
+    let mut sender = attach(|| way.sender());
     let id = u64::from(std::process::id());
     let mut next = 0;
-    while !folder.join("stop").exists() {
+    while !part.is_over() {
         for _ in 0..50 {
-            match sender.send_timeout([id, next], Duration::from_millis(2)) {
-                Ok(()) => {
-                    note.write_all(&next.to_le_bytes()).unwrap();
-                    next += 1;
-                }
-                Err(SendError::TimedOut(_)) => break,
-                Err(error) => panic!("{error}"),
+            if !W::send(&mut sender, [id, next]) {
+                break;
             }
+            part.note(&[next]);
+            next += 1;
         }
-    }
-}
-
-/// Takes messages, each noted while it is on loan, until it is killed.
-fn receive(channel: &Numbers, mut note: File) {
-    let mut receiver = attach(|| channel.receiver().ok());
-    loop {
-        receive_some(&mut receiver, &mut note);
-    }
-}
-
-fn receive_some(receiver: &mut tautline_bus::channel::Receiver<[u64; 2], Shared>, note: &mut File) {
-    _ = receiver.wait(Some(Duration::from_millis(2)));
-    while let Ok(loan) = receiver.take() {
-        let [id, number] = loan.read().unwrap();
-        let words = [id, number, u64::from(loan.is_redelivered())];
-        note.write_all(words.map(u64::to_le_bytes).as_flattened()).unwrap();
-    }
-}
-
-fn attach<U>(try_to: impl Fn() -> Option<U>) -> U {
-    loop {
-        if let Some(user) = try_to() {
-            return user;
-        }
-        std::thread::sleep(Duration::from_micros(300));
     }
 }
 
 // ---------------------------------------------------------------------------------- the storm
 
-struct Storm {
-    folder: tempfile::TempDir,
-    users: Vec<User>,
-    seed: u64,
-}
-
-struct User {
-    process: Child,
-    role: &'static str,
-}
-
-impl Storm {
-    fn new(kind: &str) -> Self {
-        let folder = tempfile::Builder::new().prefix(kind).tempdir().unwrap();
-        Self { folder, users: Vec::new(), seed: 0x5eed }
-    }
-
-    fn namespace(&self) -> &str {
-        self.folder.path().file_name().unwrap().to_str().unwrap()
-    }
-
-    /// A small generator (xorshift64*), so that a run can be repeated.
-    fn random(&mut self, below: u64) -> u64 {
-        self.seed ^= self.seed >> 12;
-        self.seed ^= self.seed << 25;
-        self.seed ^= self.seed >> 27;
-        (self.seed.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % below
-    }
-
-    fn start(&mut self, role: &'static str) {
-        let process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "a_user_of_the_storm", "--nocapture"])
-            .env("TAUTLINE_STORM_ROLE", role)
-            .env("TAUTLINE_STORM_FOLDER", self.folder.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        self.users.push(User { process, role });
-    }
-
-    /// Starts the first users.
-    fn gather(&mut self) {
-        let senders = std::iter::repeat_n("sender", SENDERS);
-        for role in senders.chain(std::iter::repeat_n("receiver", RECEIVERS)) {
-            self.start(role);
-            wait_until_joined(&mut self.users.last_mut().unwrap().process);
-        }
-    }
-
-    /// Kills one at random and starts another like it; now and then before the next has come.
-    fn strike(&mut self) {
-        let victim = self.random(self.users.len() as u64) as usize;
-        let mut user = self.users.swap_remove(victim);
-        user.process.kill().unwrap();
-        if self.random(2) == 0 {
-            user.process.wait().unwrap();
-        }
-        self.start(user.role);
-        if self.random(4) == 0 {
-            let newest = self.users.len() - 1;
-            std::thread::sleep(Duration::from_micros(self.random(3000)));
-            self.users[newest].process.kill().unwrap();
-            self.users[newest].process.wait().unwrap();
-            self.users.pop();
-            self.start(user.role);
-        }
-        user.process.wait().unwrap();
-        let newest = self.users.last_mut().unwrap();
-        wait_until_joined(&mut newest.process);
-        std::thread::sleep(Duration::from_micros(self.random(3000)));
-    }
-
-    /// The segments that users have open, by their numbers.
-    fn segments(&self) -> HashSet<u64> {
-        let label = format!("/memfd:tautline-bus/{}/storm (deleted)", self.namespace());
-        let mut found = HashSet::new();
-        for user in &self.users {
-            let Ok(files) = fs::read_dir(format!("/proc/{}/fd", user.process.id())) else {
-                continue;
-            };
-            for file in files.flatten() {
-                if fs::read_link(file.path()).is_ok_and(|to| to.as_os_str() == label.as_str())
-                    && let Ok(file) = fs::metadata(file.path())
-                {
-                    found.insert(file.ino());
-                }
-            }
-        }
-        found
-    }
-
-    /// Ends all users: the senders in order, the receivers by force.
-    fn end(&mut self) {
-        File::create(self.folder.path().join("stop")).unwrap();
-        for user in &mut self.users {
-            if user.role == "sender" {
-                assert!(user.process.wait().unwrap().success());
-            }
-        }
-        for user in &mut self.users {
-            if user.role == "receiver" {
-                user.process.kill().unwrap();
-                user.process.wait().unwrap();
-            }
-        }
-    }
-
-    /// What users of that role have noted, in words.
-    fn notes(&self, role: &str) -> Vec<(u64, Vec<u64>)> {
-        let mut notes = Vec::new();
-        for file in fs::read_dir(self.folder.path()).unwrap().flatten() {
-            let name = file.file_name().into_string().unwrap();
-            let Some(pid) = name.strip_prefix(role).and_then(|rest| rest.strip_prefix('-')) else {
-                continue;
-            };
-            let bytes = fs::read(file.path()).unwrap();
-            let words = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
-            notes.push((pid.parse().unwrap(), words.collect()));
-        }
-        notes
-    }
-}
-
-impl Drop for Storm {
-    fn drop(&mut self) {
-        for user in &mut self.users {
-            _ = user.process.kill();
-            _ = user.process.wait();
-        }
-    }
-}
-
-fn wait_until_joined(process: &mut Child) {
-    let output = BufReader::new(process.stdout.take().unwrap());
-    assert!(output.lines().any(|line| line.unwrap().ends_with("joined")), "a user ended");
+fn storm<W: Way>(kind: &str, strikes: usize) {
+    let mut storm = Storm::new(kind, &[("sender", SENDERS), ("receiver", RECEIVERS)]);
+    storm.rage(strikes);
+    drain_the_rest::<W>(&mut storm);
+    balance(&storm);
+    nothing_is_left(storm.namespace());
 }
 
 /// A thousand users are killed, half of them around a channel of lanes and half around one of one
 /// ring, and the books balance.
 #[test]
 fn the_killed_lose_nothing_and_leave_nothing() {
-    let strikes = std::env::var("TAUTLINE_STORM").map_or(1000, |n| n.parse().unwrap());
-    for kind in ["lanes-", "ring-"] {
-        let mut storm = Storm::new(kind);
-        storm.gather();
-        for strike in 0..strikes / 2 {
-            storm.strike();
-            assert_eq!(storm.segments().len(), 1, "after strike {strike}");
-        }
-        drain_the_rest(&mut storm);
-        balance(&storm);
-        nothing_is_left(storm.namespace());
-    }
+    storm::<Numbers>("lanes-", strikes() / 2);
+    storm::<Numbers>("ring-", strikes() / 2);
+}
+
+/// The same around a byte channel, whose messages arrive whole.
+#[test]
+fn the_killed_lose_no_bytes() {
+    storm::<Bytes<Shared>>("bytes-", strikes() / 10);
 }
 
 /// Takes part until all others have ended and what they have sent is received.
-fn drain_the_rest(storm: &mut Storm) {
-    let channel = open(storm.namespace());
-    storm.end();
-    let mut note = File::create(storm.folder.path().join("receiver-0")).unwrap();
+fn drain_the_rest<W: Way>(storm: &mut Storm) {
+    let way = W::open(storm.namespace());
+    storm.end("sender");
+    let mut part = Part::of_the_test("receiver", storm.folder.path());
     let begun = Instant::now();
-    let mut receiver = attach(|| channel.receiver().ok());
-    while !channel.is_empty() || channel.users() != [0, 1] {
-        receive_some(&mut receiver, &mut note);
-        assert!(begun.elapsed() < Duration::from_secs(10), "{channel:?}");
+    let mut receiver = attach(|| way.receiver());
+    while !way.is_empty() || way.users() != [0, 1] {
+        W::receive_some(&mut receiver, &mut part);
+        assert!(begun.elapsed() < Duration::from_secs(10), "{way:?}");
     }
     // All seats can be taken: none has leaked.
-    let seats: Vec<_> = (0..=SENDERS).map(|_| channel.sender().unwrap()).collect();
+    let seats: Vec<_> = (0..=SENDERS).map(|_| way.sender().unwrap()).collect();
     drop(seats);
 }
 
@@ -292,10 +244,4 @@ fn balance(storm: &Storm) {
     }
     assert!(received.is_empty(), "from nobody: {received:?}");
     println!("{all} messages of {} senders balance", storm.notes("sender").len());
-}
-
-/// No socket and no segment has outlasted the users.
-fn nothing_is_left(namespace: &str) {
-    let sockets = fs::read_to_string("/proc/net/unix").unwrap();
-    assert!(!sockets.contains(&format!("/{namespace}/storm")), "{sockets}");
 }

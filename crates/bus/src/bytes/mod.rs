@@ -4,6 +4,10 @@
 //! reads it there. Nothing is copied on the way. Each sender has a lane of its own, so that none
 //! can hold another up, and messages of one sender arrive in the order in which they were sent.
 //!
+//! Between processes both write and read through a [`View`](crate::View), which copies, for the other
+//! side could write at any time; or borrow by a promise that it does not
+//! ([`View::trust`](crate::View::trust)).
+//!
 //! ```
 //! use tautline_bus::{Local, bytes::{Bytes, Config}};
 //!
@@ -25,9 +29,11 @@ mod error;
 mod receiver;
 mod sender;
 mod shape;
+#[cfg(not(loom))]
+mod shared;
 
 pub use self::error::ReserveError;
-pub use self::receiver::{Drain, Iter, Message, Receiver};
+pub use self::receiver::{Drain, Iter, Message, Receiver, Views};
 pub use self::sender::{Claim, Sender};
 
 use std::fmt;
@@ -37,6 +43,7 @@ use tautline_buffer::MapOptions;
 
 use self::shape::Streams;
 use crate::bells::Rings;
+pub use crate::channel::Orphans;
 use crate::error::{AttachError, CreateError};
 use crate::object::{Handle, Role};
 use crate::policy::{Full, Wait};
@@ -62,6 +69,8 @@ pub struct Config {
     pub wait: Wait,
     /// Which pages the memory stands on, and whether they are there from the start.
     pub memory: MapOptions,
+    /// What becomes of messages that a receiver had borrowed when its process died.
+    pub orphans: Orphans,
 }
 
 impl Default for Config {
@@ -74,6 +83,7 @@ impl Default for Config {
             patience: None,
             wait: Wait::default(),
             memory: MapOptions::new().prefault(true),
+            orphans: Orphans::default(),
         }
     }
 }
@@ -112,8 +122,12 @@ impl<S: Scope> Bytes<S> {
     where
         S: InProcess,
     {
-        let handle = Handle::create_in(Streams::new(config)?, &mut Heap)?;
-        Ok(Self { handle })
+        Self::create_in(config, &mut Heap)
+    }
+
+    fn create_in(config: Config, store: &mut S::Store) -> Result<Self, CreateError> {
+        let shape = Streams::new::<S>(config, store)?;
+        Ok(Self { handle: Handle::create_in(shape, store)? })
     }
 
     /// Attaches a sender.
@@ -166,7 +180,7 @@ impl<S: Scope> Bytes<S> {
 
     /// Bytes in it at this moment, with those that each message takes besides: a hint.
     pub fn used(&self) -> usize {
-        self.handle.parts().rows.iter().map(|stream| stream.len()).sum()
+        self.handle.parts().rows.iter().map(|stream| stream.len(self.config().capacity)).sum()
     }
 
     /// Users of both kinds at this moment: senders, receivers.

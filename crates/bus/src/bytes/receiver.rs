@@ -8,14 +8,16 @@ use std::ptr::NonNull;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::Bytes;
 use super::shape::Streams;
+use super::{Bytes, Orphans};
 use crate::bells::{Rings, due};
 use crate::error::{AttachError, Corrupt, ReceiveError};
 use crate::event::Sleeps;
 use crate::object::{Attachment, Handle, Role};
 use crate::ring::stream::{self, Taker};
-use crate::scope::{InProcess, Scope};
+use crate::scope::{InProcess, Scope, Word};
+use crate::sync::Ordering;
+use crate::view::View;
 
 /// Receives from a byte channel. Dropping it detaches; what is left is there for the next receiver.
 ///
@@ -27,6 +29,8 @@ pub struct Receiver<S: Scope> {
     others: Box<[Taker<S>]>,
     /// The one of the others that is next.
     next: usize,
+    /// The last message had been lent to a receiver that has died.
+    again: bool,
     seat: Attachment<Streams, S>,
 }
 
@@ -42,7 +46,21 @@ impl<S: Scope> Receiver<S> {
             unsafe { seat.shape().taker(seat.parts(), stream) }
         };
         let others = (1..seat.shape().config().senders).map(taker).collect();
-        Ok(Self { current: taker(0), others, next: 0, seat })
+        let mut receiver = Self { current: taker(0), others, next: 0, again: false, seat };
+        if S::MORTAL && receiver.seat.shape().config().orphans == Orphans::Lose {
+            receiver.give_up_lent();
+        }
+        Ok(receiver)
+    }
+
+    /// Passes over what was lent to receivers that have died, and counts it.
+    fn give_up_lent(&mut self) {
+        let others = self.others.iter_mut().map(Taker::give_up_lent).sum::<u64>();
+        let lost = self.current.give_up_lent() + others;
+        let parts = self.seat.parts();
+        // Relaxed: a count, which orders nothing.
+        parts.head.lost.fetch_add(lost, Ordering::Relaxed);
+        Streams::freed(parts);
     }
 
     /// Borrows the oldest message where it lies; its room is free when it is dropped.
@@ -55,8 +73,15 @@ impl<S: Scope> Receiver<S> {
         if !self.seek()? {
             self.seek_the_last()?;
         }
-        match self.current.message(self.current.head()) {
-            Ok((bytes, next)) => Ok(Message { receiver: self, bytes, next }),
+        let head = self.current.head();
+        match self.current.message(head) {
+            Ok((bytes, next)) => {
+                self.current.lend(next);
+                if S::MORTAL {
+                    self.again = self.current.was_lent(head);
+                }
+                Ok(Message { receiver: self, bytes, next })
+            }
             Err(corrupt) => {
                 self.current.release_all();
                 Err(corrupt.into())
@@ -108,17 +133,23 @@ impl<S: Scope> Receiver<S> {
 
     /// Ready when there is a message or the channel is closed; else a waker is left.
     pub fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Self { current, others, next, seat } = self;
+        let Self { current, others, next, seat, .. } = self;
         let parts = seat.parts();
         let cell = &parts.wakers(Role::Taker)[seat.seat()];
-        let ready = || seek(current, others, next) != Ok(false) || !Streams::gives(parts);
+        let ready = || {
+            seat.attend();
+            seek(current, others, next) != Ok(false) || !Streams::gives(parts)
+        };
         parts.head.filled.poll(cell, context, ready)
     }
 
     fn wait_until(&mut self, due: Option<Instant>) -> Result<(), ReceiveError> {
-        let Self { current, others, next, seat } = self;
+        let Self { current, others, next, seat, .. } = self;
         let parts = seat.parts();
-        let ready = || seek(current, others, next) != Ok(false) || !Streams::gives(parts);
+        let ready = || {
+            seat.attend();
+            seek(current, others, next) != Ok(false) || !Streams::gives(parts)
+        };
         if parts.head.filled.wait(due, ready) {
             return Ok(());
         }
@@ -150,7 +181,23 @@ impl<S: Scope> Receiver<S> {
             end = next;
             count += 1;
         }
+        if count != 0 {
+            self.current.lend(end);
+        }
         Drain { receiver: self, end, count }
+    }
+
+    /// Whether the message that was borrowed last had been lent to a receiver that has died, which
+    /// may have acted upon it. Only in the scope `Shared` ([`Orphans`]).
+    pub fn is_redelivered(&self) -> bool {
+        self.again
+    }
+
+    /// Messages that were lent to receivers that have died, and were given up, since the channel
+    /// was made ([`Orphans::Lose`]).
+    pub fn lost(&self) -> u64 {
+        // Relaxed: a count, which orders nothing.
+        self.seat.parts().head.lost.load(Ordering::Relaxed)
     }
 
     /// Another handle to the channel.
@@ -167,6 +214,7 @@ impl<S: Scope> Receiver<S> {
     /// What may have come before the last sender went.
     #[inline(never)]
     fn seek_the_last(&mut self) -> Result<(), ReceiveError> {
+        self.seat.attend();
         let open = Streams::gives(self.seat.parts());
         match self.seek()? {
             true => Ok(()),
@@ -225,6 +273,31 @@ pub struct Message<'r, S: Scope> {
     next: u64,
 }
 
+impl<S: Scope> Message<'_, S> {
+    /// The bytes, to be looked at by copies, in any scope.
+    #[inline(always)]
+    pub fn view(&self) -> View<'_> {
+        // SAFETY: the message was published to this receiver, which releases it when this goes.
+        unsafe { View::new(self.bytes) }
+    }
+
+    /// How long it is.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether it had been lent to a receiver that has died: see [`Receiver::is_redelivered`].
+    pub fn is_redelivered(&self) -> bool {
+        self.receiver.is_redelivered()
+    }
+}
+
 impl<S: InProcess> Deref for Message<'_, S> {
     type Target = [u8];
 
@@ -273,8 +346,27 @@ impl<S: Scope> Drain<'_, S> {
     where
         S: InProcess,
     {
+        Iter { views: self.views() }
+    }
+
+    /// Looks at them by copies, in any scope, the oldest first. What cannot be any more ends it
+    /// early, and is told by the next receive.
+    pub fn views(&self) -> Views<'_, S> {
         let taker = &self.receiver.current;
-        Iter { taker, position: taker.head(), left: self.count }
+        Views { taker, position: taker.head(), left: self.count }
+    }
+
+    /// How many of them, the first ones, had been lent to a receiver that has died.
+    pub fn redelivered(&self) -> usize {
+        let taker = &self.receiver.current;
+        let (mut position, mut count) = (taker.head(), 0);
+        while count < self.count
+            && taker.was_lent(position)
+            && let Ok((_, next)) = taker.message(position)
+        {
+            (position, count) = (next, count + 1);
+        }
+        count
     }
 }
 
@@ -303,9 +395,7 @@ impl<'d, S: InProcess> IntoIterator for &'d Drain<'_, S> {
 
 /// The messages of a [`Drain`].
 pub struct Iter<'d, S: Scope> {
-    taker: &'d Taker<S>,
-    position: u64,
-    left: usize,
+    views: Views<'d, S>,
 }
 
 impl<'d, S: InProcess> Iterator for Iter<'d, S> {
@@ -313,16 +403,47 @@ impl<'d, S: InProcess> Iterator for Iter<'d, S> {
 
     #[inline(always)]
     fn next(&mut self) -> Option<&'d [u8]> {
-        self.left = self.left.checked_sub(1)?;
-        let (bytes, next) = self.taker.message(self.position).ok()?;
-        self.position = next;
-        // SAFETY: the message was published, and is released when the `Drain` is dropped.
-        Some(unsafe { stream::borrow(bytes) })
+        // SAFETY: the message was published, is released when the `Drain` is dropped, and nobody
+        // outside the process reaches it.
+        self.views.step().map(|bytes| unsafe { stream::borrow(bytes) })
     }
 }
 
 impl<S: Scope> fmt::Debug for Iter<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Iter").field("left", &self.left).finish()
+        f.debug_struct("Iter").field("left", &self.views.left).finish()
+    }
+}
+
+/// The messages of a [`Drain`], to be looked at by copies.
+pub struct Views<'d, S: Scope> {
+    taker: &'d Taker<S>,
+    position: u64,
+    left: usize,
+}
+
+impl<S: Scope> Views<'_, S> {
+    #[inline(always)]
+    fn step(&mut self) -> Option<NonNull<[u8]>> {
+        self.left = self.left.checked_sub(1)?;
+        // Where another process has changed a length since they were counted, it ends early.
+        let (bytes, next) = self.taker.message(self.position).ok()?;
+        self.position = next;
+        Some(bytes)
+    }
+}
+
+impl<'d, S: Scope> Iterator for Views<'d, S> {
+    type Item = View<'d>;
+
+    fn next(&mut self) -> Option<View<'d>> {
+        // SAFETY: the message was published, and is released when the `Drain` is dropped.
+        self.step().map(|bytes| unsafe { View::new(bytes) })
+    }
+}
+
+impl<S: Scope> fmt::Debug for Views<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Views").field("left", &self.left).finish()
     }
 }

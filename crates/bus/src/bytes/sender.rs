@@ -15,7 +15,8 @@ use crate::event::Sleeps;
 use crate::object::{Attachment, Handle, Role};
 use crate::policy::Full;
 use crate::ring::stream::{self, Giver};
-use crate::scope::Scope;
+use crate::scope::{InProcess, Scope};
+use crate::view::ViewMut;
 
 /// Sends into a byte channel. Dropping it detaches; what it has sent is still received.
 ///
@@ -116,7 +117,10 @@ impl<S: Scope> Sender<S> {
             }
             let parts = self.seat.parts();
             let cell = &parts.wakers(Role::Giver)[self.seat.seat()];
-            let ready = || self.giver.has_room(len) || !Streams::takes(parts);
+            let ready = || {
+                self.seat.attend();
+                self.giver.has_room(len) || !Streams::takes(parts)
+            };
             if parts.head.freed.poll(cell, context, ready).is_pending() {
                 return Poll::Pending;
             }
@@ -130,7 +134,7 @@ impl<S: Scope> Sender<S> {
     #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<(), ReserveError> {
         let mut claim = self.reserve(message.len())?;
-        claim.copy_from_slice(message);
+        claim.fill(message);
         claim.commit(message.len());
         Ok(())
     }
@@ -142,7 +146,7 @@ impl<S: Scope> Sender<S> {
         for message in messages {
             let message = message.as_ref();
             let Ok(mut claim) = self.try_reserve(message.len()) else { break };
-            claim.copy_from_slice(message);
+            claim.fill(message);
             claim.stage(message.len());
             sent += 1;
         }
@@ -157,6 +161,7 @@ impl<S: Scope> Sender<S> {
             self.giver.publish();
             Streams::filled(self.seat.parts());
         }
+        self.seat.attend();
     }
 
     /// Another handle to the channel.
@@ -172,7 +177,11 @@ impl<S: Scope> Sender<S> {
         if !Streams::takes(self.seat.parts()) {
             return Err(ReserveError::Closed);
         }
-        if self.giver.has_room(len) { Ok(()) } else { Err(ReserveError::Full) }
+        if self.giver.has_room(len) {
+            return Ok(());
+        }
+        self.seat.attend();
+        Err(ReserveError::Full)
     }
 
     #[cold]
@@ -193,7 +202,10 @@ impl<S: Scope> Sender<S> {
                 done => return done,
             }
             let parts = self.seat.parts();
-            let ready = || self.giver.has_room(len) || !Streams::takes(parts);
+            let ready = || {
+                self.seat.attend();
+                self.giver.has_room(len) || !Streams::takes(parts)
+            };
             if !parts.head.freed.wait(due, ready) {
                 let why = if S::OTHERS_RUN { ReserveError::TimedOut } else { ReserveError::Full };
                 return Err(why);
@@ -239,6 +251,7 @@ impl<S: Scope> Claim<'_, S> {
         self.sender.giver.stage(len);
         self.sender.giver.publish();
         Streams::filled(self.sender.seat.parts());
+        self.sender.seat.attend();
     }
 
     /// The first `len` bytes are a message; the receiver gets it with those that follow, by the
@@ -253,7 +266,38 @@ impl<S: Scope> Claim<'_, S> {
     }
 }
 
-impl<S: Scope> Deref for Claim<'_, S> {
+impl<S: Scope> Claim<'_, S> {
+    /// The room, to be written by copies, in any scope.
+    ///
+    /// ```
+    /// use tautline_bus::{Private, bytes::{Bytes, Config}};
+    /// let channel = Bytes::<Private>::new(Config::default())?;
+    /// let mut sender = channel.sender()?;
+    /// let mut claim = sender.reserve(16)?;
+    /// claim.view_mut().write(0, &7_u64);
+    /// claim.view_mut().copy_from(8, b"seven");
+    /// claim.commit(13);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline(always)]
+    pub fn view_mut(&mut self) -> ViewMut<'_> {
+        // SAFETY: the bytes are mapped, and are the sender's, which is borrowed, until they are
+        // committed.
+        unsafe { ViewMut::new(self.place) }
+    }
+
+    /// Writes the message, which is as long as was asked for.
+    #[inline(always)]
+    fn fill(&mut self, message: &[u8]) {
+        if S::MORTAL {
+            return self.view_mut().copy_from(0, message);
+        }
+        // SAFETY: as in `view_mut`; nobody outside the process reaches the bytes.
+        unsafe { self.place.as_mut() }.copy_from_slice(message);
+    }
+}
+
+impl<S: InProcess> Deref for Claim<'_, S> {
     type Target = [u8];
 
     #[inline(always)]
@@ -264,7 +308,7 @@ impl<S: Scope> Deref for Claim<'_, S> {
     }
 }
 
-impl<S: Scope> DerefMut for Claim<'_, S> {
+impl<S: InProcess> DerefMut for Claim<'_, S> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `deref`.

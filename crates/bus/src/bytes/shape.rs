@@ -9,7 +9,7 @@ use crate::object::{Object, Parts, Role};
 use crate::policy::Full;
 use crate::ring::MAX_CAPACITY;
 use crate::ring::stream::{Giver, Memory, Stream, Taker};
-use crate::scope::Scope;
+use crate::scope::{Scope, Store};
 
 /// The shape of it, with the mapped memory.
 pub(crate) struct Streams {
@@ -21,7 +21,8 @@ pub(crate) struct Streams {
 const KIND: &str = "byte channel";
 
 impl Streams {
-    pub(super) fn new(config: Config) -> Result<Self, CreateError> {
+    /// The shape, with its memory out of that store.
+    pub(super) fn new<S: Scope>(config: Config, store: &mut S::Store) -> Result<Self, CreateError> {
         let asked = config.capacity;
         if asked == 0 || asked > MAX_CAPACITY {
             return Err(CreateError::Capacity { kind: KIND, asked, limit: MAX_CAPACITY });
@@ -32,10 +33,7 @@ impl Streams {
                        refuse",
             });
         }
-        let memory = (0..config.senders).map(|_| Memory::new(asked, config.memory));
-        let memory: Box<[_]> = memory
-            .collect::<Result<_, _>>()
-            .map_err(|error| CreateError::Refused { kind: KIND, why: error.to_string() })?;
+        let memory = store.mirrors(KIND, config.senders, asked, config.memory)?;
         let capacity = memory.first().map_or(0, Memory::capacity);
         Ok(Self { config: Config { capacity, ..config }, memory })
     }

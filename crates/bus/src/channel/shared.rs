@@ -6,9 +6,10 @@ use crate::channel::{Channel, Config, Order, Orphans};
 use crate::error::CreateError;
 use crate::layout::{Layout, Told};
 use crate::plain::Plain;
-use crate::policy::{Full, Wait};
 use crate::ring::mortal::MAX_SEATS;
-use crate::shared::{self, Description, OpenError, Opened, SHAPE_WORDS, SegmentStore, Shared};
+use crate::shared::{
+    self, Description, Kind, OpenError, Opened, SegmentStore, Shared, word_of_full, word_of_wait,
+};
 
 impl<T: Plain + Layout> Channel<T, Shared> {
     /// Opens the channel of that name, or makes it if nobody has it.
@@ -53,34 +54,20 @@ impl<T: Plain + Layout> Opened for Wanted<T> {
         let Config { capacity, senders, receivers, order, full, patience: _, wait, orphans } =
             self.config;
         let capacity = capacity.next_power_of_two();
-        let mut shape = [0; SHAPE_WORDS];
-        let words = [
-            CHANNEL,
+        let limits = [
             capacity as u64,
             senders as u64,
             receivers as u64,
             u64::from(order == Order::Total),
-            match full {
-                Full::Block(_) => 0,
-                Full::Refuse => 1,
-                Full::Overwrite => 2,
-            },
-            match wait {
-                Wait::Spin => 0,
-                Wait::Yield => 1,
-                Wait::Park { .. } => 2,
-            },
+            word_of_full(full),
+            word_of_wait(wait),
             u64::from(orphans == Orphans::Lose),
         ];
-        shape[..words.len()].copy_from_slice(&words);
         let text = format!(
             "channel of {}, capacity {capacity}, senders {senders}, receivers {receivers}, \
              {order:?}, {full:?}, {wait:?}, {orphans:?}",
             Told::<T>::new()
         );
-        Description { layout: T::HASH, shape, text }
+        Description::new(Kind::Channel, T::HASH, &limits, text)
     }
 }
-
-/// Stands for a channel in the first word of a shape.
-const CHANNEL: u64 = 1;

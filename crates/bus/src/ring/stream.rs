@@ -21,26 +21,40 @@ use crate::sync::{Ordering, Witness};
 pub(crate) struct Stream<S: Scope> {
     /// The position that is given next. Written by the giver alone.
     tail: Line<S::Word>,
-    /// The position that is taken next. Written by the taker alone.
-    head: Line<S::Word>,
+    /// Written by the taker alone.
+    head: Line<Head<S>>,
+}
+
+/// How far the taker has got.
+#[derive(Debug)]
+#[repr(C)]
+struct Head<S: Scope> {
+    /// The position that is taken next: all bytes below are free.
+    released: S::Word,
+    /// Where takers can die: messages below this position have been lent.
+    lent: S::Word,
 }
 
 impl<S: Scope> Stream<S> {
     pub(crate) fn new() -> Self {
-        Self { tail: Line(S::Word::new(0)), head: Line(S::Word::new(0)) }
+        let head = Head { released: S::Word::new(0), lent: S::Word::new(0) };
+        Self { tail: Line(S::Word::new(0)), head: Line(head) }
     }
 
-    /// Bytes in the ring, headers included, at this moment.
-    pub(crate) fn len(&self) -> usize {
+    /// Bytes in the ring, headers included, at this moment; at most `capacity`, whatever the words
+    /// say.
+    pub(crate) fn len(&self, capacity: usize) -> usize {
         // Relaxed: a hint. The head first: it never passes a tail that was read after it.
-        let head = self.head.0.load(Ordering::Relaxed);
-        self.tail.0.load(Ordering::Relaxed).wrapping_sub(head) as usize
+        let head = self.head.0.released.load(Ordering::Relaxed);
+        let len = self.tail.0.load(Ordering::Relaxed).wrapping_sub(head);
+        len.min(capacity as u64) as usize
     }
 }
 
 /// Where the bytes lie.
 #[derive(Debug)]
-pub(crate) struct Memory {
+#[doc(hidden)]
+pub struct Memory {
     mirror: Mirror,
     witness: Witness,
 }
@@ -48,9 +62,13 @@ pub(crate) struct Memory {
 impl Memory {
     /// Room for `capacity` bytes, a power of two not below the size of a page.
     pub(crate) fn new(capacity: usize, options: MapOptions) -> Result<Self, Error> {
-        let mirror = Mirror::with(capacity.next_power_of_two(), options)?;
+        Mirror::with(capacity.next_power_of_two(), options).map(Self::of)
+    }
+
+    /// The same in memory that is mapped already; its size is a power of two.
+    pub(crate) fn of(mirror: Mirror) -> Self {
         let witness = Witness::new(mirror.size());
-        Ok(Self { mirror, witness })
+        Self { mirror, witness }
     }
 
     pub(crate) fn capacity(&self) -> usize {
@@ -83,6 +101,9 @@ struct Way<S: Scope> {
 
 // SAFETY: the memory that it points at may be used by any thread of the scope.
 unsafe impl Send for Way<Local> {}
+// SAFETY: as above.
+#[cfg(not(loom))]
+unsafe impl Send for Way<crate::shared::Shared> {}
 
 impl<S: Scope> Way<S> {
     /// # Safety
@@ -151,7 +172,7 @@ impl<S: Scope> Giver<S> {
         // Relaxed: the seat has handed over what the last giver wrote.
         let tail = stream.tail.0.load(Ordering::Relaxed) & !(HEADER - 1);
         // Acquire pairs with the Release in `Taker::release`.
-        let head = stream.head.0.load(Ordering::Acquire);
+        let head = stream.head.0.released.load(Ordering::Acquire);
         // SAFETY: as promised.
         Self { way: unsafe { Way::new(stream, memory) }, tail, head }
     }
@@ -173,7 +194,7 @@ impl<S: Scope> Giver<S> {
     fn look(&mut self, len: usize) -> bool {
         // Acquire pairs with the Release in `Taker::release`: the taker has read the messages of
         // the last lap before anybody writes over them.
-        self.head = self.way.stream().head.0.load(Ordering::Acquire);
+        self.head = self.way.stream().head.0.released.load(Ordering::Acquire);
         self.fits(len)
     }
 
@@ -223,6 +244,8 @@ pub(crate) struct Taker<S: Scope> {
     head: u64,
     /// What the tail was when it was last looked at.
     tail: u64,
+    /// Messages below this position were lent to a taker that has died.
+    lent_before: u64,
 }
 
 impl<S: Scope> Taker<S> {
@@ -231,9 +254,47 @@ impl<S: Scope> Taker<S> {
     /// it is the only taker.
     pub(crate) unsafe fn new(stream: &Stream<S>, memory: &Memory) -> Self {
         // Relaxed: the seat has handed over what the last taker wrote.
-        let head = stream.head.0.load(Ordering::Relaxed) & !(HEADER - 1);
+        let head = stream.head.0.released.load(Ordering::Relaxed) & !(HEADER - 1);
+        let lent = stream.head.0.lent.load(Ordering::Relaxed);
+        // What cannot be was written by another process.
+        let is_sane = lent.wrapping_sub(head) <= memory.capacity() as u64;
+        let lent_before = if is_sane { lent } else { head };
         // SAFETY: as promised.
-        Self { way: unsafe { Way::new(stream, memory) }, head, tail: head }
+        Self { way: unsafe { Way::new(stream, memory) }, head, tail: head, lent_before }
+    }
+
+    /// Whether the message at `position` was lent to a taker that has died.
+    #[inline(always)]
+    pub(crate) fn was_lent(&self, position: u64) -> bool {
+        S::MORTAL && self.lent_before.wrapping_sub(position) as i64 > 0
+    }
+
+    /// Says that what lies below `end` is about to be lent.
+    #[inline(always)]
+    pub(crate) fn lend(&self, end: u64) {
+        if S::MORTAL {
+            // Release: who finds it after this taker has died finds it before anything that was
+            // done with the messages.
+            self.way.stream().head.0.lent.store(end, Ordering::Release);
+        }
+    }
+
+    /// Passes over what was lent to takers that have died; returns how many messages that are.
+    pub(crate) fn give_up_lent(&mut self) -> u64 {
+        let mut lost = 0;
+        let mut position = self.head;
+        // What is corrupt is told by the next look.
+        if self.was_lent(position) && self.look().is_ok() {
+            while self.was_lent(position)
+                && self.is_before_tail(position)
+                && let Ok((_, next)) = self.message(position)
+            {
+                (position, lost) = (next, lost + 1);
+            }
+            self.release(position);
+        }
+        self.lent_before = self.head;
+        lost
     }
 
     /// Whether it knows of a message, without a look.
@@ -302,7 +363,7 @@ impl<S: Scope> Taker<S> {
         self.way.memory().mirror.settle();
         // Release pairs with the Acquire in `Giver::look`: bytes are written again only after
         // they were read.
-        self.way.stream().head.0.store(position, Ordering::Release);
+        self.way.stream().head.0.released.store(position, Ordering::Release);
     }
 
     /// Passes over all that it knows of, for what it cannot make out.

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
+use crate::policy::{Full, Wait};
 use crate::shared::error::OpenError;
 use crate::shared::identity::Identity;
 use crate::shared::segment::Segment;
@@ -20,7 +21,7 @@ const MAGIC: u64 = 0x5441_5554_4c49_4e45;
 const VERSION: u32 = 1;
 
 /// Words in which an object tells its shape.
-pub(crate) const SHAPE_WORDS: usize = 16;
+const SHAPE_WORDS: usize = 16;
 
 /// The most bytes of the text.
 const TEXT_BYTES: usize = 2048;
@@ -53,6 +54,41 @@ pub(crate) struct Description {
     pub(crate) shape: [u64; SHAPE_WORDS],
     /// The same for people.
     pub(crate) text: String,
+}
+
+/// What an object is, in the first word of its shape.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    Channel = 1,
+    Bytes = 2,
+}
+
+impl Description {
+    /// Of an object of that kind, with what else two sides must agree about, in words.
+    pub(crate) fn new(kind: Kind, layout: u64, limits: &[u64], text: String) -> Self {
+        let mut shape = [0; SHAPE_WORDS];
+        shape[0] = kind as u64;
+        shape[1..=limits.len()].copy_from_slice(limits);
+        Self { layout, shape, text }
+    }
+}
+
+/// A policy in a word, without the time in it, which is each side's own.
+pub(crate) fn word_of_full(full: Full) -> u64 {
+    match full {
+        Full::Block(_) => 0,
+        Full::Refuse => 1,
+        Full::Overwrite => 2,
+    }
+}
+
+/// The same of how users wait.
+pub(crate) fn word_of_wait(wait: Wait) -> u64 {
+    match wait {
+        Wait::Spin => 0,
+        Wait::Yield => 1,
+        Wait::Park { .. } => 2,
+    }
 }
 
 /// The header of a segment.

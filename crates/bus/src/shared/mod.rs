@@ -55,6 +55,6 @@ pub(crate) use self::open::{Opened, open};
 pub use self::scope::Shared;
 pub use self::store::{Mapped, MappedOne};
 pub(crate) use self::{
-    header::{Description, SHAPE_WORDS},
-    store::SegmentStore,
+    header::{Description, Kind, word_of_full, word_of_wait},
+    store::{SegmentStore, mirror_size},
 };

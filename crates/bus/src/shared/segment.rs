@@ -6,7 +6,7 @@
 use std::ffi::CString;
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 
 use rustix::fs::{FallocateFlags, MemfdFlags, Mode, SealFlags};
@@ -23,7 +23,7 @@ const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlag
 #[derive(Debug)]
 pub(crate) struct Segment {
     /// Kept open for others, who find it through the process's table of descriptors.
-    _file: OwnedFd,
+    file: OwnedFd,
     base: NonNull<u8>,
     len: usize,
 }
@@ -85,12 +85,17 @@ impl Segment {
         let base = unsafe { mm::mmap(ptr::null_mut(), len, prot, MapFlags::SHARED, &file, 0) };
         let base = base.map_err(|errno| system("map a segment", errno))?;
         let base = NonNull::new(base.cast()).expect("the kernel never maps page zero unasked");
-        Ok(Self { _file: file, base, len })
+        Ok(Self { file, base, len })
     }
 
     /// Its bytes.
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// The memory file.
+    pub(crate) fn file(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 
     /// Where it begins: a page's boundary.

@@ -7,7 +7,10 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::Mutex;
 
+use tautline_buffer::{MapOptions, Mirror};
+
 use crate::error::CreateError;
+use crate::ring::stream::Memory;
 use crate::scope::{Keep, Store};
 use crate::shared::Shared;
 use crate::shared::header::HEADER_BYTES;
@@ -26,7 +29,7 @@ const MAX_BYTES: usize = 1 << 46;
 #[derive(Debug)]
 pub struct SegmentStore {
     segment: Option<Arc<Segment>>,
-    standing: Option<Standing>,
+    standing: Option<Arc<Standing>>,
     /// Where the next part begins, in bytes.
     at: usize,
     /// The segment is new: parts are made, not found.
@@ -41,7 +44,7 @@ impl SegmentStore {
 
     /// Lays out in a segment.
     pub(super) fn of(segment: Arc<Segment>, standing: Standing, fresh: bool) -> Self {
-        Self { segment: Some(segment), standing: Some(standing), at: HEADER_BYTES, fresh }
+        Self { segment: Some(segment), standing: Some(Arc::new(standing)), at: HEADER_BYTES, fresh }
     }
 
     /// Bytes up to the end of the last part.
@@ -56,22 +59,26 @@ impl SegmentStore {
         what: &'static str,
         count: usize,
     ) -> Result<usize, CreateError> {
-        let at = self.at.next_multiple_of(align_of::<T>());
-        let end = size_of::<T>().checked_mul(count).and_then(|bytes| at.checked_add(bytes));
+        let (bytes, align) = (size_of::<T>(), align_of::<T>());
+        let no_memory = CreateError::NoMemory { kind, what, count, bytes };
+        self.room(bytes, align, count).ok_or(no_memory)
+    }
+
+    /// Room for so many times so many bytes: where they begin.
+    fn room(&mut self, bytes: usize, align: usize, count: usize) -> Option<usize> {
+        let at = self.at.next_multiple_of(align);
+        let end = bytes.checked_mul(count).and_then(|bytes| at.checked_add(bytes))?;
         let most = self.segment.as_ref().map_or(MAX_BYTES, |segment| segment.len());
-        match end {
-            Some(end) if end <= most => {
-                self.at = end;
-                Ok(at)
-            }
-            _ => Err(CreateError::NoMemory { kind, what, count, bytes: size_of::<T>() }),
-        }
+        (end <= most).then(|| {
+            self.at = end;
+            at
+        })
     }
 }
 
 impl Store<Shared> for SegmentStore {
     fn keep(&mut self) -> Kept {
-        Kept { _standing: self.standing.take(), watcher: Mutex::default() }
+        Kept { _standing: self.standing.clone(), watcher: Mutex::default() }
     }
 
     fn one<T>(&mut self, make: impl FnOnce() -> T) -> Result<MappedOne<T>, CreateError> {
@@ -100,6 +107,29 @@ impl Store<Shared> for SegmentStore {
         }
         Ok(Mapped { items, count, _segment: Some(segment.clone()), parts: PhantomData })
     }
+
+    fn mirrors(
+        &mut self,
+        kind: &'static str,
+        count: usize,
+        size: usize,
+        options: MapOptions,
+    ) -> Result<Box<[Memory]>, CreateError> {
+        let (bytes, align) = (mirror_size(size), rustix::param::page_size());
+        let no_memory = CreateError::NoMemory { kind, what: "streams", count, bytes };
+        let at = self.room(bytes, align, count).ok_or(no_memory)?;
+        let Some(segment) = &self.segment else { return Ok(Box::default()) };
+        let starts = (0..count).map(|index| (at + index * bytes) as u64);
+        starts
+            .map(|start| Mirror::of_file(segment.file(), start, bytes, options).map(Memory::of))
+            .collect::<Result<_, _>>()
+            .map_err(|error| CreateError::Refused { kind, why: error.to_string() })
+    }
+}
+
+/// Bytes of a piece of memory that has room for so many, and is mapped twice in a row.
+pub(crate) fn mirror_size(size: usize) -> usize {
+    size.next_power_of_two().max(rustix::param::page_size())
 }
 
 /// Items in a segment. They consist of words and places alone, which may hold anything.
@@ -157,7 +187,7 @@ impl<T> Deref for MappedOne<T> {
 #[derive(Debug)]
 pub struct Kept {
     /// Lets others find the segment.
-    _standing: Option<Standing>,
+    _standing: Option<Arc<Standing>>,
     watcher: Mutex<Watcher>,
 }
 
