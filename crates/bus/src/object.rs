@@ -359,9 +359,16 @@ impl<S: Scope> fmt::Debug for Seats<S> {
 // --------------------------------------------------------------------------------- handles
 
 /// An object and its memory.
-pub(crate) struct Kept<O: Object<S>, S: Scope> {
+#[doc(hidden)]
+pub struct Kept<O: Object<S>, S: Scope> {
     pub(crate) shape: O,
     pub(crate) parts: Parts<O, S>,
+}
+
+impl<O: Object<S>, S: Scope> fmt::Debug for Kept<O, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Kept").field(&self.parts).finish()
+    }
 }
 
 impl<O: Object<S>, S: Scope> Drop for Kept<O, S> {

@@ -8,6 +8,9 @@ use std::time::Duration;
 use processes::scribbler::{Fates, scribble, withstand};
 use processes::{namespace, part};
 use tautline_bus::bytes::{self, Bytes};
+use tautline_bus::channel::{self, Channel};
+use tautline_bus::pool::{self, Pool, Ticket};
+use tautline_bus::signal::{self, Signal};
 use tautline_bus::{Full, ReceiveError, Shared, Wait};
 
 const SLEEPY: Wait = Wait::Park { spin_for: Duration::ZERO };
@@ -61,4 +64,60 @@ fn play_bytes(channel: &Bytes<Shared>, fates: &mut Fates) {
         assert!(drained.redelivered() <= drained.len());
     }
     assert!(channel.used() <= 2 * 4096, "{channel:?}");
+}
+
+/// Signals: a count may be anything, and waiting ends.
+#[test]
+fn a_scribbled_signal_does_no_harm() {
+    let namespace = &namespace("signal");
+    let open = |_| {
+        let config = signal::Config { wait: SLEEPY, ..signal::Config::default() };
+        Signal::<Shared>::open(namespace, "signal", config)
+    };
+    withstand(namespace, "signal", open, |signal, fates| {
+        let (Ok(raiser), Ok(mut waiter)) = (signal.raiser(), signal.waiter()) else {
+            fates.refused += 1;
+            return;
+        };
+        for _ in 0..8 {
+            raiser.raise(2);
+            fates.whole += usize::from(waiter.wait_timeout(SHORT).is_ok());
+            // There is nobody else who would raise it.
+            fates.corrupt += usize::from(waiter.take_all() > 2);
+        }
+    });
+}
+
+/// Pools: whoever has a buffer gets values of its type or errors, and no buffer of no pool.
+#[test]
+fn a_scribbled_pool_is_told() {
+    type Flags = [bool; 64];
+    let namespace = &namespace("pool");
+    let way = channel::Config { wait: SLEEPY, full: Full::Refuse, ..channel::Config::default() };
+    let way = Channel::<Ticket, Shared>::open(namespace, "way", way).unwrap();
+    let (mut sender, mut receiver) = (way.sender().unwrap(), way.receiver().unwrap());
+    let open = |_| {
+        let config = pool::Config { buffers: 5, wait: SLEEPY, ..pool::Config::default() };
+        Pool::<Flags, Shared>::open(namespace, "pool", config)
+    };
+    let ways = std::cell::RefCell::new((&mut sender, &mut receiver));
+    withstand(namespace, "pool", open, |pool, fates| {
+        let (sender, receiver) = &mut *ways.borrow_mut();
+        let (Ok(mut giver), Ok(mut taker)) = (pool.borrower(), pool.borrower()) else {
+            fates.refused += 1;
+            return;
+        };
+        for _ in 0..8 {
+            if let Ok(mut draft) = giver.loan_timeout(SHORT) {
+                draft.write(&[true; 64]);
+                _ = draft.freeze().send(sender);
+            }
+            match taker.try_receive(receiver).map(|buffer| buffer.read()) {
+                Ok(Ok(flags)) => fates.whole += usize::from(flags[0] | flags[63]),
+                Ok(Err(_)) | Err(ReceiveError::Corrupt) => fates.corrupt += 1,
+                Err(_) => {}
+            }
+        }
+        assert!(pool.available() <= 5);
+    });
 }

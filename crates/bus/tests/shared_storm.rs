@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 use processes::storm::{Part, Storm, attach, nothing_is_left, strikes};
 use tautline_bus::bytes::{self, Bytes, ReserveError};
 use tautline_bus::channel::{self, Channel, Config};
-use tautline_bus::{SendError, Shared};
+use tautline_bus::pool::{self, Borrower, Pool, RedeemError, Ticket};
+use tautline_bus::{Full, SendError, Shared};
 
 const SENDERS: usize = 3;
 const RECEIVERS: usize = 2;
+const BUFFERS: usize = 256;
 const SHORT: Duration = Duration::from_millis(2);
 
 /// A way on which messages go: who sent it, and its number.
@@ -133,6 +135,73 @@ impl Way for Bytes<Shared> {
     }
 }
 
+/// Buffers, whose tickets go through a channel.
+#[derive(Debug)]
+struct Buffers {
+    pool: Pool<[u64; 2], Shared>,
+    way: Channel<Ticket, Shared>,
+}
+
+impl Way for Buffers {
+    type Sender = (Borrower<[u64; 2], Shared>, channel::Sender<Ticket, Shared>);
+    type Receiver = (Borrower<[u64; 2], Shared>, channel::Receiver<Ticket, Shared>);
+
+    /// More buffers than are ever on their way, so that none is lent whose ticket may be.
+    fn open(namespace: &str) -> Self {
+        let config = Config {
+            capacity: 32,
+            senders: SENDERS + 1,
+            full: Full::Block(Some(SHORT)),
+            ..Config::default()
+        };
+        let way = Channel::open(namespace, "storm", config).unwrap();
+        let config = pool::Config { buffers: BUFFERS, borrowers: 16, ..pool::Config::default() };
+        Self { pool: Pool::open(namespace, "pool", config).unwrap(), way }
+    }
+
+    fn sender(&self) -> Option<Self::Sender> {
+        Some((self.pool.borrower().ok()?, self.way.sender().ok()?))
+    }
+
+    fn receiver(&self) -> Option<Self::Receiver> {
+        Some((self.pool.borrower().ok()?, self.way.receiver().ok()?))
+    }
+
+    fn send((borrower, sender): &mut Self::Sender, message: [u64; 2]) -> bool {
+        let mut draft = borrower.loan().unwrap();
+        draft.write(&message);
+        match draft.freeze().send(sender) {
+            Ok(()) => true,
+            Err(SendError::TimedOut(_)) => false,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn receive_some((borrower, receiver): &mut Self::Receiver, part: &mut Part) {
+        _ = receiver.wait(Some(SHORT));
+        while let Ok(loan) = receiver.take() {
+            // One that had given its buffer back when it died has noted it before.
+            let buffer = match borrower.redeem(loan.ticket().unwrap()) {
+                Ok(buffer) => buffer,
+                Err(RedeemError::Stale) if loan.is_redelivered() => continue,
+                Err(error) => panic!("{error}"),
+            };
+            let [id, number] = buffer.read().unwrap();
+            part.note(&[id, number, u64::from(loan.is_redelivered())]);
+        }
+        _ = borrower.loan_timeout(Duration::ZERO);
+    }
+
+    /// With all buffers back.
+    fn is_empty(&self) -> bool {
+        self.way.is_empty() && self.pool.available() == BUFFERS
+    }
+
+    fn users(&self) -> [usize; 2] {
+        self.way.users()
+    }
+}
+
 // --------------------------------------------------------------------------------- the users
 
 /// What a user does; nothing where the test itself is run.
@@ -141,6 +210,7 @@ fn a_user_of_the_storm() {
     let Some(part) = Part::of_this_process() else { return };
     match part.namespace().split('-').next().unwrap() {
         "bytes" => play::<Bytes<Shared>>(part),
+        "pool" => play::<Buffers>(part),
         _ => play::<Numbers>(part),
     }
     // Not back into the harness, whose output nobody reads any more.
@@ -198,6 +268,12 @@ fn the_killed_lose_nothing_and_leave_nothing() {
 #[test]
 fn the_killed_lose_no_bytes() {
     storm::<Bytes<Shared>>("bytes-", strikes() / 10);
+}
+
+/// The same around a pool: no buffer is lost either.
+#[test]
+fn the_killed_lose_no_buffers() {
+    storm::<Buffers>("pool-", strikes() / 10);
 }
 
 /// Takes part until all others have ended and what they have sent is received.

@@ -360,7 +360,10 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     /// [`ReceiveError::TimedOut`], [`ReceiveError::Empty`] in the scope
     /// [`Private`](crate::Private). A channel that is closed is for the next receive to tell.
     pub fn wait(&mut self, limit: Option<Duration>) -> Result<(), ReceiveError> {
-        let due = limit.map(|limit| Instant::now() + limit);
+        self.wait_until(limit.map(|limit| Instant::now() + limit))
+    }
+
+    pub(crate) fn wait_until(&mut self, due: Option<Instant>) -> Result<(), ReceiveError> {
         if self.end.wait(due) {
             return Ok(());
         }
@@ -403,6 +406,12 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     /// ([`Full::Overwrite`](crate::Full)).
     pub fn dropped(&self) -> u64 {
         self.end.dropped()
+    }
+
+    /// How long a receive waits.
+    #[cfg(not(loom))]
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        self.patience
     }
 
     /// Another handle to the channel.
@@ -511,6 +520,18 @@ impl<T: Plain, S: Carries<T>> Loan<'_, T, S> {
 }
 
 impl<T, S: Carries<T>> Loan<'_, T, S> {
+    /// A copy of the message, of plain data, where users may die.
+    ///
+    /// # Errors
+    /// [`Corrupt`].
+    #[cfg(not(loom))]
+    pub(crate) fn copy_out(&self) -> Result<T, Corrupt> {
+        assert!(S::MORTAL, "what is not plain must not be copied");
+        // SAFETY: the message was published to this receiver, which has it until the loan ends;
+        // where users may die messages are plain data, which may be taken more than once.
+        unsafe { S::get(self.place()) }
+    }
+
     /// Whether the message had been on loan to a receiver that has died: see
     /// [`Receiver::is_redelivered`].
     pub fn is_redelivered(&self) -> bool {

@@ -361,6 +361,12 @@ impl<T, S: Carries<T>> Sender<T, S> {
         if self.end.is_open() { Ok(()) } else { Err(SendError::Closed(())) }
     }
 
+    /// What it does when there is no room.
+    #[cfg(not(loom))]
+    pub(crate) fn full(&self) -> Full {
+        self.full
+    }
+
     /// Another handle to the channel.
     pub fn channel(&self) -> Channel<T, S> {
         let flavour = match &self.end {

@@ -5,13 +5,16 @@ use std::marker::PhantomData;
 use crate::channel::{Channel, Config, Order, Orphans};
 use crate::error::CreateError;
 use crate::layout::{Layout, Told};
-use crate::plain::Plain;
 use crate::ring::mortal::MAX_SEATS;
+use crate::scope::Carries;
 use crate::shared::{
     self, Description, Kind, OpenError, Opened, SegmentStore, Shared, word_of_full, word_of_wait,
 };
 
-impl<T: Plain + Layout> Channel<T, Shared> {
+impl<T: Layout> Channel<T, Shared>
+where
+    Shared: Carries<T>,
+{
     /// Opens the channel of that name, or makes it if nobody has it.
     ///
     /// Both sides must agree about the type of the messages and about `config`, but for
@@ -43,7 +46,10 @@ struct Wanted<T> {
     messages: PhantomData<T>,
 }
 
-impl<T: Plain + Layout> Opened for Wanted<T> {
+impl<T: Layout> Opened for Wanted<T>
+where
+    Shared: Carries<T>,
+{
     type Object = Channel<T, Shared>;
 
     fn in_store(&self, store: &mut SegmentStore) -> Result<Channel<T, Shared>, CreateError> {

@@ -11,12 +11,14 @@ use super::{Keeps, LoanError, Pool, Pooled};
 use crate::bells::due;
 use crate::error::AttachError;
 use crate::event::Sleeps;
-use crate::object::{Attachment, Handle, Role};
+use crate::object::{Handle, Role};
 use crate::policy::Full;
 
 /// Takes buffers out of a pool. Dropping it detaches; buffers that are out stay so.
 pub struct Borrower<T: Pooled + ?Sized, S: Keeps<T>> {
-    seat: Attachment<Buffers<T>, S>,
+    seat: S::Seat,
+    /// Where it looks for a free buffer first, where users may die.
+    hint: usize,
 }
 
 impl<T: Pooled + ?Sized, S: Keeps<T>> Borrower<T, S> {
@@ -24,7 +26,7 @@ impl<T: Pooled + ?Sized, S: Keeps<T>> Borrower<T, S> {
         handle: &Handle<Buffers<T>, S>,
         name: Option<&str>,
     ) -> Result<Self, AttachError> {
-        Ok(Self { seat: handle.attach_as(Role::Taker, name)? })
+        Ok(Self { seat: S::seat(handle.attach_as(Role::Taker, name)?), hint: 0 })
     }
 
     /// Takes a buffer; when all are out, as [`Config::exhausted`](super::Config::exhausted) has it.
@@ -58,9 +60,15 @@ impl<T: Pooled + ?Sized, S: Keeps<T>> Borrower<T, S> {
     #[inline]
     pub fn try_loan(&mut self) -> Result<Draft<T, S>, LoanError> {
         let buffers = self.seat.shape().config().buffers;
-        let index = Buffers::take_out(self.seat.parts()).ok_or(LoanError::Exhausted { buffers })?;
-        // SAFETY: it was just taken out.
-        Ok(unsafe { Draft::new(self.seat.kept().clone(), index) })
+        let seat = &self.seat;
+        match seat.shape().take_out(seat.parts(), seat.seat(), &mut self.hint) {
+            // SAFETY: it was just taken out.
+            Some(index) => Ok(unsafe { Draft::new(S::tie(seat), index) }),
+            None => {
+                seat.attend();
+                Err(LoanError::Exhausted { buffers })
+            }
+        }
     }
 
     /// Takes a buffer, and waits for one to come back, whatever the policy, but not for longer than
@@ -78,8 +86,12 @@ impl<T: Pooled + ?Sized, S: Keeps<T>> Borrower<T, S> {
                 Err(error) => error,
                 done => return done,
             };
-            let parts = self.seat.parts();
-            if !parts.head.returned.wait(due, || Buffers::has_some(parts)) {
+            let (parts, shape) = (self.seat.parts(), self.seat.shape());
+            let ready = || {
+                self.seat.attend();
+                shape.has_some(parts)
+            };
+            if !parts.head.returned.wait(due, ready) {
                 let buffers = self.seat.shape().config().buffers;
                 return Err(if S::OTHERS_RUN { LoanError::TimedOut { buffers } } else { error });
             }
@@ -97,12 +109,22 @@ impl<T: Pooled + ?Sized, S: Keeps<T>> Borrower<T, S> {
             if let Ok(draft) = self.try_loan() {
                 return Poll::Ready(draft);
             }
-            let parts = self.seat.parts();
+            let (parts, shape) = (self.seat.parts(), self.seat.shape());
             let cell = &parts.wakers(Role::Taker)[self.seat.seat()];
-            if parts.head.returned.poll(cell, context, || Buffers::has_some(parts)).is_pending() {
+            let ready = || {
+                self.seat.attend();
+                shape.has_some(parts)
+            };
+            if parts.head.returned.poll(cell, context, ready).is_pending() {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Its seat.
+    #[cfg(not(loom))]
+    pub(super) fn seat(&self) -> &S::Seat {
+        &self.seat
     }
 
     /// Another handle to the pool.

@@ -33,11 +33,15 @@ mod buffer;
 mod error;
 mod pooled;
 mod shape;
+#[cfg(not(loom))]
+mod shared;
 
 pub use self::borrower::Borrower;
 pub use self::buffer::{Buffer, Draft};
 pub use self::error::LoanError;
 pub use self::pooled::{Block, Keeps, Pooled};
+#[cfg(not(loom))]
+pub use self::shared::{RedeemError, Ticket};
 
 use std::fmt;
 
@@ -45,7 +49,7 @@ use self::shape::Buffers;
 use crate::error::{AttachError, CreateError};
 use crate::object::{Handle, Role};
 use crate::policy::{Full, Wait};
-use crate::ring::MAX_CAPACITY;
+use crate::scope::{Carries, InProcess};
 
 /// What a pool is made of.
 #[derive(Clone, Copy, Debug)]
@@ -87,22 +91,18 @@ impl<T: Pooled + ?Sized, S: Keeps<T>> fmt::Debug for Pool<T, S> {
     }
 }
 
-impl<S: Keeps<[u8]>> Pool<[u8], S> {
+impl<S: InProcess + Carries<Block> + Keeps<[u8]>> Pool<[u8], S> {
     /// A pool of buffers of that many bytes, which begin as zeros, on cache lines of their own.
     ///
     /// # Errors
     /// [`CreateError`]: no buffers, a size of zero, a limit of zero, no memory, or
     /// [`Full::Overwrite`].
     pub fn of_bytes(size: usize, config: Config) -> Result<Self, CreateError> {
-        if size == 0 || size > MAX_CAPACITY {
-            let what = "a buffer must have room for 1 to 2^31 bytes: ask for another size";
-            return Err(CreateError::Conflict { what });
-        }
-        Self::make(Buffers::new(config, size)?, |_| Block::ZERO)
+        Self::make(Buffers::of_bytes(config, size)?, |_| Block::ZERO)
     }
 }
 
-impl<T: 'static, S: Keeps<T>> Pool<T, S> {
+impl<T: 'static, S: InProcess + Carries<T> + Keeps<T>> Pool<T, S> {
     /// A pool of buffers that hold a `T` each, as `make` has it of their numbers from 0. One that
     /// comes back is as it was left.
     ///
@@ -127,7 +127,10 @@ impl<T: 'static, S: Keeps<T>> Pool<T, S> {
 }
 
 impl<T: Pooled + ?Sized, S: Keeps<T>> Pool<T, S> {
-    fn make(shape: Buffers<T>, make: impl FnMut(usize) -> T::Cell) -> Result<Self, CreateError> {
+    fn make(shape: Buffers<T>, make: impl FnMut(usize) -> T::Cell) -> Result<Self, CreateError>
+    where
+        S: InProcess + Carries<T::Cell>,
+    {
         let handle = Handle::create(shape)?;
         handle.shape().fill::<S>(handle.parts(), make);
         Ok(Self { handle })
@@ -156,7 +159,7 @@ impl<T: Pooled + ?Sized, S: Keeps<T>> Pool<T, S> {
 
     /// Buffers that could be lent at this moment: a hint.
     pub fn available(&self) -> usize {
-        Buffers::available::<S>(self.handle.parts())
+        self.handle.shape().available(self.handle.parts())
     }
 
     /// Borrowers at this moment.

@@ -1,7 +1,10 @@
 //! What buffers hold, and which scopes can keep a pool of them.
 
+use std::ops::Deref;
 use std::ptr;
 
+use super::shape::Buffers;
+use crate::object::{Attachment, Kept};
 use crate::scope::{Carries, InProcess, Place};
 
 /// What the buffers of a pool can hold: a value of a type, or bytes (`[u8]`).
@@ -78,7 +81,77 @@ unsafe impl Pooled for [u8] {
 }
 
 /// A scope that can keep a pool of `T`: any for [`Private`](crate::Private), those that are `Send`
-/// for [`Local`](crate::Local).
-pub trait Keeps<T: Pooled + ?Sized>: InProcess + Carries<T::Cell> + Carries<u32> {}
+/// for [`Local`](crate::Local), plain data with a layout, and bytes, for `Shared`.
+pub trait Keeps<T: Pooled + ?Sized>: Carries<u32> {
+    /// What a borrower has of its seat.
+    #[doc(hidden)]
+    type Seat: Deref<Target = Attachment<Buffers<T>, Self>>;
+    /// What a buffer has of it that is out.
+    #[doc(hidden)]
+    type Tie;
 
-impl<T: Pooled + ?Sized, S: InProcess + Carries<T::Cell> + Carries<u32>> Keeps<T> for S {}
+    #[doc(hidden)]
+    fn seat(attachment: Attachment<Buffers<T>, Self>) -> Self::Seat;
+    #[doc(hidden)]
+    fn tie(seat: &Self::Seat) -> Self::Tie;
+    /// The pool.
+    #[doc(hidden)]
+    fn kept(tie: &Self::Tie) -> &Kept<Buffers<T>, Self>;
+    /// The seat of whoever took the buffer out, where that matters.
+    #[doc(hidden)]
+    fn seat_of(tie: &Self::Tie) -> usize;
+
+    /// Drops what is in a cell.
+    ///
+    /// # Safety
+    /// There is something, and it is not used again.
+    #[doc(hidden)]
+    unsafe fn discard_cell(cell: &Place<T::Cell>);
+}
+
+/// Something that is had for oneself.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Alone<V>(V);
+
+impl<V> Deref for Alone<V> {
+    type Target = V;
+
+    #[inline(always)]
+    fn deref(&self) -> &V {
+        &self.0
+    }
+}
+
+/// A buffer keeps the pool; its borrower may go.
+impl<T, S> Keeps<T> for S
+where
+    T: Pooled + ?Sized,
+    S: InProcess + Carries<T::Cell> + Carries<u32>,
+{
+    type Seat = Alone<Attachment<Buffers<T>, S>>;
+    type Tie = S::Shared<Kept<Buffers<T>, S>>;
+
+    fn seat(attachment: Attachment<Buffers<T>, S>) -> Self::Seat {
+        Alone(attachment)
+    }
+
+    #[inline(always)]
+    fn tie(seat: &Self::Seat) -> Self::Tie {
+        seat.0.kept().clone()
+    }
+
+    #[inline(always)]
+    fn kept(tie: &Self::Tie) -> &Kept<Buffers<T>, S> {
+        tie
+    }
+
+    fn seat_of(_: &Self::Tie) -> usize {
+        0
+    }
+
+    unsafe fn discard_cell(cell: &Place<T::Cell>) {
+        // SAFETY: as promised.
+        unsafe { <S as Carries<T::Cell>>::discard(cell) };
+    }
+}

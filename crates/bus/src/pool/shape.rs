@@ -9,12 +9,14 @@ use crate::event::Sleeps;
 use crate::object::{Object, Parts, Role};
 use crate::policy::Full;
 use crate::ring::MAX_CAPACITY;
+use crate::ring::lot::Lot;
 use crate::ring::many::{Ends, Ring, Stamped};
-use crate::scope::{Place, Scope};
+use crate::scope::{Carries, InProcess, Place, Scope};
 use crate::sync::spin_loop;
 
 /// The shape of it.
-pub(crate) struct Buffers<T: ?Sized> {
+#[doc(hidden)]
+pub struct Buffers<T: ?Sized> {
     config: Config,
     /// Units of each buffer: bytes, or one.
     size: usize,
@@ -22,10 +24,17 @@ pub(crate) struct Buffers<T: ?Sized> {
 }
 
 /// What all users share.
-pub(crate) struct Head<S: Scope> {
+#[doc(hidden)]
+pub struct Head<S: Scope> {
     /// Borrowers sleep here until a buffer comes back.
     pub(super) returned: S::Event,
     ends: Ends<S>,
+}
+
+impl<S: Scope> fmt::Debug for Head<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Head").field("returned", &self.returned).finish_non_exhaustive()
+    }
 }
 
 impl<T: Pooled + ?Sized> Buffers<T> {
@@ -43,6 +52,15 @@ impl<T: Pooled + ?Sized> Buffers<T> {
         Ok(Self { config, size, content: PhantomData })
     }
 
+    /// The shape of a pool of buffers of that many bytes.
+    pub(super) fn of_bytes(config: Config, size: usize) -> Result<Self, CreateError> {
+        if size == 0 || size > MAX_CAPACITY {
+            let what = "a buffer must have room for 1 to 2^31 bytes: ask for another size";
+            return Err(CreateError::Conflict { what });
+        }
+        Self::new(config, size)
+    }
+
     #[inline(always)]
     pub(super) fn config(&self) -> Config {
         self.config
@@ -55,7 +73,7 @@ impl<T: Pooled + ?Sized> Buffers<T> {
     }
 
     /// Puts all buffers in, as `make` has their cells.
-    pub(super) fn fill<S: Keeps<T>>(
+    pub(super) fn fill<S: InProcess + Carries<T::Cell> + Keeps<T>>(
         &self,
         parts: &Parts<Self, S>,
         mut make: impl FnMut(usize) -> T::Cell,
@@ -64,9 +82,9 @@ impl<T: Pooled + ?Sized> Buffers<T> {
             for cell in self.cells(parts, index) {
                 // SAFETY: nobody else knows of the buffer yet. If `make` panics, what was made of
                 // this one leaks.
-                unsafe { S::put(cell, make(index as usize)) };
+                unsafe { <S as Carries<T::Cell>>::put(cell, make(index as usize)) };
             }
-            Self::give_back(parts, index);
+            self.give_back(parts, 0, index);
         }
     }
 
@@ -88,17 +106,41 @@ impl<T: Pooled + ?Sized> Buffers<T> {
         unsafe { Ring::new(&parts.head.ends, &parts.rows, 0) }
     }
 
-    /// Takes a free buffer out, whose content is the caller's until it is given back.
+    /// The buffers of which each says who has it, where users may die; as the one in that seat
+    /// sees them.
+    pub(super) fn lot<'p, S: Keeps<T>>(
+        &self,
+        parts: &'p Parts<Self, S>,
+        seat: usize,
+    ) -> Lot<'p, u32, S> {
+        debug_assert!(S::MORTAL);
+        Lot::new(&parts.rows[..self.config.buffers], seat)
+    }
+
+    /// Takes a free buffer out, for the one in that seat, whose its content is until it is given
+    /// back. `hint` is the borrower's own.
     #[inline]
-    pub(super) fn take_out<S: Keeps<T>>(parts: &Parts<Self, S>) -> Option<u32> {
+    pub(super) fn take_out<S: Keeps<T>>(
+        &self,
+        parts: &Parts<Self, S>,
+        seat: usize,
+        hint: &mut usize,
+    ) -> Option<u32> {
+        if S::MORTAL {
+            return self.lot(parts, seat).lend(hint);
+        }
         let ring = Self::ring(parts);
         let index = ring.take(ring.claim_to_take()?).ok()?;
         Some(index)
     }
 
-    /// Puts a buffer back that was taken out, once.
+    /// Puts a buffer back that the one in that seat has taken out, once.
     #[inline]
-    pub(super) fn give_back<S: Keeps<T>>(parts: &Parts<Self, S>, index: u32) {
+    pub(super) fn give_back<S: Keeps<T>>(&self, parts: &Parts<Self, S>, seat: usize, index: u32) {
+        if S::MORTAL {
+            self.lot(parts, seat).free(index);
+            return Self::tell(parts);
+        }
         let ring = Self::ring(parts);
         loop {
             // There is room for all; but who takes the number that was here a lap ago may still be
@@ -109,16 +151,25 @@ impl<T: Pooled + ?Sized> Buffers<T> {
             }
             spin_loop();
         }
+        Self::tell(parts);
+    }
+
+    /// Wakes borrowers that wait for a buffer.
+    #[inline(always)]
+    fn tell<S: Keeps<T>>(parts: &Parts<Self, S>) {
         parts.head.returned.notify(parts.wakers(Role::Taker));
     }
 
     /// Whether a buffer is free.
-    pub(super) fn has_some<S: Keeps<T>>(parts: &Parts<Self, S>) -> bool {
-        Self::ring(parts).has_some()
+    pub(super) fn has_some<S: Keeps<T>>(&self, parts: &Parts<Self, S>) -> bool {
+        if S::MORTAL { self.lot(parts, 0).has_some() } else { Self::ring(parts).has_some() }
     }
 
     /// How many are, at this moment.
-    pub(super) fn available<S: Keeps<T>>(parts: &Parts<Self, S>) -> usize {
+    pub(super) fn available<S: Keeps<T>>(&self, parts: &Parts<Self, S>) -> usize {
+        if S::MORTAL {
+            return self.lot(parts, 0).available();
+        }
         parts.head.ends.len(parts.rows.len())
     }
 }
@@ -155,12 +206,17 @@ impl<T: Pooled + ?Sized, S: Keeps<T>> Object<S> for Buffers<T> {
         Place::empty()
     }
 
+    fn died(&self, parts: &Parts<Self, S>, _: Role, seat: usize) {
+        self.lot(parts, seat).clear();
+        Self::tell(parts);
+    }
+
     /// All buffers are back, for each that is out keeps the object.
     fn teardown(&self, parts: &Parts<Self, S>) {
-        while let Some(index) = Self::take_out(parts) {
+        while let Some(index) = self.take_out(parts, 0, &mut 0) {
             for cell in self.cells(parts, index) {
                 // SAFETY: the buffer was taken out, so that its content is dropped once.
-                unsafe { S::discard(cell) };
+                unsafe { S::discard_cell(cell) };
             }
         }
     }

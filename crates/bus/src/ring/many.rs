@@ -43,9 +43,10 @@ impl<S: Scope> Ends<S> {
 }
 
 /// One slot.
+#[doc(hidden)]
 #[derive(Debug)]
 #[repr(C)]
-pub(crate) struct Stamped<T, S: Scope> {
+pub struct Stamped<T, S: Scope> {
     stamp: S::Word,
     /// Not zero: there is no message. Changed by who has claimed the slot.
     void: S::Word32,
@@ -58,6 +59,13 @@ impl<T, S: Scope> Stamped<T, S> {
         // Where users can die the word says more, and begins alike for all: see `mortal`.
         let stamp = if S::MORTAL { 0 } else { index as u64 };
         Self { stamp: S::Word::new(stamp), void: S::Word32::new(0), place: Place::empty() }
+    }
+}
+
+impl<T, S: Scope> Stamped<T, S> {
+    /// The word that says whose it is.
+    pub(super) fn stamp(&self) -> &S::Word {
+        &self.stamp
     }
 }
 

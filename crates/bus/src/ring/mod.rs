@@ -8,10 +8,13 @@
 //! | [`fan`] | one | any number, each takes all | of the giver |
 //! | [`tape`] | one | any number, each takes what it can | of the giver |
 //!
+//! [`lot`] is none: its slots are lent in any order, where those who have them may die.
+//!
 //! Several givers without a common order have a lane each: none can hold another up.
 
 pub(crate) mod fan;
 pub(crate) mod lane;
+pub(crate) mod lot;
 pub(crate) mod many;
 pub(crate) mod mortal;
 #[cfg(all(test, loom))]

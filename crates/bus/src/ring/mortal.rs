@@ -29,12 +29,12 @@ use crate::scope::{Scope, Word};
 use crate::sync::Ordering;
 
 const PHASE: u64 = 0b111;
-const FREE: u64 = 0;
-const WRITING: u64 = 1;
-const FULL: u64 = 2;
-const READING: u64 = 3;
+pub(super) const FREE: u64 = 0;
+pub(super) const WRITING: u64 = 1;
+pub(super) const FULL: u64 = 2;
+pub(super) const READING: u64 = 3;
 const VOID: u64 = 4;
-const AGAIN: u64 = 5;
+pub(super) const AGAIN: u64 = 5;
 
 const SEAT_SHIFT: u32 = 3;
 const LAP_SHIFT: u32 = 19;
@@ -44,18 +44,18 @@ pub(crate) const MAX_SEATS: usize = 1 << (LAP_SHIFT - SEAT_SHIFT);
 
 /// What a slot's word says.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct State(u64);
+pub(super) struct State(pub(super) u64);
 
 impl State {
     pub(super) fn new(lap: u64, seat: usize, phase: u64) -> Self {
         Self(lap << LAP_SHIFT | (seat as u64) << SEAT_SHIFT | phase)
     }
 
-    fn phase(self) -> u64 {
+    pub(super) fn phase(self) -> u64 {
         self.0 & PHASE
     }
 
-    fn is_of(self, seat: usize) -> bool {
+    pub(super) fn is_of(self, seat: usize) -> bool {
         self.0 >> SEAT_SHIFT & (MAX_SEATS as u64 - 1) == seat as u64
     }
 
@@ -69,7 +69,7 @@ impl State {
     }
 
     /// The same lap in another phase.
-    fn to(self, seat: usize, phase: u64) -> Self {
+    pub(super) fn to(self, seat: usize, phase: u64) -> Self {
         Self::new(self.lap(), seat, phase)
     }
 

@@ -5,6 +5,7 @@ use loom::thread;
 use super::mortal::State;
 use crate::error::Corrupt;
 use crate::event::LocalEvent;
+use crate::ring::lot::Lot;
 use crate::ring::many::{Ends, Ring, Stamped};
 use crate::scope::{Carries, Heap, InProcess, Place, Scope};
 use crate::sync::{Arc, AtomicU32, AtomicU64};
@@ -184,4 +185,122 @@ fn loom_laps_wrap_around() {
     let last = State::new(u64::MAX, 0, 0);
     assert_eq!(last.freed().ahead_of(last.lap()), 1);
     assert_eq!(last.ahead_of(last.freed().lap()), -1);
+}
+
+// ------------------------------------------------------------------------------------ a lot
+
+/// Slots that are lent, and what lies in them, as loom watches it.
+struct Slots {
+    words: Vec<Stamped<u32, Deadly>>,
+    contents: Vec<loom::cell::UnsafeCell<u32>>,
+}
+
+// SAFETY: who has a slot touches its content alone, which loom watches.
+unsafe impl Sync for Slots {}
+// SAFETY: as above.
+unsafe impl Send for Slots {}
+
+impl Slots {
+    fn new(count: usize) -> Arc<Self> {
+        let contents = (0..count).map(|_| loom::cell::UnsafeCell::new(0)).collect();
+        Arc::new(Self { words: (0..count).map(Stamped::new).collect(), contents })
+    }
+
+    fn of(&self, seat: usize) -> Lot<'_, u32, Deadly> {
+        Lot::new(&self.words, seat)
+    }
+
+    fn write(&self, index: u32, value: u32) {
+        // SAFETY: the caller has the slot.
+        self.contents[index as usize].with_mut(|content| unsafe { *content = value });
+    }
+
+    fn read(&self, index: u32) -> u32 {
+        // SAFETY: the caller has the slot.
+        self.contents[index as usize].with(|content| unsafe { *content })
+    }
+
+    /// Takes the slot of a ticket, looks at it and gives it back.
+    fn redeem(&self, seat: usize, (index, lap): (u32, u64)) -> Option<u32> {
+        self.of(seat).redeem(index, lap).then(|| {
+            let value = self.read(index);
+            self.of(seat).free(index);
+            value
+        })
+    }
+}
+
+/// A ticket brings its slot once, with what was written, though its giver dies before it can say
+/// that it is on its way and two have the ticket.
+#[test]
+fn loom_a_ticket_brings_its_slot_once() {
+    check(|| {
+        let slots = Slots::new(1);
+        let index = slots.of(0).lend(&mut 0).expect("a free slot");
+        slots.write(index, 7);
+        let ticket = (index, slots.of(0).offer(index));
+        let clearer = {
+            let slots = slots.clone();
+            thread::spawn(move || slots.of(0).clear())
+        };
+        let other = {
+            let slots = slots.clone();
+            thread::spawn(move || slots.redeem(1, ticket))
+        };
+        let mine = slots.redeem(2, ticket);
+        clearer.join().unwrap();
+        let theirs = other.join().unwrap();
+        assert!(mine.xor(theirs) == Some(7), "{mine:?} {theirs:?}");
+        assert_eq!(slots.of(2).available(), 1);
+    });
+}
+
+/// A slot whose ticket may have died is lent anew or redeemed, never both; who has it has it alone.
+#[test]
+fn loom_what_is_lent_anew_is_not_redeemed() {
+    check(|| {
+        let slots = Slots::new(1);
+        let index = slots.of(0).lend(&mut 0).expect("a free slot");
+        slots.write(index, 7);
+        let ticket = (index, slots.of(0).offer(index));
+        slots.of(0).clear();
+        let other = {
+            let slots = slots.clone();
+            thread::spawn(move || slots.redeem(1, ticket))
+        };
+        if let Some(index) = slots.of(2).lend(&mut 0) {
+            slots.write(index, 8);
+            slots.of(2).free(index);
+        }
+        assert!(matches!(other.join().unwrap(), None | Some(7)));
+        assert_eq!(slots.of(2).available(), 1);
+        assert!(!slots.of(2).redeem(ticket.0, ticket.1), "it was redeemed before, or is stale");
+    });
+}
+
+/// A taker that dies leaves its slot to whoever gets the ticket again; a giver that dies before it
+/// sends leaves it free.
+#[test]
+fn loom_slots_of_the_dead_come_back() {
+    check(|| {
+        let slots = Slots::new(2);
+        let index = slots.of(0).lend(&mut 0).expect("a free slot");
+        slots.write(index, 7);
+        let ticket = (index, slots.of(0).offer(index));
+        slots.of(0).sent(index, ticket.1);
+        assert!(slots.of(1).redeem(index, ticket.1));
+        let other = {
+            let slots = slots.clone();
+            thread::spawn(move || {
+                slots.of(1).clear();
+                slots.redeem(2, ticket)
+            })
+        };
+        let unsent = slots.of(3).lend(&mut 0).expect("the other slot, or the dead one's");
+        slots.write(unsent, 8);
+        slots.of(3).clear();
+        let again = other.join().unwrap();
+        assert!(again == Some(7) || (again.is_none() && unsent == index));
+        assert_eq!(slots.of(0).available(), 2);
+    });
 }

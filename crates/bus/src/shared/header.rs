@@ -61,6 +61,8 @@ pub(crate) struct Description {
 pub(crate) enum Kind {
     Channel = 1,
     Bytes = 2,
+    Signal = 3,
+    Pool = 4,
 }
 
 impl Description {

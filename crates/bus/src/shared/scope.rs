@@ -1,6 +1,5 @@
 //! The scope itself.
 
-use std::cell::Cell;
 use std::fmt;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use crate::scope::{Attention, Carries, Place, Scope};
 use crate::shared::event::SharedEvent;
 use crate::shared::identity::Identity;
 use crate::shared::store::{Kept, Mapped, MappedOne, SegmentStore};
-use crate::sync::{self, Arc, AtomicU32, AtomicU64};
+use crate::sync::{self, Arc, AtomicU32, AtomicU64, Ordering};
 use crate::waker::LocalWaker;
 
 /// Any process of the user: objects are opened by a name. Carries [`Plain`] data with a [`Layout`].
@@ -69,12 +68,16 @@ const INTERVAL: Duration = Duration::from_millis(5);
 /// Ticks up to the first look, when it is not yet known how long one takes.
 const FIRST: u64 = 1 << 20;
 
-/// Tells when it is time to look again, by a counter of the processor, which costs no call.
+/// Tells when it is time to look again, by a counter of the processor, which costs no call. Several
+/// threads of a process may share one.
 pub struct Watchful {
-    /// The count at the last look, and the time.
-    looked: Cell<(u64, Instant)>,
+    /// The count at the last look.
+    looked: AtomicU64,
+    /// The time then, or of a look before: nanoseconds since the origin.
+    when: AtomicU64,
     /// Ticks from one look to the next.
-    step: Cell<u64>,
+    step: AtomicU64,
+    origin: Instant,
 }
 
 impl fmt::Debug for Watchful {
@@ -85,27 +88,37 @@ impl fmt::Debug for Watchful {
 
 impl Attention for Watchful {
     fn new() -> Self {
-        let looked = Cell::new((sync::ticks(), Instant::now()));
-        Self { looked, step: Cell::new(FIRST) }
+        Self {
+            looked: AtomicU64::new(sync::ticks()),
+            when: AtomicU64::new(0),
+            step: AtomicU64::new(FIRST),
+            origin: Instant::now(),
+        }
     }
 
     #[inline(always)]
     fn is_due(&self) -> bool {
-        sync::ticks().wrapping_sub(self.looked.get().0) >= self.step.get() && self.look()
+        // Relaxed, here and below: numbers of this process alone, which order nothing.
+        let looked = self.looked.load(Ordering::Relaxed);
+        sync::ticks().wrapping_sub(looked) >= self.step.load(Ordering::Relaxed) && self.look(looked)
     }
 }
 
 impl Watchful {
-    /// Counts as a look, and learns how fast the counter is.
+    /// Counts as a look, and learns how fast the counter is. Of several threads one looks.
     #[cold]
-    fn look(&self) -> bool {
-        let (ticks, now) = (sync::ticks(), Instant::now());
-        let (ticks_then, then) = self.looked.get();
-        let nanos = u64::try_from((now - then).as_nanos()).unwrap_or(u64::MAX).max(1);
-        let passed = u128::from(ticks.wrapping_sub(ticks_then));
+    fn look(&self, then: u64) -> bool {
+        let ticks = sync::ticks();
+        let first = self.looked.compare_exchange(then, ticks, Ordering::Relaxed, Ordering::Relaxed);
+        if first.is_err() {
+            return false;
+        }
+        let now = u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        // Of this look or of one before: then the step is too short, which is no harm.
+        let nanos = now.saturating_sub(self.when.swap(now, Ordering::Relaxed)).max(1);
+        let passed = u128::from(ticks.wrapping_sub(then));
         let step = passed * INTERVAL.as_nanos() / u128::from(nanos);
-        self.step.set(u64::try_from(step).unwrap_or(u64::MAX).max(1));
-        self.looked.set((ticks, now));
+        self.step.store(u64::try_from(step).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
         true
     }
 }

@@ -15,6 +15,8 @@
 //! ```
 
 mod shape;
+#[cfg(not(loom))]
+mod shared;
 mod waiter;
 
 pub use self::waiter::Waiter;
@@ -26,7 +28,7 @@ use self::shape::Count;
 use crate::error::{AttachError, CreateError};
 use crate::object::{Attachment, Handle, Role};
 use crate::policy::Wait;
-use crate::scope::{InProcess, Scope};
+use crate::scope::{Heap, InProcess, Scope};
 
 /// What a signal is made of.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +83,11 @@ impl<S: Scope> Signal<S> {
     where
         S: InProcess,
     {
-        Ok(Self { handle: Handle::create(Count::new(config))? })
+        Self::create_in(config, &mut Heap)
+    }
+
+    fn create_in(config: Config, store: &mut S::Store) -> Result<Self, CreateError> {
+        Ok(Self { handle: Handle::create_in(Count::new(config), store)? })
     }
 
     /// Attaches a raiser.
@@ -142,6 +148,7 @@ impl<S: Scope> Raiser<S> {
     #[inline]
     pub fn raise(&self, times: u32) {
         Count::raise::<S>(self.seat.parts(), times);
+        self.seat.attend();
     }
 
     /// Another handle to the signal.

@@ -37,6 +37,7 @@ impl<S: Scope> Waiter<S> {
 
     /// What may have been raised before the last raiser went.
     fn take_the_last(&mut self) -> Result<(), ReceiveError> {
+        self.seat.attend();
         let parts = self.seat.parts();
         let why = if Count::gives(parts) { ReceiveError::Empty } else { ReceiveError::Closed };
         if Count::take(parts) { Ok(()) } else { Err(why) }
@@ -74,7 +75,10 @@ impl<S: Scope> Waiter<S> {
                 done => return done,
             }
             let parts = self.seat.parts();
-            let ready = || Count::now(parts) != 0 || !Count::gives(parts);
+            let ready = || {
+                self.seat.attend();
+                Count::now(parts) != 0 || !Count::gives(parts)
+            };
             if !parts.head.filled.wait(due, ready) {
                 let why = if S::OTHERS_RUN { ReceiveError::TimedOut } else { ReceiveError::Empty };
                 return Err(why);
@@ -102,7 +106,10 @@ impl<S: Scope> Waiter<S> {
             }
             let parts = self.seat.parts();
             let cell = &parts.wakers(Role::Taker)[self.seat.seat()];
-            let ready = || Count::now(parts) != 0 || !Count::gives(parts);
+            let ready = || {
+                self.seat.attend();
+                Count::now(parts) != 0 || !Count::gives(parts)
+            };
             if parts.head.filled.poll(cell, context, ready).is_pending() {
                 return Poll::Pending;
             }

@@ -29,13 +29,16 @@ pub(crate) fn scribble(namespace: &str, name: &str) -> ! {
         if len < 16 {
             continue;
         }
-        for _ in 0..20 {
+        for _ in 0..200 {
             seed ^= seed << 13;
             seed ^= seed >> 7;
             seed ^= seed << 17;
             // Small numbers are more dangerous than large ones: they look right.
             let word = if seed & 1 == 0 { seed } else { (seed >> 8) & 31 };
-            file.write_all_at(&word.to_le_bytes(), ((seed >> 16) % (len - 8)) & !7).unwrap();
+            // The header, of a page, is looked at when the object is opened alone.
+            let first = if seed & 0xe == 0 || len <= 4096 + 8 { 0 } else { 4096 };
+            let at = first + (seed >> 16) % (len - 8 - first);
+            file.write_all_at(&word.to_le_bytes(), at & !7).unwrap();
         }
     }
 }
