@@ -107,7 +107,7 @@ fn byte_channels_do_not_allocate() {
     bytes::<Local>();
 }
 
-fn pools<S: Keeps<[u8]> + Carries<Buffer<[u8], S>>>() {
+fn pools<S: InProcess + Keeps<[u8]> + Carries<Buffer<[u8], S>>>() {
     let config = pool::Config { buffers: 2, ..pool::Config::default() };
     let mut borrower = Pool::<[u8], S>::of_bytes(64, config).unwrap().borrower().unwrap();
     let channel = Channel::<Buffer<[u8], S>, S>::new(channel::Config::default()).unwrap();

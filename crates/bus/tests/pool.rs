@@ -8,13 +8,13 @@ use std::time::Duration;
 use tautline_bus::broadcast::{self, Broadcast};
 use tautline_bus::channel::{self, Channel};
 use tautline_bus::pool::{Buffer, Config, Keeps, LoanError, Pool};
-use tautline_bus::{CreateError, Full, Local, Private, Wait};
+use tautline_bus::{CreateError, Full, InProcess, Local, Private, Wait};
 
 fn refusing(buffers: usize) -> Config {
     Config { buffers, exhausted: Full::Refuse, ..Config::default() }
 }
 
-fn all_come_back<S: Keeps<[u8]>>() {
+fn all_come_back<S: InProcess + Keeps<[u8]>>() {
     for buffers in [1, 2, 3, 7, 8] {
         let pool = Pool::<[u8], S>::of_bytes(200, refusing(buffers)).unwrap();
         let mut borrower = pool.borrower().unwrap();

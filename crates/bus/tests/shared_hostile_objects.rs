@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use processes::scribbler::{Fates, scribble, withstand};
 use processes::{namespace, part};
+use tautline_bus::broadcast::lossy::{self, Lossy, LossyError};
+use tautline_bus::broadcast::{self, Broadcast, Start};
 use tautline_bus::bytes::{self, Bytes};
 use tautline_bus::channel::{self, Channel};
 use tautline_bus::pool::{self, Pool, Ticket};
@@ -14,6 +16,9 @@ use tautline_bus::signal::{self, Signal};
 use tautline_bus::{Full, ReceiveError, Shared, Wait};
 
 const SLEEPY: Wait = Wait::Park { spin_for: Duration::ZERO };
+/// A message that few bytes are one of.
+type Flags = [bool; 64];
+
 const SHORT: Duration = Duration::from_micros(50);
 
 /// What the children do; nothing where the tests themselves are run.
@@ -91,7 +96,6 @@ fn a_scribbled_signal_does_no_harm() {
 /// Pools: whoever has a buffer gets values of its type or errors, and no buffer of no pool.
 #[test]
 fn a_scribbled_pool_is_told() {
-    type Flags = [bool; 64];
     let namespace = &namespace("pool");
     let way = channel::Config { wait: SLEEPY, full: Full::Refuse, ..channel::Config::default() };
     let way = Channel::<Ticket, Shared>::open(namespace, "way", way).unwrap();
@@ -119,5 +123,66 @@ fn a_scribbled_pool_is_told() {
             }
         }
         assert!(pool.available() <= 5);
+    });
+}
+
+/// Broadcasts: each subscriber gets messages that are ones, or errors.
+#[test]
+fn a_scribbled_broadcast_is_told() {
+    let namespace = &namespace("broadcast");
+    let open = |_| {
+        let config = broadcast::Config {
+            capacity: 8,
+            full: Full::Refuse,
+            wait: SLEEPY,
+            ..broadcast::Config::default()
+        };
+        Broadcast::<Flags, Shared>::open(namespace, "broadcast", config)
+    };
+    withstand(namespace, "broadcast", open, |broadcast, fates| {
+        let subscribers = [Start::Oldest, Start::Next];
+        let subscribers = subscribers.map(|start| broadcast.subscriber_from(start, None));
+        let (Ok(mut publisher), [Ok(mut old), Ok(mut new)]) = (broadcast.publisher(), subscribers)
+        else {
+            fates.refused += 1;
+            return;
+        };
+        for _ in 0..8 {
+            _ = publisher.send([true; 64]);
+            match new.receive_timeout(SHORT) {
+                Ok(flags) => fates.whole += usize::from(flags[0] | flags[63]),
+                Err(ReceiveError::Corrupt) => fates.corrupt += 1,
+                Err(_) => {}
+            }
+            let drained = old.drain(20);
+            fates.corrupt += drained.copies().filter(Result::is_err).count();
+        }
+        assert!(broadcast.len() <= 8);
+    });
+}
+
+/// Lossy broadcasts: the same.
+#[test]
+fn a_scribbled_lossy_broadcast_is_told() {
+    let namespace = &namespace("lossy");
+    let open = |_| {
+        let config = lossy::Config { capacity: 8, wait: SLEEPY, ..lossy::Config::default() };
+        Lossy::<Flags, Shared>::open(namespace, "lossy", config)
+    };
+    withstand(namespace, "lossy", open, |lossy, fates| {
+        let oldest = lossy.subscriber_from(Start::Oldest, None);
+        let (Ok(mut publisher), Ok(mut subscriber)) = (lossy.publisher(), oldest) else {
+            fates.refused += 1;
+            return;
+        };
+        for _ in 0..8 {
+            _ = publisher.send([true; 64]);
+            match subscriber.receive_timeout(SHORT) {
+                Ok(flags) => fates.whole += usize::from(flags[0] | flags[63]),
+                Err(LossyError::Receive(ReceiveError::Corrupt)) => fates.corrupt += 1,
+                Err(_) => {}
+            }
+            fates.whole += subscriber.drain(20).count();
+        }
     });
 }

@@ -37,6 +37,8 @@
 pub mod lossy;
 mod publisher;
 mod shape;
+#[cfg(not(loom))]
+mod shared;
 mod shows;
 mod subscriber;
 
@@ -208,7 +210,7 @@ impl<T, S: Shows<T>> Broadcast<T, S> {
 
     /// Messages that the slowest subscriber has before it, at this moment: a hint.
     pub fn len(&self) -> usize {
-        fan::len::<S>(&self.handle.parts().rows)
+        fan::len::<S>(&self.handle.parts().rows, self.config().capacity)
     }
 
     /// Whether there are none at this moment: a hint.

@@ -83,6 +83,7 @@ impl<T, S: Shows<T>> Publisher<T, S> {
             return Err(SendError::Closed(message));
         }
         if !self.giver.has_room() {
+            self.seat.attend();
             return Err(SendError::Full(message));
         }
         let batch = Batch(self);
@@ -138,7 +139,10 @@ impl<T, S: Shows<T>> Publisher<T, S> {
             }
             let parts = self.seat.parts();
             let cell = &parts.wakers(Role::Giver)[self.seat.seat()];
-            let ready = || self.giver.has_room() || !Fan::takes(parts);
+            let ready = || {
+                self.seat.attend();
+                self.giver.has_room() || !Fan::takes(parts)
+            };
             if parts.head.freed.poll(cell, context, ready).is_pending() {
                 return Poll::Pending;
             }
@@ -184,6 +188,7 @@ impl<T, S: Shows<T>> Publisher<T, S> {
             return Err(SendError::Closed(()));
         }
         if !self.giver.has_room() {
+            self.seat.attend();
             return Err(SendError::Full(()));
         }
         let old = self.giver.vacate();
@@ -201,7 +206,10 @@ impl<T, S: Shows<T>> Publisher<T, S> {
 
     fn wait_until(&mut self, due: Option<Instant>) -> Result<(), SendError<()>> {
         let parts = self.seat.parts();
-        let ready = || self.giver.has_room() || !Fan::takes(parts);
+        let ready = || {
+            self.seat.attend();
+            self.giver.has_room() || !Fan::takes(parts)
+        };
         if !parts.head.freed.wait(due, ready) {
             return Err(if S::OTHERS_RUN { SendError::TimedOut(()) } else { SendError::Full(()) });
         }
@@ -228,6 +236,7 @@ impl<T, S: Shows<T>> Drop for Batch<'_, T, S> {
     fn drop(&mut self) {
         self.0.giver.publish();
         Fan::filled(self.0.seat.parts());
+        self.0.seat.attend();
     }
 }
 

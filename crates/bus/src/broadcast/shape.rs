@@ -87,6 +87,11 @@ impl<T: 'static, S: Shows<T>> Object<S> for Fan<T> {
         }
     }
 
+    fn died(&self, parts: &Parts<Self, S>, role: Role, seat: usize) {
+        // What a publisher had not published is overwritten by the next.
+        self.detached(parts, role, seat);
+    }
+
     fn gone(&self, parts: &Parts<Self, S>, role: Role) {
         Self::tell(parts, role);
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::bells::{Rings, due};
 use crate::broadcast::shape::Fan;
 use crate::broadcast::{Broadcast, Shows};
-use crate::error::{AttachError, ReceiveError};
+use crate::error::{AttachError, Corrupt, ReceiveError};
 use crate::event::Sleeps;
 use crate::object::{Attachment, Handle, Role};
 use crate::ring::fan::{Start, Taker};
@@ -48,6 +48,7 @@ impl<T, S: Shows<T>> Subscriber<T, S> {
     /// What may have come before the publisher went.
     #[inline(never)]
     fn seek_the_last(&mut self) -> Result<(), ReceiveError> {
+        self.seat.attend();
         let why =
             if Fan::gives(self.seat.parts()) { ReceiveError::Empty } else { ReceiveError::Closed };
         if self.taker.look()? { Ok(()) } else { Err(why) }
@@ -101,7 +102,6 @@ impl<T, S: Shows<T>> Subscriber<T, S> {
     pub fn receive(&mut self) -> Result<T, ReceiveError>
     where
         T: Clone,
-        S: InProcess,
     {
         match self.try_receive() {
             Err(ReceiveError::Empty) => {
@@ -119,9 +119,8 @@ impl<T, S: Shows<T>> Subscriber<T, S> {
     pub fn try_receive(&mut self) -> Result<T, ReceiveError>
     where
         T: Clone,
-        S: InProcess,
     {
-        self.take().map(|message| (*message).clone())
+        self.take()?.copy().map_err(ReceiveError::from)
     }
 
     /// Receives a copy of the oldest message; waits for one, but not for longer than `limit`.
@@ -131,7 +130,6 @@ impl<T, S: Shows<T>> Subscriber<T, S> {
     pub fn receive_timeout(&mut self, limit: Duration) -> Result<T, ReceiveError>
     where
         T: Clone,
-        S: InProcess,
     {
         self.receive_until(due(Some(limit)))
     }
@@ -141,7 +139,6 @@ impl<T, S: Shows<T>> Subscriber<T, S> {
     fn receive_until(&mut self, due: Option<Instant>) -> Result<T, ReceiveError>
     where
         T: Clone,
-        S: InProcess,
     {
         loop {
             match self.try_receive() {
@@ -158,7 +155,6 @@ impl<T, S: Shows<T>> Subscriber<T, S> {
     pub async fn receive_async(&mut self) -> Result<T, ReceiveError>
     where
         T: Clone,
-        S: InProcess,
     {
         poll_fn(|context| self.poll_receive(context)).await
     }
@@ -170,7 +166,6 @@ impl<T, S: Shows<T>> Subscriber<T, S> {
     pub fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Result<T, ReceiveError>>
     where
         T: Clone,
-        S: InProcess,
     {
         loop {
             match self.try_receive() {
@@ -194,7 +189,10 @@ impl<T, S: Shows<T>> Subscriber<T, S> {
 
     fn wait_until(&mut self, due: Option<Instant>) -> Result<(), ReceiveError> {
         let (parts, taker) = (self.seat.parts(), &mut self.taker);
-        let ready = || taker.knows_of_some() || taker.look() != Ok(false) || !Fan::gives(parts);
+        let ready = || {
+            self.seat.attend();
+            taker.knows_of_some() || taker.look() != Ok(false) || !Fan::gives(parts)
+        };
         if parts.head.filled.wait(due, ready) {
             return Ok(());
         }
@@ -205,7 +203,10 @@ impl<T, S: Shows<T>> Subscriber<T, S> {
     pub fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let (parts, taker) = (self.seat.parts(), &mut self.taker);
         let cell = &parts.wakers(Role::Taker)[self.seat.seat()];
-        let ready = || taker.knows_of_some() || taker.look() != Ok(false) || !Fan::gives(parts);
+        let ready = || {
+            self.seat.attend();
+            taker.knows_of_some() || taker.look() != Ok(false) || !Fan::gives(parts)
+        };
         parts.head.filled.poll(cell, context, ready)
     }
 
@@ -234,6 +235,19 @@ impl<T, S: Shows<T>> fmt::Debug for Subscriber<T, S> {
 /// A message where it lies. It counts as taken when the loan is dropped.
 pub struct Loan<'s, T: 'static, S: Shows<T>> {
     subscriber: &'s mut Subscriber<T, S>,
+}
+
+impl<T: Clone, S: Shows<T>> Loan<'_, T, S> {
+    /// A copy of the message, which is checked where others could have scribbled over it.
+    ///
+    /// # Errors
+    /// [`Corrupt`].
+    #[inline(always)]
+    pub fn copy(&self) -> Result<T, Corrupt> {
+        // SAFETY: the message was published, and stays as it is until the cursor passes it, which
+        // it does when the loan ends.
+        unsafe { S::copy(self.subscriber.taker.place(0)) }
+    }
 }
 
 impl<T, S: Shows<T> + InProcess> Deref for Loan<'_, T, S> {
@@ -276,6 +290,16 @@ impl<T, S: Shows<T>> Drain<'_, T, S> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Copies of them, in any scope, the oldest first.
+    pub fn copies(&self) -> impl Iterator<Item = Result<T, Corrupt>>
+    where
+        T: Clone,
+    {
+        let taker = &self.subscriber.taker;
+        // SAFETY: as in `Loan::copy`; the cursor passes them when this is dropped.
+        (0..self.count).map(|ahead| unsafe { S::copy(taker.place(ahead)) })
     }
 
     /// Looks at them, the oldest first.

@@ -49,7 +49,7 @@ use self::shape::Buffers;
 use crate::error::{AttachError, CreateError};
 use crate::object::{Handle, Role};
 use crate::policy::{Full, Wait};
-use crate::scope::{Carries, InProcess};
+use crate::scope::InProcess;
 
 /// What a pool is made of.
 #[derive(Clone, Copy, Debug)]
@@ -91,7 +91,7 @@ impl<T: Pooled + ?Sized, S: Keeps<T>> fmt::Debug for Pool<T, S> {
     }
 }
 
-impl<S: InProcess + Carries<Block> + Keeps<[u8]>> Pool<[u8], S> {
+impl<S: InProcess + Keeps<[u8]>> Pool<[u8], S> {
     /// A pool of buffers of that many bytes, which begin as zeros, on cache lines of their own.
     ///
     /// # Errors
@@ -102,7 +102,7 @@ impl<S: InProcess + Carries<Block> + Keeps<[u8]>> Pool<[u8], S> {
     }
 }
 
-impl<T: 'static, S: InProcess + Carries<T> + Keeps<T>> Pool<T, S> {
+impl<T: 'static, S: InProcess + Keeps<T>> Pool<T, S> {
     /// A pool of buffers that hold a `T` each, as `make` has it of their numbers from 0. One that
     /// comes back is as it was left.
     ///
@@ -129,7 +129,7 @@ impl<T: 'static, S: InProcess + Carries<T> + Keeps<T>> Pool<T, S> {
 impl<T: Pooled + ?Sized, S: Keeps<T>> Pool<T, S> {
     fn make(shape: Buffers<T>, make: impl FnMut(usize) -> T::Cell) -> Result<Self, CreateError>
     where
-        S: InProcess + Carries<T::Cell>,
+        S: InProcess,
     {
         let handle = Handle::create(shape)?;
         handle.shape().fill::<S>(handle.parts(), make);

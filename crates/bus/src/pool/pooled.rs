@@ -101,6 +101,13 @@ pub trait Keeps<T: Pooled + ?Sized>: Carries<u32> {
     #[doc(hidden)]
     fn seat_of(tie: &Self::Tie) -> usize;
 
+    /// Puts something in a cell of a buffer that nobody knows of yet.
+    ///
+    /// # Safety
+    /// The cell is empty, and nobody else touches it.
+    #[doc(hidden)]
+    unsafe fn put_cell(cell: &Place<T::Cell>, content: T::Cell);
+
     /// Drops what is in a cell.
     ///
     /// # Safety
@@ -148,6 +155,11 @@ where
 
     fn seat_of(_: &Self::Tie) -> usize {
         0
+    }
+
+    unsafe fn put_cell(cell: &Place<T::Cell>, content: T::Cell) {
+        // SAFETY: as promised.
+        unsafe { <S as Carries<T::Cell>>::put(cell, content) };
     }
 
     unsafe fn discard_cell(cell: &Place<T::Cell>) {

@@ -11,7 +11,7 @@ use crate::policy::Full;
 use crate::ring::MAX_CAPACITY;
 use crate::ring::lot::Lot;
 use crate::ring::many::{Ends, Ring, Stamped};
-use crate::scope::{Carries, InProcess, Place, Scope};
+use crate::scope::{InProcess, Place, Scope};
 use crate::sync::spin_loop;
 
 /// The shape of it.
@@ -73,7 +73,7 @@ impl<T: Pooled + ?Sized> Buffers<T> {
     }
 
     /// Puts all buffers in, as `make` has their cells.
-    pub(super) fn fill<S: InProcess + Carries<T::Cell> + Keeps<T>>(
+    pub(super) fn fill<S: InProcess + Keeps<T>>(
         &self,
         parts: &Parts<Self, S>,
         mut make: impl FnMut(usize) -> T::Cell,
@@ -82,7 +82,7 @@ impl<T: Pooled + ?Sized> Buffers<T> {
             for cell in self.cells(parts, index) {
                 // SAFETY: nobody else knows of the buffer yet. If `make` panics, what was made of
                 // this one leaks.
-                unsafe { <S as Carries<T::Cell>>::put(cell, make(index as usize)) };
+                unsafe { S::put_cell(cell, make(index as usize)) };
             }
             self.give_back(parts, 0, index);
         }

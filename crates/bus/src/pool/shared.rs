@@ -133,6 +133,9 @@ macro_rules! ties_seats {
             tie.seat()
         }
 
+        /// Buffers begin as zeros.
+        unsafe fn put_cell(_: &Place<<$content as Pooled>::Cell>, _: <$content as Pooled>::Cell) {}
+
         unsafe fn discard_cell(_: &Place<<$content as Pooled>::Cell>) {}
     };
 }

@@ -47,6 +47,9 @@ pub(crate) fn row<S: Scope>(index: usize) -> Row<S> {
     Line(S::Word::new(if index < CURSORS { 0 } else { NOBODY }))
 }
 
+/// So often does a taker that comes set its cursor anew where the horizon may be anything.
+const ATTEMPTS: u32 = 1000;
+
 /// The cursor of a seat that nobody has.
 const NOBODY: u64 = u64::MAX;
 
@@ -56,13 +59,20 @@ pub(crate) fn leave<S: Scope>(rows: &[Row<S>], seat: usize) {
     rows[CURSORS + seat].0.store(NOBODY, Ordering::Release);
 }
 
-/// Messages that the slowest taker has not yet taken, at this moment.
-pub(crate) fn len<S: Scope>(rows: &[Row<S>]) -> usize {
+/// What a giver leaves that dies while it raises the horizon.
+#[cfg(all(test, loom))]
+pub(crate) fn raise_and_die<S: Scope>(rows: &[Row<S>], goal: u64) {
+    rows[HORIZON].0.swap(goal, Ordering::AcqRel);
+}
+
+/// Messages that the slowest taker has not yet taken, at this moment; at most `capacity`, whatever
+/// the words say.
+pub(crate) fn len<S: Scope>(rows: &[Row<S>], capacity: usize) -> usize {
     // Relaxed: a hint. The cursors first: they never pass a tail that was read after them.
     let cursors = rows[CURSORS..].iter().map(|cursor| cursor.0.load(Ordering::Relaxed));
     let slowest = cursors.filter(|cursor| *cursor != NOBODY).min();
     let tail = rows[TAIL].0.load(Ordering::Relaxed);
-    slowest.map_or(0, |slowest| tail.wrapping_sub(slowest) as usize)
+    slowest.map_or(0, |slowest| tail.wrapping_sub(slowest).min(capacity as u64) as usize)
 }
 
 /// The positions that hold messages when nobody uses the ring any more.
@@ -94,6 +104,9 @@ struct Way<T, S: Scope> {
 // SAFETY: the memory that it points at may be used by any thread of the scope, and the messages go
 // from thread to thread. That several look at one at once is for the makers of takers to answer.
 unsafe impl<T: Send> Send for Way<T, Local> {}
+// SAFETY: as above; what lies in a segment is plain data.
+#[cfg(not(loom))]
+unsafe impl<T: Send> Send for Way<T, crate::shared::Shared> {}
 
 impl<T, S: Scope> Way<T, S> {
     /// # Safety
@@ -172,7 +185,7 @@ impl<T, S: Carries<T>> Giver<T, S> {
         let step = (self.way.capacity() / 4).max(1);
         let oldest = self.tail.saturating_sub(self.way.capacity());
         // What lies more than a lap behind is overwritten already.
-        let goal = self.slowest().min(self.horizon.max(oldest) + step);
+        let goal = self.slowest().min(self.horizon.max(oldest).saturating_add(step));
         if goal > self.horizon {
             self.raise_to(goal);
         }
@@ -289,13 +302,16 @@ impl<T, S: Scope> Taker<T, S> {
         };
         // Relaxed: the exchange below tells whether it was right.
         let mut head = begin(way.row(HORIZON).load(Ordering::Relaxed));
+        let mut attempts = 0;
         loop {
             // Relaxed: the exchange takes it along.
             way.row(row).store(head, Ordering::Relaxed);
             // AcqRel pairs with the exchanges in `Giver::raise_to`. An exchange, not a load: the
             // giver's next one comes after it, and sees the cursor.
             let horizon = way.row(HORIZON).fetch_add(0, Ordering::AcqRel);
-            if horizon <= head {
+            attempts += 1;
+            // Another process may raise it for ever: then it is not worth more.
+            if horizon <= head || (S::MORTAL && attempts >= ATTEMPTS) {
                 return head;
             }
             head = begin(horizon);

@@ -94,6 +94,7 @@ impl<'l, T, S: Scope> Lot<'l, T, S> {
     }
 
     /// The ticket was not sent after all.
+    #[cfg(not(loom))]
     pub(crate) fn not_sent(&self, index: u32, lap: u64) {
         let from = State::new(lap, self.seat, SENDING);
         self.exchange(index, from, from.to(self.seat, WRITING));

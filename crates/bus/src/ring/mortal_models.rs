@@ -5,9 +5,12 @@ use loom::thread;
 use super::mortal::State;
 use crate::error::Corrupt;
 use crate::event::LocalEvent;
+use crate::ring::Line;
+use crate::ring::fan::{self, Start};
 use crate::ring::lot::Lot;
 use crate::ring::many::{Ends, Ring, Stamped};
-use crate::scope::{Carries, Heap, InProcess, Place, Scope};
+use crate::ring::tape::{self, Found};
+use crate::scope::{Carries, Heap, InProcess, Place, Scope, Word};
 use crate::sync::{Arc, AtomicU32, AtomicU64};
 use crate::waker::LocalWaker;
 
@@ -302,5 +305,146 @@ fn loom_slots_of_the_dead_come_back() {
         let again = other.join().unwrap();
         assert!(again == Some(7) || (again.is_none() && unsent == index));
         assert_eq!(slots.of(0).available(), 2);
+    });
+}
+
+// ------------------------------------------------------------------------ a tape, and a fan
+
+/// Two words, so that one of them may be of another message.
+type Pair = [u64; 2];
+
+struct Tape {
+    tail: tape::Row<Deadly>,
+    words: Vec<AtomicU64>,
+}
+
+impl Tape {
+    fn new(capacity: usize) -> Arc<Self> {
+        let word = |_| <AtomicU64 as Word<u64>>::new(0);
+        let words = capacity * tape::slot_words::<Pair>();
+        Arc::new(Self { tail: Line(word(0)), words: (0..words).map(word).collect() })
+    }
+
+    fn giver(&self) -> tape::Giver<Pair, Deadly> {
+        // SAFETY: one at a time, and all threads are joined before the memory goes.
+        unsafe { tape::Giver::new(&self.tail, &self.words) }
+    }
+
+    fn taker(&self) -> tape::Taker<Pair, Deadly> {
+        // SAFETY: all threads are joined before the memory goes.
+        unsafe { tape::Taker::new(&self.tail, &self.words, Start::Next) }
+    }
+}
+
+/// Takes what is there up to `most` messages; what is got and what is missed, none torn, in order.
+fn follow(taker: &mut tape::Taker<Pair, Deadly>, next: &mut u64, most: usize) {
+    for _ in 0..most {
+        match taker.take().unwrap() {
+            Found::Message(message) => {
+                assert_eq!(message, [*next, !*next]);
+                *next += 1;
+            }
+            Found::Overtaken => *next += taker.skip(),
+            Found::Nothing => return,
+        }
+    }
+}
+
+/// A taker, and a giver that dies as `die` has it before another gives: what is got and missed is
+/// all that was given, which are `given` messages.
+fn taken_over(capacity: usize, given: u64, die: fn(tape::Giver<Pair, Deadly>)) {
+    check(move || {
+        let tape = Tape::new(capacity);
+        let comes = tape.clone();
+        let (mut taker, mut next) = (tape.taker(), 0);
+        let thread = thread::spawn(move || {
+            die(comes.giver());
+            // Its seat is cleared; the next one comes.
+            let mut giver = comes.giver();
+            (given - 2..given).for_each(|n| giver.give(&[n, !n]));
+        });
+        follow(&mut taker, &mut next, 3);
+        thread.join().unwrap();
+        follow(&mut taker, &mut next, 9);
+        assert_eq!(next, given);
+    });
+}
+
+/// A giver dies when its message is there and not yet counted: the next one gives none in its place,
+/// for takers may have it already.
+#[test]
+fn loom_the_last_message_of_a_dead_giver_counts() {
+    for capacity in [1, 2] {
+        taken_over(capacity, 3, |giver| giver.write_and_die(&[0, !0]));
+    }
+}
+
+/// A giver dies in the midst of a message: nobody gets it, and the next gives in its place.
+#[test]
+fn loom_half_a_message_is_never_taken() {
+    for capacity in [1, 2] {
+        taken_over(capacity, 2, tape::Giver::begin_and_die);
+    }
+}
+
+struct Fan {
+    rows: Vec<fan::Row<Deadly>>,
+    slots: Vec<Place<u32>>,
+}
+
+impl Fan {
+    fn giver(&self) -> fan::Giver<u32, Deadly> {
+        // SAFETY: one at a time, and all threads are joined before the memory goes.
+        unsafe { fan::Giver::new(&self.rows, &self.slots) }
+    }
+}
+
+fn give_if_room(giver: &mut fan::Giver<u32, Deadly>, n: u32) -> bool {
+    let room = giver.has_room();
+    if room {
+        giver.stage(n);
+        giver.publish();
+    }
+    room
+}
+
+/// Looks at the next message twice, so that the model sees who writes meanwhile, and passes it.
+fn pass_if_there(taker: &mut fan::Taker<u32, Deadly>) -> Option<u32> {
+    if !taker.look().unwrap() {
+        return None;
+    }
+    // SAFETY: the message was published, and the cursor passes it below.
+    let message = unsafe { *taker.place(0).to_read() };
+    taker.place(0).to_read();
+    taker.advance(1);
+    taker.release();
+    Some(message)
+}
+
+/// A giver that dies while it raises the horizon, and with a message half made; the next one gives
+/// while a taker comes at the oldest: nobody writes over what that takes, which is in one run.
+#[test]
+fn loom_the_next_giver_overruns_no_newcomer() {
+    check(|| {
+        let rows = (0..fan::rows(1)).map(fan::row::<Deadly>).collect();
+        let fan = Arc::new(Fan { rows, slots: (0..2).map(|_| Place::empty()).collect() });
+        let mut dead = fan.giver();
+        assert!(give_if_room(&mut dead, 0) && give_if_room(&mut dead, 1));
+        fan::raise_and_die::<Deadly>(&fan.rows, 1);
+        let comes = fan.clone();
+        let thread = thread::spawn(move || {
+            // SAFETY: the one taker of the seat; all threads are joined before the memory goes.
+            let mut taker = unsafe { fan::Taker::new(&comes.rows, &comes.slots, 0, Start::Oldest) };
+            if let (Some(one), Some(next)) = (pass_if_there(&mut taker), pass_if_there(&mut taker))
+            {
+                assert_eq!(next, one + 1);
+            }
+            // It dies too: whoever finds it lets the giver have its place.
+            fan::leave::<Deadly>(&comes.rows, 0);
+        });
+        let mut giver = fan.giver();
+        (2..4).for_each(|n| _ = give_if_room(&mut giver, n));
+        thread.join().unwrap();
+        assert!(give_if_room(&mut giver, 9));
     });
 }

@@ -54,6 +54,9 @@ struct Way<T, S: Scope> {
 // SAFETY: the words that it points at may be used by any thread of the scope; the messages are
 // copied.
 unsafe impl<T: Send> Send for Way<T, Local> {}
+// SAFETY: as above.
+#[cfg(not(loom))]
+unsafe impl<T: Send> Send for Way<T, crate::shared::Shared> {}
 
 impl<T: Plain, S: Scope> Way<T, S> {
     /// # Safety
@@ -105,12 +108,40 @@ impl<T: Plain, S: Scope> Giver<T, S> {
         let way: Way<T, S> = unsafe { Way::new(tail, words) };
         // Relaxed: the seat has handed over what the last giver wrote.
         let tail = way.tail().load(Ordering::Relaxed);
-        Self { way, tail }
+        let mut giver = Self { way, tail };
+        if S::MORTAL {
+            giver.count_the_last();
+        }
+        giver
+    }
+
+    /// Counts the message of a giver that died before it could, for takers may have it already.
+    fn count_the_last(&mut self) {
+        // Acquire pairs with the Release in `give`.
+        if self.way.slot(self.tail).0.load(Ordering::Acquire) == written(self.tail) {
+            self.count();
+        }
+    }
+
+    /// Counts the message at the tail.
+    #[inline(always)]
+    fn count(&mut self) {
+        self.tail = self.tail.wrapping_add(1);
+        // Release pairs with the Acquires in `Taker`: who begins there, or skips so far, sees the
+        // versions of all slots before.
+        self.way.tail().store(self.tail, Ordering::Release);
     }
 
     /// Writes a message over the oldest.
     #[inline(always)]
     pub(crate) fn give(&mut self, message: &T) {
+        self.write(message);
+        self.count();
+    }
+
+    /// Writes it, from when on takers may have it.
+    #[inline(always)]
+    fn write(&mut self, message: &T) {
         let (version, words) = self.way.slot(self.tail);
         // Relaxed: the fence keeps it before the words.
         version.store(writing(self.tail), Ordering::Relaxed);
@@ -127,10 +158,21 @@ impl<T: Plain, S: Scope> Giver<T, S> {
         }
         // Release pairs with the Acquire in `Taker::take`: who sees the version sees the words.
         version.store(written(self.tail), Ordering::Release);
-        self.tail = self.tail.wrapping_add(1);
-        // Release pairs with the Acquires in `Taker`: who begins there, or skips so far, sees the
-        // versions of all slots before.
-        self.way.tail().store(self.tail, Ordering::Release);
+    }
+
+    /// A giver that dies when it has written a message, and not yet counted it.
+    #[cfg(all(test, loom))]
+    pub(crate) fn write_and_die(mut self, message: &T) {
+        self.write(message);
+    }
+
+    /// A giver that dies in the midst of a message.
+    #[cfg(all(test, loom))]
+    pub(crate) fn begin_and_die(self) {
+        let (version, words) = self.way.slot(self.tail);
+        version.store(writing(self.tail), Ordering::Relaxed);
+        fence(Ordering::Release);
+        words[0].store(u64::MAX, Ordering::Relaxed);
     }
 }
 

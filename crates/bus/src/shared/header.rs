@@ -63,6 +63,8 @@ pub(crate) enum Kind {
     Bytes = 2,
     Signal = 3,
     Pool = 4,
+    Broadcast = 5,
+    Lossy = 6,
 }
 
 impl Description {

@@ -78,7 +78,7 @@ pub(crate) fn withstand<O>(
                 continue;
             }
         };
-        for _ in 0..10 {
+        for _ in 0..40 {
             rounds += 1;
             play(&object, &mut fates);
         }

@@ -81,7 +81,11 @@ struct User {
 impl Storm {
     /// With so many users of each role.
     pub(crate) fn new(kind: &str, roles: &[(&'static str, usize)]) -> Self {
-        let folder = tempfile::Builder::new().prefix(kind).tempdir().unwrap();
+        Self::within(tempfile::Builder::new().prefix(kind).tempdir().unwrap(), roles)
+    }
+
+    /// The same in a folder that is there already.
+    pub(crate) fn within(folder: tempfile::TempDir, roles: &[(&'static str, usize)]) -> Self {
         let mut storm = Self { folder, users: Vec::new(), seed: 0x5eed };
         for &(role, count) in roles {
             for _ in 0..count {

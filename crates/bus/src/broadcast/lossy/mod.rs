@@ -20,6 +20,8 @@
 mod error;
 mod publisher;
 mod shape;
+#[cfg(not(loom))]
+mod shared;
 mod subscriber;
 
 pub use self::error::LossyError;

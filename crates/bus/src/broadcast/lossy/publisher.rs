@@ -45,6 +45,7 @@ impl<T: Plain, S: Carries<T>> Publisher<T, S> {
         }
         self.giver.give(&message);
         Tape::filled(parts);
+        self.seat.attend();
         Ok(())
     }
 
@@ -57,6 +58,7 @@ impl<T: Plain, S: Carries<T>> Publisher<T, S> {
         }
         let sent = messages.into_iter().map(|message| self.giver.give(&message)).count();
         Tape::filled(parts);
+        self.seat.attend();
         sent
     }
 

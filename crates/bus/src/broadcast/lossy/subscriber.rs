@@ -77,6 +77,7 @@ impl<T: Plain, S: Carries<T>> Subscriber<T, S> {
     /// What it means that there is no message; or the one that came before the publisher went.
     #[inline(never)]
     fn explain(&mut self, mut found: Result<Found<T>, Corrupt>) -> Result<T, LossyError> {
+        self.seat.attend();
         let mut why = ReceiveError::Empty;
         if matches!(found, Ok(Found::Nothing)) && !Tape::gives(self.seat.parts()) {
             why = ReceiveError::Closed;
@@ -148,7 +149,10 @@ impl<T: Plain, S: Carries<T>> Subscriber<T, S> {
 
     fn wait_until(&mut self, due: Option<Instant>) -> Result<(), ReceiveError> {
         let parts = self.seat.parts();
-        let ready = || self.corrupt || self.taker.has_some() || !Tape::gives(parts);
+        let ready = || {
+            self.seat.attend();
+            self.corrupt || self.taker.has_some() || !Tape::gives(parts)
+        };
         if parts.head.filled.wait(due, ready) {
             return Ok(());
         }
@@ -159,7 +163,10 @@ impl<T: Plain, S: Carries<T>> Subscriber<T, S> {
     pub fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let parts = self.seat.parts();
         let cell = &parts.wakers(Role::Taker)[self.seat.seat()];
-        let ready = || self.corrupt || self.taker.has_some() || !Tape::gives(parts);
+        let ready = || {
+            self.seat.attend();
+            self.corrupt || self.taker.has_some() || !Tape::gives(parts)
+        };
         parts.head.filled.poll(cell, context, ready)
     }
 

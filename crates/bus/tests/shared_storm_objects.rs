@@ -1,0 +1,276 @@
+//! Other objects than channels whose users are killed at random: what is promised of each holds.
+//!
+//! One user is never killed, and sees what becomes of the others.
+
+mod processes;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use processes::storm::{Part, Storm, attach, nothing_is_left, strikes};
+use tautline_bus::broadcast::lossy::{self, Lossy, LossyError};
+use tautline_bus::broadcast::{Broadcast, Config};
+use tautline_bus::signal::{self, Signal};
+use tautline_bus::{ReceiveError, SendError, Shared};
+
+const SHORT: Duration = Duration::from_millis(2);
+
+/// Who has sent it, its number, and words that tell whether it is torn.
+type Message = [u64; 32];
+
+fn message(id: u64, number: u64) -> Message {
+    let mut message = [number; 32];
+    message[0] = id;
+    message
+}
+
+fn parse(message: Message) -> [u64; 2] {
+    assert!(message[2..].iter().all(|word| *word == message[1]), "torn: {message:?}");
+    [message[0], message[1]]
+}
+
+fn broadcast(namespace: &str) -> Broadcast<Message, Shared> {
+    let config = Config { capacity: 32, subscribers: 8, ..Config::default() };
+    Broadcast::open(namespace, "storm", config).unwrap()
+}
+
+fn lossy(namespace: &str) -> Lossy<Message, Shared> {
+    let config = lossy::Config { capacity: 8, subscribers: 8, ..lossy::Config::default() };
+    Lossy::open(namespace, "storm", config).unwrap()
+}
+
+fn signal(namespace: &str) -> Signal<Shared> {
+    Signal::open(namespace, "storm", signal::Config::default()).unwrap()
+}
+
+// --------------------------------------------------------------------------------- the users
+
+/// What a user does; nothing where the tests themselves are run.
+#[test]
+fn a_user_of_the_storm() {
+    let Some(part) = Part::of_this_process() else { return };
+    let kind = part.namespace().split('-').next().unwrap().to_owned();
+    match (kind.as_str(), part.role.as_str()) {
+        ("broadcast", "publisher") => publish(part),
+        ("broadcast", _) => subscribe(part),
+        ("lossy", "publisher") => publish_lossy(part),
+        ("lossy", _) => subscribe_lossy(part),
+        ("signal", "raiser") => raise(part),
+        ("signal", _) => wait(part),
+        other => panic!("there is no part {other:?}"),
+    }
+    std::process::exit(0);
+}
+
+fn own_id() -> u64 {
+    std::process::id().into()
+}
+
+/// Sends numbers, each noted when it is sent, until it is told to stop.
+fn publish(mut part: Part) {
+    let broadcast = broadcast(part.namespace());
+    part.joined();
+    let mut publisher = attach(|| broadcast.publisher().ok());
+    let mut next = 0;
+    while !part.is_over() {
+        for _ in 0..50 {
+            match publisher.send_timeout(message(own_id(), next), SHORT) {
+                Ok(()) => part.note(&[next]),
+                Err(SendError::TimedOut(_)) => break,
+                Err(error) => panic!("{error}"),
+            }
+            next += 1;
+        }
+    }
+}
+
+/// Each publisher's numbers come without a gap, from the first that this one got.
+fn subscribe(part: Part) {
+    let broadcast = broadcast(part.namespace());
+    part.joined();
+    let mut subscriber = attach(|| broadcast.subscriber().ok());
+    let mut seen = BTreeMap::new();
+    while !part.is_over() {
+        if let Ok(message) = subscriber.receive_timeout(SHORT) {
+            let [id, number] = parse(message);
+            let before = seen.insert(id, number);
+            assert!(before.is_none_or(|before| number == before + 1), "{number} after {before:?}");
+        }
+    }
+}
+
+fn publish_lossy(mut part: Part) {
+    let lossy = lossy(part.namespace());
+    part.joined();
+    let mut publisher = attach(|| lossy.publisher().ok());
+    for next in 0.. {
+        publisher.send(message(own_id(), next)).unwrap();
+        part.note(&[next]);
+        if next % 64 == 0 && part.is_over() {
+            return;
+        }
+    }
+}
+
+fn subscribe_lossy(part: Part) {
+    let lossy = lossy(part.namespace());
+    part.joined();
+    let mut subscriber = attach(|| lossy.subscriber().ok());
+    let mut seen = BTreeMap::new();
+    while !part.is_over() {
+        if let Ok(message) = subscriber.receive_timeout(SHORT) {
+            let [id, number] = parse(message);
+            let before = seen.insert(id, number);
+            assert!(before < Some(number), "{number} after {before:?}");
+        }
+    }
+}
+
+fn raise(mut part: Part) {
+    let signal = signal(part.namespace());
+    part.joined();
+    let raiser = attach(|| signal.raiser().ok());
+    while !part.is_over() {
+        raiser.raise(1);
+        part.note(&[1]);
+    }
+}
+
+fn wait(mut part: Part) {
+    let signal = signal(part.namespace());
+    part.joined();
+    let mut waiter = attach(|| signal.waiter().ok());
+    while !part.is_over() {
+        if waiter.wait_timeout(SHORT).is_ok() {
+            part.note(&[1]);
+        }
+    }
+}
+
+// ---------------------------------------------------------------------------------- the storm
+
+/// How many messages each publisher has noted.
+fn noted(storm: &Storm, role: &str) -> BTreeMap<u64, u64> {
+    let notes = storm.notes(role).into_iter();
+    notes.map(|(id, words)| (id, words.len() as u64)).collect()
+}
+
+/// Runs a storm while `watch` sees what happens, in a thread that hears when it is over; gives back
+/// what that has seen, when nobody is there but the test.
+fn weather<R: Send>(
+    kind: &str,
+    roles: &[(&'static str, usize)],
+    watch: impl FnOnce(&Path, &AtomicBool) -> R + Send,
+) -> (Storm, R) {
+    let folder = tempfile::Builder::new().prefix(kind).tempdir().unwrap();
+    let path = folder.path().to_owned();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watching = scope.spawn(|| watch(&path, &over));
+        let mut storm = Storm::within(folder, roles);
+        storm.rage(strikes() / 10);
+        storm.end(roles[0].0);
+        over.store(true, Ordering::Relaxed);
+        (storm, watching.join().unwrap())
+    })
+}
+
+fn namespace_of(folder: &Path) -> &str {
+    folder.file_name().unwrap().to_str().unwrap()
+}
+
+/// A subscriber that lives gets every message of every publisher, once and in order, whoever else
+/// is killed.
+#[test]
+fn a_broadcast_loses_nothing_and_wedges_nobody() {
+    let watch = |folder: &Path, over: &AtomicBool| {
+        let broadcast = broadcast(namespace_of(folder));
+        let mut subscriber = broadcast.subscriber().unwrap();
+        let mut received: BTreeMap<u64, u64> = BTreeMap::new();
+        loop {
+            let is_over = over.load(Ordering::Relaxed);
+            match subscriber.receive_timeout(SHORT) {
+                Ok(message) => {
+                    let [id, number] = parse(message);
+                    let next = received.entry(id).or_default();
+                    assert_eq!(number, *next, "of {id}");
+                    *next += 1;
+                }
+                Err(ReceiveError::TimedOut) if is_over => break,
+                Err(ReceiveError::TimedOut) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let begun = Instant::now();
+        while broadcast.users() != [0, 1] {
+            _ = subscriber.receive_timeout(SHORT);
+            assert!(begun.elapsed() < Duration::from_secs(10), "{broadcast:?}");
+        }
+        received
+    };
+    let (storm, received) = weather("broadcast-", &[("publisher", 2), ("subscriber", 3)], watch);
+    let sent = noted(&storm, "publisher");
+    for (id, sent) in &sent {
+        let arrived = received.get(id).copied().unwrap_or(0);
+        // The last message may have been sent but not noted.
+        assert!((*sent..=sent + 1).contains(&arrived), "{id}: {arrived} of {sent}");
+    }
+    assert!(received.keys().all(|id| sent.contains_key(id)));
+    println!("{} messages of {} publishers balance", received.values().sum::<u64>(), sent.len());
+    nothing_is_left(storm.namespace());
+}
+
+/// A subscriber that lives gets or misses every message of every publisher, and none that is torn.
+#[test]
+fn a_lossy_broadcast_counts_what_is_missed() {
+    let watch = |folder: &Path, over: &AtomicBool| {
+        let mut subscriber = lossy(namespace_of(folder)).subscriber().unwrap();
+        let (mut seen, mut received, mut missed) = (BTreeMap::new(), 0_u64, 0);
+        loop {
+            let is_over = over.load(Ordering::Relaxed);
+            match subscriber.receive_timeout(SHORT) {
+                Ok(message) => {
+                    let [id, number] = parse(message);
+                    let before = seen.insert(id, number);
+                    assert!(before < Some(number), "{number} of {id} after {before:?}");
+                    received += 1;
+                }
+                Err(LossyError::Missed(count)) => missed += count,
+                Err(LossyError::Receive(ReceiveError::TimedOut)) if is_over => break,
+                Err(LossyError::Receive(ReceiveError::TimedOut)) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        (received, missed)
+    };
+    let roles = &[("publisher", 2), ("subscriber", 2)];
+    let (storm, (received, missed)) = weather("lossy-", roles, watch);
+    let sent = noted(&storm, "publisher");
+    let (all, publishers) = (sent.values().sum::<u64>(), sent.len() as u64);
+    // The last message of each may have been sent but not noted, or begun and never sent.
+    assert!((all..=all + publishers).contains(&(received + missed)), "{received} {missed} {all}");
+    println!("{received} received, {missed} missed, of {publishers} publishers");
+    nothing_is_left(storm.namespace());
+}
+
+/// What was raised is taken or left, whoever is killed.
+#[test]
+fn a_signal_keeps_its_count() {
+    let watch = |folder: &Path, over: &AtomicBool| {
+        let signal = signal(namespace_of(folder));
+        while !over.load(Ordering::Relaxed) {
+            std::thread::sleep(SHORT);
+        }
+        signal.count()
+    };
+    let (storm, left) = weather("signal-", &[("raiser", 2), ("waiter", 2)], watch);
+    let (raised, taken) = (noted(&storm, "raiser"), noted(&storm, "waiter"));
+    let (raisers, waiters) = (raised.len() as u64, taken.len() as u64);
+    let (raised, taken) = (raised.values().sum::<u64>(), taken.values().sum::<u64>());
+    // Each may have done once more than it has noted.
+    assert!(taken + left <= raised + raisers, "{taken} {left} {raised}");
+    assert!(raised <= taken + left + waiters, "{taken} {left} {raised}");
+    nothing_is_left(storm.namespace());
+}
