@@ -1,0 +1,1 @@
+//! Format strings at run time: templates over values that came out of a record.
