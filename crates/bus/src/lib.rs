@@ -11,6 +11,7 @@
 //! | [`channel`] | typed messages, each to one receiver |
 //! | [`bytes`] | messages of any length, as bytes |
 //! | [`broadcast`] | messages of one publisher, each to all subscribers |
+//! | [`record`] | pieces of bytes of one thread for another; in a file, they outlast the process |
 //! | [`pool`] | buffers that are lent, filled, sent as messages, and come back |
 //! | [`signal`] | an event with a count |
 //! | [`completion`] | the result of one operation after the other, for one who waits |
@@ -58,6 +59,8 @@ pub mod channel;
 pub mod broadcast;
 
 pub mod bytes;
+
+pub mod record;
 
 pub mod pool;
 

@@ -11,12 +11,15 @@ pub(crate) use self::native::*;
 
 #[cfg(not(loom))]
 mod native {
+    use std::ptr;
     pub(crate) use std::sync::Arc;
+    use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU8, compiler_fence};
     pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
     use std::time::Duration;
 
     use rustix::io::Errno;
+    use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
     use rustix::thread::{MembarrierCommand, futex, membarrier};
 
     /// A cell whose content is reached through raw pointers, in the shape that loom can watch.
@@ -168,10 +171,42 @@ mod native {
         }
         #[cfg(not(target_arch = "x86_64"))]
         {
-            use std::sync::OnceLock;
             use std::time::Instant;
             static START: OnceLock<Instant> = OnceLock::new();
             START.get_or_init(Instant::now).elapsed().as_nanos() as u64
+        }
+    }
+
+    /// Tells a child that was made by `fork` from the process that made it.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Parentage(&'static AtomicU8);
+
+    impl Parentage {
+        /// That of this process.
+        pub(crate) fn new() -> Self {
+            static MARK: OnceLock<&'static AtomicU8> = OnceLock::new();
+            static UNMARKED: AtomicU8 = AtomicU8::new(1);
+            Self(MARK.get_or_init(|| marked().unwrap_or(&UNMARKED)))
+        }
+
+        /// Whether this process was forked from the one that asked for it.
+        #[inline(always)]
+        pub(crate) fn is_child(self) -> bool {
+            // Relaxed: nobody writes it but the kernel, before the child runs.
+            self.0.load(Ordering::Relaxed) == 0
+        }
+    }
+
+    /// A byte that is 1 here, and 0 in a child (`madvise(2)`, MADV_WIPEONFORK; Linux 4.14).
+    fn marked() -> Option<&'static AtomicU8> {
+        let prot = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: the kernel picks a range that nothing else uses. It is never unmapped.
+        unsafe {
+            let page = mmap_anonymous(ptr::null_mut(), 1, prot, MapFlags::PRIVATE).ok()?;
+            madvise(page, 1, Advice::LinuxWipeOnFork).ok()?;
+            let mark = AtomicU8::from_ptr(page.cast());
+            mark.store(1, Ordering::Relaxed);
+            Some(mark)
         }
     }
 
@@ -267,6 +302,20 @@ mod model {
     pub(crate) unsafe fn load_bytes(to: *mut u8, from: *const u8, len: usize) {
         // SAFETY: as promised.
         unsafe { std::ptr::copy_nonoverlapping(from, to, len) };
+    }
+
+    /// A model does not fork.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Parentage;
+
+    impl Parentage {
+        pub(crate) fn new() -> Self {
+            Self
+        }
+
+        pub(crate) fn is_child(self) -> bool {
+            false
+        }
     }
 
     /// Watches a piece of bytes in eight parts, each of which loom takes for one cell.

@@ -10,6 +10,7 @@ mod bytes;
 mod event;
 mod object;
 mod pool;
+mod record;
 mod rings;
 mod signal;
 

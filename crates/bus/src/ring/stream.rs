@@ -1,9 +1,9 @@
 //! A ring of bytes with one giver and one taker: messages of any length, each in one piece.
 //!
 //! The memory is mapped twice in a row, so that a message which begins before the end goes on
-//! behind it. A *record* is a header of 8 bytes, which says how long the message is, and the
-//! message, filled up to a multiple of 8. Positions count bytes, without end, and lie at
-//! `position % capacity`. The indices work as in [`lane`](crate::ring::lane).
+//! behind it. A *record* is a header of 8 bytes, which says how long the message is and where the
+//! record lies, and the message, filled up to a multiple of 8. Positions count bytes, without end,
+//! and lie at `position % capacity`. The indices work as in [`lane`](crate::ring::lane).
 
 use std::ptr::NonNull;
 use std::slice;
@@ -11,7 +11,7 @@ use std::slice;
 use tautline_buffer::{Error, MapOptions, Mirror};
 
 use crate::error::Corrupt;
-use crate::ring::Line;
+use crate::ring::{Line, MAX_CAPACITY};
 use crate::scope::{Local, Scope, Word};
 use crate::sync::{Ordering, Witness};
 
@@ -20,17 +20,17 @@ use crate::sync::{Ordering, Witness};
 #[repr(C)]
 pub(crate) struct Stream<S: Scope> {
     /// The position that is given next. Written by the giver alone.
-    tail: Line<S::Word>,
+    pub(crate) tail: Line<S::Word>,
     /// Written by the taker alone.
-    head: Line<Head<S>>,
+    pub(crate) head: Line<Head<S>>,
 }
 
 /// How far the taker has got.
 #[derive(Debug)]
 #[repr(C)]
-struct Head<S: Scope> {
+pub(crate) struct Head<S: Scope> {
     /// The position that is taken next: all bytes below are free.
-    released: S::Word,
+    pub(crate) released: S::Word,
     /// Where takers can die: messages below this position have been lent.
     lent: S::Word,
 }
@@ -62,11 +62,15 @@ pub struct Memory {
 impl Memory {
     /// Room for `capacity` bytes, a power of two not below the size of a page.
     pub(crate) fn new(capacity: usize, options: MapOptions) -> Result<Self, Error> {
-        Mirror::with(capacity.next_power_of_two(), options).map(Self::of)
+        if capacity > MAX_CAPACITY {
+            return Err(Error::TooLarge { requested: capacity, limit: MAX_CAPACITY });
+        }
+        Ok(Self::of(Mirror::with(capacity.next_power_of_two(), options)?))
     }
 
     /// The same in memory that is mapped already; its size is a power of two.
     pub(crate) fn of(mirror: Mirror) -> Self {
+        assert!(mirror.size().is_power_of_two() && mirror.size() <= MAX_CAPACITY);
         let witness = Witness::new(mirror.size());
         Self { mirror, witness }
     }
@@ -77,7 +81,24 @@ impl Memory {
 }
 
 /// Bytes of a header.
-const HEADER: u64 = 8;
+pub(crate) const HEADER: u64 = 8;
+
+/// The header of a record: in its lower half how long the message is; in its upper half where the
+/// record lies, so that one who comes upon the bytes of a ring can tell where records begin.
+#[inline(always)]
+pub(crate) const fn header(position: u64, len: u64) -> u64 {
+    len | ((position / HEADER) ^ STAMP) << 32
+}
+
+/// Keeps zeros from being a header.
+const STAMP: u64 = 0x7a7e_11e5;
+
+/// How long the message is of which this is the header, if a record begins there.
+#[inline(always)]
+pub(crate) const fn length(header_word: u64, position: u64) -> Option<u64> {
+    let len = header_word & 0xffff_ffff;
+    if header_word == header(position, len) { Some(len) } else { None }
+}
 
 /// The longest message that such a ring takes: half of it with its header, so that the giver can
 /// write one while the taker reads another.
@@ -86,7 +107,7 @@ pub(crate) const fn limit(capacity: usize) -> usize {
 }
 
 /// Bytes of a record with a message of that length, which is at most the limit.
-const fn record(len: u64) -> u64 {
+pub(crate) const fn record(len: u64) -> u64 {
     HEADER + len.next_multiple_of(8)
 }
 
@@ -216,7 +237,7 @@ impl<S: Scope> Giver<S> {
     pub(crate) fn stage(&mut self, len: usize) {
         debug_assert!(self.fits(len) && len <= limit(self.way.memory().capacity()));
         // SAFETY: a header is within the mapping, aligned, and the giver's, for there is room.
-        unsafe { self.way.at(self.tail).write_volatile(len as u64) };
+        unsafe { self.way.at(self.tail).write_volatile(header(self.tail, len as u64)) };
         self.tail = self.tail.wrapping_add(record(len as u64));
     }
 
@@ -341,12 +362,12 @@ impl<S: Scope> Taker<S> {
         let header = self.way.at(position);
         // SAFETY: a header is within the mapping, and aligned. Read once: nothing that happens to
         // it later changes what was checked.
-        let len = unsafe { header.read_volatile() };
+        let len = length(unsafe { header.read_volatile() }, position);
         let left = self.tail.wrapping_sub(position);
-        if len > left || record(len) > left {
+        let Some(len) = len.filter(|len| record(*len) <= left) else {
             debug_assert!(S::MORTAL);
             return Err(Corrupt);
-        }
+        };
         self.way.reads(position, len);
         // SAFETY: the header begins within the first mapping, and the record ends before the tail,
         // which is at most the capacity ahead: within the second.
