@@ -96,10 +96,6 @@ impl Parser<'_> {
         &self.text[self.at..]
     }
 
-    fn peek(&self) -> Option<char> {
-        self.rest().chars().next()
-    }
-
     /// Reads `wanted`, if it comes next.
     fn takes(&mut self, wanted: &str) -> bool {
         let there = self.rest().starts_with(wanted);
