@@ -54,12 +54,26 @@ fn fill(hole: &Hole, values: &[Value<'_>], out: &mut String) {
 fn try_fill(hole: &Hole, values: &[Value<'_>], out: &mut String) -> Result<(), Misfit> {
     let misfit = Misfit(hole.argument);
     let Some(&value) = values.get(hole.argument) else { return Err(misfit) };
+    if hole.spec == Spec::default() && usual(value, out) {
+        return Ok(());
+    }
     let shape = Shape {
         spec: &hole.spec,
         width: count(hole.spec.width, values)?.unwrap_or(0),
         precision: count(hole.spec.precision, values)?,
     };
     shape.value(value, out).ok_or(misfit)
+}
+
+/// Appends what most placeholders show, `{}` of a number or a text, without further ado.
+fn usual(value: Value<'_>, out: &mut String) -> bool {
+    match value {
+        Value::U64(number) => out.push_str(itoa::Buffer::new().format(number)),
+        Value::I64(number) => out.push_str(itoa::Buffer::new().format(number)),
+        Value::Str(text) => out.push_str(text),
+        _ => return false,
+    }
+    true
 }
 
 /// What a width or a precision comes to.
@@ -251,11 +265,12 @@ impl Shape<'_> {
         };
         let zeros = if self.spec.zero { missing } else { 0 };
         let (before, behind) = self.split(missing - zeros, Align::Right);
-        out.extend(repeat_n(self.spec.fill, before));
-        out.extend([sign, prefix]);
-        out.extend(repeat_n('0', zeros));
+        repeat(self.spec.fill, before, out);
+        out.push_str(sign);
+        out.push_str(prefix);
+        repeat('0', zeros, out);
         put(out, digits);
-        out.extend(repeat_n(self.spec.fill, behind));
+        repeat(self.spec.fill, behind, out);
     }
 
     /// A text, no longer than the precision and no shorter than the width.
@@ -266,9 +281,9 @@ impl Shape<'_> {
             width => width.saturating_sub(text.chars().count()),
         };
         let (before, behind) = self.split(missing, Align::Left);
-        out.extend(repeat_n(self.spec.fill, before));
+        repeat(self.spec.fill, before, out);
         out.push_str(text);
-        out.extend(repeat_n(self.spec.fill, behind));
+        repeat(self.spec.fill, behind, out);
     }
 
     /// How many characters of filling go before a value, and how many behind it.
@@ -278,6 +293,12 @@ impl Shape<'_> {
             Align::Center => (missing / 2, missing.div_ceil(2)),
             Align::Right => (missing, 0),
         }
+    }
+}
+
+fn repeat(c: char, times: usize, out: &mut String) {
+    if times > 0 {
+        out.extend(repeat_n(c, times));
     }
 }
 

@@ -9,6 +9,11 @@ fn is_dangerous(c: char) -> bool {
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Whether a byte is a printable character that neither form writes otherwise.
+fn is_harmless(byte: u8) -> bool {
+    (0x20..0x7f).contains(&byte) & (byte != b'"') & (byte != b'\\')
+}
+
 /// Appends a text for people: what is dangerous shows as in Rust, `\n` or `\u{1b}`.
 pub(super) fn plain(text: &str, out: &mut String) {
     escaped(text, out, is_dangerous, |c, out| match c {
@@ -47,6 +52,11 @@ fn escaped(
     wanted: impl Fn(char) -> bool,
     write: impl Fn(char, &mut String),
 ) {
+    // Most texts hold nothing but printable ASCII, which is quick to see.
+    if text.bytes().fold(true, |all, byte| all & is_harmless(byte)) {
+        out.push_str(text);
+        return;
+    }
     while let Some((at, c)) = text.char_indices().find(|&(_, c)| wanted(c)) {
         out.push_str(&text[..at]);
         write(c, out);

@@ -1,7 +1,5 @@
 //! Lines for people.
 
-use std::fmt::Write;
-
 use super::escape;
 use super::form::Form;
 use super::stamp::Stamp;
@@ -60,12 +58,15 @@ impl Human {
         Self { places, ..self }
     }
 
+    /// To the right, in five places.
     fn write_level(&self, level: Level, out: &mut String) {
-        // A string takes everything, here and below.
-        let _ = match self.colour {
-            true => write!(out, "\x1b[{}m{level:>5}\x1b[0m", colour(level)),
-            false => write!(out, "{level:>5}"),
-        };
+        if self.colour {
+            out.extend(["\x1b[", colour(level), "m"]);
+        }
+        let name = level.name();
+        out.push_str(&"     "[name.len()..]);
+        out.push_str(name);
+        out.push_str(if self.colour { "\x1b[0m" } else { "" });
     }
 }
 
@@ -87,20 +88,20 @@ impl Form for Human {
         if self.places {
             out.push_str(" (");
             escape::plain(line.file, out);
-            let _ = write!(out, ":{})", line.line);
+            out.extend([":", itoa::Buffer::new().format(line.line), ")"]);
         }
         out.push('\n');
     }
 }
 
 /// The number of the level's colour among those that every terminal has.
-fn colour(level: Level) -> u8 {
+fn colour(level: Level) -> &'static str {
     match level {
-        Level::Trace => 35,
-        Level::Debug => 34,
-        Level::Info => 32,
-        Level::Warn => 33,
-        Level::Error => 31,
+        Level::Trace => "35",
+        Level::Debug => "34",
+        Level::Info => "32",
+        Level::Warn => "33",
+        Level::Error => "31",
     }
 }
 

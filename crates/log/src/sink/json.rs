@@ -40,16 +40,19 @@ impl Form for Json {
     fn write(&mut self, line: &Line<'_>, out: &mut String) {
         out.push_str("{\"time\":\"");
         self.stamp.write(line.time, 9, out);
-        // A string takes everything, here and below.
-        let _ = write!(out, "\",\"ns\":{},\"level\":\"{}\",\"target\":", line.time, line.level);
+        let mut number = itoa::Buffer::new();
+        out.extend(["\",\"ns\":", number.format(line.time)]);
+        out.extend([",\"level\":\"", line.level.name(), "\",\"target\":"]);
         escape::json(line.target, out);
         out.push_str(",\"file\":");
         escape::json(line.file, out);
-        let _ = write!(out, ",\"line\":{},\"thread\":", line.line);
+        out.extend([",\"line\":", number.format(line.line), ",\"thread\":"]);
         escape::json(line.thread, out);
         out.push_str(",\"message\":");
         escape::json(line.message, out);
-        let _ = write!(out, ",\"truncated\":{},\"fields\":{{", line.truncated);
+        out.push_str(",\"truncated\":");
+        out.push_str(if line.truncated { "true" } else { "false" });
+        out.push_str(",\"fields\":{");
         for (at, field) in line.fields.iter().enumerate() {
             out.push_str(if at == 0 { "" } else { "," });
             write_field(field, out);
@@ -61,9 +64,10 @@ impl Form for Json {
 fn write_field(field: &Field<'_>, out: &mut String) {
     escape::json(field.name, out);
     out.push(':');
+    // A string takes everything.
     let _ = match field.value {
-        Value::U64(number) => write!(out, "{number}"),
-        Value::I64(number) => write!(out, "{number}"),
+        Value::U64(number) => return out.push_str(itoa::Buffer::new().format(number)),
+        Value::I64(number) => return out.push_str(itoa::Buffer::new().format(number)),
         Value::U128(number) => write!(out, "\"{number}\""),
         Value::I128(number) => write!(out, "\"{number}\""),
         // As `Debug` has it: with an exponent where it would be long.

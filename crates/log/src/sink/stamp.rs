@@ -34,16 +34,15 @@ impl Stamp {
     }
 
     /// Appends a time in nanoseconds since 1970, with `digits` (1 to 9) of the fraction.
-    pub(super) fn write(&mut self, time: u64, digits: u32, out: &mut String) {
+    pub(super) fn write(&mut self, time: u64, digits: usize, out: &mut String) {
         let second = time / NANOS;
         if self.second != Some(second) {
             self.read_calendar(second);
         }
-        let width = digits as usize;
-        let fraction = time % NANOS / 10_u64.pow(9 - digits);
         out.push_str(&self.date);
-        // A string takes everything.
-        let _ = write!(out, ".{fraction:0width$}");
+        out.push('.');
+        // With a one before it the fraction has all its zeros.
+        out.push_str(&itoa::Buffer::new().format(NANOS + time % NANOS)[1..=digits]);
         out.push_str(&self.offset);
     }
 
@@ -55,6 +54,7 @@ impl Stamp {
         let moment = i64::try_from(second).ok().and_then(|it| Timestamp::from_second(it).ok());
         let moment = moment.unwrap_or(Timestamp::MAX);
         let local = moment.to_zoned_datetime(self.zone.clone());
+        // A string takes everything.
         let _ = write!(self.date, "{}", local.strftime("%Y-%m-%dT%H:%M:%S"));
         let _ = match self.zone == TimeZone::UTC {
             true => self.offset.write_char('Z'),
@@ -67,7 +67,7 @@ impl Stamp {
 mod tests {
     use super::*;
 
-    fn written(stamp: &mut Stamp, time: u64, digits: u32) -> String {
+    fn written(stamp: &mut Stamp, time: u64, digits: usize) -> String {
         let mut out = String::new();
         stamp.write(time, digits, &mut out);
         out
