@@ -55,6 +55,16 @@ impl Reader {
         Ok(true)
     }
 
+    /// Where the last record ends that is there at this moment: takes up to there find one.
+    ///
+    /// # Errors
+    /// As those of [`take`](Self::take).
+    #[cfg(not(loom))]
+    pub fn published(&mut self) -> Result<u64, Corrupt> {
+        self.taker.look()?;
+        Ok(self.taker.tail())
+    }
+
     /// Where the record begins that is taken next: a count of bytes.
     pub fn position(&self) -> u64 {
         self.next

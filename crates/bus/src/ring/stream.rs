@@ -330,6 +330,12 @@ impl<S: Scope> Taker<S> {
         self.head
     }
 
+    /// Where the last message ends of which it knows.
+    #[cfg(not(loom))]
+    pub(crate) fn tail(&self) -> u64 {
+        self.tail
+    }
+
     /// Whether a message begins there of which it knows.
     #[inline(always)]
     pub(crate) fn is_before_tail(&self, position: u64) -> bool {

@@ -1,0 +1,316 @@
+//! Setting the log up, and putting it away.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Once;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustix::thread::{CpuSet, sched_setaffinity};
+use tautline_bus::record::{self, Clock};
+use thiserror::Error;
+
+use crate::agent::Agent;
+use crate::core::{self, Core, DirectoryError, Parts, Unflushed};
+use crate::directory::Directory;
+use crate::filter::Filter;
+use crate::pen;
+use crate::sink::{Console, Sink};
+use crate::site::{open_gate, shut_gate};
+use crate::sync::Arc;
+use crate::timeline::Timeline;
+
+/// What a thread does whose ring is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Full {
+    /// It waits for room: no line is lost.
+    #[default]
+    Block,
+    /// It gives the line up. How many were is told in the log, for each thread.
+    Drop,
+}
+
+/// What a logger is made of.
+pub struct Config {
+    /// Which lines are wanted.
+    pub filter: Filter,
+    /// Bytes of the ring of each thread: rounded up to a power of two, and to whole pages. A line
+    /// takes 24 bytes, 8 for each argument and each 16 arguments, and its texts.
+    pub ring_bytes: usize,
+    /// Bytes of the longest line in a ring, at least [`SHORTEST_LIMIT`]: what is longer is cut, and
+    /// marked. At most half the ring, less 8 bytes.
+    pub longest: usize,
+    /// What a thread does whose ring is full.
+    pub full: Full,
+    /// The most threads that have rings at a time. Lines of more are dropped, which the log tells.
+    pub threads: usize,
+    /// A folder for files under the rings. What was written is then found by [`recover`] after the
+    /// process was killed. Several processes may have the same.
+    ///
+    /// A run has a folder in there for itself, and removes it when it ends in peace. Writing to a
+    /// mapped file costs more than to memory when the system writes it to a disk meanwhile: on
+    /// `tmpfs`, as `/dev/shm` is, it does not.
+    ///
+    /// [`recover`]: crate::recover
+    pub directory: Option<PathBuf>,
+    /// Of runs that were killed, so many of the youngest are kept in the directory.
+    pub keep: usize,
+    /// Where lines go.
+    pub sinks: Vec<Box<dyn Sink>>,
+    /// The core on which the log's own thread runs.
+    pub core: Option<usize>,
+    /// How long the log's own thread sleeps when there is nothing to do; up to eight times as long
+    /// when nothing has come for a long time.
+    pub poll: Duration,
+}
+
+/// The least that [`Config::longest`] may be: room for all arguments that are not texts.
+pub const SHORTEST_LIMIT: usize = 1024;
+
+impl Default for Config {
+    /// Lines of `info` and above go to standard error. 256 KiB for each of 1024 threads, lines up to
+    /// 4 KiB; who finds no room waits. No files. It looks every 2 ms.
+    fn default() -> Self {
+        Self {
+            filter: Filter::default(),
+            ring_bytes: 256 << 10,
+            longest: 4096,
+            full: Full::Block,
+            threads: 1024,
+            directory: None,
+            keep: 8,
+            sinks: vec![Box::new(Console::stderr())],
+            core: None,
+            poll: Duration::from_millis(2),
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("filter", &self.filter)
+            .field("ring_bytes", &self.ring_bytes)
+            .field("longest", &self.longest)
+            .field("full", &self.full)
+            .field("directory", &self.directory)
+            .field("sinks", &self.sinks.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why the log did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// One runs in this process.
+    #[error("a log runs in this process already: drop its guard first")]
+    Running,
+    /// The longest line is too short for a line without texts.
+    #[error("lines of {0} bytes have no room for their arguments: allow at least {SHORTEST_LIMIT}")]
+    Longest(usize),
+    /// The rings cannot be made.
+    #[error("no ring can be made: {0}")]
+    Ring(#[from] record::MakeError),
+    /// The directory cannot be used.
+    #[error("cannot use the directory {path} for the rings: {source}")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The thread cannot be made.
+    #[error("cannot make the log's own thread: {0}")]
+    Thread(io::Error),
+    /// The thread cannot run on the core.
+    #[error("cannot run on core {core} ({source}): name one that this process may use")]
+    Core {
+        /// The core.
+        core: usize,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Why it is not sure that all lines are out.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum FlushError {
+    /// It took too long: a sink hangs, or is slow.
+    #[error("the sinks have not taken all lines in time: one of them hangs, or is slow")]
+    TimedOut,
+    /// No log runs, or its thread has ended, by a panic of a sink.
+    #[error("no log runs that could be flushed")]
+    NotRunning,
+    /// This is the thread that would do it.
+    #[error("a sink cannot wait for itself")]
+    WithinSink,
+}
+
+/// The log of a process. See [`start`](Self::start).
+#[derive(Debug)]
+pub struct Logger;
+
+impl Logger {
+    /// Starts the log: from now on the macros write lines, until the guard is dropped. There is one
+    /// in a process at a time. Takes some milliseconds, in which the clocks are compared.
+    ///
+    /// A child that is made by a bare `fork` has no log: lines that it writes go nowhere.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    ///
+    /// ```
+    /// use tautline_log::{Config, Logger, info};
+    /// let guard = Logger::start(Config::default())?;
+    /// info!("{} of {}", 1, 2);
+    /// drop(guard); // all lines are out
+    /// # Ok::<(), tautline_log::StartError>(())
+    /// ```
+    pub fn start(config: Config) -> Result<Guard, StartError> {
+        let rings = record::Config {
+            capacity: config.ring_bytes,
+            longest: config.longest,
+            ..record::Config::default()
+        };
+        if config.longest < SHORTEST_LIMIT {
+            return Err(StartError::Longest(config.longest));
+        }
+        // What could not be made for the first line is told now.
+        drop(record::in_memory(rings)?);
+        let clock = Clock::new();
+        let timeline = Timeline::begin(clock);
+        let Config { filter, full, threads, directory, keep, sinks, core: cpu, poll, .. } = config;
+        let lowest = filter.lowest();
+        let core = core::install(|| {
+            let create = |parent: PathBuf| Directory::create(&parent, keep, timeline);
+            let directory = directory.map(create).transpose()?;
+            Ok(Parts { filter, full, rings, threads, clock, directory })
+        })
+        .map_err(|error: Option<DirectoryError>| error.map_or(StartError::Running, Into::into))?;
+        let agent = Agent::new(core.clone(), timeline, poll, sinks);
+        // From here on the guard puts everything away.
+        let mut guard = Guard { core: core.clone(), thread: None };
+        let thread = run(agent, cpu)?;
+        core.set_agent(thread.thread().clone());
+        guard.thread = Some(thread);
+        flush_on_panic();
+        open_gate(core.generation, lowest);
+        Ok(guard)
+    }
+}
+
+impl From<DirectoryError> for StartError {
+    fn from(DirectoryError { path, source }: DirectoryError) -> Self {
+        Self::Directory { path, source }
+    }
+}
+
+/// Starts the thread, on that core if one is named.
+fn run(agent: Agent, cpu: Option<usize>) -> Result<JoinHandle<()>, StartError> {
+    let (tell, told) = mpsc::channel();
+    let body = move || {
+        let placed = cpu.map_or(Ok(()), run_on);
+        let begun = placed.is_ok();
+        // Whoever asked is still there.
+        drop(tell.send(placed));
+        if begun {
+            agent.run();
+        }
+    };
+    let name = crate::output::OWN_THREAD.to_owned();
+    let thread = thread::Builder::new().name(name).spawn(body).map_err(StartError::Thread)?;
+    match told.recv() {
+        Ok(Err(source)) => Err(StartError::Core { core: cpu.unwrap_or_default(), source }),
+        _ => Ok(thread),
+    }
+}
+
+fn run_on(cpu: usize) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    if cpu >= CpuSet::MAX_CPU {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    set.set(cpu);
+    Ok(sched_setaffinity(None, &set)?)
+}
+
+/// How long a panic waits for the sinks.
+const PANIC_PATIENCE: Duration = Duration::from_secs(1);
+/// How long [`flush`] waits for them.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Lets the lines before a panic out before it goes on, whatever becomes of the process.
+fn flush_on_panic() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            before(panic);
+            // There is nobody to tell, and nothing to be done.
+            flush_within(PANIC_PATIENCE).ok();
+        }));
+    });
+}
+
+/// Waits until all lines that this thread has written so far are out of the hands of the sinks; for
+/// 10 seconds at most. It happens by itself when the guard is dropped, and when a thread panics.
+///
+/// # Errors
+/// [`FlushError`].
+///
+/// ```
+/// use tautline_log::{Config, Logger, flush, info};
+/// let _guard = Logger::start(Config::default())?;
+/// info!("about to do something daring");
+/// flush()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn flush() -> Result<(), FlushError> {
+    flush_within(PATIENCE)
+}
+
+fn flush_within(limit: Duration) -> Result<(), FlushError> {
+    if pen::is_silent() {
+        return Err(FlushError::WithinSink);
+    }
+    let core = core::current_core().ok_or(FlushError::NotRunning)?;
+    core.flush(limit).map_err(|error| match error {
+        Unflushed::TimedOut => FlushError::TimedOut,
+        Unflushed::Ended => FlushError::NotRunning,
+    })
+}
+
+/// Keeps the log running. When it is dropped, all lines that were written before go out, and the log
+/// ends: what is written after that goes nowhere.
+#[must_use = "the log ends when the guard is dropped"]
+#[derive(Debug)]
+pub struct Guard {
+    core: Arc<Core>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Guard {
+    /// The folder of this run, if there is a directory.
+    pub fn folder(&self) -> Option<&std::path::Path> {
+        self.core.directory.as_ref().map(Directory::path)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        shut_gate();
+        pen::put_late_away();
+        self.core.stop();
+        let in_peace = self.thread.take().is_none_or(|thread| thread.join().is_ok());
+        self.core.end();
+        if let Some(directory) = &self.core.directory
+            && in_peace
+            && let Err(error) = directory.remove()
+        {
+            let path = directory.path().display();
+            eprintln!("tautline-log: cannot remove the folder {path} of this run: {error}");
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! What a directory tells after the process is gone.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tautline_bus::record::{Record, Remains};
+use thiserror::Error;
+
+use crate::Line;
+use crate::directory::{self, Entry, SiteEntry, Told as Index};
+use crate::format::Template;
+use crate::output::{self, Known, Told};
+use crate::record::{self, FOREIGN, Malformed, Read};
+use crate::timeline::Timeline;
+
+/// Why a directory, or a part of it, tells nothing.
+#[derive(Debug, Error)]
+pub enum RecoverError {
+    /// It cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// What cannot.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// There is no run in it.
+    #[error("{0} holds no run: name the directory that was configured, or one of the runs in it")]
+    NoRun(PathBuf),
+    /// The index of a run is none.
+    #[error("{path} is damaged or no index: {what}")]
+    Index {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The file of a ring tells nothing.
+    #[error(transparent)]
+    Ring(#[from] tautline_bus::record::RemainsError),
+    /// A part of a ring, or of an index, is damaged: what stands before and behind it is told.
+    #[error("{path} is damaged in {count} places: what stood there is lost")]
+    Places {
+        /// The file.
+        path: PathBuf,
+        /// How many.
+        count: usize,
+    },
+}
+
+/// What had become of a line before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Was {
+    /// The sinks had got it.
+    HandedOn,
+    /// It was only in the ring.
+    Waiting,
+}
+
+/// What is left of the runs in a directory.
+#[derive(Debug)]
+pub struct Recovered {
+    runs: Vec<Run>,
+    problems: Vec<RecoverError>,
+}
+
+#[derive(Debug)]
+struct Run {
+    index: Index,
+    rings: Vec<Ring>,
+}
+
+#[derive(Debug)]
+struct Ring {
+    path: PathBuf,
+    number: u64,
+    remains: Remains,
+}
+
+/// Reads what is left in a directory ([`Config::directory`](crate::Config::directory)), or of one of
+/// the runs in it: what the rings hold, also lines that the sinks had got and that were not written
+/// over yet. It needs neither the program that wrote them nor its process; that may still run.
+///
+/// Nothing in the directory is trusted, and nothing is changed. What is damaged is passed over, and
+/// is among the [`problems`](Recovered::problems).
+///
+/// # Errors
+/// [`RecoverError`], if nothing can be told.
+///
+/// ```
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let directory = directory.path();
+/// use tautline_log::{Config, Logger, info, recover};
+///
+/// let config = Config { directory: Some(directory.to_owned()), ..Config::default() };
+/// let guard = Logger::start(config)?;
+/// info!("about to do something daring");
+/// // Another process may do this, whether or not this one still lives.
+/// let mut lines = Vec::new();
+/// recover(directory)?.visit(|line, _| lines.push(line.message.to_owned()));
+/// assert_eq!(lines, ["about to do something daring"]);
+/// # drop(guard);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn recover(directory: &Path) -> Result<Recovered, RecoverError> {
+    let mut problems = Vec::new();
+    let read = |source| RecoverError::Read { path: directory.to_owned(), source };
+    let folders = if directory.join("index").exists() {
+        vec![directory.to_owned()]
+    } else {
+        directory::runs(directory).map_err(read)?
+    };
+    if folders.is_empty() {
+        return Err(RecoverError::NoRun(directory.to_owned()));
+    }
+    let mut runs = Vec::new();
+    for folder in folders {
+        match Run::read(&folder, &mut problems) {
+            Ok(run) => runs.push(run),
+            Err(error) => problems.push(error),
+        }
+    }
+    match problems.pop() {
+        Some(error) if runs.is_empty() => Err(error),
+        last => {
+            problems.extend(last);
+            Ok(Recovered { runs, problems })
+        }
+    }
+}
+
+impl Recovered {
+    /// Shows all lines, the oldest run first, and within a run in the order of their times.
+    pub fn visit(&self, mut show: impl FnMut(&Line<'_>, Was)) {
+        for run in &self.runs {
+            run.visit(&mut show);
+        }
+    }
+
+    /// What could not be read. Lines in which something was damaged are counted when they are
+    /// visited, not here.
+    pub fn problems(&self) -> &[RecoverError] {
+        &self.problems
+    }
+
+    /// Lines that were dropped by their threads, by the threads' own counts.
+    pub fn dropped(&self) -> u64 {
+        let rings = self.runs.iter().flat_map(|run| &run.rings);
+        rings.map(|ring| ring.remains.dropped()).fold(0, u64::saturating_add)
+    }
+}
+
+impl Run {
+    fn read(folder: &Path, problems: &mut Vec<RecoverError>) -> Result<Self, RecoverError> {
+        let fail = |path: &Path| {
+            let path = path.to_owned();
+            move |source| RecoverError::Read { path, source }
+        };
+        // The rings first: what their records need was in the index before.
+        let mut rings = Vec::new();
+        for entry in fs::read_dir(folder).map_err(fail(folder))? {
+            let path = entry.map_err(fail(folder))?.path();
+            let Some(number) = ring_number(&path) else { continue };
+            match Remains::read(&path) {
+                Ok(remains) => rings.push(Ring { path, number, remains }),
+                Err(error) => problems.push(error.into()),
+            }
+        }
+        rings.sort_by_key(|ring| ring.number);
+        let path = folder.join("index");
+        let bytes = fs::read(&path).map_err(fail(&path))?;
+        let index = directory::read_index(&bytes)
+            .map_err(|what| RecoverError::Index { path: path.clone(), what })?;
+        let run = Self { index, rings };
+        run.look_for_damage(path, problems);
+        Ok(run)
+    }
+
+    fn look_for_damage(&self, index: PathBuf, problems: &mut Vec<RecoverError>) {
+        if self.index.damaged {
+            problems.push(RecoverError::Places { path: index, count: 1 });
+        }
+        for ring in &self.rings {
+            let odd = |record: &Record<'_>| {
+                usize::from(record.after_damage) + usize::from(record::ticks(record.bytes).is_err())
+            };
+            let count: usize = ring.remains.records().map(|record| odd(&record)).sum();
+            if count > 0 {
+                problems.push(RecoverError::Places { path: ring.path.clone(), count });
+            }
+        }
+    }
+
+    fn visit(&self, show: &mut impl FnMut(&Line<'_>, Was)) {
+        let mut teller = Teller::new(&self.index);
+        let mut rings: Vec<_> =
+            self.rings.iter().map(|ring| InOrder::new(ring, &self.index)).collect();
+        let mut due: BinaryHeap<_> = BinaryHeap::new();
+        for (index, ring) in rings.iter_mut().enumerate() {
+            due.extend(ring.next().map(|ticks| Reverse((ticks, index))));
+        }
+        while let Some(Reverse((_, index))) = due.pop() {
+            let ring = &mut rings[index];
+            if let Some(record) = ring.held.take() {
+                let was = if record.released { Was::HandedOn } else { Was::Waiting };
+                // A record that is none is passed over.
+                teller.tell(ring.thread, record.bytes, |line| show(line, was)).ok();
+            }
+            due.extend(ring.next().map(|ticks| Reverse((ticks, index))));
+        }
+    }
+}
+
+fn ring_number(path: &Path) -> Option<u64> {
+    path.file_name()?.to_str()?.strip_prefix("ring-")?.parse().ok()
+}
+
+/// The records of a ring, one after the other.
+struct InOrder<'a> {
+    records: Box<dyn Iterator<Item = Record<'a>> + 'a>,
+    held: Option<Record<'a>>,
+    /// From which positions on they are of which threads.
+    threads: Vec<(u64, &'a str)>,
+    thread: &'a str,
+    /// The time of the last one: within a thread the order is that of the records.
+    latest: u64,
+}
+
+impl<'a> InOrder<'a> {
+    fn new(ring: &'a Ring, index: &'a Index) -> Self {
+        let of_ring = |entry: &'a Entry| match entry {
+            Entry::Thread { ring: of, position, name } if *of == ring.number => {
+                Some((*position, name.as_str()))
+            }
+            _ => None,
+        };
+        let mut threads: Vec<_> = index.entries.iter().filter_map(of_ring).collect();
+        threads.sort_by_key(|(position, _)| *position);
+        let records = Box::new(ring.remains.records());
+        Self { records, held: None, threads, thread: "", latest: 0 }
+    }
+
+    /// Holds the next record, and says when it is due.
+    fn next(&mut self) -> Option<u64> {
+        let record = self.records.find(|record| record::ticks(record.bytes).is_ok())?;
+        let begun = self.threads.partition_point(|(position, _)| *position <= record.position);
+        self.thread = begun.checked_sub(1).map_or("", |last| self.threads[last].1);
+        self.latest = self.latest.max(record::ticks(record.bytes).unwrap_or_default());
+        self.held = Some(record);
+        Some(self.latest)
+    }
+}
+
+/// Makes records of a run lines.
+struct Teller<'a> {
+    timeline: Timeline,
+    sites: BTreeMap<u64, Known<'a>>,
+    message: String,
+    latest: u64,
+}
+
+impl<'a> Teller<'a> {
+    fn new(index: &'a Index) -> Self {
+        let site = |entry: &'a Entry| match entry {
+            Entry::Site(site) => Some((site.number, known(site))),
+            Entry::Thread { .. } => None,
+        };
+        let sites = index.entries.iter().filter_map(site).collect();
+        Self { timeline: index.timeline, sites, message: String::new(), latest: 0 }
+    }
+
+    fn tell(
+        &mut self,
+        thread: &str,
+        record: &[u8],
+        show: impl FnOnce(&Line<'_>),
+    ) -> Result<(), Malformed> {
+        if output::thread_name(record).is_some() {
+            return Ok(());
+        }
+        let read = Read::of(record)?;
+        self.latest = self.latest.max(self.timeline.time(read.ticks));
+        let told = Told { time: self.latest, thread };
+        if read.site == FOREIGN {
+            show(&output::foreign(&told, &read)?);
+            return Ok(());
+        }
+        let known = self.sites.get(&u64::from(read.site)).ok_or(Malformed)?;
+        known.tell(&told, &read, &mut self.message, show);
+        Ok(())
+    }
+}
+
+fn known(site: &SiteEntry) -> Known<'_> {
+    Known {
+        level: site.level,
+        target: &site.target,
+        file: &site.file,
+        line: site.line,
+        template: Template::parse(&site.template).ok(),
+        names: site.names.iter().map(|(index, name)| (*index, name.as_str())).collect(),
+    }
+}

@@ -1,0 +1,119 @@
+//! From counts of the clock to the time of day.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tautline_bus::record::Clock;
+
+/// A moment by both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment {
+    pub(crate) ticks: u64,
+    /// Nanoseconds since 1970.
+    pub(crate) time: u64,
+}
+
+impl Moment {
+    /// Now, as well as it can be told: by the one of some looks that took the least time.
+    pub(crate) fn now(clock: Clock) -> Self {
+        let look = || {
+            let before = clock.ticks();
+            let time = nanoseconds();
+            let after = clock.ticks();
+            (after.wrapping_sub(before), Self { ticks: before.midpoint(after), time })
+        };
+        let looks: [(u64, Self); 5] = std::array::from_fn(|_| look());
+        looks.iter().min_by_key(|(took, _)| *took).expect("there are five").1
+    }
+}
+
+fn nanoseconds() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Two moments: between them the clocks run evenly, and beyond them they go on like that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Timeline {
+    pub(crate) first: Moment,
+    pub(crate) last: Moment,
+}
+
+/// How long it takes to find out how fast the counter counts, to some parts in 100,000; later
+/// looks make it better.
+const FIRST_LOOK: Duration = Duration::from_millis(2);
+
+impl Timeline {
+    /// Begins now. Takes [`FIRST_LOOK`].
+    pub(crate) fn begin(clock: Clock) -> Self {
+        let first = Moment::now(clock);
+        std::thread::sleep(FIRST_LOOK);
+        Self { first, last: Moment::now(clock) }
+    }
+
+    /// The same, up to now.
+    pub(crate) fn go_on(&mut self, clock: Clock) {
+        let now = Moment::now(clock);
+        // The time of day may have been set back meanwhile: begin anew.
+        if now.time <= self.last.time {
+            let back = self.last.time - self.first.time;
+            self.first = Moment { ticks: self.first.ticks, time: now.time.saturating_sub(back) };
+        }
+        self.last = now;
+    }
+
+    /// What time it was, in nanoseconds since 1970.
+    pub(crate) fn time(&self, ticks: u64) -> u64 {
+        let since = ticks.wrapping_sub(self.last.ticks) as i64;
+        let time = (since as f64 * self.rate()) as i64;
+        self.last.time.saturating_add_signed(time)
+    }
+
+    /// Nanoseconds of a tick.
+    fn rate(&self) -> f64 {
+        let ticks = self.last.ticks.saturating_sub(self.first.ticks);
+        let time = self.last.time.saturating_sub(self.first.time);
+        if ticks == 0 || time == 0 { 1.0 } else { time as f64 / ticks as f64 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts between and beyond the two moments are told in proportion.
+    #[test]
+    fn time_is_told_in_proportion() {
+        let first = Moment { ticks: 1000, time: 5_000_000 };
+        let last = Moment { ticks: 4000, time: 5_001_000 };
+        let line = Timeline { first, last };
+        assert_eq!(line.time(4000), 5_001_000);
+        assert_eq!(line.time(1000), 5_000_000);
+        assert_eq!(line.time(7000), 5_002_000);
+        assert_eq!(line.time(3997), 5_000_999);
+    }
+
+    /// Moments that cannot be, as they may stand in a file, give some time and no panic.
+    #[test]
+    fn impossible_moments_give_some_time() {
+        let of = |ticks, time| Moment { ticks, time };
+        for (first, last) in
+            [(of(0, 0), of(0, 0)), (of(9, 9), of(1, 1)), (of(0, 0), of(1, u64::MAX))]
+        {
+            for ticks in [0, 1, u64::MAX / 2, u64::MAX] {
+                Timeline { first, last }.time(ticks);
+            }
+        }
+    }
+
+    /// The time of now is told to within a millisecond.
+    #[test]
+    fn now_is_now() {
+        let clock = Clock::new();
+        let mut line = Timeline::begin(clock);
+        for _ in 0..3 {
+            let (told, now) = (line.time(clock.ticks()), nanoseconds());
+            assert!(told.abs_diff(now) < 1_000_000, "{told} {now}");
+            line.go_on(clock);
+        }
+    }
+}
