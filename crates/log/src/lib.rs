@@ -60,6 +60,9 @@ mod output;
 
 mod agent;
 
+#[allow(dead_code, reason = "what the layers over it use")]
+mod given;
+
 mod logger;
 pub use logger::{Config, FlushError, Full, Guard, Logger, SHORTEST_LIMIT, StartError, flush};
 

@@ -183,13 +183,30 @@ impl Pen {
 
     /// Writes a line of a site that need not be known yet, and cuts it if it is too long.
     fn careful<A: Arguments>(&mut self, site: &'static Site, arguments: &A) {
-        if site.number().is_none() && !site.is_off() {
-            self.core.meet(site);
-        }
-        let Some(number) = site.number() else { return };
+        let Some(number) = self.number(site) else { return };
         let exact = const { before_texts::<A>() }.saturating_add(arguments.text_len());
         let len = if A::DYNAMIC { usize::MAX } else { exact };
         self.put(len, |record, ticks| fill(record, ticks, number, arguments));
+    }
+
+    /// Writes a line of any length. `fill` gets the bytes, the time and the number of the site, and
+    /// says how many bytes it used.
+    pub(crate) fn line_of(
+        &mut self,
+        site: &'static Site,
+        fill: impl FnOnce(&mut [u8], u64, u32) -> usize,
+    ) {
+        if let Some(number) = self.number(site) {
+            self.put(usize::MAX, |record, ticks| fill(record, ticks, number));
+        }
+    }
+
+    /// The number of a site, which may be met for the first time, if it is wanted.
+    fn number(&self, site: &'static Site) -> Option<u32> {
+        if site.number().is_none() && !site.is_off() {
+            self.core.meet(site);
+        }
+        site.number()
     }
 
     /// Writes a record of up to `len` bytes, or as many as one may have. `fill` gets the bytes and
