@@ -114,12 +114,6 @@ impl fmt::Write for Texts<'_> {
 #[derive(Clone, Copy, Debug)]
 pub struct Number<const TAG: u8>(u64);
 
-impl<const TAG: u8> Number<TAG> {
-    pub(crate) fn new(number: u64) -> Self {
-        Self(number)
-    }
-}
-
 impl<const TAG: u8> Encode for Number<TAG> {
     const TAG: u8 = TAG;
     const FIXED: usize = 8;
@@ -139,12 +133,6 @@ impl<const TAG: u8> Encode for Number<TAG> {
 /// A number of 128 bits.
 #[derive(Clone, Copy, Debug)]
 pub struct Wide<const TAG: u8>(u128);
-
-impl<const TAG: u8> Wide<TAG> {
-    pub(crate) fn new(number: u128) -> Self {
-        Self(number)
-    }
-}
 
 impl<const TAG: u8> Encode for Wide<TAG> {
     const TAG: u8 = TAG;

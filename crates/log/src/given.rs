@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::Level;
 use crate::core;
-use crate::encode::{Encode, Number, Str, Text, Texts, Wide};
+use crate::encode::{Encode, Str, Text, Texts};
 use crate::pen::{self, with_pen};
 use crate::record::{self, FOREIGN, HEAD, MOST, Tag, mark_cut, put_head, tag_bytes};
 use crate::site::{Pass, Site};
@@ -54,47 +54,37 @@ fn fill(bytes: &mut [u8], ticks: u64, site: u32, arguments: &[Given<'_>]) -> usi
     before + texts.used()
 }
 
-/// Does the same for each form.
-macro_rules! each {
-    ($given:expr, $form:ident => $do:expr) => {
-        match $given {
-            Given::U64(n) => each!(Number<{ Tag::U64 as u8 }>, Number::new(n), $form => $do),
-            Given::I64(n) => each!(Number<{ Tag::I64 as u8 }>, Number::new(n as u64), $form => $do),
-            Given::U128(n) => each!(Wide<{ Tag::U128 as u8 }>, Wide::new(n), $form => $do),
-            Given::I128(n) => {
-                each!(Wide<{ Tag::I128 as u8 }>, Wide::new(n.cast_unsigned()), $form => $do)
-            }
-            Given::F64(n) => each!(Number<{ Tag::F64 as u8 }>, Number::new(n.to_bits()), $form => $do),
-            Given::Bool(b) => each!(Number<{ Tag::Bool as u8 }>, Number::new(b.into()), $form => $do),
-            Given::Str(text) => each!(Str<'_>, Str(text), $form => $do),
-            Given::Text(text) => each!(Text<'_>, Text(text), $form => $do),
-        }
-    };
-    ($type:ty, $value:expr, $form:ident => $do:expr) => {{
-        let $form: $type = $value;
-        $do
-    }};
-}
-
-fn tag_of<E: Encode>(_: &E) -> u8 {
-    E::TAG
-}
-
-fn fixed_of<E: Encode>(_: &E) -> usize {
-    E::FIXED
-}
-
 impl Given<'_> {
     fn tag(self) -> u8 {
-        each!(self, form => tag_of(&form))
+        let tag = match self {
+            Self::U64(_) => Tag::U64,
+            Self::I64(_) => Tag::I64,
+            Self::U128(_) => Tag::U128,
+            Self::I128(_) => Tag::I128,
+            Self::F64(_) => Tag::F64,
+            Self::Bool(_) => Tag::Bool,
+            Self::Str(_) => Tag::Str,
+            Self::Text(_) => Tag::Text,
+        };
+        tag as u8
     }
 
+    /// Bytes of its part of the fixed part.
     fn fixed(self) -> usize {
-        each!(self, form => fixed_of(&form))
+        if matches!(self, Self::U128(_) | Self::I128(_)) { 16 } else { 8 }
     }
 
     fn put(self, fixed: &mut [u8], texts: &mut Texts<'_>) {
-        each!(self, form => form.put(fixed, texts));
+        match self {
+            Self::U64(n) => fixed.copy_from_slice(&n.to_le_bytes()),
+            Self::I64(n) => fixed.copy_from_slice(&n.to_le_bytes()),
+            Self::U128(n) => fixed.copy_from_slice(&n.to_le_bytes()),
+            Self::I128(n) => fixed.copy_from_slice(&n.to_le_bytes()),
+            Self::F64(n) => fixed.copy_from_slice(&n.to_bits().to_le_bytes()),
+            Self::Bool(yes) => fixed.copy_from_slice(&u64::from(yes).to_le_bytes()),
+            Self::Str(text) => Str(text).put(fixed, texts),
+            Self::Text(text) => Text(text).put(fixed, texts),
+        }
     }
 }
 
