@@ -197,15 +197,14 @@ impl Agent {
             let dropped = lane.ring.reader.dropped().wrapping_sub(lane.told_dropped);
             if dropped > 0 {
                 lane.told_dropped = lane.told_dropped.wrapping_add(dropped);
-                let message = format!("{} of thread {} were dropped", count(dropped), lane.thread);
-                self.output.own(Level::Warn, &message);
+                let of = format!("thread {}", lane.thread);
+                self.output.own(Level::Warn, &dropped_lines(dropped, &of));
                 told += 1;
             }
         }
         let lost = self.core.take_lost();
         if lost > 0 {
-            let message = format!("{} of threads without a ring were dropped", count(lost));
-            self.output.own(Level::Warn, &message);
+            self.output.own(Level::Warn, &dropped_lines(lost, "threads without a ring"));
             told += 1;
         }
         told
@@ -219,8 +218,12 @@ impl Agent {
     }
 }
 
-fn count(lines: u64) -> String {
-    if lines == 1 { "1 line".to_owned() } else { format!("{lines} lines") }
+fn dropped_lines(count: u64, of: &str) -> String {
+    if count == 1 {
+        format!("1 line of {of} was dropped")
+    } else {
+        format!("{count} lines of {of} were dropped")
+    }
 }
 
 impl Lane {

@@ -1,0 +1,284 @@
+//! What happens at the edges: before and after, within and without, and when something breaks.
+
+mod common;
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{Keep, turn};
+use tautline_log::sink::Sink;
+use tautline_log::{
+    Config, FlushError, Full, Line, Logger, StartError, flush, info, prepare_thread, warn,
+};
+
+/// Before a log runs and after it has ended, lines go nowhere, and flushes say so; a log may run
+/// again, to which threads go that wrote to the one before.
+#[test]
+fn lines_before_and_after_go_nowhere() {
+    let _turn = turn();
+    info!("before");
+    assert_eq!(flush(), Err(FlushError::NotRunning));
+    let first = Keep::default();
+    let guard = Logger::start(first.config()).unwrap();
+    info!("first");
+    drop(guard);
+    info!("between");
+    prepare_thread();
+    let second = Keep::default();
+    let guard = Logger::start(second.config()).unwrap();
+    info!("second");
+    drop(guard);
+    info!("after");
+    assert_eq!(
+        (first.messages(), second.messages()),
+        (vec!["first".into()], vec!["second".into()])
+    );
+}
+
+/// There is one log at a time: a second start is an error that says so, and changes nothing.
+#[test]
+fn a_second_start_is_refused() {
+    let _turn = turn();
+    let keep = Keep::default();
+    let guard = Logger::start(keep.config()).unwrap();
+    let error = Logger::start(Keep::default().config()).unwrap_err();
+    assert!(matches!(error, StartError::Running), "{error}");
+    info!("still there");
+    drop(guard);
+    assert_eq!(keep.messages(), ["still there"]);
+}
+
+/// A configuration that cannot be is refused with its reason, and the next start succeeds.
+#[test]
+fn impossible_configurations_are_refused() {
+    let _turn = turn();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for (config, word) in [
+        (Config { longest: 100, ..Config::default() }, "1024"),
+        (Config { longest: 8192, ring_bytes: 4096, ..Config::default() }, "8192"),
+        (Config { directory: Some(file.path().into()), ..Config::default() }, "directory"),
+        (Config { core: Some(100_000), ..Config::default() }, "core 100000"),
+    ] {
+        let error = Logger::start(config).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    }
+    drop(Logger::start(Keep::default().config()).unwrap());
+}
+
+/// A value that logs while it is formatted.
+struct Talks;
+
+impl fmt::Display for Talks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        info!("inner");
+        info!("{}", TalksMore);
+        f.write_str("outer")
+    }
+}
+
+struct TalksMore;
+
+impl fmt::Display for TalksMore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        info!("lost");
+        f.write_str("inner, too")
+    }
+}
+
+/// A line within a line is written; a third one within that is counted as dropped.
+#[test]
+fn lines_within_lines_are_written() {
+    let _turn = turn();
+    let keep = Keep::default();
+    let guard = Logger::start(keep.config()).unwrap();
+    info!("{}", Talks);
+    drop(guard);
+    let mut messages = keep.messages();
+    messages.sort();
+    let lost = "1 line of threads without a ring was dropped";
+    assert_eq!(messages, [lost, "inner", "inner, too", "outer"]);
+}
+
+/// A value that panics while it is formatted costs its line, and no other.
+#[test]
+fn a_panic_within_a_line_costs_that_line() {
+    struct Panics;
+    impl fmt::Display for Panics {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic!("on purpose")
+        }
+    }
+    let _turn = turn();
+    let keep = Keep::default();
+    let guard = Logger::start(keep.config()).unwrap();
+    info!("one");
+    assert!(std::panic::catch_unwind(|| info!("{} {}", 1, Panics)).is_err());
+    info!("two");
+    drop(guard);
+    assert_eq!(keep.messages(), ["one", "two"]);
+}
+
+/// Logs when its thread puts its variables away.
+struct LogsAtTheEnd(&'static str);
+
+impl Drop for LogsAtTheEnd {
+    fn drop(&mut self) {
+        info!("{} at the end", self.0);
+    }
+}
+
+thread_local! {
+    static EARLY: RefCell<Option<LogsAtTheEnd>> = const { RefCell::new(None) };
+    static LATER: RefCell<Option<LogsAtTheEnd>> = const { RefCell::new(None) };
+}
+
+/// Lines from the destructors of a thread's variables are written, whether those come before or
+/// after the log's own.
+#[test]
+fn lines_at_the_end_of_a_thread_are_written() {
+    let _turn = turn();
+    let keep = Keep::default();
+    let guard = Logger::start(keep.config()).unwrap();
+    thread::spawn(|| {
+        EARLY.set(Some(LogsAtTheEnd("early")));
+        info!("its first line");
+        LATER.set(Some(LogsAtTheEnd("later")));
+    })
+    .join()
+    .unwrap();
+    drop(guard);
+    let mut messages = keep.messages();
+    messages.sort();
+    assert_eq!(messages, ["early at the end", "its first line", "later at the end"]);
+}
+
+/// A sink that logs does not hang: its lines go nowhere, and it cannot wait for itself.
+#[test]
+fn a_sink_that_logs_is_not_heard() {
+    #[derive(Clone)]
+    struct Logs(Keep);
+    impl Sink for Logs {
+        fn line(&mut self, line: &Line<'_>) -> io::Result<()> {
+            info!("from within");
+            assert_eq!(flush(), Err(FlushError::WithinSink));
+            self.0.line(line)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            warn!("from within");
+            Ok(())
+        }
+    }
+    let _turn = turn();
+    let keep = Keep::default();
+    let sinks: Vec<Box<dyn Sink>> = vec![Box::new(Logs(keep.clone()))];
+    let config = Config { sinks, ring_bytes: 8192, longest: 1024, ..Config::default() };
+    let guard = Logger::start(config).unwrap();
+    for n in 0..1000 {
+        info!("{n}");
+    }
+    drop(guard);
+    assert_eq!(keep.lines().len(), 1000);
+}
+
+/// When a sink panics, nobody hangs: not who waits for room, not who flushes, not the guard.
+#[test]
+fn a_sink_that_panics_holds_nobody_up() {
+    struct Breaks(u32);
+    impl Sink for Breaks {
+        fn line(&mut self, _line: &Line<'_>) -> io::Result<()> {
+            self.0 += 1;
+            assert!(self.0 < 100, "on purpose");
+            Ok(())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let _turn = turn();
+    let begun = Instant::now();
+    let sinks: Vec<Box<dyn Sink>> = vec![Box::new(Breaks(0))];
+    let config = Config { sinks, full: Full::Block, ..Config::default() };
+    let guard = Logger::start(Config { ring_bytes: 8192, longest: 1024, ..config }).unwrap();
+    for n in 0..100_000 {
+        info!("{n}");
+    }
+    assert_eq!(flush(), Err(FlushError::NotRunning));
+    drop(guard);
+    assert!(begun.elapsed() < Duration::from_secs(20));
+}
+
+/// A sink that fails is told on standard error, and gets the lines that come after.
+#[test]
+fn a_sink_that_fails_gets_more_lines() {
+    #[derive(Clone)]
+    struct Fails(Arc<Mutex<u32>>);
+    impl Sink for Fails {
+        fn line(&mut self, _line: &Line<'_>) -> io::Result<()> {
+            *self.0.lock().unwrap() += 1;
+            Err(io::Error::other("on purpose"))
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::Error::other("on purpose"))
+        }
+    }
+    let _turn = turn();
+    let fails = Fails(Arc::default());
+    let keep = Keep::default();
+    let sinks: Vec<Box<dyn Sink>> = vec![Box::new(fails.clone()), Box::new(keep.clone())];
+    let guard = Logger::start(Config { sinks, ..Config::default() }).unwrap();
+    (0..3).for_each(|n| info!("{n}"));
+    drop(guard);
+    assert_eq!((*fails.0.lock().unwrap(), keep.lines().len()), (3, 3));
+}
+
+/// A panic flushes before it unwinds: what was written before is out when the panic is caught.
+#[test]
+fn a_panic_lets_the_lines_out() {
+    let _turn = turn();
+    let keep = Keep::default();
+    // So long that nothing comes of itself.
+    let config = Config { poll: Duration::from_secs(3600), ..keep.config() };
+    let _guard = Logger::start(config).unwrap();
+    info!("so that it sleeps");
+    flush().unwrap();
+    let panic = std::panic::catch_unwind(|| {
+        info!("last words");
+        panic!("on purpose");
+    });
+    assert!(panic.is_err());
+    assert_eq!(keep.messages(), ["so that it sleeps", "last words"]);
+}
+
+/// Who finds no room waits, and goes on when there is some; nothing is lost meanwhile.
+#[test]
+fn who_waits_for_room_goes_on_when_there_is_some() {
+    struct Held(Arc<AtomicBool>, Keep);
+    impl Sink for Held {
+        fn line(&mut self, line: &Line<'_>) -> io::Result<()> {
+            while self.0.load(Ordering::Acquire) {
+                thread::sleep(Duration::from_millis(1));
+            }
+            self.1.line(line)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let _turn = turn();
+    let (held, keep) = (Arc::new(AtomicBool::new(true)), Keep::default());
+    let sinks: Vec<Box<dyn Sink>> = vec![Box::new(Held(held.clone(), keep.clone()))];
+    let config = Config { sinks, ring_bytes: 8192, longest: 1024, ..Config::default() };
+    let guard = Logger::start(config).unwrap();
+    let writer = thread::spawn(|| (0..2000).for_each(|n| info!("{n}")));
+    thread::sleep(Duration::from_millis(30));
+    assert!(!writer.is_finished(), "it waits");
+    held.store(false, Ordering::Release);
+    writer.join().unwrap();
+    drop(guard);
+    assert!(keep.messages().iter().map(|text| text.parse::<u32>().unwrap()).eq(0..2000));
+}
