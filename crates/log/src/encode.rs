@@ -112,7 +112,7 @@ impl fmt::Write for Texts<'_> {
 
 /// A number, or what is stored as one.
 #[derive(Clone, Copy, Debug)]
-pub struct Number<const TAG: u8>(u64);
+pub struct Number<const TAG: u8>(pub(crate) u64);
 
 impl<const TAG: u8> Encode for Number<TAG> {
     const TAG: u8 = TAG;

@@ -60,11 +60,17 @@ mod output;
 
 mod agent;
 
-#[allow(dead_code, reason = "what the layers over it use")]
-mod given;
-
 mod logger;
 pub use logger::{Config, FlushError, Full, Guard, Logger, SHORTEST_LIMIT, StartError, flush};
+
+#[cfg(feature = "log")]
+mod foreign;
+
+#[cfg(feature = "log")]
+pub mod facade;
+
+#[cfg(feature = "tracing")]
+pub mod tracing;
 
 mod recover;
 pub use recover::{RecoverError, Recovered, Was, recover};

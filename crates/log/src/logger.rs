@@ -12,6 +12,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 use tautline_bus::record::{self, Clock};
 use thiserror::Error;
 
+use crate::Level;
 use crate::agent::Agent;
 use crate::core::{self, Core, DirectoryError, Parts, Unflushed};
 use crate::directory::Directory;
@@ -197,6 +198,7 @@ impl Logger {
         guard.thread = Some(thread);
         flush_on_panic();
         open_gate(core.generation, lowest);
+        tell_others(lowest);
         Ok(guard)
     }
 }
@@ -205,6 +207,14 @@ impl From<DirectoryError> for StartError {
     fn from(DirectoryError { path, source }: DirectoryError) -> Self {
         Self::Directory { path, source }
     }
+}
+
+/// Tells the crates whose lines come here too which level is the lowest that is wanted.
+fn tell_others(#[allow(unused_variables, reason = "there may be none")] lowest: Option<Level>) {
+    #[cfg(feature = "log")]
+    crate::facade::follow(lowest);
+    #[cfg(feature = "tracing")]
+    crate::tracing::follow();
 }
 
 /// Starts the thread, on that core if one is named.
@@ -301,6 +311,7 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         shut_gate();
+        tell_others(None);
         pen::put_late_away();
         self.core.stop();
         let in_peace = self.thread.take().is_none_or(|thread| thread.join().is_ok());

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tautline_bus::record::{Claim, Clock, Refusal, Writer};
 
+#[cfg(feature = "log")]
+use crate::Level;
 use crate::core::{self, Core};
 use crate::encode::{Arguments, Texts};
 use crate::record::{self, HEAD};
@@ -189,8 +191,21 @@ impl Pen {
         self.put(len, |record, ticks| fill(record, ticks, number, arguments));
     }
 
+    /// Whether the log that it writes to wants such lines.
+    #[cfg(feature = "log")]
+    pub(crate) fn wants(&self, level: Level, target: &str) -> bool {
+        self.core.filter().passes(target, level)
+    }
+
+    /// Writes a line that brings its site with it.
+    #[cfg(feature = "log")]
+    pub(crate) fn foreign<A: Arguments>(&mut self, arguments: &A) {
+        self.put(usize::MAX, |bytes, ticks| fill(bytes, ticks, record::FOREIGN, arguments));
+    }
+
     /// Writes a line of any length. `fill` gets the bytes, the time and the number of the site, and
     /// says how many bytes it used.
+    #[cfg(feature = "tracing")]
     pub(crate) fn line_of(
         &mut self,
         site: &'static Site,

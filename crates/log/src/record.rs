@@ -64,7 +64,7 @@ impl Tag {
         Self::ALL.get(usize::from(bits).checked_sub(1)?).copied()
     }
 
-    const fn words(self) -> usize {
+    pub(crate) const fn words(self) -> usize {
         match self {
             Self::U128 | Self::I128 => 2,
             _ => 1,

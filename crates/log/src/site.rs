@@ -23,6 +23,14 @@ pub(crate) fn shut_gate() {
     GATE.fetch_or(SHUT, Ordering::Relaxed);
 }
 
+/// Whether lines of a level pass, for those who have no site.
+#[cfg(feature = "log")]
+pub(crate) fn gate(level: Level) -> Option<Pass> {
+    // Relaxed: as in `Site::gate`.
+    let gate = GATE.load(Ordering::Relaxed);
+    (level as u64 >= gate & 0xff).then_some(Pass(gate >> 8))
+}
+
 /// Which logger runs, or ran last.
 pub(crate) fn generation() -> u64 {
     // Acquire pairs with the Release in `open_gate`.
