@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tautline_bus::record::Clock;
 
 use crate::core::{Back, Core, Ring};
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::record::{self, Malformed};
 use crate::sink::Sink;
 use crate::sync::Arc;
@@ -273,7 +273,7 @@ impl Drop for End<'_> {
         self.0.end();
         if thread::panicking() {
             site::shut_gate();
-            eprintln!("tautline-log: a sink has panicked; nothing is logged any more");
+            output::say(format_args!("a sink has panicked; nothing is logged any more"));
         }
     }
 }

@@ -21,6 +21,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::Level;
 use crate::core::DirectoryError;
+use crate::output;
 use crate::site::Site;
 use crate::sync::{AtomicBool, Mutex, Ordering, lock};
 use crate::timeline::{Moment, Timeline};
@@ -173,9 +174,9 @@ impl Directory {
             && !self.failed.swap(true, Ordering::Relaxed)
         {
             let path = self.path.display();
-            eprintln!(
-                "tautline-log: cannot write the index in {path}, which may then not be recovered: {error}"
-            );
+            output::say(format_args!(
+                "cannot write the index in {path}, which may then not be recovered: {error}"
+            ));
         }
     }
 

@@ -61,7 +61,9 @@ mod output;
 mod agent;
 
 mod logger;
-pub use logger::{Config, FlushError, Full, Guard, Logger, SHORTEST_LIMIT, StartError, flush};
+pub use logger::{
+    Config, FlushError, Full, Guard, Logger, SHORTEST_LIMIT, StartError, flush, flush_within,
+};
 
 #[cfg(feature = "log")]
 mod foreign;

@@ -17,6 +17,7 @@ use crate::agent::Agent;
 use crate::core::{self, Core, DirectoryError, Parts, Unflushed};
 use crate::directory::Directory;
 use crate::filter::Filter;
+use crate::output;
 use crate::pen;
 use crate::sink::{Console, Sink};
 use crate::site::{open_gate, shut_gate};
@@ -281,7 +282,22 @@ pub fn flush() -> Result<(), FlushError> {
     flush_within(PATIENCE)
 }
 
-fn flush_within(limit: Duration) -> Result<(), FlushError> {
+/// The same, for `limit` at most: for programs that end whether or not somebody reads what they say.
+///
+/// # Errors
+/// [`FlushError`].
+///
+/// ```
+/// use std::time::Duration;
+/// use tautline_log::{Config, FlushError, Logger, flush_within, info};
+/// let guard = Logger::start(Config::default())?;
+/// info!("the last word");
+/// if flush_within(Duration::from_secs(2)) == Err(FlushError::TimedOut) {
+///     std::mem::forget(guard); // it would wait for the sinks
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn flush_within(limit: Duration) -> Result<(), FlushError> {
     if pen::is_silent() {
         return Err(FlushError::WithinSink);
     }
@@ -321,7 +337,7 @@ impl Drop for Guard {
             && let Err(error) = directory.remove()
         {
             let path = directory.path().display();
-            eprintln!("tautline-log: cannot remove the folder {path} of this run: {error}");
+            output::say(format_args!("cannot remove the folder {path} of this run: {error}"));
         }
     }
 }

@@ -1,7 +1,8 @@
 //! From records to lines: looks up what a record refers to, fills the template in, and gives the
 //! line to the sinks. Records are checked on the way.
 
-use std::io;
+use std::fmt;
+use std::io::{self, Write};
 
 use crate::filter::Filter;
 use crate::format::Template;
@@ -189,8 +190,14 @@ fn give(sinks: &mut [Box<dyn Sink>], unflushed: &mut bool, line: &Line<'_>) {
 /// A sink that fails says so once, until it has succeeded in between.
 fn complain(result: io::Result<()>) {
     if let Err(error) = result {
-        eprintln!("tautline-log: cannot write the log: {error}");
+        say(format_args!("cannot write the log: {error}"));
     }
+}
+
+/// What the log cannot say by itself, on standard error. Whoever has closed that wants to hear no
+/// more, which is no reason to end.
+pub(crate) fn say(what: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "tautline-log: {what}");
 }
 
 /// The name that a record tells, if it tells one.

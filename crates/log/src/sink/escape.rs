@@ -14,8 +14,16 @@ fn is_harmless(byte: u8) -> bool {
     (0x20..0x7f).contains(&byte) & (byte != b'"') & (byte != b'\\')
 }
 
-/// Appends a text for people: what is dangerous shows as in Rust, `\n` or `\u{1b}`.
-pub(super) fn plain(text: &str, out: &mut String) {
+/// Appends a text for people, such that it cannot end a line, steer the terminal that shows it, or
+/// turn the order of what is read: what could shows as in Rust, `\n` or `\u{1b}`. For a
+/// [`Form`](super::Form) of one's own.
+///
+/// ```
+/// let mut line = String::from("peer ");
+/// tautline_log::sink::escape("a\nb\u{1b}[2J", &mut line);
+/// assert_eq!(line, "peer a\\nb\\u{1b}[2J");
+/// ```
+pub fn plain(text: &str, out: &mut String) {
     escaped(text, out, is_dangerous, |c, out| match c {
         '\n' => out.push_str("\\n"),
         '\r' => out.push_str("\\r"),

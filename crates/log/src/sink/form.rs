@@ -5,14 +5,14 @@ use crate::Line;
 /// Makes text of lines.
 ///
 /// ```
-/// use tautline_log::{Line, sink::{Console, Form}};
+/// use tautline_log::{Line, sink::{Console, Form, escape}};
 ///
 /// /// The message, and nothing else.
 /// struct Bare;
 ///
 /// impl Form for Bare {
 ///     fn write(&mut self, line: &Line<'_>, out: &mut String) {
-///         out.extend(line.message.chars().filter(|c| !c.is_control()));
+///         escape(line.message, out);
 ///         out.push('\n');
 ///     }
 /// }
@@ -22,6 +22,7 @@ use crate::Line;
 /// ```
 pub trait Form: Send {
     /// Appends the text of a line, with the line break at its end. What comes from outside (the
-    /// message, fields, names of threads) must not make a second line of it.
+    /// message, fields, names of threads) must not make a second line of it: see
+    /// [`escape`](super::escape).
     fn write(&mut self, line: &Line<'_>, out: &mut String);
 }

@@ -27,6 +27,7 @@ mod tee;
 pub use channel::Channel;
 pub use console::Console;
 pub use entry::Entry;
+pub use escape::plain as escape;
 pub use file::{Every, File, Rotation};
 pub use form::Form;
 pub use human::Human;
