@@ -1,5 +1,6 @@
 //! The command line: arguments in, a checked request out.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ErrorKind};
@@ -23,6 +24,11 @@ enum Command {
     Demo(DemoArgs),
     /// Tell what this machine grants, with the remedy for what it does not.
     Doctor(DoctorArgs),
+    /// Tell what is in the log of a program that was killed.
+    Log {
+        #[command(subcommand)]
+        command: LogCommand,
+    },
     /// Tell what processes of this user share by the message bus (list, if nothing is said).
     Bus {
         #[command(subcommand)]
@@ -38,6 +44,26 @@ enum BusCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum LogCommand {
+    /// Print the lines that are left in the directory of a log, the oldest first. Nothing is
+    /// changed, and the program that wrote them may still run.
+    Recover(RecoverArgs),
+}
+
+#[derive(Clone, Debug, Args, PartialEq, Eq)]
+pub(crate) struct RecoverArgs {
+    /// The directory that the log was configured with, or that of one run in it.
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+    /// Only lines that the log's sinks had not got.
+    #[arg(long)]
+    pub(crate) waiting: bool,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -138,6 +164,8 @@ pub(crate) enum Request {
         /// Whether to speak JSON.
         json: bool,
     },
+    /// Print what is left of a log.
+    LogRecover(RecoverArgs),
     /// Tell what is on the bus.
     BusList {
         /// As JSON.
@@ -166,7 +194,7 @@ pub(crate) fn parse(mut arguments: Vec<std::ffi::OsString>) -> Result<Request, R
     let cli = Cli::try_parse_from(arguments).map_err(|error| refusal(&error))?;
     cli.command
         .map(request)
-        .ok_or_else(|| Refusal::Wrong("write relay, demo, doctor or bus".to_owned()))
+        .ok_or_else(|| Refusal::Wrong("write relay, demo, doctor, log or bus".to_owned()))
 }
 
 fn request(command: Command) -> Request {
@@ -187,6 +215,7 @@ fn request(command: Command) -> Request {
             }
         }
         Command::Doctor(args) => Request::Doctor { json: args.json },
+        Command::Log { command: LogCommand::Recover(args) } => Request::LogRecover(args),
         Command::Bus { command } => {
             let BusCommand::List { json } = command.unwrap_or(BusCommand::List { json: false });
             Request::BusList { json }

@@ -9,6 +9,7 @@
 //!   sockets and files.
 //! - [`timer`], [`task`], [`time`]: what happens later, what waits, and the clock.
 //! - [`bus`]: messages between threads and processes: channels, broadcasts, requests, agents.
+//! - [`log`]: log lines that cost the thread that writes them next to nothing, and outlast it.
 //! - [`buffer`]: byte buffers that wrap without a copy.
 //! - [`relay`]: endpoints, framing, bounded subscriber queues and statistics of a live relay.
 //!
@@ -33,6 +34,7 @@
 
 pub use tautline_buffer as buffer;
 pub use tautline_bus as bus;
+pub use tautline_log as log;
 pub use tautline_net as net;
 pub use tautline_relay as relay;
 pub use tautline_runtime as runtime;
@@ -71,6 +73,7 @@ mod pages {
         bus: "docs/bus.md",
         operations: "docs/operations.md",
         buffers: "docs/buffers.md",
+        log: "docs/log.md",
         waiting: "docs/waiting.md",
     }
 }

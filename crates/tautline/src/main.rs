@@ -1,13 +1,14 @@
 //! The `tautline` program.
 //!
-//! Exit codes: 0 done, 1 an endpoint failed at run time or the demonstration lost packets, 2 the
-//! command line cannot be understood, or names endpoints that cannot be together.
+//! Exit codes: 0 done, 1 an endpoint failed at run time, the demonstration lost packets or a log is
+//! damaged, 2 the command line cannot be understood, or names endpoints that cannot be together.
 
 #![forbid(unsafe_code)]
 
 mod bus;
 mod cli;
 mod doctor;
+mod journal;
 mod notice;
 mod output;
 mod table;
@@ -33,6 +34,12 @@ enum Failure {
     /// What is on the bus cannot be told.
     #[error("the bus: {0}")]
     Bus(#[from] tautline_bus::OpenError),
+    /// What is left of a log cannot be told.
+    #[error(transparent)]
+    Log(#[from] tautline_log::RecoverError),
+    /// A part of it cannot, which was told.
+    #[error("not all of the log could be read: see above")]
+    Damaged,
     /// A report that has no JSON form.
     #[error("report: {0}")]
     Json(#[from] serde_json::Error),
@@ -77,6 +84,7 @@ fn finish(result: Result<(), Failure>) -> ExitCode {
 fn serve(request: &Request) -> Result<(), Failure> {
     match request {
         Request::Doctor { json } => examine(*json),
+        Request::LogRecover(args) => recover(args),
         Request::BusList { json } => Ok(bus::tell(&tautline_bus::shared::list()?, *json)?),
         Request::Relay { config, json } => {
             let mut output = Output::for_destinations(&config.to, *json);
@@ -101,6 +109,13 @@ fn conclude(output: &mut Output, end: Result<Summary, RunError>) -> Result<Summa
 
 fn lossless(summary: &Summary) -> Result<(), Failure> {
     if summary.is_lossless() { Ok(()) } else { Err(Failure::Lossy) }
+}
+
+fn recover(args: &cli::RecoverArgs) -> Result<(), Failure> {
+    let recovered = tautline_log::recover(&args.directory)?;
+    journal::print(&recovered, args.waiting, args.json)?;
+    recovered.problems().iter().for_each(notice::say);
+    if recovered.problems().is_empty() { Ok(()) } else { Err(Failure::Damaged) }
 }
 
 fn examine(json: bool) -> Result<(), Failure> {

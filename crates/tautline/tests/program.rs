@@ -51,6 +51,34 @@ fn doctor_speaks_json() {
     assert!(findings.iter().all(|f| f["status"] == "ok" || f["remedy"].is_string()));
 }
 
+/// Proves that what a process has logged is told from the directory alone, as lines and as JSON, and
+/// that a directory in which nothing is left is an error that names it.
+#[test]
+fn what_was_logged_is_recovered() {
+    use tautline::log::{Config, Logger, warn};
+    let folder = tempfile::tempdir().expect("a folder");
+    let directory = folder.path().to_str().expect("its name is text");
+    let config =
+        Config { directory: Some(directory.into()), sinks: Vec::new(), ..Config::default() };
+    let guard = Logger::start(config).expect("the only log of this process");
+    for order in 0..3 {
+        warn!("order {order} at {:.2}", 1.5);
+    }
+    let told = run(&["log", "recover", directory]);
+    let text = String::from_utf8(told.stdout).expect("lines are text");
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    assert_eq!(text.lines().count(), 3, "{text}");
+    assert!(text.contains("WARN") && text.contains("order 2 at 1.50"), "{text}");
+    let told = run(&["log", "recover", directory, "--json"]);
+    let first = told.stdout.split(|byte| *byte == b'\n').next().expect("a line");
+    let line: serde_json::Value = serde_json::from_slice(first).expect("an object");
+    assert_eq!(line["message"], "order 0 at 1.50", "{line}");
+    drop(guard);
+    let told = run(&["log", "recover", directory]);
+    assert_eq!(told.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&told.stderr).contains(directory));
+}
+
 /// Proves that what a process has on the bus is listed while it has it, as lines and as JSON.
 #[test]
 fn what_is_on_the_bus_is_listed() {
