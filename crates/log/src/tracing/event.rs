@@ -1,7 +1,7 @@
 //! From an event to a record: once over its fields to see what they are, then over them again, to
 //! copy them to where they are read.
 
-use std::fmt::{self, Debug, Write};
+use std::fmt::{Debug, Write};
 
 use tracing_core::Event;
 use tracing_core::field::{Field, Visit};
@@ -22,11 +22,12 @@ pub(super) fn write<'a, R: LookupSpan<'a>>(event: &Event<'_>, spans: Option<Scop
     let Some(pass) = site.gate() else { return };
     with_pen(pass, |pen| {
         pen.line_of(site, |record, ticks, number| {
-            let plan = Plan::new(set, &fields);
+            let plan = Plan::new(set, &mut fields);
             let (head, room) = record.split_at_mut(plan.head);
             let (fixed, texts) = room.split_at_mut(plan.fixed);
             put_head(head, ticks, number, plan.arguments, plan.tags);
-            let mut filler = Filler { plan: &plan, fixed, texts: Texts::new(texts), next: 0 };
+            let texts = Texts::new(texts);
+            let mut filler = Filler { plan: &plan, tags: &fields.tags, fixed, texts, next: 0 };
             filler.fill(event, spans);
             if filler.texts.is_cut() || fields.surplus {
                 mark_cut(head);
@@ -41,7 +42,7 @@ pub(super) fn write<'a, R: LookupSpan<'a>>(event: &Event<'_>, spans: Option<Scop
 struct Fields {
     /// Those that it has, by their indices.
     present: u32,
-    /// What they are. Text, for those that it has not.
+    /// What they are.
     tags: [Option<Tag>; MOST],
     /// Some fields are beyond those that are kept.
     surplus: bool,
@@ -101,20 +102,20 @@ struct Plan {
     head: usize,
     /// Bytes of the fixed part.
     fixed: usize,
-    /// What the fields are, and where each has its part of the fixed part.
-    places: [Option<(Tag, usize)>; MOST],
+    /// Where each field has its part of the fixed part.
+    places: [u16; MOST],
 }
 
 impl Plan {
-    fn new(set: Set, fields: &Fields) -> Self {
-        let mut plan = Self { arguments: 0, tags: 0, head: 0, fixed: 0, places: [None; MOST] };
+    /// Fields that the event lacks, and the set has, become empty texts.
+    fn new(set: Set, fields: &mut Fields) -> Self {
+        let mut plan = Self { arguments: 0, tags: 0, head: 0, fixed: 0, places: [0; MOST] };
         if set.spans {
             plan.add(Tag::Text);
         }
         for index in set.indices() {
-            let tag = fields.tags[index].unwrap_or(Tag::Text);
-            plan.places[index] = Some((tag, plan.fixed));
-            plan.add(tag);
+            plan.places[index] = plan.fixed as u16; // 16 bytes for each at most
+            plan.add(*fields.tags[index].get_or_insert(Tag::Text));
         }
         plan.head = HEAD + tag_bytes(plan.arguments);
         plan
@@ -130,6 +131,7 @@ impl Plan {
 /// Copies the fields of an event to their places.
 struct Filler<'a> {
     plan: &'a Plan,
+    tags: &'a [Option<Tag>; MOST],
     fixed: &'a mut [u8],
     texts: Texts<'a>,
     /// Fields come in the order of their indices, and so do their texts: this is the next. One that
@@ -147,14 +149,14 @@ impl Filler<'_> {
         event.record(self);
     }
 
-    /// The place of a field, if it has one and is what it was when it was seen first.
+    /// Where a field goes, if it has a place and is what it was when it was seen first.
     fn place(&mut self, field: &Field, tag: Tag) -> Option<&mut [u8]> {
         let index = field.index();
-        let (planned, start) = (*self.plan.places.get(index)?)?;
-        if planned != tag || index < self.next {
+        if index < self.next || *self.tags.get(index)? != Some(tag) {
             return None;
         }
         self.next = index + 1;
+        let start = usize::from(self.plan.places[index]);
         self.fixed.get_mut(start..start + 8 * tag.words())
     }
 
@@ -164,15 +166,14 @@ impl Filler<'_> {
         }
     }
 
-    fn put_text(&mut self, field: &Field, tag: Tag, text: fmt::Arguments<'_>) {
+    fn put_text(&mut self, field: &Field, tag: Tag, write: impl FnOnce(&mut Texts<'_>)) {
         let before = self.texts.used();
         if self.place(field, tag).is_none() {
             return;
         }
-        // A value that cannot be formatted shows as far as it got.
-        let _ = self.texts.write_fmt(text);
+        write(&mut self.texts);
         let len = (self.texts.used() - before) as u64;
-        let start = self.plan.places[field.index()].map_or(0, |(_, start)| start);
+        let start = usize::from(self.plan.places[field.index()]);
         self.fixed[start..start + 8].copy_from_slice(&len.to_le_bytes());
     }
 }
@@ -203,10 +204,15 @@ impl Visit for Filler<'_> {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put_text(field, Tag::Str, format_args!("{value}"));
+        self.put_text(field, Tag::Str, |texts| {
+            let _ = texts.write_str(value);
+        });
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.put_text(field, Tag::Text, format_args!("{value:?}"));
+        self.put_text(field, Tag::Text, |texts| {
+            // A value that cannot be formatted shows as far as it got.
+            let _ = write!(texts, "{value:?}");
+        });
     }
 }

@@ -27,13 +27,14 @@ pub(super) struct Set {
 }
 
 impl Set {
-    /// The indices of the fields.
+    /// The indices of the fields, ascending.
     pub(super) fn indices(self) -> impl Iterator<Item = usize> {
-        (0..MOST).filter(move |index| self.has(*index))
-    }
-
-    pub(super) fn has(self, index: usize) -> bool {
-        self.fields >> index & 1 == 1
+        let mut rest = self.fields;
+        std::iter::from_fn(move || {
+            let index = rest.trailing_zeros();
+            rest &= rest.checked_sub(1)?; // without its lowest bit
+            Some(index as usize)
+        })
     }
 }
 
