@@ -492,6 +492,15 @@ impl<O: Object<S>, S: Scope> Attachment<O, S> {
         }
     }
 
+    /// Looks at once whether another user has died, for one who has found something that only the
+    /// dead leave.
+    #[cold]
+    pub(crate) fn look_after_the_dead(&self) {
+        if S::MORTAL {
+            self.kept.parts.reap(&self.kept.shape);
+        }
+    }
+
     /// What was decided when the object was made.
     #[inline(always)]
     pub fn shape(&self) -> &O {

@@ -4,8 +4,14 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use tautline_bus::broadcast::Broadcast;
+use tautline_bus::broadcast::lossy::Lossy;
+use tautline_bus::bytes::Bytes;
 use tautline_bus::channel::{Channel, Config, Orphans};
-use tautline_bus::{Full, OpenError, ReceiveError, Shared, Wait};
+use tautline_bus::pool::Pool;
+use tautline_bus::request::Requests;
+use tautline_bus::signal::Signal;
+use tautline_bus::{Full, OpenError, ReceiveError, Shared, Wait, shared};
 
 type Numbers = Channel<u64, Shared>;
 
@@ -190,6 +196,37 @@ fn mismatches_show_both_sides() {
     drop(channel);
     // Nobody has it any more, so that it can be made anew, as somebody else wants it.
     Numbers::open(&namespace, "numbers", refusing).unwrap();
+}
+
+/// The list of what is on the bus names the kind of each object, and who takes part.
+#[test]
+fn the_list_names_the_kinds() {
+    let namespace = &namespace("kinds");
+    let _all = (
+        Numbers::open(namespace, "a", config()).unwrap(),
+        Bytes::<Shared>::open(namespace, "b", Default::default()).unwrap(),
+        Broadcast::<u64, Shared>::open(namespace, "c", Default::default()).unwrap(),
+        Lossy::<u64, Shared>::open(namespace, "d", Default::default()).unwrap(),
+        Pool::<[u8], Shared>::open_bytes(namespace, "e", 100, Default::default()).unwrap(),
+        Signal::<Shared>::open(namespace, "f", Default::default()).unwrap(),
+        Requests::<u64, u8, Shared>::open(namespace, "g", Default::default()).unwrap(),
+    );
+    let mut listed = shared::list().unwrap();
+    listed.retain(|one| one.name.starts_with(&format!("{namespace}/")));
+    let kinds = [
+        "channel of u64",
+        "byte channel, capacity 262144 bytes",
+        "broadcast of u64",
+        "lossy broadcast of u64",
+        "pool of 100 bytes",
+        "signal, raisers 8",
+        "requests of u64 8 bytes, replies of u8",
+    ];
+    assert_eq!(listed.len(), kinds.len(), "{listed:?}");
+    for (one, kind) in listed.iter().zip(kinds) {
+        assert!(one.what.starts_with(kind), "{one:?}");
+        assert_eq!(one.processes, [std::process::id()]);
+    }
 }
 
 /// Names that cannot be, sizes that do not fit: each is told by name.

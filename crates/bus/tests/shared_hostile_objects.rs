@@ -11,7 +11,9 @@ use tautline_bus::broadcast::lossy::{self, Lossy, LossyError};
 use tautline_bus::broadcast::{self, Broadcast, Start};
 use tautline_bus::bytes::{self, Bytes};
 use tautline_bus::channel::{self, Channel};
+use tautline_bus::completion::TakeError;
 use tautline_bus::pool::{self, Pool, Ticket};
+use tautline_bus::request::{self, Requests};
 use tautline_bus::signal::{self, Signal};
 use tautline_bus::{Full, ReceiveError, Shared, Wait};
 
@@ -183,6 +185,45 @@ fn a_scribbled_lossy_broadcast_is_told() {
                 Err(_) => {}
             }
             fates.whole += subscriber.drain(20).count();
+        }
+    });
+}
+
+/// Requests: both sides get messages that are ones, or errors, and no call lasts for ever.
+#[test]
+fn scribbled_requests_are_told() {
+    let namespace = &namespace("requests");
+    let open = |round| {
+        let config = request::Config {
+            servers: 1 + round % 2,
+            outstanding: 4,
+            capacity: 8,
+            full: Full::Refuse,
+            wait: SLEEPY,
+            ..request::Config::default()
+        };
+        Requests::<Flags, Flags, Shared>::open(namespace, "requests", config)
+    };
+    withstand(namespace, "requests", open, |requests, fates| {
+        let (Ok(mut client), Ok(mut server)) = (requests.client(), requests.server()) else {
+            fates.refused += 1;
+            return;
+        };
+        for _ in 0..8 {
+            let call = client.call([true; 64]);
+            match server.receive_timeout(SHORT) {
+                Ok(request) => {
+                    fates.whole += usize::from(request.message[0] | request.message[63]);
+                    request.reply([true; 64]);
+                }
+                Err(ReceiveError::Corrupt) => fates.corrupt += 1,
+                Err(_) => {}
+            }
+            match call.map(|mut call| call.wait_for(SHORT)) {
+                Ok(Ok(flags)) => fates.whole += usize::from(flags[0] | flags[63]),
+                Ok(Err(TakeError::Corrupt)) => fates.corrupt += 1,
+                _ => {}
+            }
         }
     });
 }

@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 use processes::storm::{Part, Storm, attach, nothing_is_left, strikes};
 use tautline_bus::broadcast::lossy::{self, Lossy, LossyError};
 use tautline_bus::broadcast::{Broadcast, Config};
+use tautline_bus::completion::TakeError;
+use tautline_bus::request::{self, Requests};
 use tautline_bus::signal::{self, Signal};
-use tautline_bus::{ReceiveError, SendError, Shared};
+use tautline_bus::{Full, ReceiveError, SendError, Shared};
 
 const SHORT: Duration = Duration::from_millis(2);
 
@@ -41,6 +43,20 @@ fn lossy(namespace: &str) -> Lossy<Message, Shared> {
     Lossy::open(namespace, "storm", config).unwrap()
 }
 
+const CLIENTS: usize = 4;
+const OUTSTANDING: usize = 4;
+
+fn requests(namespace: &str) -> Requests<[u64; 2], [u64; 4], Shared> {
+    let config = request::Config {
+        clients: CLIENTS,
+        servers: 2,
+        outstanding: OUTSTANDING,
+        full: Full::Block(Some(SHORT)),
+        ..request::Config::default()
+    };
+    Requests::open(namespace, "storm", config).unwrap()
+}
+
 fn signal(namespace: &str) -> Signal<Shared> {
     Signal::open(namespace, "storm", signal::Config::default()).unwrap()
 }
@@ -57,6 +73,8 @@ fn a_user_of_the_storm() {
         ("broadcast", _) => subscribe(part),
         ("lossy", "publisher") => publish_lossy(part),
         ("lossy", _) => subscribe_lossy(part),
+        ("requests", "client") => ask(part),
+        ("requests", _) => serve(part),
         ("signal", "raiser") => raise(part),
         ("signal", _) => wait(part),
         other => panic!("there is no part {other:?}"),
@@ -126,6 +144,43 @@ fn subscribe_lossy(part: Part) {
             assert!(before < Some(number), "{number} after {before:?}");
         }
     }
+}
+
+/// Asks, and waits as long as it likes.
+fn ask(part: Part) {
+    let requests = requests(part.namespace());
+    part.joined();
+    let mut client = attach(|| requests.client().ok());
+    for n in 0.. {
+        if part.is_over() {
+            return;
+        }
+        let Ok(mut call) = client.call([own_id(), n]) else { continue };
+        match call.wait_for(SHORT * (n % 3) as u32) {
+            Ok(reply) => assert_eq!(reply, answer([own_id(), n])),
+            Err(TakeError::TimedOut) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Answers, out of order, until it is killed.
+fn serve(part: Part) {
+    let requests = requests(part.namespace());
+    part.joined();
+    let mut server = attach(|| requests.server().ok());
+    loop {
+        let held: Vec<_> =
+            std::iter::from_fn(|| server.receive_timeout(SHORT / 4).ok()).take(3).collect();
+        for request in held.into_iter().rev() {
+            let reply = answer(request.message);
+            request.reply(reply);
+        }
+    }
+}
+
+fn answer([id, number]: [u64; 2]) -> [u64; 4] {
+    [id, number, id ^ number, id.wrapping_add(number)]
 }
 
 fn raise(mut part: Part) {
@@ -272,5 +327,50 @@ fn a_signal_keeps_its_count() {
     // Each may have done once more than it has noted.
     assert!(taken + left <= raised + raisers, "{taken} {left} {raised}");
     assert!(raised <= taken + left + waiters, "{taken} {left} {raised}");
+    nothing_is_left(storm.namespace());
+}
+
+/// A client that lives has every call answered, and rightly, though servers are killed over them; no
+/// slot is lost.
+#[test]
+fn requests_are_answered_whoever_dies() {
+    let watch = |folder: &Path, over: &AtomicBool| {
+        let requests = requests(namespace_of(folder));
+        let mut client = requests.client().unwrap();
+        let mut answered = 0_u64;
+        while !over.load(Ordering::Relaxed) {
+            let Ok(mut call) = client.call([0, answered]) else { continue };
+            let begun = Instant::now();
+            loop {
+                match call.wait_for(SHORT) {
+                    Ok(reply) => break assert_eq!(reply, answer([0, answered])),
+                    Err(TakeError::TimedOut) => {}
+                    Err(error) => panic!("{error}"),
+                }
+                if over.load(Ordering::Relaxed) {
+                    // All servers are killed: the test is the next.
+                    let mut server = attach(|| requests.server().ok());
+                    _ = server.serve(answer);
+                }
+                assert!(begun.elapsed() < Duration::from_secs(10), "{requests:?}");
+            }
+            answered += 1;
+        }
+        answered
+    };
+    let (storm, answered) = weather("requests-", &[("client", 2), ("server", 3)], watch);
+    println!("{answered} answered");
+    assert!(answered > 0);
+    // All seats and all slots can be had again.
+    let requests = requests(storm.namespace());
+    let mut server = attach(|| requests.server().ok());
+    while server.receive_timeout(SHORT * 10).is_ok() {}
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| requests.client().unwrap()).collect();
+    for client in &mut clients {
+        let calls: Vec<_> = (0..OUTSTANDING as u64).map(|n| client.call([1, n]).unwrap()).collect();
+        while server.receive_timeout(SHORT).map(|request| request.reply([7; 4])).is_ok() {}
+        assert!(calls.into_iter().all(|call| call.wait(None) == Ok([7; 4])));
+    }
+    drop((clients, server, requests));
     nothing_is_left(storm.namespace());
 }

@@ -101,7 +101,16 @@ impl Default for Config {
 impl Config {
     fn of_the_requests(&self) -> request::Config {
         let Self { clients, outstanding, capacity, full, patience, wait, budget: _ } = *self;
-        request::Config { clients, servers: 1, outstanding, capacity, full, patience, wait }
+        request::Config {
+            clients,
+            servers: 1,
+            outstanding,
+            capacity,
+            full,
+            patience,
+            wait,
+            ..request::Config::default()
+        }
     }
 }
 

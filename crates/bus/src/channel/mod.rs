@@ -167,7 +167,7 @@ impl<T, S: Carries<T>> Channel<T, S> {
         Self::create_in(config, &mut Heap)
     }
 
-    fn create_in(config: Config, store: &mut S::Store) -> Result<Self, CreateError> {
+    pub(crate) fn create_in(config: Config, store: &mut S::Store) -> Result<Self, CreateError> {
         let asked = config.capacity;
         if asked == 0 || asked > MAX_CAPACITY {
             return Err(CreateError::Capacity { kind: "channel", asked, limit: MAX_CAPACITY });

@@ -409,7 +409,6 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     }
 
     /// How long a receive waits.
-    #[cfg(not(loom))]
     pub(crate) fn patience(&self) -> Option<Duration> {
         self.patience
     }
@@ -524,7 +523,6 @@ impl<T, S: Carries<T>> Loan<'_, T, S> {
     ///
     /// # Errors
     /// [`Corrupt`].
-    #[cfg(not(loom))]
     pub(crate) fn copy_out(&self) -> Result<T, Corrupt> {
         assert!(S::MORTAL, "what is not plain must not be copied");
         // SAFETY: the message was published to this receiver, which has it until the loan ends;

@@ -49,6 +49,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! **Between processes** there is none: the completer would have to go to the other process, as a
+//! message that says to which operation it belongs. That is a [request](crate::request), whose
+//! [`Call`](crate::request::Call) is a completion.
+//!
 //! **Several at once.** [`wait_all`], [`wait_first`] and their twins for tasks take any mixture of
 //! completions, and of [calls](crate::request::Call), through the trait [`Completion`].
 
@@ -95,6 +99,8 @@ pub enum TakeError {
     Abandoned,
     /// It ended without a result, by a panic of the one who did it.
     Panicked,
+    /// What is there is no result: see [`Corrupt`](crate::Corrupt).
+    Corrupt,
 }
 
 impl fmt::Display for TakeError {
@@ -111,6 +117,7 @@ impl fmt::Display for TakeError {
             Self::Panicked => {
                 "the one who did the operation has panicked: its own messages say where"
             }
+            Self::Corrupt => return crate::error::Corrupt.fmt(f),
         })
     }
 }

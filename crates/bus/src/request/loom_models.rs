@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use loom::thread;
 
-use super::slots::Seat;
+use super::slots::{Met, Seat};
 use super::*;
+use crate::object::Object;
 use crate::parker;
+use crate::ring::mortal_models::Deadly;
 use crate::scope::{Local, Scope};
 use crate::sync::Arc;
 
@@ -33,7 +35,7 @@ type Seated = Arc<Seat<Reply, Local>>;
 fn seats(outstanding: usize) -> (Seated, Seated) {
     let wait = Wait::Park { spin_for: Duration::ZERO };
     let config = Config { outstanding, wait, ..Config::default() };
-    let handle = Handle::<Replies<Reply>, Local>::create(Replies::new(config)).unwrap();
+    let handle = Handle::<Replies<Reply>, Local>::create(Replies::new(config, 0)).unwrap();
     let [client, server] = [Role::Giver, Role::Taker].map(|role| handle.attach(role).unwrap());
     (Local::share(client), Local::share(server))
 }
@@ -41,7 +43,7 @@ fn seats(outstanding: usize) -> (Seated, Seated) {
 /// Begins a call, and gives both its ends.
 fn begun(client: &Seated, server: &Seated) -> Option<(Call<Reply, Local>, Ticket<Reply, Local>)> {
     let to = client.issue(&mut 0)?;
-    Some((Call::new(client.clone(), to), Ticket::new(server.clone(), to)))
+    Some((Call::new(client.clone(), to), Ticket::new(server.clone(), to, false)))
 }
 
 /// A client that sleeps is woken by its reply, for one call after the other through one slot.
@@ -155,5 +157,122 @@ fn loom_a_reply_against_the_end_leaves_nothing_behind() {
         drop((call, client, server));
         thread.join().unwrap();
         assert_eq!(StdArc::strong_count(&reply), 1);
+    });
+}
+
+// ------------------------------------------------------------------------- where users may die
+
+type Mortal = Arc<Seat<u32, Deadly>>;
+
+/// A client with one slot, and two servers, all of which may die.
+fn mortals() -> (Mortal, [Mortal; 2]) {
+    let config = Config { servers: 2, outstanding: 1, ..Config::default() };
+    let handle = Handle::<Replies<u32>, Deadly>::create(Replies::new(config, 0)).unwrap();
+    let client = Deadly::share(handle.attach(Role::Giver).unwrap());
+    (client, [(); 2].map(|()| Deadly::share(handle.attach(Role::Taker).unwrap())))
+}
+
+/// The user of that seat has died, as whoever clears its seat does it.
+fn clear(seat: &Mortal, role: Role) {
+    Object::died(seat.shape(), seat.parts(), role, seat.seat());
+}
+
+/// Takes the request of a call out of the channel, and keeps it.
+fn take(server: &Mortal, to: Correlation) -> Met {
+    let met = server.meet(to);
+    if met == Met::New {
+        server.has_kept(to);
+    }
+    met
+}
+
+/// A server dies that had a request: another has it once, whether it finds it by itself or the
+/// channel brings it, and its answer arrives.
+#[test]
+fn loom_what_a_dead_server_had_is_served_once_more() {
+    check(|| {
+        let (client, [dead, heir]) = mortals();
+        let to = client.issue(&mut 0).unwrap();
+        assert_eq!(take(&dead, to), Met::New);
+        let clearer = {
+            let dead = dead.clone();
+            thread::spawn(move || clear(&dead, Role::Taker))
+        };
+        let mut served = 0;
+        if heir.take_over() == Some(to) {
+            served += 1;
+        }
+        clearer.join().unwrap();
+        served += u32::from(take(&heir, to) == Met::Again);
+        served += u32::from(heir.take_over().is_some());
+        assert_eq!(served, 1);
+        heir.answer(to, Ok(7));
+        assert_eq!(client.take(to), Ok(7));
+        assert!(client.issue(&mut 0).is_some());
+    });
+}
+
+/// A client gives a call up while its server dies and another takes it over: somebody answers, and
+/// the slot is free.
+#[test]
+fn loom_a_call_of_the_dead_is_given_up() {
+    check(|| {
+        let (client, [dead, heir]) = mortals();
+        let to = client.issue(&mut 0).unwrap();
+        assert_eq!(take(&dead, to), Met::New);
+        let next = {
+            let heir = heir.clone();
+            thread::spawn(move || {
+                clear(&dead, Role::Taker);
+                if let Some(to) = heir.take_over() {
+                    heir.answer(to, Ok(7));
+                }
+            })
+        };
+        client.cancel(to);
+        next.join().unwrap();
+        assert_eq!(heir.take_over(), None);
+        let next = client.issue(&mut 0).expect("the slot is free");
+        assert_eq!(client.take(next), Err(TakeError::Pending));
+    });
+}
+
+/// A client dies while a server takes its request: it is served, as one that waits or one that was
+/// told, and the next client's slot is free and without an answer.
+#[test]
+fn loom_a_dead_client_leaves_a_free_slot() {
+    check(|| {
+        let (client, [server, _]) = mortals();
+        let to = client.issue(&mut 0).unwrap();
+        let serving = thread::spawn(move || match take(&server, to) {
+            Met::New => server.answer(to, Ok(7)),
+            met => assert_eq!(met, Met::Told),
+        });
+        clear(&client, Role::Giver);
+        serving.join().unwrap();
+        let next = client.issue(&mut 0).expect("the slot is free");
+        assert_eq!(client.take(next), Err(TakeError::Pending));
+    });
+}
+
+/// A server dies before it has kept a request, which its client gives up: the channel brings it to
+/// another, as a call or as one that was told.
+#[test]
+fn loom_what_was_not_kept_comes_by_the_channel() {
+    check(|| {
+        let (client, [dead, heir]) = mortals();
+        let to = client.issue(&mut 0).unwrap();
+        assert_eq!(dead.meet(to), Met::New);
+        let next = thread::spawn(move || {
+            clear(&dead, Role::Taker);
+            assert_eq!(heir.take_over(), None);
+            match take(&heir, to) {
+                Met::New => heir.answer(to, Ok(7)),
+                met => assert_eq!(met, Met::Told),
+            }
+        });
+        client.cancel(to);
+        next.join().unwrap();
+        assert!(client.issue(&mut 0).is_some());
     });
 }

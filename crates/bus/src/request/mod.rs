@@ -24,6 +24,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Between processes ([`Requests::open`]) a server that dies leaves what it has taken and not answered
+//! to the next ([`Config::orphans`]), and a client that dies its slots; what it has asked is served.
+//! A request that was only told goes to one server, once.
+//!
 //! A call that is cancelled (or dropped) keeps its slot until the server has answered it: the
 //! answer meets nobody, and is dropped when the slot is used again. A server that takes long looks
 //! at [`Ticket::is_wanted`].
@@ -33,6 +37,8 @@ mod client;
 #[cfg(all(test, loom))]
 mod loom_models;
 mod server;
+#[cfg(not(loom))]
+mod shared;
 mod slots;
 
 pub use self::call::Call;
@@ -44,12 +50,13 @@ use std::fmt;
 use std::time::Duration;
 
 use self::slots::{Correlation, Replies};
+pub use crate::channel::Orphans;
 use crate::channel::{self, Channel, Order};
 use crate::completion::TakeError;
-use crate::error::{AttachError, CreateError, SendError};
+use crate::error::{AttachError, Corrupt, CreateError, SendError};
 use crate::object::{Handle, Role};
 use crate::policy::{Full, Wait};
-use crate::scope::{Carries, InProcess};
+use crate::scope::{Carries, Heap, InProcess};
 
 /// How clients and servers deal with each other.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +78,10 @@ pub struct Config {
     pub patience: Option<Duration>,
     /// How the users wait.
     pub wait: Wait,
+    /// What becomes of a call that a server has taken and not answered when its process dies: the
+    /// next gets the request, marked ([`Ticket::is_redelivered`]), or the caller is told that it
+    /// was [abandoned](crate::completion::TakeError::Abandoned).
+    pub orphans: Orphans,
 }
 
 impl Default for Config {
@@ -85,6 +96,7 @@ impl Default for Config {
             full: Full::Block(None),
             patience: None,
             wait: Wait::default(),
+            orphans: Orphans::default(),
         }
     }
 }
@@ -128,9 +140,33 @@ pub struct Ask<Q> {
 }
 
 /// A scope that carries requests of type `Q` and replies of type `R`.
-pub trait Exchanges<Q, R>: Carries<Ask<Q>> + Carries<R> {}
+pub trait Exchanges<Q, R>: Carries<Ask<Q>> + Carries<R> {
+    /// Words in which a request is kept until it is answered, where servers may die.
+    #[doc(hidden)]
+    const KEPT_WORDS: usize;
 
-impl<Q, R, S: Carries<Ask<Q>> + Carries<R>> Exchanges<Q, R> for S {}
+    /// Keeps a request.
+    #[doc(hidden)]
+    fn keep(words: &[Self::Word], message: &Q);
+
+    /// A copy of a request that was kept.
+    ///
+    /// # Errors
+    /// [`Corrupt`]: it is none.
+    #[doc(hidden)]
+    fn recall(words: &[Self::Word]) -> Result<Q, Corrupt>;
+}
+
+/// Nobody dies alone.
+impl<Q, R, S: InProcess + Carries<Ask<Q>> + Carries<R>> Exchanges<Q, R> for S {
+    const KEPT_WORDS: usize = 0;
+
+    fn keep(_: &[S::Word], _: &Q) {}
+
+    fn recall(_: &[S::Word]) -> Result<Q, Corrupt> {
+        Err(Corrupt)
+    }
+}
 
 /// Why a request has brought no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,9 +211,13 @@ impl<Q, R, S: Exchanges<Q, R>> Requests<Q, R, S> {
     where
         S: InProcess,
     {
+        Self::create_in(config, &mut Heap)
+    }
+
+    fn create_in(config: Config, store: &mut S::Store) -> Result<Self, CreateError> {
         let config = config.checked()?;
-        let replies = Handle::create(Replies::new(config))?;
-        Ok(Self { channel: Channel::new(config.of_the_channel())?, replies })
+        let replies = Handle::create_in(Replies::new(config, S::KEPT_WORDS), store)?;
+        Ok(Self { channel: Channel::create_in(config.of_the_channel(), store)?, replies })
     }
 
     /// Attaches a client.

@@ -4,12 +4,13 @@ use std::fmt;
 use std::future::poll_fn;
 use std::mem;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::bells::due;
 use crate::channel::Receiver;
 use crate::error::{AttachError, ReceiveError};
 use crate::object::Role;
-use crate::request::slots::{Correlation, NoReply, Seat};
+use crate::request::slots::{Correlation, Met, NoReply, Seat};
 use crate::request::{Ask, Exchanges, Requests};
 use crate::scope::Carries;
 
@@ -22,7 +23,12 @@ pub struct Server<Q: 'static, R: 'static, S: Exchanges<Q, R>> {
     receiver: Receiver<Ask<Q>, S>,
     /// Goes after the receiver, so that there is a seat for the receiver of whoever takes this one.
     seat: S::Shared<Seat<R, S>>,
+    /// The last request had been with a server that has died.
+    again: bool,
 }
+
+/// So long does a server wait, where others may die, before it looks what they have left.
+const SLICE: Duration = Duration::from_millis(5);
 
 impl<Q, R, S: Exchanges<Q, R>> Server<Q, R, S> {
     pub(super) fn attach(
@@ -34,7 +40,7 @@ impl<Q, R, S: Exchanges<Q, R>> Server<Q, R, S> {
             Some(name) => requests.channel.receiver_as(name)?,
             None => requests.channel.receiver()?,
         };
-        Ok(Self { receiver, seat: S::share(seat) })
+        Ok(Self { receiver, seat: S::share(seat), again: false })
     }
 
     /// Takes a request; waits for one up to [`Config::patience`](super::Config::patience).
@@ -43,7 +49,7 @@ impl<Q, R, S: Exchanges<Q, R>> Server<Q, R, S> {
     /// [`ReceiveError`]: as [`Receiver::receive`].
     #[inline]
     pub fn receive(&mut self) -> Result<Request<Q, R, S>, ReceiveError> {
-        self.receiver.receive().map(|ask| self.taken(ask))
+        self.next().map(|ask| self.taken(ask))
     }
 
     /// Takes a request if there is one.
@@ -52,7 +58,7 @@ impl<Q, R, S: Exchanges<Q, R>> Server<Q, R, S> {
     /// [`ReceiveError::Empty`], [`ReceiveError::Closed`].
     #[inline]
     pub fn try_receive(&mut self) -> Result<Request<Q, R, S>, ReceiveError> {
-        self.receiver.try_receive().map(|ask| self.taken(ask))
+        self.try_next().map(|ask| self.taken(ask))
     }
 
     /// Takes a request; waits for one, but not for longer than `limit`.
@@ -60,6 +66,9 @@ impl<Q, R, S: Exchanges<Q, R>> Server<Q, R, S> {
     /// # Errors
     /// [`ReceiveError`].
     pub fn receive_timeout(&mut self, limit: Duration) -> Result<Request<Q, R, S>, ReceiveError> {
+        if S::MORTAL {
+            return self.next_until(due(Some(limit))).map(|ask| self.taken(ask));
+        }
         self.receiver.receive_timeout(limit).map(|ask| self.taken(ask))
     }
 
@@ -79,6 +88,16 @@ impl<Q, R, S: Exchanges<Q, R>> Server<Q, R, S> {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Result<Request<Q, R, S>, ReceiveError>> {
+        if S::MORTAL {
+            return match self.next_kept() {
+                Err(ReceiveError::Empty) => {
+                    // Nobody in another process could call the waker.
+                    context.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                done => Poll::Ready(done.map(|ask| self.taken(ask))),
+            };
+        }
         self.receiver.poll_receive(context).map_ok(|ask| self.taken(ask))
     }
 
@@ -89,7 +108,7 @@ impl<Q, R, S: Exchanges<Q, R>> Server<Q, R, S> {
     /// [`ReceiveError`].
     #[inline]
     pub fn serve(&mut self, work: impl FnOnce(Q) -> R) -> Result<(), ReceiveError> {
-        let ask = self.receiver.receive()?;
+        let ask = self.next()?;
         self.answer(ask, work);
         Ok(())
     }
@@ -100,9 +119,85 @@ impl<Q, R, S: Exchanges<Q, R>> Server<Q, R, S> {
     /// [`ReceiveError::Empty`], [`ReceiveError::Closed`].
     #[inline]
     pub fn try_serve(&mut self, work: impl FnOnce(Q) -> R) -> Result<(), ReceiveError> {
-        let ask = self.receiver.try_receive()?;
+        let ask = self.try_next()?;
         self.answer(ask, work);
         Ok(())
+    }
+
+    #[inline(always)]
+    fn next(&mut self) -> Result<Ask<Q>, ReceiveError> {
+        if S::MORTAL {
+            self.next_until(due(self.receiver.patience()))
+        } else {
+            self.receiver.receive()
+        }
+    }
+
+    #[inline(always)]
+    fn try_next(&mut self) -> Result<Ask<Q>, ReceiveError> {
+        if S::MORTAL { self.next_kept() } else { self.receiver.try_receive() }
+    }
+
+    /// Where others may die: waits for a request, and looks now and then what they have left.
+    fn next_until(&mut self, due: Option<Instant>) -> Result<Ask<Q>, ReceiveError> {
+        loop {
+            match self.next_kept() {
+                Err(ReceiveError::Empty) => {}
+                done => return done,
+            }
+            let now = Instant::now();
+            if due.is_some_and(|due| due <= now) {
+                return Err(ReceiveError::TimedOut);
+            }
+            let slice = now + SLICE;
+            match self.receiver.wait_until(due.map_or(Some(slice), |due| Some(due.min(slice)))) {
+                Ok(()) | Err(ReceiveError::TimedOut) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Takes a request where others may die: one that the dead had, or one from the channel, which is
+    /// kept before the channel lets go of it.
+    fn next_kept(&mut self) -> Result<Ask<Q>, ReceiveError> {
+        self.seat.attend();
+        if let Some(to) = self.seat.take_over() {
+            return self.recall(to);
+        }
+        loop {
+            let loan = self.receiver.take()?;
+            let mut ask = loan.copy_out()?;
+            let met = self.seat.meet(ask.to);
+            self.again = loan.is_redelivered() || met == Met::Again;
+            match met {
+                Met::New => {
+                    S::keep(self.seat.keeping(ask.to), &ask.message);
+                    self.seat.has_kept(ask.to);
+                }
+                Met::Again => {}
+                Met::Told => ask.to = Correlation::NONE,
+                Met::Served => continue,
+            }
+            return Ok(ask);
+        }
+    }
+
+    /// A request that the dead had, and that is this server's now.
+    fn recall(&mut self, to: Correlation) -> Result<Ask<Q>, ReceiveError> {
+        self.again = true;
+        match S::recall(self.seat.keeping(to)) {
+            Ok(message) => Ok(Ask { to, message }),
+            Err(corrupt) => {
+                self.seat.answer(to, Err(NoReply::Abandoned));
+                Err(corrupt.into())
+            }
+        }
+    }
+
+    /// Whether the request that was taken last had been with a server that has died, which may have
+    /// acted upon it. Only in the scope `Shared` ([`Orphans`](super::Orphans)).
+    pub fn is_redelivered(&self) -> bool {
+        self.again
     }
 
     #[inline(always)]
@@ -114,7 +209,7 @@ impl<Q, R, S: Exchanges<Q, R>> Server<Q, R, S> {
     }
 
     fn taken(&self, ask: Ask<Q>) -> Request<Q, R, S> {
-        Request { message: ask.message, ticket: Ticket::new(self.seat.clone(), ask.to) }
+        Request { message: ask.message, ticket: Ticket::new(self.seat.clone(), ask.to, self.again) }
     }
 
     /// Another handle to where it serves.
@@ -182,11 +277,17 @@ impl<Q: fmt::Debug, R, S: Carries<R>> fmt::Debug for Request<Q, R, S> {
 pub struct Ticket<R: 'static, S: Carries<R>> {
     seat: S::Shared<Seat<R, S>>,
     to: Correlation,
+    again: bool,
 }
 
 impl<R, S: Carries<R>> Ticket<R, S> {
-    pub(super) fn new(seat: S::Shared<Seat<R, S>>, to: Correlation) -> Self {
-        Self { seat, to }
+    pub(super) fn new(seat: S::Shared<Seat<R, S>>, to: Correlation, again: bool) -> Self {
+        Self { seat, to, again }
+    }
+
+    /// Whether the request had been with a server that has died: see [`Server::is_redelivered`].
+    pub fn is_redelivered(&self) -> bool {
+        self.again
     }
 
     /// Replies. Where nobody waits any more, or the request was only [told](super::Client::tell),

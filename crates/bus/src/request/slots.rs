@@ -13,6 +13,22 @@
 //! once, be it by being dropped, an answer will come that meets nobody, and then the client drops
 //! it and uses the slot again.
 //!
+//! Where users may die the client's word says too who has the request, for a server that dies leaves
+//! it to another, and a client leaves its slot to the next:
+//!
+//! ```text
+//!  IDLE ── client asks ──▶ LIVE ── server meets it ──▶ TAKING ── has kept it ──▶ TAKEN ── answered ──▶ IDLE
+//!                           │ ▲                          │ dies                    │ dies
+//!                   gives up│ └──────────────────────────┘                         ▼
+//!                           ▼                                   TAKEN ◀── next ── AGAIN
+//!                        RETIRED
+//! ```
+//!
+//! A server keeps the request in the object before it lets the channel have its place; while it has
+//! not (TAKING), the channel brings the request again. Who gives up a call that was taken makes it
+//! CANCELLED, or UNWANTED while nobody has it, and the slot is free when it was answered; one that was
+//! not taken is RETIRED, its slot is free at once, and its request is served as one that was told.
+//!
 //! What the server knows of a call is a [`Correlation`]: it comes through the memory of the object,
 //! so its index is checked before it is used, and its generation where it is compared.
 
@@ -21,6 +37,7 @@ use std::marker::PhantomData;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use crate::channel::Orphans;
 use crate::completion::TakeError;
 use crate::event::Sleeps;
 use crate::object::{Attachment, Object, Parts, Role};
@@ -38,6 +55,18 @@ pub(super) struct Correlation {
 }
 
 impl Correlation {
+    /// Its words, as they lie in memory.
+    #[cfg(not(loom))]
+    pub(super) fn words(self) -> [u32; 2] {
+        [self.slot, self.generation]
+    }
+
+    /// Out of words, which may be any.
+    #[cfg(not(loom))]
+    pub(super) fn of_words([slot, generation]: [u32; 2]) -> Self {
+        Self { slot, generation }
+    }
+
     /// Nobody waits for a reply.
     pub(super) const NONE: Self = Self { slot: u32::MAX, generation: 0 };
     /// So many slots can be told apart.
@@ -49,6 +78,20 @@ const IDLE: u64 = 0;
 const LIVE: u64 = 1;
 const CANCELLED: u64 = 2;
 
+/// Where users may die: a server is about to keep the request, which the channel still has.
+const TAKING: u64 = 3;
+/// A server has the request, and has kept it.
+const TAKEN: u64 = 4;
+/// The server that had it has died.
+const AGAIN: u64 = 5;
+/// The same, and the client has given it up.
+const UNWANTED: u64 = 6;
+/// Given up before any server took it: as good as idle.
+const RETIRED: u64 = 7;
+
+/// So often does somebody try to change a word that others change too.
+const ATTEMPTS: usize = 64;
+
 /// The server's answers; zero is none.
 const VALUE: u64 = 1;
 const ABANDONED: u64 = 2;
@@ -56,6 +99,12 @@ const PANICKED: u64 = 3;
 
 /// Bits of a word that are a state or an answer.
 const KIND_BITS: u32 = 8;
+/// Above the generation: the seat of the server that has the request, where servers may die.
+const SEAT_SHIFT: u32 = KIND_BITS + u32::BITS;
+
+/// The most servers that can be told apart.
+#[cfg(not(loom))]
+pub(super) const MAX_SERVERS: usize = 1 << 16;
 
 fn word(generation: u32, kind: u64) -> u64 {
     u64::from(generation) << KIND_BITS | kind
@@ -67,6 +116,28 @@ fn kind_of(word: u64) -> u64 {
 
 fn generation_of(word: u64) -> u32 {
     (word >> KIND_BITS) as u32
+}
+
+/// A state in which the server in that seat has the request.
+fn word_of(seat: usize, generation: u32, kind: u64) -> u64 {
+    (seat as u64) << SEAT_SHIFT | word(generation, kind)
+}
+
+fn seat_of(word: u64) -> usize {
+    (word >> SEAT_SHIFT) as usize
+}
+
+/// What a request is to a server that meets it, where users may die.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Met {
+    /// New: it must be kept before the channel lets go of it.
+    New,
+    /// Of a server that has died, which has kept it.
+    Again,
+    /// Nobody waits for an answer, which would come to another call.
+    Told,
+    /// Another server has it, or had, and has answered.
+    Served,
 }
 
 /// Why there is an answer without a reply.
@@ -113,6 +184,7 @@ impl<R, S: Carries<R>> Slot<R, S> {
         let last = generation_of(asked);
         match kind_of(asked) {
             IDLE => {}
+            RETIRED if S::MORTAL => {}
             CANCELLED => drop(self.take(last)?),
             _ => return None,
         }
@@ -132,6 +204,9 @@ impl<R, S: Carries<R>> Slot<R, S> {
     fn owes(&self) -> bool {
         // Relaxed: the client itself has seen to it.
         let asked = self.asked.0.load(Ordering::Relaxed);
+        if S::MORTAL && kind_of(asked) == UNWANTED {
+            return true;
+        }
         kind_of(asked) == CANCELLED && self.answer(generation_of(asked)).is_none()
     }
 
@@ -141,6 +216,7 @@ impl<R, S: Carries<R>> Slot<R, S> {
         let asked = self.asked.0.load(Ordering::Relaxed);
         match kind_of(asked) {
             IDLE => true,
+            RETIRED if S::MORTAL => true,
             CANCELLED => self.answer(generation_of(asked)).is_some(),
             _ => false,
         }
@@ -160,7 +236,7 @@ impl<R, S: Carries<R>> Slot<R, S> {
         let taken = match self.answer(generation)? {
             // SAFETY: the answer says that there is a reply, to this call, which ends here.
             VALUE => unsafe { <S as Carries<R>>::get(&self.answer.0.reply) }
-                .map_err(|_| TakeError::Abandoned),
+                .map_err(|_| TakeError::Corrupt),
             PANICKED => Err(TakeError::Panicked),
             _ => Err(TakeError::Abandoned),
         };
@@ -180,6 +256,7 @@ impl<R, S: Carries<R>> Slot<R, S> {
     fn cancel(&self, generation: u32) {
         match self.take(generation) {
             Some(taken) => drop(taken),
+            None if S::MORTAL => self.forsake(generation),
             // Release pairs with the Acquire in `is_wanted`: who sees the cancel sees what the
             // client did before.
             None => self.asked.0.store(word(generation, CANCELLED), Ordering::Release),
@@ -191,7 +268,12 @@ impl<R, S: Carries<R>> Slot<R, S> {
     /// Whether the client waits for the answer.
     fn is_wanted(&self, generation: u32) -> bool {
         // Acquire pairs with the Release in `cancel`.
-        self.asked.0.load(Ordering::Acquire) == word(generation, LIVE)
+        let asked = self.asked.0.load(Ordering::Acquire);
+        if S::MORTAL {
+            let waits = matches!(kind_of(asked), LIVE | TAKING | TAKEN | AGAIN);
+            return waits && generation_of(asked) == generation;
+        }
+        asked == word(generation, LIVE)
     }
 
     /// Answers the call of that generation.
@@ -212,21 +294,119 @@ impl<R, S: Carries<R>> Slot<R, S> {
     }
 }
 
+/// Where users may die.
+impl<R, S: Carries<R>> Slot<R, S> {
+    /// Changes the client's word, as `change` has it of what it is; `false`: it is to be left as it
+    /// is.
+    fn change(&self, change: impl Fn(u64) -> Option<u64>) -> Option<u64> {
+        for _ in 0..ATTEMPTS {
+            // Acquire: what those did who had the request before is done.
+            let asked = self.asked.0.load(Ordering::Acquire);
+            let next = change(asked)?;
+            // AcqRel: the same, and who takes the request over sees what was kept.
+            let done =
+                self.asked.0.compare_exchange(asked, next, Ordering::AcqRel, Ordering::Relaxed);
+            if done.is_ok() {
+                return Some(asked);
+            }
+        }
+        None
+    }
+
+    /// The client of that call waits no more.
+    fn forsake(&self, generation: u32) {
+        self.change(|asked| {
+            let kind = match kind_of(asked) {
+                LIVE => RETIRED,
+                TAKING | TAKEN => CANCELLED,
+                AGAIN => UNWANTED,
+                _ => return None,
+            };
+            let seat = if kind == CANCELLED { seat_of(asked) } else { 0 };
+            (generation_of(asked) == generation).then(|| word_of(seat, generation, kind))
+        });
+    }
+
+    /// The server in that seat meets a request.
+    fn meet(&self, generation: u32, seat: usize) -> Met {
+        let before = self.change(|asked| {
+            let kind = match kind_of(asked) {
+                LIVE => TAKING,
+                AGAIN => TAKEN,
+                UNWANTED => CANCELLED,
+                _ => return None,
+            };
+            (generation_of(asked) == generation).then(|| word_of(seat, generation, kind))
+        });
+        if let Some(before) = before {
+            return if kind_of(before) == LIVE { Met::New } else { Met::Again };
+        }
+        // Relaxed: it was looked at just now.
+        let asked = self.asked.0.load(Ordering::Relaxed);
+        if generation_of(asked) != generation || kind_of(asked) == RETIRED {
+            return Met::Told;
+        }
+        Met::Served
+    }
+
+    /// Takes what a server had that has died: the generation.
+    fn take_over(&self, seat: usize) -> Option<u32> {
+        let before = self.change(|asked| match kind_of(asked) {
+            AGAIN => Some(word_of(seat, generation_of(asked), TAKEN)),
+            UNWANTED => Some(word_of(seat, generation_of(asked), CANCELLED)),
+            _ => None,
+        });
+        before.map(generation_of)
+    }
+
+    /// The server in that seat has kept the request.
+    fn kept(&self, generation: u32, seat: usize) {
+        // Cancelled meanwhile, it stays so.
+        let taking = word_of(seat, generation, TAKING);
+        self.change(|asked| (asked == taking).then(|| word_of(seat, generation, TAKEN)));
+    }
+
+    /// The server in that seat has died. Returns the generation of a call that must be answered for
+    /// it, if it is not to be served again.
+    fn bereave(&self, seat: usize, redeliver: bool) -> Option<u32> {
+        let before = self.change(|asked| {
+            let generation = generation_of(asked);
+            if seat_of(asked) != seat {
+                return None;
+            }
+            match kind_of(asked) {
+                // The channel brings it again.
+                TAKING => Some(word(generation, LIVE)),
+                TAKEN | CANCELLED if self.answer(generation).is_some() => None,
+                TAKEN if redeliver => Some(word(generation, AGAIN)),
+                TAKEN => Some(asked),
+                CANCELLED => Some(word(generation, RETIRED)),
+                _ => None,
+            }
+        })?;
+        (kind_of(before) == TAKEN && !redeliver).then(|| generation_of(before))
+    }
+}
+
 /// What all users share.
 pub(super) struct Head<S: Scope> {
     /// Clients sleep here that have no free slot.
     freed: S::Event,
+    /// Where servers can die: not zero if there may be requests that the dead had.
+    again: S::Word,
 }
 
 /// The slots of all clients, as a bus object.
 pub(super) struct Replies<R> {
     config: Config,
+    /// Words in which a request is kept, where servers may die.
+    kept_words: usize,
     replies: PhantomData<fn(R)>,
 }
 
 impl<R: 'static> Replies<R> {
-    pub(super) fn new(config: Config) -> Self {
-        Self { config, replies: PhantomData }
+    pub(super) fn new(config: Config, kept_words: usize) -> Self {
+        Self { config, kept_words, replies: PhantomData }
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -239,11 +419,38 @@ impl<R: 'static> Replies<R> {
     }
 }
 
+/// Where users may die.
+impl<R: 'static> Replies<R> {
+    /// The answers to its calls will meet nobody.
+    fn client_died<S: Carries<R>>(&self, parts: &Parts<Self, S>, seat: usize) {
+        let outstanding = self.config.outstanding;
+        for slot in &parts.slots[seat * outstanding..][..outstanding] {
+            // Relaxed: `forsake` looks again.
+            slot.forsake(generation_of(slot.asked.0.load(Ordering::Relaxed)));
+        }
+        parts.head.freed.notify(&parts.wakers(Role::Giver)[..self.config.clients]);
+    }
+
+    /// What it had not answered is for others to serve, or is answered for it.
+    fn server_died<S: Carries<R>>(&self, parts: &Parts<Self, S>, seat: usize) {
+        let redeliver = self.config.orphans == Orphans::Redeliver;
+        for (at, slot) in parts.slots.iter().enumerate() {
+            if let Some(generation) = slot.bereave(seat, redeliver) {
+                slot.put(generation, Err(NoReply::Abandoned));
+                slot.bell.notify(self.cell(parts, at as u32));
+            }
+        }
+        // Release pairs with the Acquire in `take_over`.
+        parts.head.again.store(1, Ordering::Release);
+        parts.head.freed.notify(&parts.wakers(Role::Giver)[..self.config.clients]);
+    }
+}
+
 impl<R: 'static, S: Carries<R>> Object<S> for Replies<R> {
     const KIND: &'static str = "request/response";
     const USERS: [&'static str; 2] = ["client", "server"];
     type Head = Head<S>;
-    type Row = ();
+    type Row = S::Word;
     type Slot = Slot<R, S>;
 
     fn limits(&self) -> [usize; 2] {
@@ -256,14 +463,16 @@ impl<R: 'static, S: Carries<R>> Object<S> for Replies<R> {
     }
 
     fn head(&self) -> Head<S> {
-        Head { freed: S::Event::new(self.config.wait) }
+        Head { freed: S::Event::new(self.config.wait), again: S::Word::new(0) }
     }
 
     fn rows(&self) -> usize {
-        0
+        if S::MORTAL { <Self as Object<S>>::slots(self).saturating_mul(self.kept_words) } else { 0 }
     }
 
-    fn row(&self, _: usize) {}
+    fn row(&self, _: usize) -> S::Word {
+        S::Word::new(0)
+    }
 
     fn slots(&self) -> usize {
         self.config.clients.saturating_mul(self.config.outstanding)
@@ -271,6 +480,13 @@ impl<R: 'static, S: Carries<R>> Object<S> for Replies<R> {
 
     fn slot(&self, _: usize) -> Slot<R, S> {
         Slot::new(&self.config)
+    }
+
+    fn died(&self, parts: &Parts<Self, S>, role: Role, seat: usize) {
+        match role {
+            Role::Giver => self.client_died(parts, seat),
+            Role::Taker => self.server_died(parts, seat),
+        }
     }
 
     fn gone(&self, parts: &Parts<Self, S>, role: Role) {
@@ -334,6 +550,7 @@ impl<R: 'static, S: Carries<R>> Seat<R, S> {
     /// Ready when this client could begin a call; leaves a waker otherwise: with all who could free
     /// a slot.
     pub(super) fn poll_free(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.attend();
         if self.has_free() {
             return Poll::Ready(());
         }
@@ -410,13 +627,62 @@ impl<R: 'static, S: Carries<R>> Seat<R, S> {
     /// Waits for the answer to a call; `false`: it was not there in time.
     #[inline(always)]
     pub(super) fn wait(&self, to: Correlation, due: Option<Instant>) -> bool {
-        self.slot(to).is_none_or(|slot| slot.bell.wait(due, || self.is_answered(to)))
+        let ready = || {
+            self.attend();
+            self.is_answered(to)
+        };
+        self.slot(to).is_none_or(|slot| slot.bell.wait(due, ready))
     }
 
     pub(super) fn poll(&self, to: Correlation, context: &mut Context<'_>) -> Poll<()> {
         let Some(slot) = self.slot(to) else { return Poll::Ready(()) };
+        self.attend();
         let cell = &self.shape().cell(self.parts(), to.slot)[0];
         slot.bell.poll(cell, context, || self.is_answered(to))
+    }
+
+    /// What a request is to this server that comes through the channel, where users may die.
+    pub(super) fn meet(&self, to: Correlation) -> Met {
+        let Some(slot) = self.slot(to) else { return Met::Told };
+        match slot.meet(to.generation, self.seat()) {
+            // It comes again, for the one who had it has died: its seat may not be cleared yet.
+            Met::Served => {
+                self.look_after_the_dead();
+                slot.meet(to.generation, self.seat())
+            }
+            met => met,
+        }
+    }
+
+    /// Where the request of a call is kept, where users may die.
+    pub(super) fn keeping(&self, to: Correlation) -> &[S::Word] {
+        let words = self.shape().kept_words;
+        &self.parts().rows[to.slot as usize * words..][..words]
+    }
+
+    /// The request of a call was kept.
+    pub(super) fn has_kept(&self, to: Correlation) {
+        if let Some(slot) = self.slot(to) {
+            slot.kept(to.generation, self.seat());
+        }
+    }
+
+    /// Takes a request over that a server had that has died.
+    pub(super) fn take_over(&self) -> Option<Correlation> {
+        let again = &self.parts().head.again;
+        // Relaxed: a flag for the slots' own words.
+        if again.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        // Acquire pairs with the Release in `server_died`. Should this server die here, whoever
+        // clears its seat sets the flag again.
+        again.swap(0, Ordering::Acquire);
+        let slots = self.parts().slots.iter().enumerate();
+        let mut taken = slots.filter_map(|(at, slot)| Some((at, slot.take_over(self.seat())?)));
+        let (at, generation) = taken.next()?;
+        // There may be more of them.
+        again.store(1, Ordering::Release);
+        Some(Correlation { slot: at as u32, generation })
     }
 
     /// Whether somebody waits for the answer to a call.

@@ -65,6 +65,7 @@ pub(crate) enum Kind {
     Pool = 4,
     Broadcast = 5,
     Lossy = 6,
+    Requests = 7,
 }
 
 impl Description {
