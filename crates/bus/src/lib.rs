@@ -17,6 +17,7 @@
 //! | [`completion`] | the result of one operation after the other, for one who waits |
 //! | [`request`] | requests, and the answer to each |
 //! | [`agent`] | an owner with a mailbox |
+//! | [`mailbox`](mod@mailbox) | what any thread hands an owner that looks by itself, such as a loop |
 //!
 //! There is no runtime in here. Who waits spins, yields or sleeps ([`Wait`]), or leaves a
 //! [`Waker`](std::task::Waker): that is the seam by which loops, fibers and tasks of the crate
@@ -71,6 +72,8 @@ pub mod completion;
 pub mod request;
 
 pub mod agent;
+
+pub mod mailbox;
 
 #[cfg(not(loom))]
 pub mod shared;

@@ -248,6 +248,15 @@ impl<T> Place<T> {
         self.0.with_mut(|place| unsafe { (*place).write(value) });
     }
 
+    /// Has a value put in, where it stays.
+    ///
+    /// Safe, for the pointer is: what is done with it is the caller's promise, as in
+    /// [`Place::write`].
+    #[inline(always)]
+    pub(crate) fn fill(&self, write: impl FnOnce(*mut T)) {
+        self.0.with_mut(|place| write(place.cast()));
+    }
+
     /// Moves the value out.
     ///
     /// # Safety

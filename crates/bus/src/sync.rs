@@ -228,6 +228,30 @@ mod native {
         pub(crate) fn writes(&self, _from: usize, _len: usize) {}
     }
 
+    /// Lets another thread get on: spins at first, then sleeps, so that a thread of lower priority on
+    /// the same core is not shut out.
+    pub(crate) fn back_off(attempt: u32) {
+        if attempt < 64 {
+            std::hint::spin_loop();
+        } else {
+            std::thread::sleep(Duration::from_micros(50));
+        }
+    }
+
+    /// Fetches the cache line at `place`, which will be written soon, away from other cores. A hint:
+    /// it reads nothing that the program could see, and faults nowhere.
+    #[inline]
+    pub(crate) fn prefetch_to_write<T>(place: *const T) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+            // SAFETY: a hint, see above.
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(place.cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = place;
+    }
+
     /// Something that lasts a few nanoseconds, for a loop that waits for another core.
     #[inline(always)]
     pub(crate) fn spin_loop() {
@@ -351,6 +375,12 @@ mod model {
     pub(crate) fn spin_loop() {
         loom::thread::yield_now();
     }
+
+    pub(crate) fn back_off(_attempt: u32) {
+        loom::thread::yield_now();
+    }
+
+    pub(crate) fn prefetch_to_write<T>(_place: *const T) {}
 
     pub(crate) fn yield_now() {
         loom::thread::yield_now();

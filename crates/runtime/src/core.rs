@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::fiber::{self, Fibers, Refusal};
 use crate::files::Files;
 use crate::inline_fn::{Job, OnceFn};
-use crate::mailbox::{Mailbox, Poster, Sleeper, mailbox};
+use crate::mailbox::{Mailbox, Poster, Sleeper};
 use crate::report::{Counters, Report};
 use crate::slab::Key;
 use crate::sync::Arc;
@@ -148,7 +148,7 @@ impl Core {
             unfilled: Cell::new(false),
             tasks: Executor::new(id, config.tasks, sleeper.clone()),
             later: RefCell::new(VecDeque::new()),
-            files: Files::new(&config, sleeper.clone()),
+            files: Files::new(&config, &sleeper)?,
             engine: RefCell::new(engine),
             spare: RefCell::new(Vec::with_capacity(64)),
             mailbox: RefCell::new(mailbox),
@@ -476,9 +476,11 @@ impl Core {
 
     /// What was posted is dropped, and what comes from now on goes back.
     fn close_mailbox(&self) {
-        let (_, empty) = mailbox(1, self.sleeper.clone());
-        let closed = self.mailbox.replace(empty);
-        drop(closed);
+        // Dropped while the mailbox is not borrowed: what it would have done may hold anything.
+        let next = || self.mailbox.borrow_mut().take_the_rest();
+        while let Some(job) = next() {
+            drop(job);
+        }
     }
 
     /// Polls until no operation is with the driver, within a bound. False: one still is.

@@ -8,8 +8,9 @@ use std::io;
 use crate::config::Config;
 use crate::core::Core;
 use crate::driver::Op;
+use crate::error::Error;
 use crate::inline_fn::Job;
-use crate::mailbox::{Mailbox, Poster, Sleeper, mailbox};
+use crate::mailbox::{Mailbox, Poster, Sleeper, mailbox_for};
 use crate::offload::{Limits, Offload};
 use crate::slab::Key;
 use crate::sync::Arc;
@@ -46,17 +47,17 @@ struct Errand(Op);
 unsafe impl Send for Errand {}
 
 impl Files {
-    pub(crate) fn new(config: &Config, sleeper: Arc<Sleeper>) -> Self {
+    pub(crate) fn new(config: &Config, sleeper: &Arc<Sleeper>) -> Result<Self, Error> {
         let limits = Limits::new(config.offload_threads, config.offload_queue);
-        let (poster, back) = mailbox(limits.reserved, sleeper);
-        Self {
+        let (poster, back) = mailbox_for("offload_queue", limits.reserved, sleeper)?;
+        Ok(Self {
             pool: RefCell::new(Offload::new(limits)),
             back: RefCell::new(back),
             poster,
             limit: limits.reserved,
             out: Cell::new(0),
             waiting: RefCell::new(VecDeque::with_capacity(config.operations)),
-        }
+        })
     }
 
     /// Whether no result has come back. Nothing else is to be done: what waits for the

@@ -13,16 +13,3 @@ pub(crate) fn to_read<T>(place: *const T) {
     #[cfg(not(target_arch = "x86_64"))]
     let _ = place;
 }
-
-/// Fetches the cache line at `place`, which will be written soon, away from other cores.
-#[inline]
-pub(crate) fn to_write<T>(place: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-        // SAFETY: a hint, see above.
-        unsafe { _mm_prefetch::<_MM_HINT_ET0>(place.cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = place;
-}

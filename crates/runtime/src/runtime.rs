@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::fiber::{Builder, JoinError, Stack};
 use crate::inline_fn::Job;
 use crate::machine;
-use crate::mailbox::{PostError, Poster, Sleeper, mailbox};
+use crate::mailbox::{PostError, Poster, Sleeper, mailbox_for};
 use crate::report::{Metrics, Report};
 use crate::sync::Arc;
 use crate::time::{Clock, Instant, Source};
@@ -372,7 +372,10 @@ impl Remote {
     pub fn post<F: FnOnce() + Send + 'static>(&self, work: F) -> Result<(), PostError<Job>> {
         // SAFETY: the place is valid for a job.
         let write = |place, work| unsafe { Job::write(place, work) };
-        self.poster.post_with(work, write).map_err(|refused| refused.map(Job::new))
+        // SAFETY: that writes a job; what it allocates for a large one ends the process rather
+        // than unwind.
+        let posted = unsafe { self.poster.post_with(work, write) };
+        posted.map_err(|refused| PostError::of(refused, Job::new))
     }
 
     /// Posts work that was made before, such as work that came back.
@@ -380,7 +383,7 @@ impl Remote {
     /// # Errors
     /// As [`post`](Self::post).
     pub fn post_job(&self, job: Job) -> Result<(), PostError<Job>> {
-        self.poster.post(job)
+        self.poster.post(job).map_err(|refused| PostError::of(refused, |job| job))
     }
 }
 
@@ -412,7 +415,7 @@ fn assemble(config: Config, driver: AnyDriver, mut report: Report) -> Result<Rc<
     Core::new(Parts {
         id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
         engine: Engine::new(&config, driver, now)?,
-        mailbox: mailbox(config.mailbox, sleeper.clone()),
+        mailbox: mailbox_for("mailbox", config.mailbox, &sleeper)?,
         sleeper,
         clock,
         now,

@@ -9,7 +9,7 @@
 use std::ptr;
 
 use crate::mailbox::Sleeper;
-use crate::sync::{Arc, AtomicBool, AtomicPtr, Ordering, UnsafeCell};
+use crate::sync::{Arc, AtomicBool, AtomicPtr, Ordering};
 
 /// A node that can be in a wake list.
 ///
@@ -26,38 +26,27 @@ pub(crate) struct Link<N> {
     /// The node is in a list. Who turns it from false to true owns `next` until the
     /// node is published; who turns it back owns `next` up to then.
     queued: AtomicBool,
-    /// The node behind this one; means something while the node is in a list.
-    next: UnsafeCell<*const N>,
+    /// The node behind this one; means something while the node is in a list. Read and
+    /// written by its owner alone, handed over by `queued` and by the head of the list.
+    next: AtomicPtr<N>,
 }
-
-// SAFETY: `next` is touched by one thread at a time, handed over by `queued` and by the
-// head of the list; the nodes it points at are themselves `Send` and `Sync`.
-unsafe impl<N: Send + Sync> Send for Link<N> {}
-// SAFETY: as above.
-unsafe impl<N: Send + Sync> Sync for Link<N> {}
 
 impl<N> Link<N> {
     /// A link that is in no list.
     pub(crate) fn new() -> Self {
-        Self { queued: AtomicBool::new(false), next: UnsafeCell::new(ptr::null()) }
+        Self { queued: AtomicBool::new(false), next: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// Reads `next`.
-    ///
-    /// # Safety
-    /// The caller owns `next`, as `queued` has it.
-    unsafe fn next(&self) -> *const N {
-        // SAFETY: the caller promises that nobody writes meanwhile.
-        self.next.with(|next| unsafe { *next })
+    /// Reads `next`, which the caller owns.
+    fn next(&self) -> *const N {
+        // Relaxed: what hands `next` over orders it.
+        self.next.load(Ordering::Relaxed)
     }
 
-    /// Writes `next`.
-    ///
-    /// # Safety
-    /// The caller owns `next`, as `queued` has it.
-    unsafe fn set_next(&self, node: *const N) {
-        // SAFETY: the caller promises that nobody else touches it meanwhile.
-        self.next.with_mut(|next| unsafe { *next = node });
+    /// Writes `next`, which the caller owns.
+    fn set_next(&self, node: *const N) {
+        // Relaxed: as above.
+        self.next.store(node.cast_mut(), Ordering::Relaxed);
     }
 }
 
@@ -117,8 +106,8 @@ impl<N: Linked> WakeSender<N> {
         let mut head = self.head.0.load(Ordering::Relaxed);
         let raw = Arc::into_raw(node.clone()).cast_mut();
         while head != closed() {
-            // SAFETY: this thread turned `queued` to true and has not published yet.
-            unsafe { node.link().set_next(head) };
+            // Ours: this thread turned `queued` to true and has not published yet.
+            node.link().set_next(head);
             // Release pairs with the Acquire in `WakeList::refill`: the loop sees
             // `next`, and through the exchanges of others all nodes behind.
             match self.head.0.compare_exchange_weak(head, raw, Ordering::Release, Ordering::Relaxed)
@@ -178,8 +167,8 @@ impl<N: Linked> WakeList<N> {
         // SAFETY: the list owns a count of every node in `taken`; this one is handed on
         // to the caller, as `taken` goes on to the next.
         let node = unsafe { Arc::from_raw(self.taken) };
-        // SAFETY: nodes in `taken` are queued and off the stack: the loop owns `next`.
-        self.taken = unsafe { node.link().next() };
+        // Nodes in `taken` are queued and off the stack: the loop owns `next`.
+        self.taken = node.link().next();
         // AcqRel pairs with the swap in `WakeSender::push`. A store would not do: it
         // would not see what a waker wrote that found the node queued.
         node.link().queued.swap(false, Ordering::AcqRel);
@@ -193,10 +182,9 @@ fn turned_round<N: Linked>(newest: *const N) -> *const N {
     while !rest.is_null() {
         // SAFETY: the list owns a count of every node in it, so it is alive.
         let link = unsafe { (*rest).link() };
-        // SAFETY: the node is queued and off the stack: the loop owns `next`.
-        let next = unsafe { link.next() };
-        // SAFETY: as above.
-        unsafe { link.set_next(oldest) };
+        // The node is queued and off the stack: the loop owns `next`.
+        let next = link.next();
+        link.set_next(oldest);
         (oldest, rest) = (rest, next);
     }
     oldest

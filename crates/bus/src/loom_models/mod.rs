@@ -23,7 +23,7 @@ use loom::sync::{Condvar, Mutex};
 use crate::policy::Wait;
 
 /// Checks `body` under every interleaving with at most three preemptions.
-fn check(body: impl Fn() + Send + Sync + 'static) {
+pub(crate) fn check(body: impl Fn() + Send + Sync + 'static) {
     check_with(3, body);
 }
 

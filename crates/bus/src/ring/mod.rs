@@ -5,6 +5,7 @@
 //! | [`lane`] | one | one | of the giver |
 //! | [`stream`] | one, of pieces of bytes | one | of the giver |
 //! | [`many`] | any number | any number | one for all |
+//! | [`funnel`] | any number | one | one for all |
 //! | [`fan`] | one | any number, each takes all | of the giver |
 //! | [`tape`] | one | any number, each takes what it can | of the giver |
 //!
@@ -13,6 +14,7 @@
 //! Several givers without a common order have a lane each: none can hold another up.
 
 pub(crate) mod fan;
+pub(crate) mod funnel;
 pub(crate) mod lane;
 pub(crate) mod lot;
 pub(crate) mod many;

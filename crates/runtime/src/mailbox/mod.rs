@@ -1,10 +1,9 @@
-//! How other threads hand the loop something: a bounded mailbox with one reader.
+//! How other threads hand the loop something: a bounded mailbox of the bus, with one reader.
 //!
-//! The seam is small on purpose: [`mailbox`] makes a [`Mailbox`], which the loop keeps,
-//! and a [`Poster`], which any thread may clone. A post puts the message into the
-//! [`ring`] and wakes the loop if it sleeps, at most once per sleep ([`sleeper`]).
+//! The loop keeps a [`Mailbox`], and any thread may clone a [`Poster`]. A post puts the message
+//! where the loop finds it, and wakes the loop if it sleeps, at most once per sleep
+//! ([`sleeper`]).
 
-mod ring;
 mod sleeper;
 
 #[cfg(all(test, loom))]
@@ -12,15 +11,31 @@ pub(crate) mod loom_models;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
+use tautline_bus::SendError;
+pub(crate) use tautline_bus::mailbox::Mailbox;
+use tautline_bus::mailbox::{self, mailbox};
+
+use self::sleeper::Rouse;
 pub(crate) use self::sleeper::{Sleeper, Wake};
 
 use crate::sync::Arc;
 
-/// A mailbox for up to `capacity` messages (rounded up to a power of two), on a loop
-/// that sleeps by `sleeper`.
-pub(crate) fn mailbox<T: Send>(capacity: usize, sleeper: Arc<Sleeper>) -> (Poster<T>, Mailbox<T>) {
-    let (sender, receiver) = ring::channel(capacity);
-    (Poster { sender, sleeper }, Mailbox { receiver })
+/// Posts into the mailbox of a loop, from any thread.
+pub(crate) type Poster<T> = mailbox::Poster<T, Rouse>;
+
+/// A mailbox for up to `capacity` messages (rounded up to a power of two), on a loop that sleeps
+/// by `sleeper`. `knob` is the field of the configuration that sets the capacity.
+#[cfg(not(loom))]
+pub(crate) fn mailbox_for<T: Send>(
+    knob: &'static str,
+    capacity: usize,
+    sleeper: &Arc<Sleeper>,
+) -> Result<(Poster<T>, Mailbox<T>), crate::Error> {
+    mailbox(capacity, Rouse(sleeper.clone())).map_err(|_| crate::Error::Config {
+        field: knob,
+        value: capacity.to_string(),
+        remedy: "there is no memory for so many messages: ask for fewer",
+    })
 }
 
 /// Why a message was not posted; the message comes back in it.
@@ -35,11 +50,12 @@ pub enum PostError<T> {
 }
 
 impl<T> PostError<T> {
-    /// The same about another message.
-    pub(crate) fn map<M>(self, change: impl FnOnce(T) -> M) -> PostError<M> {
-        match self {
-            Self::Full(message) => PostError::Full(change(message)),
-            Self::Closed(message) => PostError::Closed(change(message)),
+    /// What a post into the mailbox of a loop says, about another message.
+    pub(crate) fn of<M>(refused: SendError<M>, change: impl FnOnce(M) -> T) -> Self {
+        match refused {
+            // Posts have no deadline.
+            SendError::Full(message) | SendError::TimedOut(message) => Self::Full(change(message)),
+            SendError::Closed(message) => Self::Closed(change(message)),
         }
     }
 
@@ -58,79 +74,5 @@ impl<T> std::fmt::Debug for PostError<T> {
             Self::Full(_) => "Full(..)",
             Self::Closed(_) => "Closed(..)",
         })
-    }
-}
-
-/// Posts into a mailbox, from any thread.
-pub(crate) struct Poster<T> {
-    sender: ring::Sender<T>,
-    sleeper: Arc<Sleeper>,
-}
-
-impl<T> Clone for Poster<T> {
-    fn clone(&self) -> Self {
-        Self { sender: self.sender.clone(), sleeper: self.sleeper.clone() }
-    }
-}
-
-impl<T: Send> Poster<T> {
-    /// Hands `message` to the loop and wakes it if it sleeps. Never waits. Messages of
-    /// one poster arrive in the order in which they were posted.
-    ///
-    /// # Errors
-    /// Gives the message back when the mailbox is full or the loop gone.
-    #[inline]
-    pub(crate) fn post(&self, message: T) -> Result<(), PostError<T>> {
-        self.sender.push(message)?;
-        self.sleeper.notify();
-        Ok(())
-    }
-
-    /// The same for a message that `write` makes of `seed` in its place.
-    ///
-    /// # Errors
-    /// Gives the seed back.
-    #[inline]
-    pub(crate) fn post_with<S>(
-        &self,
-        seed: S,
-        write: impl FnOnce(*mut T, S),
-    ) -> Result<(), PostError<S>> {
-        self.sender.push_with(seed, write)?;
-        self.sleeper.notify();
-        Ok(())
-    }
-}
-
-/// The loop's end of a mailbox. Dropping it closes the mailbox: what was not taken is
-/// dropped, and every later post gets its message back.
-pub(crate) struct Mailbox<T: Send> {
-    receiver: ring::Receiver<T>,
-}
-
-impl<T: Send> Mailbox<T> {
-    /// Takes the oldest message.
-    #[inline]
-    pub(crate) fn take(&mut self) -> Option<T> {
-        self.receiver.pop()
-    }
-
-    /// Whether there is nothing to take. The loop asks this on every turn, and when it
-    /// prepares to sleep.
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        !self.receiver.is_ready()
-    }
-
-    /// Messages that wait, those included that are being written just now: a hint.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.receiver.len()
-    }
-
-    /// Messages that the mailbox has room for.
-    #[cfg(test)]
-    pub(crate) fn capacity(&self) -> usize {
-        self.receiver.capacity()
     }
 }

@@ -14,7 +14,9 @@
 
 use std::sync;
 
-use crate::sync::{AtomicBool, Ordering, fence};
+use tautline_bus::mailbox::Bell;
+
+use crate::sync::{Arc, AtomicBool, Ordering, fence};
 
 /// How any thread ends the loop's wait.
 pub(crate) trait Wake: Send + Sync {
@@ -103,5 +105,16 @@ impl Sleeper {
         if self.asleep.swap(false, Ordering::Relaxed) {
             self.wake.wake();
         }
+    }
+}
+
+/// A post rouses the loop that sleeps by this.
+#[derive(Clone)]
+pub(crate) struct Rouse(pub(crate) Arc<Sleeper>);
+
+impl Bell for Rouse {
+    #[inline]
+    fn ring(&self) {
+        self.0.notify();
     }
 }

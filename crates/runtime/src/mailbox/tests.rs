@@ -1,4 +1,4 @@
-//! The mailbox as threads and loops use it.
+//! The mailbox as threads and loops use it: who sleeps is woken.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -25,51 +25,8 @@ impl Bell {
 fn sleepy<T: Send>(capacity: usize) -> (Poster<T>, Mailbox<T>, Arc<Sleeper>, Arc<Bell>) {
     let bell = Arc::new(Bell::default());
     let sleeper = Arc::new(Sleeper::new(bell.clone()));
-    let (poster, mailbox) = mailbox(capacity, sleeper.clone());
+    let (poster, mailbox) = mailbox(capacity, Rouse(sleeper.clone())).unwrap();
     (poster, mailbox, sleeper, bell)
-}
-
-/// Messages of one poster come out in order, over many laps, at every small capacity.
-#[test]
-fn messages_of_one_poster_keep_their_order() {
-    for capacity in 1..=5 {
-        let (poster, mut mailbox, ..) = sleepy(capacity);
-        let room = mailbox.capacity();
-        assert!(room >= capacity && room.is_power_of_two());
-        for round in 0..50 {
-            let burst = 1 + round % room;
-            (0..burst).for_each(|n| poster.post((round, n)).unwrap());
-            assert_eq!(mailbox.len(), burst);
-            (0..burst).for_each(|n| assert_eq!(mailbox.take(), Some((round, n))));
-            assert!(mailbox.is_empty() && mailbox.take().is_none());
-        }
-    }
-}
-
-/// A full mailbox gives the message back and takes one again after one was taken.
-#[test]
-fn a_full_mailbox_gives_the_message_back() {
-    let (poster, mut mailbox, ..) = sleepy(2);
-    poster.post("a").unwrap();
-    poster.post("b").unwrap();
-    assert_eq!(poster.post("c"), Err(PostError::Full("c")));
-    assert_eq!(mailbox.take(), Some("a"));
-    poster.post("c").unwrap();
-    assert_eq!((mailbox.take(), mailbox.take()), (Some("b"), Some("c")));
-}
-
-/// Dropping the mailbox drops what waits in it, and later posts get theirs back.
-#[test]
-fn a_dropped_mailbox_drops_what_waits_and_refuses_more() {
-    let tracked = std::sync::Arc::new(());
-    let (poster, mut mailbox, ..) = sleepy(4);
-    (0..3).for_each(|_| poster.post(tracked.clone()).unwrap());
-    drop(mailbox.take());
-    drop(mailbox);
-    assert_eq!(std::sync::Arc::strong_count(&tracked), 1);
-    let refused = poster.clone().post(tracked.clone()).unwrap_err();
-    assert!(matches!(refused, PostError::Closed(_)));
-    assert!(std::sync::Arc::ptr_eq(&refused.into_message(), &tracked));
 }
 
 /// A burst into a sleeping loop rings once; a loop that is awake is never rung.
@@ -98,7 +55,7 @@ fn a_loop_is_woken_once_per_sleep() {
 fn a_spinning_loop_is_never_woken() {
     let bell = Arc::new(Bell::default());
     let sleeper = Arc::new(Sleeper::never_sleeps(bell.clone()));
-    let (poster, mut mailbox) = mailbox(2, sleeper.clone());
+    let (poster, mut mailbox) = mailbox(2, Rouse(sleeper.clone())).unwrap();
     assert!(!sleeper.prepare_sleep(|| true));
     poster.post(1).unwrap();
     assert_eq!((mailbox.take(), bell.rings()), (Some(1), 0));
@@ -111,7 +68,7 @@ fn no_message_and_no_wake_up_is_lost_between_threads() {
     const THREADS: usize = 4;
     const MESSAGES: usize = 20_000;
     let sleeper = Arc::new(Sleeper::new(Arc::new(Unpark(thread::current()))));
-    let (poster, mut mailbox) = mailbox(8, sleeper.clone());
+    let (poster, mut mailbox) = mailbox(8, Rouse(sleeper.clone())).unwrap();
     let posters: Vec<_> = (0..THREADS)
         .map(|id| {
             let poster = poster.clone();
@@ -149,7 +106,7 @@ impl Wake for Unpark {
 /// Posts as soon as there is room.
 fn post_patiently<T: Send>(poster: &Poster<T>, mut message: T) {
     while let Err(error) = poster.post(message) {
-        assert!(matches!(error, PostError::Full(_)));
+        assert!(matches!(error, SendError::Full(_)));
         message = error.into_message();
         thread::yield_now();
     }
