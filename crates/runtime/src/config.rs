@@ -157,11 +157,14 @@ pub struct Budgets {
     pub tasks: usize,
     /// Switches to fibers, at least 3. Default 512.
     pub fibers: usize,
+    /// Messages that one receiver of the bus hands to its handler
+    /// ([`listen`](crate::listen)). Default 32.
+    pub messages: usize,
 }
 
 impl Default for Budgets {
     fn default() -> Self {
-        Self { io: 256, posts: 256, timers: 256, tasks: 64, fibers: 512 }
+        Self { io: 256, posts: 256, timers: 256, tasks: 64, fibers: 512, messages: 32 }
     }
 }
 
@@ -258,6 +261,7 @@ impl Config {
             ("budgets.posts", self.budgets.posts, usize::MAX),
             ("budgets.timers", self.budgets.timers, usize::MAX),
             ("budgets.tasks", self.budgets.tasks, usize::MAX),
+            ("budgets.messages", self.budgets.messages, usize::MAX),
             ("offload_threads", self.offload_threads, 1024),
             ("offload_queue", self.offload_queue, 1 << 24),
         ];

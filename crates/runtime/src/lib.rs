@@ -49,6 +49,8 @@ mod inline_fn;
 #[cfg(not(loom))]
 mod kinds;
 #[cfg(not(loom))]
+pub mod listen;
+#[cfg(not(loom))]
 mod machine;
 mod mailbox;
 #[cfg(not(loom))]

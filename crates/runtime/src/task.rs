@@ -117,7 +117,8 @@ impl Executor {
         self.main_woken.replace(false)
     }
 
-    fn spawn(&self, future: LocalFuture, name: &'static str) -> Result<Key, Error> {
+    /// Keeps a future that is polled on this loop, and goes by `name`.
+    pub(crate) fn spawn(&self, future: LocalFuture, name: &'static str) -> Result<Key, Error> {
         let task = Task { future: Some(future), waker: Waker::noop().clone(), name };
         let mut tasks = self.tasks.borrow_mut();
         let limit = tasks.limit();
@@ -188,13 +189,13 @@ impl Executor {
                 return;
             }
         }
-        // Ended, panicked in a drop, or aborted while it ran: dropped unborrowed.
+        // Ended, panicked, or aborted while it ran: dropped unborrowed.
         let task = self.tasks.borrow_mut().remove(key);
-        drop((task, future));
+        core.guard(name, || drop((task, future)));
     }
 
     /// Drops a task's future, wherever it stands.
-    fn abort(&self, key: Key) {
+    pub(crate) fn abort(&self, key: Key) {
         let task = self.tasks.borrow_mut().remove(key);
         drop(task);
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::{REAL, small};
 use tautline_runtime::fiber::{self, Builder, JoinError, Stack};
-use tautline_runtime::{Config, Descriptor, Error, Operation, Read, Runtime};
+use tautline_runtime::{Config, Descriptor, Error, Operation, Read, Runtime, timer};
 
 /// A read of eight bytes.
 type Eight = Operation<Read<Vec<u8>, false>>;
@@ -208,4 +208,30 @@ fn a_runtime_goes_at_once() {
         assert!(handle.is_finished());
         assert!(began.elapsed() < Duration::from_secs(3), "that was the bound for what never ends");
     }
+}
+
+/// A fiber that waits for a future which wakes itself, as one does that has nobody who would wake
+/// it, does not hold up the loop: what it waits for comes by a timer of the same loop.
+#[test]
+fn a_future_that_wakes_itself_does_not_hold_up_the_loop() {
+    const MOST: u32 = 1_000_000;
+    let runtime = Runtime::new(Config::default()).unwrap();
+    let done = Rc::new(Cell::new(false));
+    let told = done.clone();
+    let polls = runtime.run_fiber(Stack::Small, move || {
+        let later = done.clone();
+        timer::after(Duration::from_micros(100), move || later.set(true)).unwrap();
+        let mut polls = 0;
+        let looks = std::future::poll_fn(|context| {
+            polls += 1;
+            if done.get() || polls == MOST {
+                return std::task::Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            std::task::Poll::Pending
+        });
+        fiber::wait(looks).unwrap();
+        polls
+    });
+    assert!(told.get(), "the timer did not fire in {} polls", polls.unwrap());
 }

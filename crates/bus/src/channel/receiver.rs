@@ -332,6 +332,11 @@ impl<T, S: Carries<T>> Receiver<T, S> {
         }
     }
 
+    /// Ready when there is a message or the channel is closed; else a waker is left.
+    pub fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.end.poll(context)
+    }
+
     /// Borrows the oldest message where it lies; its place is free when the loan is dropped.
     ///
     /// # Errors

@@ -101,6 +101,11 @@ impl<Q, R, S: Exchanges<Q, R>> Server<Q, R, S> {
         self.receiver.poll_receive(context).map_ok(|ask| self.taken(ask))
     }
 
+    /// Ready when there is a request or no client can come any more; else a waker is left.
+    pub fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.receiver.poll_wait(context)
+    }
+
     /// Takes a request and replies what `work` makes of it; waits for one as [`Server::receive`].
     /// The fastest way to serve. Should `work` panic, the caller is told so.
     ///

@@ -104,16 +104,21 @@ impl<S: Scope> Waiter<S> {
                 Err(ReceiveError::Empty) => {}
                 done => return Poll::Ready(done),
             }
-            let parts = self.seat.parts();
-            let cell = &parts.wakers(Role::Taker)[self.seat.seat()];
-            let ready = || {
-                self.seat.attend();
-                Count::now(parts) != 0 || !Count::gives(parts)
-            };
-            if parts.head.filled.poll(cell, context, ready).is_pending() {
+            if self.poll_wait(context).is_pending() {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Ready when the count is not zero or the signal is closed; else a waker is left.
+    pub fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let parts = self.seat.parts();
+        let cell = &parts.wakers(Role::Taker)[self.seat.seat()];
+        let ready = || {
+            self.seat.attend();
+            Count::now(parts) != 0 || !Count::gives(parts)
+        };
+        parts.head.filled.poll(cell, context, ready)
     }
 
     /// Another handle to the signal.

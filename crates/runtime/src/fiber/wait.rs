@@ -133,7 +133,12 @@ pub fn wait_as<F: Future>(call: &'static str, future: F) -> Result<F::Output, Er
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&task)) {
             return Ok(output);
         }
-        here.wait_until(call, || waker.is_woken())?;
+        if waker.is_woken() {
+            // It has woken itself: what it waits for may need a turn of this loop.
+            here.yield_now()?;
+        } else {
+            here.wait_until(call, || waker.is_woken())?;
+        }
     }
 }
 

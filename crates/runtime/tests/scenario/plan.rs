@@ -104,6 +104,7 @@ fn draw_config(random: &mut Rng) -> Config {
             timers: random.usize(1..33),
             tasks: random.usize(1..33),
             fibers: random.usize(3..33),
+            ..Budgets::default()
         },
         stall: None,
         offload_threads: 1,
