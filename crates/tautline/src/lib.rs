@@ -41,7 +41,7 @@ pub use tautline_runtime as runtime;
 #[doc(inline)]
 pub use tautline_runtime::{
     Budgets, Config, Conn, Descriptor, DriverChoice, Error, Runtime, WaitMode, Wish, defer,
-    fiber_local, now, now_precise, offload, remote, stop, task, time, timer, watch,
+    fiber_local, listen, now, now_precise, offload, remote, stop, task, time, timer, watch,
 };
 
 /// Fibers: straight-line code on the loop.
