@@ -1,12 +1,13 @@
 //! What the objects have in common through which messages go: where their users sleep, and when
 //! they end.
 
+use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
-use crate::event::Sleeps;
+use crate::event::{Fence, Sleeps};
 use crate::object::{Object, Parts, Role};
 use crate::policy::Wait;
-use crate::scope::{Scope, Word};
+use crate::scope::{Local, Scope, Word};
 use crate::sync::Ordering;
 
 /// What all users of an object share through which messages go.
@@ -19,6 +20,9 @@ pub(crate) struct Bells<S: Scope> {
     pub(crate) freed: S::Event,
     /// Not zero: nothing is sent any more.
     closed: S::Word32,
+    /// For each role; not zero: it is closed, or at some time nobody was there of the other role.
+    /// One word to look at on the way of a message; what is true is asked when it is set.
+    doubt: [S::Word32; 2],
     /// Messages that were overwritten.
     pub(crate) dropped: S::Word,
     /// Messages that were given up with the user who had them on loan.
@@ -31,6 +35,7 @@ impl<S: Scope> Bells<S> {
             filled: S::Event::new(wait),
             freed: S::Event::new(wait),
             closed: S::Word32::new(0),
+            doubt: [S::Word32::new(0), S::Word32::new(0)],
             dropped: S::Word::new(0),
             lost: S::Word::new(0),
         }
@@ -39,8 +44,16 @@ impl<S: Scope> Bells<S> {
 
 /// An object through which messages go.
 pub(crate) trait Rings<S: Scope>: Object<S, Head = Bells<S>> {
-    /// Wakes who waits for the users of a kind of which none is left.
+    /// Nobody is left of that kind: says so, and wakes who waits for them.
     fn tell(parts: &Parts<Self, S>, role: Role) {
+        // Release pairs with the Acquire in `Ringer::is_in_doubt`: who finds it set sees that nobody
+        // is left, and all that they have done.
+        parts.head.doubt[role.other() as usize].store(1, Ordering::Release);
+        Self::stir(parts, role);
+    }
+
+    /// Wakes who waits for something that users of that kind do.
+    fn stir(parts: &Parts<Self, S>, role: Role) {
         match role {
             Role::Giver => Self::filled(parts),
             Role::Taker => Self::freed(parts),
@@ -74,10 +87,67 @@ pub(crate) trait Rings<S: Scope>: Object<S, Head = Bells<S>> {
 
     /// Nothing is sent any more.
     fn close(parts: &Parts<Self, S>) {
-        // Release pairs with the Acquire in `gives`.
+        // Release pairs with the Acquire in `gives`; the doubt comes after, by `tell`.
         parts.head.closed.store(1, Ordering::Release);
         Self::tell(parts, Role::Giver);
         Self::tell(parts, Role::Taker);
+    }
+}
+
+/// What a user has at hand of the bells on the way of a message: two words, without a detour.
+pub(crate) struct Ringer<S: Scope> {
+    bells: NonNull<Bells<S>>,
+    /// What stands before the look for sleepers.
+    fence: Fence,
+}
+
+// SAFETY: bells are made of words that any thread may use.
+unsafe impl Send for Ringer<Local> {}
+// SAFETY: as above.
+#[cfg(not(loom))]
+unsafe impl Send for Ringer<crate::shared::Shared> {}
+
+impl<S: Scope> Ringer<S> {
+    /// # Safety
+    /// The bells stay where they are for as long as this is used.
+    pub(crate) unsafe fn new(bells: &Bells<S>) -> Self {
+        // Both events were made with the same way to wait.
+        Self { bells: bells.into(), fence: bells.filled.fence() }
+    }
+
+    #[inline(always)]
+    fn bells(&self) -> &Bells<S> {
+        // SAFETY: by the promise of `new`.
+        unsafe { self.bells.as_ref() }
+    }
+
+    /// Where those wait who wait for something that users in `role` do.
+    #[inline(always)]
+    fn event(&self, role: Role) -> &S::Event {
+        match role {
+            Role::Giver => &self.bells().filled,
+            Role::Taker => &self.bells().freed,
+        }
+    }
+
+    /// Whether a user in `role` must ask if anything can still be sent, or come.
+    #[inline(always)]
+    pub(crate) fn is_in_doubt(&self, role: Role) -> bool {
+        // Acquire pairs with the Release in `Rings::tell`.
+        self.bells().doubt[role as usize].load(Ordering::Acquire) != 0
+    }
+
+    /// Whether somebody sleeps who may not have seen what a user in `role` has just published.
+    #[inline(always)]
+    pub(crate) fn has_sleeper(&self, role: Role) -> bool {
+        self.event(role).has_sleeper(self.fence)
+    }
+
+    /// Wakes those who wait for what a user in `role` does.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn wake(&self, role: Role, wakers: &[S::Waker]) {
+        self.event(role).wake(wakers);
     }
 }
 

@@ -47,8 +47,22 @@ pub trait Sleeps: fmt::Debug {
     /// An event on which nobody sleeps yet.
     fn new(wait: Wait) -> Self;
 
+    /// What a publisher of this process has to do before it looks for sleepers. Stays as it is.
+    fn fence(&self) -> Fence;
+
+    /// Whether somebody sleeps who may not have seen what the caller has just published.
+    fn has_sleeper(&self, fence: Fence) -> bool;
+
+    /// Wakes those who sleep.
+    fn wake(&self, wakers: &[Self::Waker]);
+
     /// Something was published: wakes those who sleep.
-    fn notify(&self, wakers: &[Self::Waker]);
+    #[inline(always)]
+    fn notify(&self, wakers: &[Self::Waker]) {
+        if self.has_sleeper(self.fence()) {
+            self.wake(wakers);
+        }
+    }
 
     /// Waits until `ready`, for which another user must do something; `false`: the deadline has
     /// passed, or there is nobody who could.
@@ -61,6 +75,32 @@ pub trait Sleeps: fmt::Debug {
         context: &mut Context<'_>,
         ready: impl FnMut() -> bool,
     ) -> Poll<()>;
+}
+
+/// What stands between a publication and the look for sleepers.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fence {
+    /// Nothing for the processor to do: the sleeper's fence is one in this thread too.
+    Light,
+    /// Nobody ever sleeps.
+    NoLook,
+    /// A fence of its own.
+    Full,
+}
+
+impl Fence {
+    /// Stands between what was published and the look that follows; `false`: there is nothing to
+    /// look at.
+    #[inline(always)]
+    pub(crate) fn stand(self) -> bool {
+        match self {
+            Self::Light => sync::light_fence(true),
+            Self::NoLook => return false,
+            Self::Full => sync::light_fence(false),
+        }
+        true
+    }
 }
 
 /// Users of one thread: nobody can be woken but by a waker.
@@ -77,12 +117,20 @@ impl Sleeps for PrivateEvent {
         Self { asleep: Cell::new(false) }
     }
 
-    #[inline]
-    fn notify(&self, wakers: &[PrivateWaker]) {
-        if self.asleep.get() {
-            self.asleep.set(false);
-            wakers.iter().for_each(WakerCell::wake);
-        }
+    #[inline(always)]
+    fn fence(&self) -> Fence {
+        Fence::Light
+    }
+
+    #[inline(always)]
+    fn has_sleeper(&self, _: Fence) -> bool {
+        self.asleep.get()
+    }
+
+    #[cold]
+    fn wake(&self, wakers: &[PrivateWaker]) {
+        self.asleep.set(false);
+        wakers.iter().for_each(WakerCell::wake);
     }
 
     fn wait(&self, _: Option<Instant>, mut ready: impl FnMut() -> bool) -> bool {
@@ -127,13 +175,37 @@ impl Sleeps for LocalEvent {
     }
 
     #[inline(always)]
-    fn notify(&self, wakers: &[LocalWaker]) {
-        if !self.wait.sleeps() {
-            return;
+    fn fence(&self) -> Fence {
+        match (self.wait.sleeps(), self.asymmetric) {
+            (false, _) => Fence::NoLook,
+            (true, true) => Fence::Light,
+            (true, false) => Fence::Full,
         }
+    }
+
+    #[inline(always)]
+    fn has_sleeper(&self, fence: Fence) -> bool {
         // Pairs with the heavy fence in `announce`: see the module.
-        sync::light_fence(self.asymmetric);
-        self.look_without_fence(wakers);
+        fence.stand() && self.is_slept_on()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake(&self, wakers: &[LocalWaker]) {
+        // Relaxed: the exchange looks again.
+        let mut now = self.asleep.load(Ordering::Relaxed);
+        while now & ASLEEP != 0 {
+            // One more clears the bit and counts. Acquire pairs with the Release in `announce`. An
+            // exchange always meets the latest value, so that one of several wakes.
+            let next = now.wrapping_add(1);
+            match self.asleep.compare_exchange(now, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => {
+                    self.bed.wake_all(&self.asleep);
+                    return wakers.iter().for_each(WakerCell::wake);
+                }
+                Err(other) => now = other,
+            }
+        }
     }
 
     fn wait(&self, deadline: Option<Instant>, mut ready: impl FnMut() -> bool) -> bool {
@@ -188,32 +260,11 @@ impl LocalEvent {
         before | ASLEEP
     }
 
-    /// The second half of [`Sleeps::notify`], worth nothing without the first.
+    /// Whether somebody sleeps; worth nothing to a publisher without the fence before it.
     #[inline(always)]
-    pub(crate) fn look_without_fence(&self, wakers: &[LocalWaker]) {
+    pub(crate) fn is_slept_on(&self) -> bool {
         // Relaxed: the fence orders it after what was published.
-        if self.asleep.load(Ordering::Relaxed) & ASLEEP != 0 {
-            self.wake(wakers);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn wake(&self, wakers: &[LocalWaker]) {
-        // Relaxed: the exchange looks again.
-        let mut now = self.asleep.load(Ordering::Relaxed);
-        while now & ASLEEP != 0 {
-            // One more clears the bit and counts. Acquire pairs with the Release in `announce`. An
-            // exchange always meets the latest value, so that one of several wakes.
-            let next = now.wrapping_add(1);
-            match self.asleep.compare_exchange(now, next, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => {
-                    self.bed.wake_all(&self.asleep);
-                    return wakers.iter().for_each(WakerCell::wake);
-                }
-                Err(other) => now = other,
-            }
-        }
+        self.asleep.load(Ordering::Relaxed) & ASLEEP != 0
     }
 }
 

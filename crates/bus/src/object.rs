@@ -23,6 +23,16 @@ pub enum Role {
     Taker = 1,
 }
 
+impl Role {
+    /// The other one.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Giver => Self::Taker,
+            Self::Taker => Self::Giver,
+        }
+    }
+}
+
 /// What makes a type a bus object in the scope `S`: limits, layout and teardown.
 ///
 /// The memory of an object has three parts: one head, some rows (one for each user, say) and some

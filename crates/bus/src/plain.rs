@@ -16,32 +16,32 @@ pub trait Plain: TryFromBytes + IntoBytes + Immutable + Copy + 'static {}
 
 impl<T: TryFromBytes + IntoBytes + Immutable + Copy + 'static> Plain for T {}
 
-/// Writes a value where others may read, or write, at the same time: word by word, each atomic.
+/// Writes a value where others may read, or write, at the same time.
 ///
 /// # Safety
-/// `place` is valid for writes of atomic words, and aligned for `T`.
+/// `place` is valid for atomic writes, and aligned for `T`.
 #[inline(always)]
 pub(crate) unsafe fn store<T: Plain>(place: *mut T, value: &T) {
     // SAFETY: as promised.
     unsafe { sync::store_bytes(place.cast(), value.as_bytes().as_ptr(), size_of::<T>()) };
 }
 
-/// Reads a value from where others may write at the same time: word by word, each atomic, into
-/// memory of its own, and then looks whether it is one.
+/// Reads a value from where others may write at the same time into memory of its own, and then looks
+/// whether it is one.
 ///
 /// # Errors
 /// [`Corrupt`]: the bytes are no value of `T`.
 ///
 /// # Safety
-/// `place` is valid for reads of atomic words, and aligned for `T`.
+/// `place` is valid for atomic reads, and aligned for `T`.
 #[inline(always)]
-pub(crate) unsafe fn load<T: Plain>(place: *const T) -> Result<T, Corrupt> {
+pub(crate) unsafe fn load<T: Plain, E: From<Corrupt>>(place: *const T) -> Result<T, E> {
     let mut copy = MaybeUninit::<T>::uninit();
     // SAFETY: as promised; the copy is the caller's own.
     unsafe { sync::load_bytes(copy.as_mut_ptr().cast(), place.cast(), size_of::<T>()) };
     // SAFETY: all bytes were written, and nobody else sees them.
     let bytes = unsafe { std::slice::from_raw_parts(copy.as_ptr().cast::<u8>(), size_of::<T>()) };
-    T::try_read_from_bytes(bytes).map_err(|_| Corrupt)
+    T::try_read_from_bytes(bytes).map_err(|_| Corrupt.into())
 }
 
 #[cfg(test)]
@@ -57,7 +57,7 @@ mod tests {
                 // SAFETY: the place is valid, and nobody else uses it.
                 unsafe { store(place.as_mut_ptr(), &value) };
                 // SAFETY: as above.
-                assert_eq!(unsafe { load(place.as_ptr()) }, Ok(value));
+                assert_eq!(unsafe { load::<T, Corrupt>(place.as_ptr()) }, Ok(value));
             }
         }
         check(7u8);
@@ -73,6 +73,6 @@ mod tests {
     fn what_is_no_value_is_refused() {
         let byte = 2u8;
         // SAFETY: a byte is valid and aligned for reading a `bool`'s.
-        assert_eq!(unsafe { load::<bool>((&raw const byte).cast()) }, Err(Corrupt));
+        assert_eq!(unsafe { load::<bool, Corrupt>((&raw const byte).cast()) }, Err(Corrupt));
     }
 }

@@ -164,7 +164,8 @@ pub unsafe trait Carries<T>: Scope {
     #[doc(hidden)]
     unsafe fn put(place: &Place<T>, value: T);
 
-    /// Takes a value out of its place.
+    /// Takes a value out of its place. The kind of error is the caller's, so that the value gets
+    /// where it is wanted by one copy.
     ///
     /// # Errors
     /// [`Corrupt`]: what lies there is no value of the type, for another process has written it.
@@ -172,7 +173,7 @@ pub unsafe trait Carries<T>: Scope {
     /// # Safety
     /// As [`Place::read`], as far as the users of the scope can be trusted.
     #[doc(hidden)]
-    unsafe fn get(place: &Place<T>) -> Result<T, Corrupt>;
+    unsafe fn get<E: From<Corrupt>>(place: &Place<T>) -> Result<T, E>;
 
     /// Drops a value in its place.
     ///
@@ -198,7 +199,7 @@ macro_rules! carried_as_they_are {
         }
 
         #[inline(always)]
-        unsafe fn get(place: &Place<T>) -> Result<T, Corrupt> {
+        unsafe fn get<E: From<Corrupt>>(place: &Place<T>) -> Result<T, E> {
             // SAFETY: as promised.
             Ok(unsafe { place.read() })
         }

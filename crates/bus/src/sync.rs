@@ -4,6 +4,11 @@
 //! Every lock-free structure of this crate takes what it needs from here and from nowhere else,
 //! so that its model runs the very code that ships.
 
+#[cfg(not(loom))]
+#[cfg_attr(target_arch = "x86_64", path = "sync/racy_x86.rs")]
+#[cfg_attr(not(target_arch = "x86_64"), path = "sync/racy.rs")]
+mod racy;
+
 #[cfg(loom)]
 pub(crate) use self::model::*;
 #[cfg(not(loom))]
@@ -46,24 +51,52 @@ mod native {
         }
     }
 
-    /// Whether this process may use the kernel's barrier in all of its threads.
-    static EXPEDITED: AtomicU8 = AtomicU8::new(UNKNOWN);
+    /// A barrier of the kernel, and whether this process may use it.
+    struct Expedited {
+        granted: AtomicU8,
+        register: MembarrierCommand,
+    }
+
     const UNKNOWN: u8 = 0;
     const REFUSED: u8 = 1;
     const GRANTED: u8 = 2;
 
-    /// Asks the kernel, once, to be allowed to run a barrier in every thread of this process
-    /// (`membarrier(2)`, private expedited; Linux 4.14).
-    pub(crate) fn barrier_in_all_threads() -> bool {
-        // Relaxed: the registration is the kernel's, and asking twice does no harm.
-        match EXPEDITED.load(Ordering::Relaxed) {
-            UNKNOWN => {
-                let granted = membarrier(MembarrierCommand::RegisterPrivateExpedited).is_ok();
-                EXPEDITED.store(if granted { GRANTED } else { REFUSED }, Ordering::Relaxed);
-                granted
+    impl Expedited {
+        /// Asks the kernel, once.
+        fn is_granted(&self) -> bool {
+            // Relaxed: the registration is the kernel's, and asking twice does no harm.
+            match self.granted.load(Ordering::Relaxed) {
+                UNKNOWN => {
+                    let granted = membarrier(self.register).is_ok();
+                    self.granted.store(if granted { GRANTED } else { REFUSED }, Ordering::Relaxed);
+                    granted
+                }
+                known => known == GRANTED,
             }
-            known => known == GRANTED,
         }
+    }
+
+    /// In every thread of this process (`membarrier(2)`, private expedited; Linux 4.14).
+    static IN_THREADS: Expedited = Expedited {
+        granted: AtomicU8::new(UNKNOWN),
+        register: MembarrierCommand::RegisterPrivateExpedited,
+    };
+
+    /// In every thread of all processes that have asked for it (global expedited; Linux 4.16).
+    static IN_PROCESSES: Expedited = Expedited {
+        granted: AtomicU8::new(UNKNOWN),
+        register: MembarrierCommand::RegisterGlobalExpedited,
+    };
+
+    /// Asks the kernel, once, to be allowed to run a barrier in every thread of this process.
+    pub(crate) fn barrier_in_all_threads() -> bool {
+        IN_THREADS.is_granted()
+    }
+
+    /// Asks the kernel, once, to be allowed to run a barrier in all processes that have asked this,
+    /// and to have theirs run in this one.
+    pub(crate) fn barrier_in_all_processes() -> bool {
+        IN_PROCESSES.is_granted()
     }
 
     /// The frequent side of a pair of fences, of which the other is [`heavy_fence`]: nothing for
@@ -84,6 +117,15 @@ mod native {
             let done = membarrier(MembarrierCommand::PrivateExpedited);
             // It cannot fail after it was registered; a lost wake-up would be silent.
             assert!(done.is_ok(), "membarrier fails after its registration: {done:?}");
+        }
+    }
+
+    /// The same for a sleeper whose publishers are other processes.
+    pub(crate) fn heavy_fence_for_processes(asymmetric: bool) {
+        fence(Ordering::SeqCst);
+        if asymmetric {
+            let done = membarrier(MembarrierCommand::GlobalExpedited);
+            debug_assert!(done.is_ok(), "membarrier fails after its registration: {done:?}");
         }
     }
 
@@ -118,48 +160,7 @@ mod native {
         }
     }
 
-    /// Copies bytes to where others may read or write them at the same time, word by word.
-    ///
-    /// # Safety
-    /// `to` is valid for atomic writes of `len` bytes, and `from` for reads.
-    #[inline(always)]
-    pub(crate) unsafe fn store_bytes(to: *mut u8, from: *const u8, len: usize) {
-        let words = if to.addr().is_multiple_of(8) { len / 8 } else { 0 };
-        for at in 0..words {
-            // SAFETY: within the bytes that the caller promises; `to` is aligned.
-            unsafe {
-                let word = from.cast::<u64>().add(at).read_unaligned();
-                AtomicU64::from_ptr(to.cast::<u64>().add(at)).store(word, Ordering::Relaxed);
-            }
-        }
-        for at in words * 8..len {
-            // SAFETY: as above.
-            unsafe { AtomicU8::from_ptr(to.add(at)).store(from.add(at).read(), Ordering::Relaxed) };
-        }
-    }
-
-    /// Copies bytes from where others may write them at the same time, word by word.
-    ///
-    /// # Safety
-    /// `to` is valid for writes of `len` bytes, and `from` for atomic reads.
-    #[inline(always)]
-    pub(crate) unsafe fn load_bytes(to: *mut u8, from: *const u8, len: usize) {
-        let words = if from.addr().is_multiple_of(8) { len / 8 } else { 0 };
-        for at in 0..words {
-            // SAFETY: within the bytes that the caller promises; `from` is aligned.
-            unsafe {
-                let word = AtomicU64::from_ptr(from.cast::<u64>().add(at).cast_mut());
-                to.cast::<u64>().add(at).write_unaligned(word.load(Ordering::Relaxed));
-            }
-        }
-        for at in words * 8..len {
-            // SAFETY: as above.
-            unsafe {
-                let byte = AtomicU8::from_ptr(from.add(at).cast_mut());
-                to.add(at).write(byte.load(Ordering::Relaxed));
-            }
-        }
-    }
+    pub(crate) use super::racy::{load_bytes, store_bytes};
 
     /// A count of the processor that grows at a steady rate, read without a call where there is one.
     #[inline(always)]

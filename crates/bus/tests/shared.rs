@@ -72,6 +72,14 @@ fn the_other_process() {
             std::thread::sleep(Duration::from_secs(60));
             drop(loan);
         }
+        "drain" => {
+            let mut receiver = channel.receiver().unwrap();
+            let mut drain = receiver.drain(3);
+            assert_eq!([drain.next(), drain.next()], [Some(0), Some(1)]);
+            println!("\nready");
+            std::thread::sleep(Duration::from_secs(60));
+            drop(drain);
+        }
         other => panic!("there is no part {other}"),
     }
 }
@@ -179,6 +187,27 @@ fn what_the_dead_had_on_loan_comes_again() {
     let mut receiver = channel.receiver().unwrap();
     assert_eq!(receiver.lost(), 1);
     assert_eq!(receiver.drain(9).collect::<Vec<_>>(), [1, 2]);
+}
+
+/// Messages that a receiver had drained when it was killed come again, and those alone are marked,
+/// also when the next receiver dies over the first of them.
+#[test]
+fn what_the_dead_had_drained_comes_again() {
+    let namespace = namespace("drain");
+    let channel = Numbers::open(&namespace, "numbers", config()).unwrap();
+    let mut sender = channel.sender().unwrap();
+    (0..4).for_each(|n| sender.send(n).unwrap());
+    for part in ["drain", "lend"] {
+        let mut receiver = child(part, &namespace);
+        wait_for(&mut receiver, "ready");
+        receiver.kill().unwrap();
+        receiver.wait().unwrap();
+    }
+    let mut receiver = channel.receiver().unwrap();
+    for n in 0..4 {
+        assert_eq!(receiver.drain(1).collect::<Vec<_>>(), [n]);
+        assert_eq!(receiver.is_redelivered(), n < 2, "message {n}");
+    }
 }
 
 /// Who opens a name with another type or shape is told both; nothing is left behind by that.

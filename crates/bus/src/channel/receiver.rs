@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::bells::Rings;
+use crate::bells::{Ringer, Rings};
 use crate::channel::lanes::Lanes;
 use crate::channel::ringed::Ringed;
 use crate::channel::{Channel, Flavour, Orphans};
@@ -16,10 +16,13 @@ use crate::error::{AttachError, Corrupt, ReceiveError};
 use crate::event::Sleeps;
 use crate::object::{Attachment, Role};
 use crate::plain::Plain;
-use crate::ring::lane::Taker;
+use crate::ring::lane::{Run, Taker};
 use crate::ring::many::{Claim, Ring};
 use crate::scope::{Carries, InProcess, Place, Scope, Word};
 use crate::sync::Ordering;
+
+/// So often does somebody look who waits, before it is asked how.
+const LOOKS: u32 = if cfg!(loom) { 0 } else { 64 };
 
 /// Receives from a channel. Dropping it detaches; what is left is there for the next receiver.
 ///
@@ -33,7 +36,7 @@ pub struct Receiver<T: 'static, S: Carries<T>> {
 }
 
 enum End<T: 'static, S: Carries<T>> {
-    Lanes(Takers<T, S>, Attachment<Lanes<T>, S>),
+    Lanes(Takers<T, S>, Ringer<S>, Attachment<Lanes<T>, S>),
     Ring(Picks<T, S>, Attachment<Ringed<T>, S>),
 }
 
@@ -113,37 +116,82 @@ impl<T, S: Scope> Takers<T, S> {
     }
 }
 
-impl<T, S: Carries<T>> End<T, S> {
+/// What came of a look for a message.
+enum Found<T, S: Scope> {
+    Nothing,
+    /// The current lane knows of it.
+    InLane,
+    InRing(Claim<T, S>),
+}
+
+/// The next message of a lane, which is passed over when this goes.
+struct Next<'r, T: 'static, S: Carries<T>> {
+    taker: &'r mut Taker<T, S>,
+    ringer: &'r Ringer<S>,
+    seat: &'r Attachment<Lanes<T>, S>,
+}
+
+impl<T, S: Carries<T>> Drop for Next<'_, T, S> {
     #[inline(always)]
-    fn take(&mut self) -> Result<T, ReceiveError> {
-        match self {
-            Self::Lanes(takers, seat) => {
-                if !takers.seek()? {
-                    return Err(ReceiveError::Empty);
+    fn drop(&mut self) {
+        self.taker.pass();
+        self.taker.release();
+        freed(self.ringer, self.seat);
+    }
+}
+
+/// What is done when places were given back: wakes who sleeps.
+#[inline(always)]
+fn freed<T: 'static, S: Carries<T>>(ringer: &Ringer<S>, seat: &Attachment<Lanes<T>, S>) {
+    if ringer.has_sleeper(Role::Taker) {
+        ringer.wake(Role::Taker, seat.parts().wakers(Role::Giver));
+    }
+}
+
+impl<T, S: Carries<T>> End<T, S> {
+    /// Looks for a message.
+    #[inline(always)]
+    fn seek(&mut self) -> Result<Found<T, S>, Corrupt> {
+        Ok(match self {
+            Self::Lanes(takers, ..) => {
+                if takers.seek()? {
+                    Found::InLane
+                } else {
+                    Found::Nothing
                 }
-                takers.note();
-                let message = takers.current.take();
-                takers.current.release();
-                let parts = seat.parts();
-                parts.head.freed.notify(parts.wakers(Role::Giver));
-                Ok(message?)
             }
-            Self::Ring(ring, seat) => {
-                let claim = ring.claim().ok_or(ReceiveError::Empty)?;
+            Self::Ring(ring, _) => ring.claim().map_or(Found::Nothing, Found::InRing),
+        })
+    }
+
+    /// Takes the message that was found.
+    #[inline(always)]
+    fn take(&mut self, found: Found<T, S>) -> Result<T, ReceiveError> {
+        match (self, found) {
+            (Self::Lanes(takers, ringer, seat), Found::InLane) => {
+                takers.note();
+                let next = Next { taker: &mut takers.current, ringer, seat };
+                // SAFETY: it is passed over when this goes, which is after the message has got to
+                // its place: one that is large is copied once.
+                unsafe { next.taker.read() }
+            }
+            (Self::Ring(ring, seat), Found::InRing(claim)) => {
                 let message = ring.ring.take(claim);
                 let parts = seat.parts();
                 parts.head.freed.notify(parts.wakers(Role::Giver));
                 Ok(message?)
             }
+            _ => Err(ReceiveError::Empty),
         }
     }
 
     /// Whether something may still come: asked by who finds nothing, who looks after the dead too.
+    #[inline(always)]
     fn is_open(&self) -> bool {
         match self {
-            Self::Lanes(_, seat) => {
+            Self::Lanes(_, ringer, seat) => {
                 seat.attend();
-                Lanes::gives(seat.parts())
+                !ringer.is_in_doubt(Role::Taker) || Lanes::gives(seat.parts())
             }
             Self::Ring(_, seat) => {
                 seat.attend();
@@ -155,7 +203,7 @@ impl<T, S: Carries<T>> End<T, S> {
     /// Waits for a message; `false`: there was none in time.
     fn wait(&mut self, deadline: Option<Instant>) -> bool {
         match self {
-            Self::Lanes(takers, seat) => {
+            Self::Lanes(takers, _, seat) => {
                 let parts = seat.parts();
                 let ready = || {
                     seat.attend();
@@ -176,7 +224,7 @@ impl<T, S: Carries<T>> End<T, S> {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match self {
-            Self::Lanes(takers, seat) => {
+            Self::Lanes(takers, _, seat) => {
                 let parts = seat.parts();
                 let cell = &parts.wakers(Role::Taker)[seat.seat()];
                 let ready = || {
@@ -199,7 +247,7 @@ impl<T, S: Carries<T>> End<T, S> {
 
     fn dropped(&self) -> u64 {
         let bells = match self {
-            Self::Lanes(_, seat) => &seat.parts().head,
+            Self::Lanes(.., seat) => &seat.parts().head,
             Self::Ring(_, seat) => &seat.parts().head,
         };
         // Relaxed: a count, which orders nothing.
@@ -224,7 +272,9 @@ impl<T, S: Carries<T>> Receiver<T, S> {
                     // Relaxed: a count, which orders nothing.
                     seat.parts().head.lost.fetch_add(lost, Ordering::Relaxed);
                 }
-                End::Lanes(takers, seat)
+                // SAFETY: the attachment, kept beside it, keeps the object.
+                let ringer = unsafe { Ringer::new(&seat.parts().head) };
+                End::Lanes(takers, ringer, seat)
             }
             Flavour::Ringed(handle) => {
                 let seat = handle.attach_as(Role::Taker, name)?;
@@ -244,18 +294,32 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     /// rather than wait.
     #[inline(always)]
     pub fn receive(&mut self) -> Result<T, ReceiveError> {
-        match self.take_next() {
-            Err(ReceiveError::Empty) => self.receive_later(),
-            done => done,
+        match self.seek_for_a_while()? {
+            Found::Nothing => self.receive_later(),
+            found => self.end.take(found),
         }
     }
 
+    /// Looks a number of times, and here: a call at this place doubles a round trip.
     #[inline(always)]
-    fn take_next(&mut self) -> Result<T, ReceiveError> {
-        if S::MORTAL && mem::take(&mut self.corrupt) {
-            return Err(ReceiveError::Corrupt);
+    fn seek_for_a_while(&mut self) -> Result<Found<T, S>, Corrupt> {
+        let mut found = self.seek()?;
+        for _ in 0..LOOKS {
+            if !matches!(found, Found::Nothing) {
+                break;
+            }
+            crate::sync::spin_loop();
+            found = self.end.seek()?;
         }
-        self.end.take()
+        Ok(found)
+    }
+
+    #[inline(always)]
+    fn seek(&mut self) -> Result<Found<T, S>, Corrupt> {
+        if S::MORTAL && mem::take(&mut self.corrupt) {
+            return Err(Corrupt);
+        }
+        self.end.seek()
     }
 
     #[cold]
@@ -270,20 +334,20 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     /// [`ReceiveError::Empty`], [`ReceiveError::Closed`].
     #[inline(always)]
     pub fn try_receive(&mut self) -> Result<T, ReceiveError> {
-        match self.take_next() {
-            Err(ReceiveError::Empty) => self.take_the_last(),
-            done => done,
+        match self.seek()? {
+            Found::Nothing if self.end.is_open() => Err(ReceiveError::Empty),
+            Found::Nothing => self.take_the_last(),
+            found => self.end.take(found),
         }
     }
 
-    /// What may have come before the last sender went. Inlined: who polls passes here each time, and
-    /// a call at this place doubles a round trip.
-    #[inline(always)]
+    /// What may have come before the last sender went.
+    #[cold]
+    #[inline(never)]
     fn take_the_last(&mut self) -> Result<T, ReceiveError> {
-        let open = self.end.is_open();
-        match self.end.take() {
-            Err(ReceiveError::Empty) if !open => Err(ReceiveError::Closed),
-            done => done,
+        match self.end.seek()? {
+            Found::Nothing => Err(ReceiveError::Closed),
+            found => self.end.take(found),
         }
     }
 
@@ -345,7 +409,7 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     pub fn take(&mut self) -> Result<Loan<'_, T, S>, ReceiveError> {
         for last in [false, true] {
             let found = match &mut self.end {
-                End::Lanes(takers, _) => takers.seek()?.then(|| takers.lend()),
+                End::Lanes(takers, ..) => takers.seek()?.then(|| takers.lend()),
                 End::Ring(ring, _) => ring.claim().map(|claim| Lent::Ring(Some(claim))),
             };
             match found {
@@ -379,11 +443,19 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     /// when the iterator is dropped. It ends early where something is no message
     /// ([`ReceiveError::Corrupt`]), which the next receive tells. Of several senders it is one's turn in each call.
     pub fn drain(&mut self, limit: usize) -> Drain<'_, T, S> {
-        if let End::Lanes(takers, _) = &mut self.end {
-            // What is corrupt is told by the next receive.
-            _ = takers.look();
-        }
-        Drain { receiver: self, left: limit }
+        let run = match &mut self.end {
+            End::Lanes(takers, ..) => {
+                // What is corrupt is told by the next receive.
+                _ = match takers.current.known() {
+                    0 => takers.look(),
+                    known if known < limit as u64 => takers.current.look(),
+                    _ => Ok(true),
+                };
+                Some(takers.current.begin_run(limit as u64))
+            }
+            End::Ring(..) => None,
+        };
+        Drain { receiver: self, run, left: limit }
     }
 
     /// Whether the message that was received, taken or drained last had been on loan to a receiver
@@ -391,7 +463,7 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     /// ([`Orphans`]).
     pub fn is_redelivered(&self) -> bool {
         match &self.end {
-            End::Lanes(takers, _) => takers.again,
+            End::Lanes(takers, ..) => takers.again,
             End::Ring(ring, _) => ring.again,
         }
     }
@@ -400,7 +472,7 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     /// was made ([`Orphans::Lose`]).
     pub fn lost(&self) -> u64 {
         let bells = match &self.end {
-            End::Lanes(_, seat) => &seat.parts().head,
+            End::Lanes(.., seat) => &seat.parts().head,
             End::Ring(_, seat) => &seat.parts().head,
         };
         // Relaxed: a count, which orders nothing.
@@ -421,7 +493,7 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     /// Another handle to the channel.
     pub fn channel(&self) -> Channel<T, S> {
         let flavour = match &self.end {
-            End::Lanes(_, seat) => Flavour::Lanes(seat.handle()),
+            End::Lanes(.., seat) => Flavour::Lanes(seat.handle()),
             End::Ring(_, seat) => Flavour::Ringed(seat.handle()),
         };
         Channel { flavour }
@@ -437,6 +509,8 @@ impl<T, S: Carries<T>> fmt::Debug for Receiver<T, S> {
 /// Messages of a channel, as [`Receiver::drain`] gives them.
 pub struct Drain<'r, T: 'static, S: Carries<T>> {
     receiver: &'r mut Receiver<T, S>,
+    /// Of the lane whose turn it is.
+    run: Option<Run>,
     left: usize,
 }
 
@@ -445,37 +519,43 @@ impl<T, S: Carries<T>> Iterator for Drain<'_, T, S> {
 
     #[inline(always)]
     fn next(&mut self) -> Option<T> {
-        self.left = self.left.checked_sub(1)?;
-        let message = match &mut self.receiver.end {
-            End::Lanes(takers, _) => {
-                if !takers.current.knows_of_some() {
-                    return None;
+        let message = match (&mut self.receiver.end, &mut self.run) {
+            (End::Lanes(takers, ..), Some(run)) => {
+                // SAFETY: the run is of this taker, and ended when this goes.
+                let (message, again) = unsafe { takers.current.take_of(run) }?;
+                if S::MORTAL {
+                    takers.again = again;
                 }
-                takers.note();
-                takers.current.take()
+                message
             }
-            End::Ring(ring, _) => {
+            (End::Ring(ring, _), _) => {
+                self.left = self.left.checked_sub(1)?;
                 let claim = ring.claim()?;
                 ring.ring.take(claim)
             }
+            (End::Lanes(..), None) => return None,
         };
-        self.receiver.corrupt |= message.is_err();
+        if S::MORTAL {
+            self.receiver.corrupt |= message.is_err();
+        }
         message.ok()
     }
 }
 
 impl<T, S: Carries<T>> Drop for Drain<'_, T, S> {
+    #[inline(always)]
     fn drop(&mut self) {
-        match &mut self.receiver.end {
-            End::Lanes(takers, seat) => {
-                takers.current.release();
+        match (&mut self.receiver.end, &self.run) {
+            (End::Lanes(takers, ringer, seat), Some(run)) => {
+                // SAFETY: the run is of this taker.
+                unsafe { takers.current.end_run(run) };
+                freed(ringer, seat);
+            }
+            (End::Ring(_, seat), _) => {
                 let parts = seat.parts();
                 parts.head.freed.notify(parts.wakers(Role::Giver));
             }
-            End::Ring(_, seat) => {
-                let parts = seat.parts();
-                parts.head.freed.notify(parts.wakers(Role::Giver));
-            }
+            (End::Lanes(..), None) => {}
         }
     }
 }
@@ -554,11 +634,10 @@ impl<T, S: Carries<T> + InProcess> Deref for Loan<'_, T, S> {
 impl<T, S: Carries<T>> Drop for Loan<'_, T, S> {
     fn drop(&mut self) {
         match (&mut self.receiver.end, &mut self.message) {
-            (End::Lanes(takers, seat), Lent::Lane(_)) => {
+            (End::Lanes(takers, ringer, seat), Lent::Lane(_)) => {
                 takers.current.skip();
                 takers.current.release();
-                let parts = seat.parts();
-                parts.head.freed.notify(parts.wakers(Role::Giver));
+                freed(ringer, seat);
             }
             (End::Ring(ring, seat), Lent::Ring(claim)) => {
                 let Some(claim) = claim.take() else { return };

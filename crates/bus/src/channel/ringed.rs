@@ -94,7 +94,7 @@ impl<T: 'static, S: Carries<T>> Object<S> for Ringed<T> {
         // Relaxed: a count, which orders nothing.
         counter.fetch_add(given_up, Ordering::Relaxed);
         // Whoever waits may find a message again, or a place that is free.
-        Self::tell(parts, role);
+        Self::stir(parts, role);
     }
 
     fn teardown(&self, parts: &Parts<Self, S>) {

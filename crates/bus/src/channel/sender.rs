@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::bells::Rings;
+use crate::bells::{Ringer, Rings};
 use crate::channel::lanes::Lanes;
 use crate::channel::ringed::Ringed;
 use crate::channel::{Channel, Flavour};
@@ -30,7 +30,7 @@ pub struct Sender<T: 'static, S: Carries<T>> {
 }
 
 enum End<T: 'static, S: Carries<T>> {
-    Lane(Giver<T, S>, Attachment<Lanes<T>, S>),
+    Lane(Giver<T, S>, Ringer<S>, Attachment<Lanes<T>, S>),
     Ring(Ring<T, S>, Attachment<Ringed<T>, S>),
 }
 
@@ -40,24 +40,41 @@ enum Refused<T> {
     Closed(T),
 }
 
+/// Whether nothing can be sent: asked by who is in doubt.
+#[cold]
+#[inline(never)]
+fn is_shut<T: 'static, S: Carries<T>>(seat: &Attachment<Lanes<T>, S>) -> bool {
+    !Lanes::takes(seat.parts())
+}
+
+/// What is done when something was published: wakes who sleeps, and looks after the dead.
+#[inline(always)]
+fn told<T: 'static, S: Carries<T>>(ringer: &Ringer<S>, seat: &Attachment<Lanes<T>, S>) {
+    if ringer.has_sleeper(Role::Giver) {
+        ringer.wake(Role::Giver, seat.parts().wakers(Role::Taker));
+    }
+    seat.attend();
+}
+
 impl<T, S: Carries<T>> End<T, S> {
     /// Sends if there is room.
     #[inline(always)]
     fn offer(&mut self, message: T) -> Result<(), Refused<T>> {
         match self {
-            Self::Lane(giver, seat) => {
-                let parts = seat.parts();
-                if !Lanes::takes(parts) {
+            Self::Lane(giver, ringer, seat) => {
+                if ringer.is_in_doubt(Role::Giver) && is_shut(seat) {
                     return Err(Refused::Closed(message));
                 }
                 if !giver.has_room() {
                     seat.attend();
                     return Err(Refused::Full(message));
                 }
-                giver.stage(message);
-                giver.publish();
-                parts.head.filled.notify(parts.wakers(Role::Taker));
-                seat.attend();
+                // SAFETY: there is room.
+                unsafe {
+                    giver.stage(0, message);
+                    giver.publish(1);
+                }
+                told(ringer, seat);
             }
             Self::Ring(ring, seat) => {
                 let parts = seat.parts();
@@ -79,7 +96,7 @@ impl<T, S: Carries<T>> End<T, S> {
     /// Whether what was sent could be received; looks after the dead as well.
     fn is_open(&self) -> bool {
         match self {
-            Self::Lane(_, seat) => {
+            Self::Lane(.., seat) => {
                 seat.attend();
                 Lanes::takes(seat.parts())
             }
@@ -93,7 +110,7 @@ impl<T, S: Carries<T>> End<T, S> {
     /// Waits for room; `false`: there was none in time.
     fn wait_for_room(&mut self, deadline: Option<Instant>) -> bool {
         match self {
-            Self::Lane(giver, seat) => {
+            Self::Lane(giver, _, seat) => {
                 let parts = seat.parts();
                 let ready = || {
                     seat.attend();
@@ -114,7 +131,7 @@ impl<T, S: Carries<T>> End<T, S> {
 
     fn poll_for_room(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match self {
-            Self::Lane(giver, seat) => {
+            Self::Lane(giver, _, seat) => {
                 let parts = seat.parts();
                 let cell = &parts.wakers(Role::Giver)[seat.seat()];
                 let ready = || {
@@ -153,7 +170,9 @@ impl<T, S: Carries<T>> Sender<T, S> {
                 let seat = handle.attach_as(Role::Giver, name)?;
                 // SAFETY: the seat is ours, and the attachment, kept beside it, keeps the object.
                 let giver = unsafe { seat.shape().giver(seat.parts(), seat.seat()) };
-                End::Lane(giver, seat)
+                // SAFETY: as above.
+                let ringer = unsafe { Ringer::new(&seat.parts().head) };
+                End::Lane(giver, ringer, seat)
             }
             Flavour::Ringed(handle) => {
                 let seat = handle.attach_as(Role::Giver, name)?;
@@ -287,21 +306,20 @@ impl<T, S: Carries<T>> Sender<T, S> {
     /// where the sender has a lane of its own. Returns how many; `messages` is asked for no more
     /// than that.
     pub fn send_batch(&mut self, messages: impl IntoIterator<Item = T>) -> usize {
-        let mut messages = messages.into_iter();
+        let messages = messages.into_iter();
         match &mut self.end {
-            End::Lane(giver, seat) if Lanes::takes(seat.parts()) => {
-                let batch = Batch { giver, seat };
-                let mut sent = 0;
+            End::Lane(_, ringer, seat) if ringer.is_in_doubt(Role::Giver) && is_shut(seat) => 0,
+            End::Lane(giver, ringer, seat) => {
                 // Room first: a message that was taken out of the iterator could not go back.
-                while batch.giver.has_room()
-                    && let Some(message) = messages.next()
-                {
-                    batch.giver.stage(message);
-                    sent += 1;
+                let room = giver.room(messages.size_hint().1.unwrap_or(usize::MAX));
+                let mut batch = Batch { giver, ringer, seat, count: 0 };
+                for message in messages.take(room as usize) {
+                    // SAFETY: there is room for so many.
+                    unsafe { batch.giver.stage(batch.count, message) };
+                    batch.count += 1;
                 }
-                sent
+                batch.count as usize
             }
-            End::Lane(..) => 0,
             End::Ring(..) => self.send_one_by_one(messages),
         }
     }
@@ -340,7 +358,7 @@ impl<T, S: Carries<T>> Sender<T, S> {
         }
         let full = SendError::Full(());
         let place = match &mut self.end {
-            End::Lane(giver, _) => {
+            End::Lane(giver, ..) => {
                 giver.has_room().then_some(Reserved::Lane(giver.next_place())).ok_or(full)?
             }
             End::Ring(ring, _) => Reserved::Ring(Some(ring.claim_to_give().ok_or(full)?)),
@@ -370,7 +388,7 @@ impl<T, S: Carries<T>> Sender<T, S> {
     /// Another handle to the channel.
     pub fn channel(&self) -> Channel<T, S> {
         let flavour = match &self.end {
-            End::Lane(_, seat) => Flavour::Lanes(seat.handle()),
+            End::Lane(.., seat) => Flavour::Lanes(seat.handle()),
             End::Ring(_, seat) => Flavour::Ringed(seat.handle()),
         };
         Channel { flavour }
@@ -380,15 +398,18 @@ impl<T, S: Carries<T>> Sender<T, S> {
 /// Publishes what was staged when it goes, also if making a message has panicked.
 struct Batch<'a, T: 'static, S: Carries<T>> {
     giver: &'a mut Giver<T, S>,
+    ringer: &'a Ringer<S>,
     seat: &'a Attachment<Lanes<T>, S>,
+    /// Messages staged.
+    count: u64,
 }
 
 impl<T, S: Carries<T>> Drop for Batch<'_, T, S> {
+    #[inline(always)]
     fn drop(&mut self) {
-        self.giver.publish();
-        let parts = self.seat.parts();
-        parts.head.filled.notify(parts.wakers(Role::Taker));
-        self.seat.attend();
+        // SAFETY: so many were staged.
+        unsafe { self.giver.publish(self.count) };
+        told(self.ringer, self.seat);
     }
 }
 
@@ -448,11 +469,10 @@ impl<T, S: Carries<T>> Draft<'_, T, S> {
 
     fn hand_over(&mut self) {
         match (&mut self.sender.end, &mut self.place) {
-            (End::Lane(giver, seat), Reserved::Lane(_)) => {
+            (End::Lane(giver, ringer, seat), Reserved::Lane(_)) => {
                 // SAFETY: `loan` found room, and the message was written.
-                unsafe { giver.staged() };
-                giver.publish();
-                Lanes::filled(seat.parts());
+                unsafe { giver.publish(1) };
+                told(ringer, seat);
             }
             (End::Ring(ring, seat), Reserved::Ring(claim)) => {
                 if let Some(claim) = claim.take() {

@@ -6,6 +6,7 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::{check, check_three};
+use crate::error::Corrupt;
 use crate::ring::lane::{Giver, Lane, Taker};
 use crate::ring::many::{Ends, Ring, Stamped};
 use crate::scope::{Local, Place};
@@ -25,9 +26,20 @@ fn take(taker: &mut Taker<Token, Local>) -> u64 {
     while !taker.look().unwrap() {
         spin_loop();
     }
-    let message = taker.take().unwrap();
+    // SAFETY: it is passed over.
+    let message = unsafe { taker.read::<Corrupt>() }.unwrap();
+    taker.pass();
     taker.release();
     *message
+}
+
+/// Gives a message, for which there is room.
+fn put(giver: &mut Giver<Token, Local>, n: u64) {
+    // SAFETY: there is room.
+    unsafe {
+        giver.stage(0, Token::new(n));
+        giver.publish(1);
+    }
 }
 
 /// A giver that must wait for room, over the end of the ring and again: messages arrive whole, in
@@ -47,8 +59,7 @@ fn loom_lane_messages_arrive_in_order_across_the_wrap() {
                     while !giver.has_room() {
                         spin_loop();
                     }
-                    giver.stage(Token::new(n));
-                    giver.publish();
+                    put(&mut giver, n);
                 }
                 drop(keeps);
             });
@@ -70,23 +81,27 @@ fn loom_lane_a_batch_comes_at_once() {
         let mut taker = unsafe { Taker::new(&kept.0, &kept.1) };
         let keeps = kept.clone();
         let thread = thread::spawn(move || {
-            for n in 0..2 {
-                assert!(giver.has_room());
-                giver.stage(Token::new(n));
+            assert_eq!(giver.room(2), 2);
+            // SAFETY: there is room for two.
+            unsafe {
+                (0..2).for_each(|n| giver.stage(n, Token::new(n)));
+                giver.publish(2);
             }
-            giver.publish();
-            while !giver.has_room() {
+            while giver.room(1) == 0 {
                 spin_loop();
             }
-            giver.stage(Token::new(2));
-            giver.publish();
+            put(&mut giver, 2);
             drop(keeps);
         });
         while !taker.look().unwrap() {
             spin_loop();
         }
-        assert_eq!((*taker.take().unwrap(), *taker.take().unwrap()), (0, 1));
-        taker.release();
+        let mut run = taker.begin_run(2);
+        // SAFETY: the run is of this taker, which ends it after.
+        let mut next = || unsafe { taker.take_of(&mut run) }.map(|(message, _)| *message.unwrap());
+        assert_eq!([next(), next(), next()], [Some(0), Some(1), None]);
+        // SAFETY: as above.
+        unsafe { taker.end_run(&run) };
         assert_eq!(take(&mut taker), 2);
         thread.join().unwrap();
     });
@@ -107,8 +122,7 @@ fn loom_lane_a_giver_follows_another() {
                 while !giver.has_room() {
                     spin_loop();
                 }
-                giver.stage(Token::new(n));
-                giver.publish();
+                put(&mut giver, n);
             }
         });
         (0..2).for_each(|n| assert_eq!(take(&mut taker), n));

@@ -39,6 +39,7 @@ use std::time::Instant;
 
 use crate::channel::Orphans;
 use crate::completion::TakeError;
+use crate::error::Corrupt;
 use crate::event::Sleeps;
 use crate::object::{Attachment, Object, Parts, Role};
 use crate::request::Config;
@@ -235,7 +236,7 @@ impl<R, S: Carries<R>> Slot<R, S> {
     fn take(&self, generation: u32) -> Option<Result<R, TakeError>> {
         let taken = match self.answer(generation)? {
             // SAFETY: the answer says that there is a reply, to this call, which ends here.
-            VALUE => unsafe { <S as Carries<R>>::get(&self.answer.0.reply) }
+            VALUE => unsafe { <S as Carries<R>>::get::<Corrupt>(&self.answer.0.reply) }
                 .map_err(|_| TakeError::Corrupt),
             PANICKED => Err(TakeError::Panicked),
             _ => Err(TakeError::Abandoned),

@@ -236,7 +236,7 @@ impl<T, S: Carries<T>> Giver<T, S> {
         }
         // SAFETY: a lap ago a message was put there, which all have passed; the caller puts another
         // in its place.
-        unsafe { S::get(self.way.slot(self.tail)) }.ok()
+        unsafe { S::get::<Corrupt>(self.way.slot(self.tail)) }.ok()
     }
 
     /// Where the next message will lie, for which there is room.

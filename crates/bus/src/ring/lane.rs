@@ -102,7 +102,7 @@ impl<T, S: Scope> Way<T, S> {
 /// The giving end.
 pub(crate) struct Giver<T, S: Scope> {
     way: Way<T, S>,
-    /// The position that is given next; ahead of the published one within a batch.
+    /// The position that is given next.
     tail: u64,
     /// What the head was when it was last looked at.
     head: u64,
@@ -136,17 +136,32 @@ impl<T, S: Scope> Giver<T, S> {
         self.tail.wrapping_sub(self.head) <= self.way.mask
     }
 
-    /// Writes a message into the next slot, for which there is room; the taker does not see it
-    /// before [`Giver::publish`].
+    /// For how many messages there is room; does not look again for more than `wanted`.
     #[inline(always)]
-    pub(crate) fn stage(&mut self, message: T)
+    pub(crate) fn room(&mut self, wanted: usize) -> u64 {
+        let known = self.known_room();
+        if known >= wanted as u64 || !self.look() { known } else { self.known_room() }
+    }
+
+    /// None, if a head is where it cannot be.
+    #[inline(always)]
+    fn known_room(&self) -> u64 {
+        self.way.capacity().saturating_sub(self.tail.wrapping_sub(self.head))
+    }
+
+    /// Writes a message into the slot so many places after the next. The taker does not see it
+    /// before [`Giver::publish`].
+    ///
+    /// # Safety
+    /// There is room for more than `ahead` messages.
+    #[inline(always)]
+    pub(crate) unsafe fn stage(&self, ahead: u64, message: T)
     where
         S: Carries<T>,
     {
-        debug_assert!(self.tail.wrapping_sub(self.head) <= self.way.mask);
+        debug_assert!(ahead < self.known_room());
         // SAFETY: the slot is free, for the taker has passed it, and this is the only giver.
-        unsafe { S::put(self.way.slot(self.tail), message) };
-        self.tail = self.tail.wrapping_add(1);
+        unsafe { S::put(self.way.slot(self.tail.wrapping_add(ahead)), message) };
     }
 
     /// Where the next message will lie, for which there is room.
@@ -155,18 +170,13 @@ impl<T, S: Scope> Giver<T, S> {
         self.way.slot(self.tail).into()
     }
 
-    /// Counts the message that was written to [`Giver::next_place`].
+    /// Hands so many messages to the taker.
     ///
     /// # Safety
-    /// There was room, and a message was written.
+    /// There was room, and they were written, by [`Giver::stage`] or to [`Giver::next_place`].
     #[inline(always)]
-    pub(crate) unsafe fn staged(&mut self) {
-        self.tail = self.tail.wrapping_add(1);
-    }
-
-    /// Hands all that was staged to the taker.
-    #[inline(always)]
-    pub(crate) fn publish(&self) {
+    pub(crate) unsafe fn publish(&mut self, count: u64) {
+        self.tail = self.tail.wrapping_add(count);
         // Release pairs with the Acquire in `Taker::look`: who sees the tail sees the messages.
         self.way.lane().tail.0.store(self.tail, Ordering::Release);
     }
@@ -179,8 +189,8 @@ pub(crate) struct Taker<T, S: Scope> {
     head: u64,
     /// What the tail was when it was last looked at.
     tail: u64,
-    /// So many of the next messages were lent to a taker that has died.
-    lent_before: u64,
+    /// Messages below this position were lent to a taker that has died.
+    lent: u64,
 }
 
 impl<T, S: Scope> Taker<T, S> {
@@ -190,25 +200,30 @@ impl<T, S: Scope> Taker<T, S> {
     pub(crate) unsafe fn new(lane: &Lane<S>, slots: &[Place<T>]) -> Self {
         // Relaxed: the seat has handed over what the last taker wrote.
         let head = lane.head.0.released.load(Ordering::Relaxed);
-        let lent = lane.head.0.lent.load(Ordering::Relaxed).wrapping_sub(head);
+        let lent = lane.head.0.lent.load(Ordering::Relaxed);
         // What cannot be was written by another process.
-        let lent_before = if lent <= slots.len() as u64 { lent } else { 0 };
+        let lent = if lent.wrapping_sub(head) <= slots.len() as u64 { lent } else { head };
         // SAFETY: as promised.
-        Self { way: unsafe { Way::new(lane, slots) }, head, tail: head, lent_before }
+        Self { way: unsafe { Way::new(lane, slots) }, head, tail: head, lent }
     }
 
     /// Whether the next message was lent to a taker that has died.
     #[inline(always)]
     pub(crate) fn was_lent(&self) -> bool {
-        S::MORTAL && self.lent_before > 0
+        self.was_lent_at(self.head)
+    }
+
+    #[inline(always)]
+    fn was_lent_at(&self, position: u64) -> bool {
+        // Behind the head by less than half of all positions: passed already.
+        S::MORTAL && self.lent.wrapping_sub(position).cast_signed() > 0
     }
 
     /// Passes over what was lent to takers that have died; returns how many messages that are.
     pub(crate) fn give_up_lent(&mut self) -> u64 {
-        let lost = self.lent_before;
-        self.head = self.head.wrapping_add(lost);
+        let lost = self.lent.wrapping_sub(self.head);
+        self.head = self.lent;
         self.tail = self.head;
-        self.lent_before = 0;
         self.release();
         lost
     }
@@ -216,19 +231,16 @@ impl<T, S: Scope> Taker<T, S> {
     /// Says that the next message is about to be lent.
     #[inline(always)]
     pub(crate) fn lend(&self) {
-        if S::MORTAL {
-            // Release: who finds it after this taker has died finds it before anything that was
-            // done with the message.
-            self.way.lane().head.0.lent.store(self.head.wrapping_add(1), Ordering::Release);
-        }
+        self.lend_at(self.head);
     }
 
-    /// Moves on to the next message.
     #[inline(always)]
-    fn pass(&mut self) {
-        self.head = self.head.wrapping_add(1);
-        if S::MORTAL {
-            self.lent_before = self.lent_before.saturating_sub(1);
+    fn lend_at(&self, position: u64) {
+        // What was lent to a taker before is said to be already, with what follows it.
+        if S::MORTAL && !self.was_lent_at(position) {
+            // Release: who finds it after this taker has died finds it before anything that was
+            // done with the message.
+            self.way.lane().head.0.lent.store(position.wrapping_add(1), Ordering::Release);
         }
     }
 
@@ -236,6 +248,12 @@ impl<T, S: Scope> Taker<T, S> {
     #[inline(always)]
     pub(crate) fn knows_of_some(&self) -> bool {
         self.head != self.tail
+    }
+
+    /// Of how many messages it knows, without a look.
+    #[inline(always)]
+    pub(crate) fn known(&self) -> u64 {
+        self.tail.wrapping_sub(self.head)
     }
 
     /// Looks how far the giver has got: whether there is a message.
@@ -253,33 +271,79 @@ impl<T, S: Scope> Taker<T, S> {
         Ok(self.head != tail)
     }
 
-    /// Moves the next message out, of which it knows; the giver does not get the slot back before
-    /// [`Taker::release`].
+    /// The next message, of which it knows. Who calls passes over it by [`Taker::pass`].
     ///
     /// # Errors
-    /// [`Corrupt`]: it is none. It is passed over.
+    /// [`Corrupt`]: it is none.
+    ///
+    /// # Safety
+    /// It is not read again.
     #[inline(always)]
-    pub(crate) fn take(&mut self) -> Result<T, Corrupt>
+    pub(crate) unsafe fn read<E: From<Corrupt>>(&self) -> Result<T, E>
     where
         S: Carries<T>,
     {
         debug_assert!(self.knows_of_some());
-        let slot = self.way.slot(self.head);
-        // SAFETY: the tail says that the message is there, and moving the head on below keeps it
-        // from being read again.
-        let message = unsafe { S::get(slot) };
-        self.pass();
-        message
+        // SAFETY: the tail says that the message is there, and it is read once.
+        unsafe { S::get(self.way.slot(self.head)) }
     }
 
-    /// Drops the next message, of which it knows.
+    /// Moves on to the next message; the giver gets the slot back by [`Taker::release`].
+    #[inline(always)]
+    pub(crate) fn pass(&mut self) {
+        self.head = self.head.wrapping_add(1);
+    }
+
+    /// Takes all messages of which it knows out, at most `limit`: they are taken from the run by
+    /// [`Taker::take_of`], and what is left of it comes back by [`Taker::end_run`].
+    #[inline(always)]
+    pub(crate) fn begin_run(&mut self, limit: u64) -> Run {
+        let next = self.head;
+        let end = next.wrapping_add(self.known().min(limit));
+        // From here on it has none of them, so that none is read twice if the run is forgotten.
+        self.head = end;
+        Run { next, end }
+    }
+
+    /// Moves the next message of a run out, and says whether it had been lent to a taker that has
+    /// died; `None`: there is no more.
+    ///
+    /// # Safety
+    /// The run is of this taker, which has not ended it.
+    #[inline(always)]
+    pub(crate) unsafe fn take_of(&self, run: &mut Run) -> Option<(Result<T, Corrupt>, bool)>
+    where
+        S: Carries<T>,
+    {
+        if run.next == run.end {
+            return None;
+        }
+        let position = run.next;
+        run.next = position.wrapping_add(1);
+        self.lend_at(position);
+        // SAFETY: the tail says that the message is there; the run has it alone, and passes over it.
+        let message = unsafe { S::get(self.way.slot(position)) };
+        Some((message, self.was_lent_at(position)))
+    }
+
+    /// Gives the slots of what was taken of a run back to the giver, and the rest to this taker.
+    ///
+    /// # Safety
+    /// As for [`Taker::take_of`].
+    #[inline(always)]
+    pub(crate) unsafe fn end_run(&mut self, run: &Run) {
+        self.head = run.next;
+        self.release();
+    }
+
+    /// Drops the next message, of which it knows; as [`Taker::pass`].
     #[inline(always)]
     pub(crate) fn skip(&mut self)
     where
         S: Carries<T>,
     {
         debug_assert!(self.knows_of_some());
-        let slot: NonNull<Place<T>> = self.way.slot(self.head).into();
+        let slot = self.place();
         self.pass();
         // SAFETY: as in `take`; the head was moved on first, for dropping may panic.
         unsafe { S::discard(slot.as_ref()) };
@@ -298,4 +362,11 @@ impl<T, S: Scope> Taker<T, S> {
         // message was moved out.
         self.way.lane().head.0.released.store(self.head, Ordering::Release);
     }
+}
+
+/// Messages that a taker has taken out of its lane, which it passes over one by one.
+#[derive(Debug)]
+pub(crate) struct Run {
+    next: u64,
+    end: u64,
 }

@@ -52,7 +52,7 @@ unsafe impl<T: Send + Copy> Carries<T> for Deadly {
         unsafe { place.write(value) };
     }
 
-    unsafe fn get(place: &Place<T>) -> Result<T, Corrupt> {
+    unsafe fn get<E: From<Corrupt>>(place: &Place<T>) -> Result<T, E> {
         // SAFETY: as promised.
         Ok(unsafe { place.read() })
     }

@@ -1,7 +1,11 @@
 //! How users of several processes sleep until something happens, and are woken.
 //!
-//! As in one process (`event.rs`), with two differences: the fences are full ones on both sides,
-//! and nobody sleeps for longer than [`SLICE`], for the one who would wake it may be killed first.
+//! As in one process (`event.rs`), with two differences. The sleeper's fence runs in all threads of
+//! all processes that have asked for it (`membarrier(2)`, global expedited), which each does when it
+//! opens an object; a publisher to which the kernel has refused it has a full fence of its own. And
+//! nobody sleeps for longer than [`SLICE`], for the one who would wake it may be killed first. That
+//! also bounds what is left: a sleeper to which the kernel has refused the barrier may miss a
+//! wake-up of a publisher who trusts in it.
 
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -9,9 +13,9 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::thread::futex;
 
-use crate::event::{Next, Patience, Sleeps};
+use crate::event::{Fence, Next, Patience, Sleeps};
 use crate::policy::Wait;
-use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::sync::{self, AtomicU32, AtomicU64, Ordering};
 use crate::waker::LocalWaker;
 
 /// So long does a sleeper sleep before it looks whether somebody has died.
@@ -58,7 +62,7 @@ impl SharedEvent {
     fn announce(&self) -> u32 {
         // Relaxed: ordered by the fence, which pairs with the one in `notify`.
         let before = self.asleep.fetch_or(ASLEEP, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
+        sync::heavy_fence_for_processes(sync::barrier_in_all_processes());
         before | ASLEEP
     }
 
@@ -66,28 +70,6 @@ impl SharedEvent {
         let limit = futex::Timespec { tv_sec: 0, tv_nsec: limit.subsec_nanos().into() };
         let slept = futex::wait(&self.asleep, futex::Flags::empty(), announced, Some(&limit));
         debug_assert!(matches!(slept, Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT)));
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn wake(&self) {
-        // Relaxed: an exchange always meets the latest value, so that one of several wakes; what
-        // was published was made visible by the fence. A bounded number of times, for another
-        // process may write to the word without end.
-        let mut now = self.asleep.load(Ordering::Relaxed);
-        for _ in 0..ATTEMPTS {
-            if now & ASLEEP == 0 {
-                return;
-            }
-            // One more clears the bit and counts: who was about to sleep on the old value does not.
-            let next = now.wrapping_add(1);
-            match self.asleep.compare_exchange(now, next, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => break,
-                Err(other) => now = other,
-            }
-        }
-        // Nothing to be done about a failure: sleepers look again by themselves.
-        _ = futex::wake(&self.asleep, futex::Flags::empty(), i32::MAX as u32);
     }
 }
 
@@ -108,18 +90,44 @@ impl Sleeps for SharedEvent {
     }
 
     #[inline(always)]
-    fn notify(&self, _: &[LocalWaker]) {
+    fn fence(&self) -> Fence {
         // Relaxed: see `wait_mode`.
         if self.wait.load(Ordering::Relaxed) < PARK {
-            return;
+            Fence::NoLook
+        } else if sync::barrier_in_all_processes() {
+            Fence::Light
+        } else {
+            Fence::Full
         }
-        // Pairs with the fence in `announce`: either the sleeper sees what was published, or this sees
-        // that it sleeps.
-        fence(Ordering::SeqCst);
-        // Relaxed: ordered by the fence.
-        if self.asleep.load(Ordering::Relaxed) & ASLEEP != 0 {
-            self.wake();
+    }
+
+    #[inline(always)]
+    fn has_sleeper(&self, fence: Fence) -> bool {
+        // Pairs with the fence in `announce`: either the sleeper sees what was published, or this
+        // sees that it sleeps. Relaxed: ordered by the fence.
+        fence.stand() && self.asleep.load(Ordering::Relaxed) & ASLEEP != 0
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake(&self, _: &[LocalWaker]) {
+        // Relaxed: an exchange always meets the latest value, so that one of several wakes; what
+        // was published was made visible by the fence. A bounded number of times, for another
+        // process may write to the word without end.
+        let mut now = self.asleep.load(Ordering::Relaxed);
+        for _ in 0..ATTEMPTS {
+            if now & ASLEEP == 0 {
+                return;
+            }
+            // One more clears the bit and counts: who was about to sleep on the old value does not.
+            let next = now.wrapping_add(1);
+            match self.asleep.compare_exchange(now, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(other) => now = other,
+            }
         }
+        // Nothing to be done about a failure: sleepers look again by themselves.
+        _ = futex::wake(&self.asleep, futex::Flags::empty(), i32::MAX as u32);
     }
 
     fn wait(&self, deadline: Option<Instant>, mut ready: impl FnMut() -> bool) -> bool {

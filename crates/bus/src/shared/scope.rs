@@ -53,7 +53,7 @@ unsafe impl<T: Plain + Layout> Carries<T> for Shared {
     }
 
     #[inline(always)]
-    unsafe fn get(place: &Place<T>) -> Result<T, Corrupt> {
+    unsafe fn get<E: From<Corrupt>>(place: &Place<T>) -> Result<T, E> {
         // SAFETY: as above.
         unsafe { plain::load(place.to_read()) }
     }
