@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::bells::{Rings, due};
+use crate::bells::{Ringer, Rings, due};
 use crate::broadcast::shape::Fan;
 use crate::broadcast::{Broadcast, Shows};
 use crate::error::{AttachError, SendError};
@@ -22,6 +22,7 @@ use crate::scope::InProcess;
 #[repr(align(128))]
 pub struct Publisher<T: 'static, S: Shows<T>> {
     giver: Giver<T, S>,
+    ringer: Ringer<S>,
     seat: Attachment<Fan<T>, S>,
 }
 
@@ -33,7 +34,21 @@ impl<T, S: Shows<T>> Publisher<T, S> {
         let seat = handle.attach_as(Role::Giver, name)?;
         // SAFETY: the seat is ours, and the attachment, kept beside it, keeps the object.
         let giver = unsafe { Fan::giver(seat.parts()) };
-        Ok(Self { giver, seat })
+        // SAFETY: as above.
+        let ringer = unsafe { Ringer::new(&seat.parts().head) };
+        Ok(Self { giver, ringer, seat })
+    }
+
+    /// Whether nothing can be sent, or there is nobody who could take it.
+    #[inline(always)]
+    fn is_shut(&self) -> bool {
+        self.ringer.is_in_doubt(Role::Giver) && self.is_really_shut()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn is_really_shut(&self) -> bool {
+        !Fan::takes(self.seat.parts())
     }
 
     /// Sends a message to all; where the slowest leaves no room, as
@@ -79,15 +94,14 @@ impl<T, S: Shows<T>> Publisher<T, S> {
     /// [`SendError::Full`], [`SendError::Closed`], with the message.
     #[inline(always)]
     pub fn try_send(&mut self, message: T) -> Result<(), SendError<T>> {
-        if !Fan::takes(self.seat.parts()) {
+        if self.is_shut() {
             return Err(SendError::Closed(message));
         }
         if !self.giver.has_room() {
             self.seat.attend();
             return Err(SendError::Full(message));
         }
-        let batch = Batch(self);
-        batch.0.giver.stage(message);
+        Batch { publisher: self, count: 0 }.stage(message);
         Ok(())
     }
 
@@ -152,21 +166,24 @@ impl<T, S: Shows<T>> Publisher<T, S> {
     /// Sends messages for as long as there is room, and hands them to the subscribers all at once.
     /// Returns how many; `messages` is asked for no more than that.
     pub fn send_batch(&mut self, messages: impl IntoIterator<Item = T>) -> usize {
-        if !Fan::takes(self.seat.parts()) {
+        if self.is_shut() {
             return 0;
         }
         let mut messages = messages.into_iter();
-        let batch = Batch(self);
-        let giver = &mut batch.0.giver;
+        let mut batch = Batch { publisher: self, count: 0 };
         let mut sent = 0;
-        // Room first: a message that was taken out of the iterator could not go back.
-        while giver.has_room()
-            && let Some(message) = messages.next()
-        {
-            giver.stage(message);
-            sent += 1;
+        loop {
+            // Room first: a message that was taken out of the iterator could not go back.
+            let wanted = messages.size_hint().1.unwrap_or(usize::MAX);
+            let room = batch.publisher.giver.room(wanted);
+            messages.by_ref().take(room as usize).for_each(|message| batch.stage(message));
+            sent += batch.count;
+            // Where nobody, or a fast one, listens, there may be more room than was known.
+            if room == 0 || batch.count < room {
+                return sent as usize;
+            }
+            batch.advance();
         }
-        sent
     }
 
     /// Takes a place for a message: sending it can then not fail.
@@ -184,14 +201,14 @@ impl<T, S: Shows<T>> Publisher<T, S> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn loan(&mut self) -> Result<Draft<'_, T, S>, SendError<()>> {
-        if !Fan::takes(self.seat.parts()) {
+        if self.is_shut() {
             return Err(SendError::Closed(()));
         }
         if !self.giver.has_room() {
             self.seat.attend();
             return Err(SendError::Full(()));
         }
-        let old = self.giver.vacate();
+        let old = self.giver.vacate(0);
         Ok(Draft { publisher: self, old: Some(old) })
     }
 
@@ -229,14 +246,43 @@ impl<T, S: Shows<T>> fmt::Debug for Publisher<T, S> {
 }
 
 /// Publishes what was staged when it goes, also if making or dropping a message has panicked.
-struct Batch<'a, T: 'static, S: Shows<T>>(&'a mut Publisher<T, S>);
+struct Batch<'a, T: 'static, S: Shows<T>> {
+    publisher: &'a mut Publisher<T, S>,
+    /// Messages staged.
+    count: u64,
+}
+
+impl<T, S: Shows<T>> Batch<'_, T, S> {
+    /// Writes a message into the next slot, for which there is room. What lay there is dropped.
+    #[inline(always)]
+    fn stage(&mut self, message: T) {
+        let giver = &self.publisher.giver;
+        let old = giver.vacate(self.count);
+        // SAFETY: the place is this publisher's, and what lay there was moved out.
+        unsafe { S::put(giver.place(self.count), message) };
+        self.count += 1;
+        // The last, for it may panic.
+        drop(old);
+    }
+
+    /// Goes on behind what was staged, which is published later.
+    fn advance(&mut self) {
+        // SAFETY: there was room for as many, and they were written.
+        unsafe { self.publisher.giver.advance(self.count) };
+        self.count = 0;
+    }
+}
 
 impl<T, S: Shows<T>> Drop for Batch<'_, T, S> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.0.giver.publish();
-        Fan::filled(self.0.seat.parts());
-        self.0.seat.attend();
+        let Publisher { giver, ringer, seat } = &mut *self.publisher;
+        // SAFETY: there was room for as many, and they were written.
+        unsafe { giver.publish(self.count) };
+        if ringer.has_sleeper(Role::Giver) {
+            ringer.wake(Role::Giver, seat.parts().wakers(Role::Taker));
+        }
+        seat.attend();
     }
 }
 
@@ -253,7 +299,7 @@ impl<T, S: Shows<T>> Draft<'_, T, S> {
     #[inline]
     pub fn send(mut self, message: T) {
         // SAFETY: `loan` found room, and has moved out what lay there.
-        unsafe { S::put(self.publisher.giver.next_place(), message) };
+        unsafe { S::put(self.publisher.giver.place(0), message) };
         self.hand_over();
     }
 
@@ -266,7 +312,7 @@ impl<T, S: Shows<T>> Draft<'_, T, S> {
     where
         S: InProcess,
     {
-        let place = self.publisher.giver.next_place().to_write();
+        let place = self.publisher.giver.place(0).to_write();
         // SAFETY: the place is ours until the message is handed over; the borrow ends before.
         let made: *const T = make(unsafe { &mut *place.cast() });
         assert!(std::ptr::eq(made, place), "a draft must be written to its own place");
@@ -275,10 +321,8 @@ impl<T, S: Shows<T>> Draft<'_, T, S> {
 
     fn hand_over(&mut self) {
         let old = self.old.take();
-        let batch = Batch(self.publisher);
-        // SAFETY: `loan` found room and moved out what lay there, and the message was written.
-        unsafe { batch.0.giver.staged() };
-        drop(batch);
+        // `loan` found room and moved out what lay there, and the message was written.
+        drop(Batch { publisher: self.publisher, count: 1 });
         // The last, for it may panic.
         drop(old);
     }
@@ -288,7 +332,7 @@ impl<T, S: Shows<T>> Drop for Draft<'_, T, S> {
     fn drop(&mut self) {
         if let Some(Some(old)) = self.old.take() {
             // SAFETY: the place is still ours, and empty.
-            unsafe { S::put(self.publisher.giver.next_place(), old) };
+            unsafe { S::put(self.publisher.giver.place(0), old) };
         }
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::bells::{Rings, due};
+use crate::bells::{Ringer, Rings, due};
 use crate::broadcast::shape::Fan;
 use crate::broadcast::{Broadcast, Shows};
 use crate::error::{AttachError, Corrupt, ReceiveError};
@@ -21,6 +21,7 @@ use crate::scope::InProcess;
 #[repr(align(128))]
 pub struct Subscriber<T: 'static, S: Shows<T>> {
     taker: Taker<T, S>,
+    ringer: Ringer<S>,
     seat: Attachment<Fan<T>, S>,
 }
 
@@ -33,7 +34,9 @@ impl<T, S: Shows<T>> Subscriber<T, S> {
         let seat = handle.attach_as(Role::Taker, name)?;
         // SAFETY: the seat is ours, and the attachment, kept beside it, keeps the object.
         let taker = unsafe { Fan::taker(seat.parts(), seat.seat(), start) };
-        Ok(Self { taker, seat })
+        // SAFETY: as above.
+        let ringer = unsafe { Ringer::new(&seat.parts().head) };
+        Ok(Self { taker, ringer, seat })
     }
 
     /// Whether it knows of a message, after a look if need be.
@@ -42,13 +45,21 @@ impl<T, S: Shows<T>> Subscriber<T, S> {
     /// [`ReceiveError::Empty`], [`ReceiveError::Closed`], [`ReceiveError::Corrupt`].
     #[inline(always)]
     fn seek(&mut self) -> Result<(), ReceiveError> {
-        if self.taker.knows_of_some() || self.taker.look()? { Ok(()) } else { self.seek_the_last() }
+        if self.taker.knows_of_some() || self.taker.look()? {
+            return Ok(());
+        }
+        self.seat.attend();
+        if self.ringer.is_in_doubt(Role::Taker) {
+            self.seek_the_last()
+        } else {
+            Err(ReceiveError::Empty)
+        }
     }
 
     /// What may have come before the publisher went.
+    #[cold]
     #[inline(never)]
     fn seek_the_last(&mut self) -> Result<(), ReceiveError> {
-        self.seat.attend();
         let why =
             if Fan::gives(self.seat.parts()) { ReceiveError::Empty } else { ReceiveError::Closed };
         if self.taker.look()? { Ok(()) } else { Err(why) }
@@ -221,7 +232,9 @@ impl<T, S: Shows<T>> Subscriber<T, S> {
         if count != 0 {
             self.taker.advance(count);
             self.taker.release();
-            Fan::freed(self.seat.parts());
+            if self.ringer.has_sleeper(Role::Taker) {
+                self.ringer.wake(Role::Taker, self.seat.parts().wakers(Role::Giver));
+            }
         }
     }
 }

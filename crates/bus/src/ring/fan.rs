@@ -150,7 +150,7 @@ impl<T, S: Scope> Way<T, S> {
 /// The giving end.
 pub(crate) struct Giver<T, S: Scope> {
     way: Way<T, S>,
-    /// The position that is given next; ahead of the published one within a batch.
+    /// The position that is given next; ahead of the published one within a long batch.
     tail: u64,
     /// No cursor is below.
     horizon: u64,
@@ -176,6 +176,18 @@ impl<T, S: Carries<T>> Giver<T, S> {
     #[inline(always)]
     pub(crate) fn has_room(&mut self) -> bool {
         self.tail.wrapping_sub(self.horizon) <= self.way.mask || self.look()
+    }
+
+    /// For how many messages there is room; does not look again for more than `wanted`.
+    #[inline(always)]
+    pub(crate) fn room(&mut self, wanted: usize) -> u64 {
+        let known = self.known_room();
+        if known >= wanted as u64 || !self.look() { known } else { self.known_room() }
+    }
+
+    #[inline(always)]
+    fn known_room(&self) -> u64 {
+        self.way.capacity().saturating_sub(self.tail.wrapping_sub(self.horizon))
     }
 
     /// Looks how far the slowest taker has got, and raises the horizon by a quarter of the ring at
@@ -215,48 +227,43 @@ impl<T, S: Carries<T>> Giver<T, S> {
         cursors.fold(self.tail, u64::min).max(self.horizon)
     }
 
-    /// Writes a message into the next slot, for which there is room; takers do not see it before
-    /// [`Giver::publish`]. What lay there is dropped.
+    /// Moves what lies in the slot so many after the next out, for which there is room, if it must be
+    /// dropped.
     #[inline(always)]
-    pub(crate) fn stage(&mut self, message: T) {
-        let old = self.vacate();
-        // SAFETY: the slot is free, for the horizon has passed it, and this is the only giver.
-        unsafe { S::put(self.way.slot(self.tail), message) };
-        self.tail = self.tail.wrapping_add(1);
-        // The last, for it may panic.
-        drop(old);
-    }
-
-    /// Moves what lies in the next slot out, for which there is room, if it must be dropped.
-    #[inline(always)]
-    pub(crate) fn vacate(&mut self) -> Option<T> {
-        debug_assert!(self.tail.wrapping_sub(self.horizon) <= self.way.mask);
-        if !mem::needs_drop::<T>() || self.tail < self.way.capacity() {
+    pub(crate) fn vacate(&self, ahead: u64) -> Option<T> {
+        debug_assert!(ahead < self.known_room());
+        let position = self.tail.wrapping_add(ahead);
+        if !mem::needs_drop::<T>() || position < self.way.capacity() {
             return None;
         }
         // SAFETY: a lap ago a message was put there, which all have passed; the caller puts another
         // in its place.
-        unsafe { S::get::<Corrupt>(self.way.slot(self.tail)) }.ok()
+        unsafe { S::get::<Corrupt>(self.way.slot(position)) }.ok()
     }
 
-    /// Where the next message will lie, for which there is room.
+    /// Where the message will lie that is `ahead` of the next, for which there is room.
     #[inline(always)]
-    pub(crate) fn next_place(&self) -> &Place<T> {
-        self.way.slot(self.tail)
+    pub(crate) fn place(&self, ahead: u64) -> &Place<T> {
+        self.way.slot(self.tail.wrapping_add(ahead))
     }
 
-    /// Counts the message that was written to [`Giver::next_place`].
+    /// Counts so many messages, which [`Giver::publish`] will hand over.
     ///
     /// # Safety
-    /// There was room, what lay there was moved out, and a message was written.
+    /// There was room, what lay there was moved out, and they were written to their places.
     #[inline(always)]
-    pub(crate) unsafe fn staged(&mut self) {
-        self.tail = self.tail.wrapping_add(1);
+    pub(crate) unsafe fn advance(&mut self, count: u64) {
+        self.tail = self.tail.wrapping_add(count);
     }
 
-    /// Hands all that was staged to the takers.
+    /// Hands so many messages to the takers, and those that were counted before.
+    ///
+    /// # Safety
+    /// As for [`Giver::advance`].
     #[inline(always)]
-    pub(crate) fn publish(&self) {
+    pub(crate) unsafe fn publish(&mut self, count: u64) {
+        // SAFETY: as promised.
+        unsafe { self.advance(count) };
         // Release pairs with the Acquire in `Taker::look`: who sees the tail sees the messages.
         self.way.row(TAIL).store(self.tail, Ordering::Release);
     }
