@@ -4,6 +4,10 @@
 //! Every lock-free structure of this crate takes what it needs from here and from nowhere else,
 //! so that its model runs the very code that ships.
 
+/// So often does somebody look who waits, in place, before it is asked how: a call between two looks
+/// doubles a round trip.
+pub(crate) const LOOKS: u32 = if cfg!(loom) { 0 } else { 64 };
+
 #[cfg(not(loom))]
 #[cfg_attr(target_arch = "x86_64", path = "sync/racy_x86.rs")]
 #[cfg_attr(not(target_arch = "x86_64"), path = "sync/racy.rs")]

@@ -19,10 +19,7 @@ use crate::plain::Plain;
 use crate::ring::lane::{Run, Taker};
 use crate::ring::many::{Claim, Ring};
 use crate::scope::{Carries, InProcess, Place, Scope, Word};
-use crate::sync::Ordering;
-
-/// So often does somebody look who waits, before it is asked how.
-const LOOKS: u32 = if cfg!(loom) { 0 } else { 64 };
+use crate::sync::{LOOKS, Ordering};
 
 /// Receives from a channel. Dropping it detaches; what is left is there for the next receiver.
 ///

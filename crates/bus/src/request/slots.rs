@@ -45,7 +45,7 @@ use crate::object::{Attachment, Object, Parts, Role};
 use crate::request::Config;
 use crate::ring::Line;
 use crate::scope::{Carries, Place, Scope, Word};
-use crate::sync::Ordering;
+use crate::sync::{self, LOOKS, Ordering};
 
 /// Which call a request belongs to: the slot for its reply, and how often that was used before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -587,16 +587,15 @@ impl<R: 'static, S: Carries<R>> Seat<R, S> {
                 self.tell_freed();
                 answer
             }
+            None if !self.is_forsaken() => Err(TakeError::Pending),
             None => self.take_the_last(slot, to),
         }
     }
 
     /// What may have come before the last server went.
+    #[cold]
     #[inline(never)]
     fn take_the_last(&self, slot: &Slot<R, S>, to: Correlation) -> Result<R, TakeError> {
-        if !self.is_forsaken() {
-            return Err(TakeError::Pending);
-        }
         slot.take(to.generation).unwrap_or_else(|| {
             slot.cancel(to.generation);
             Err(TakeError::Abandoned)
@@ -628,11 +627,18 @@ impl<R: 'static, S: Carries<R>> Seat<R, S> {
     /// Waits for the answer to a call; `false`: it was not there in time.
     #[inline(always)]
     pub(super) fn wait(&self, to: Correlation, due: Option<Instant>) -> bool {
+        let Some(slot) = self.slot(to) else { return true };
+        for _ in 0..LOOKS {
+            if slot.answer(to.generation).is_some() {
+                return true;
+            }
+            sync::spin_loop();
+        }
         let ready = || {
             self.attend();
             self.is_answered(to)
         };
-        self.slot(to).is_none_or(|slot| slot.bell.wait(due, ready))
+        slot.bell.wait(due, ready)
     }
 
     pub(super) fn poll(&self, to: Correlation, context: &mut Context<'_>) -> Poll<()> {
