@@ -95,6 +95,18 @@ pub(crate) trait Take<M>: 'static {
     /// Takes a message; says whether there was one.
     fn take(&mut self, each: impl FnMut(&M)) -> bool;
 
+    /// The number of the message that is taken, of which all words are read: where they lie, where
+    /// that can be.
+    #[inline(always)]
+    fn take_number(&mut self) -> Option<u64>
+    where
+        M: Message,
+    {
+        let mut number = None;
+        self.take(|message| number = Some(message.number()));
+        number
+    }
+
     /// Takes the messages that are there, at most `limit`; says whether there was one.
     #[inline(always)]
     fn take_batch(&mut self, limit: usize, mut each: impl FnMut(&M)) -> bool {

@@ -166,21 +166,19 @@ impl<M: Message, G: Give<M>, T: Take<M>> Client for Ends<G, T, M> {
         while !self.giver.0.give_number(number) {
             idle.wait()?;
         }
-        let mut answer = 0;
-        while !self.taker.0.take(|message| answer = message.number()) {
-            idle.wait()?;
+        loop {
+            match self.taker.0.take_number() {
+                Some(answer) => return Ok(answer),
+                None => idle.wait()?,
+            }
         }
-        Ok(answer)
     }
 }
 
 impl<M: Message, G: Give<M>, T: Take<M>> Server for Ends<G, T, M> {
     #[inline(always)]
     fn serve(&mut self) -> Result<Option<u64>, Failure> {
-        let mut asked = 0;
-        if !self.taker.0.take(|message| asked = message.number()) {
-            return Ok(None);
-        }
+        let Some(asked) = self.taker.0.take_number() else { return Ok(None) };
         let mut idle = Idle::new(Waiting::Spin);
         while !self.giver.0.give_number(asked) {
             idle.wait()?;

@@ -7,14 +7,19 @@ use tautline_bus::{
     channel::{Channel, Config, Receiver, Sender},
 };
 
+use zerocopy::IntoBytes;
+
 use super::way::{Pass, Way};
 use crate::bus::{
-    ends::{Give, Take},
+    ends::{Give, Message, Take},
     ours::Mode,
 };
 
 /// Channels of so many places, in that mode.
 pub(super) struct Channels<W, const N: usize>(PhantomData<W>);
+
+/// Words of which a message that is larger is written and read, where it lies.
+const PIECE: usize = 512;
 
 type Words<const WORDS: usize> = [u64; WORDS];
 
@@ -57,6 +62,18 @@ impl<W: Mode, const WORDS: usize> Give<Words<WORDS>> for End<Sender<Words<WORDS>
     fn give(&mut self, message: Words<WORDS>) -> bool {
         if W::WAITS { self.0.send(message).is_ok() } else { self.0.try_send(message).is_ok() }
     }
+
+    #[inline(always)]
+    fn give_number(&mut self, number: u64) -> bool {
+        if WORDS <= PIECE {
+            return self.give(Words::of(number));
+        }
+        let Ok(mut draft) = self.0.loan() else { return false };
+        let (mut view, piece) = (draft.view_mut(), [number; PIECE]);
+        (0..WORDS).step_by(PIECE).for_each(|at| view.copy_from(at * 8, piece.as_bytes()));
+        draft.send_written();
+        true
+    }
 }
 
 impl<W: Mode, const WORDS: usize> Take<Words<WORDS>> for End<Receiver<Words<WORDS>, Shared>, W> {
@@ -64,5 +81,21 @@ impl<W: Mode, const WORDS: usize> Take<Words<WORDS>> for End<Receiver<Words<WORD
     fn take(&mut self, mut each: impl FnMut(&Words<WORDS>)) -> bool {
         let taken = if W::WAITS { self.0.receive() } else { self.0.try_receive() };
         taken.map(|message| each(&message)).is_ok()
+    }
+
+    #[inline(always)]
+    fn take_number(&mut self) -> Option<u64> {
+        if WORDS <= PIECE {
+            let mut number = None;
+            self.take(|message| number = Some(message.number()));
+            return number;
+        }
+        let (loan, mut piece, mut sum) = (self.0.take().ok()?, [0; PIECE], 0_u64);
+        let mut view = loan.view();
+        while view.copy_to(piece.as_mut_bytes()) != 0 {
+            sum = sum.wrapping_add(piece.sum());
+            view = view.part(size_of_val(&piece)..view.len())?;
+        }
+        Some(sum / WORDS as u64)
     }
 }

@@ -116,17 +116,14 @@ impl Task for Rate {
         let (mut messages, mut sum, mut is_over) = (0_u64, 0_u64, false);
         let mut idle = Idle::new(Waiting::Spin);
         while !is_over {
-            let taken = taker.0.take(|message: &M| {
-                let number = message.number();
-                messages += 1;
-                sum += number;
-                is_over = number == LAST;
-            });
-            if taken {
-                idle = Idle::new(Waiting::Spin);
-            } else {
+            let Some(number) = taker.0.take_number() else {
                 idle.wait()?;
-            }
+                continue;
+            };
+            messages += 1;
+            sum += number;
+            is_over = number == LAST;
+            idle = Idle::new(Waiting::Spin);
         }
         say(&format!("{} {sum} {}", messages - 1, now()));
         Ok(())

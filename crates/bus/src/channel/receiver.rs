@@ -20,6 +20,7 @@ use crate::ring::lane::{Run, Taker};
 use crate::ring::many::{Claim, Ring};
 use crate::scope::{Carries, InProcess, Place, Scope, Word};
 use crate::sync::{LOOKS, Ordering};
+use crate::view::View;
 
 /// Receives from a channel. Dropping it detaches; what is left is there for the next receiver.
 ///
@@ -597,6 +598,15 @@ impl<T: Plain, S: Carries<T>> Loan<'_, T, S> {
         // SAFETY: the message was published to this receiver, which has it until the loan ends; a
         // value that can be copied may be taken more than once.
         unsafe { S::get(self.place()) }
+    }
+
+    /// The bytes of the message where they lie: for what is too large to be copied, or of which a
+    /// part is wanted.
+    pub fn view(&self) -> View<'_> {
+        let place = NonNull::from(self.place()).cast::<u8>();
+        // SAFETY: a message of plain data lies there, whose bytes all have a value, for as long as
+        // the loan is there; who writes them meanwhile is another process.
+        unsafe { View::new(NonNull::slice_from_raw_parts(place, size_of::<T>())) }
     }
 }
 

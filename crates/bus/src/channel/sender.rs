@@ -13,12 +13,20 @@ use crate::channel::ringed::Ringed;
 use crate::channel::{Channel, Flavour};
 use crate::error::{AttachError, SendError};
 use crate::event::Sleeps;
+#[cfg(not(loom))]
+use crate::layout::Layout;
 use crate::object::{Attachment, Role};
+#[cfg(not(loom))]
+use crate::plain::Plain;
 use crate::policy::Full;
 use crate::ring::lane::Giver;
 use crate::ring::many::{Claim, Ring};
 use crate::scope::{Carries, InProcess, Place, Scope, Word};
+#[cfg(not(loom))]
+use crate::shared::Shared;
 use crate::sync::Ordering;
+#[cfg(not(loom))]
+use crate::view::ViewMut;
 
 /// Sends into a channel. Dropping it detaches; what it has sent is still received.
 ///
@@ -482,6 +490,35 @@ impl<T, S: Carries<T>> Draft<'_, T, S> {
             }
             _ => unreachable!("a draft is made by its own sender"),
         }
+    }
+}
+
+#[cfg(not(loom))]
+impl<T: Plain + Layout> Draft<'_, T, Shared> {
+    /// The place, to be written piece by piece; as it is sent by [`Draft::send_written`]. What lies
+    /// there before is anything.
+    ///
+    /// ```
+    /// use tautline_bus::{OpenError, Shared, channel::{Channel, Config}};
+    /// # let namespace = &format!("draft{}", std::process::id());
+    /// let books = Channel::<[u64; 8], Shared>::open(namespace, "books", Config::default())?;
+    /// let (mut sender, mut receiver) = (books.sender().unwrap(), books.receiver().unwrap());
+    /// let mut draft = sender.loan().unwrap();
+    /// (0..8).for_each(|at| draft.view_mut().write(at * 8, &(at as u64)));
+    /// draft.send_written();
+    /// assert_eq!(receiver.take().unwrap().view().read::<u64>(7 * 8), Ok(7));
+    /// # Ok::<(), OpenError>(())
+    /// ```
+    pub fn view_mut(&mut self) -> ViewMut<'_> {
+        let place = NonNull::from(self.place()).cast::<u8>();
+        // SAFETY: the place is this sender's, in a segment that it keeps, until it is sent.
+        unsafe { ViewMut::new(NonNull::slice_from_raw_parts(place, size_of::<T>())) }
+    }
+
+    /// Sends the message as [`Draft::view_mut`] has written it. If that is none of the type, the
+    /// receiver is told [`Corrupt`](crate::Corrupt).
+    pub fn send_written(mut self) {
+        self.hand_over();
     }
 }
 
