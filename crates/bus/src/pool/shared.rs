@@ -76,7 +76,7 @@ unsafe impl Carries<Ticket> for Shared {
         unsafe { plain::store(place.to_write().cast(), &value.0) };
     }
 
-    unsafe fn get(place: &Place<Ticket>) -> Result<Ticket, Corrupt> {
+    unsafe fn get<E: From<Corrupt>>(place: &Place<Ticket>) -> Result<Ticket, E> {
         // SAFETY: as above.
         unsafe { plain::load(place.to_read().cast()) }.map(Ticket)
     }
