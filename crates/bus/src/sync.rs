@@ -12,6 +12,10 @@ pub(crate) const LOOKS: u32 = if cfg!(loom) { 0 } else { 64 };
 #[cfg_attr(target_arch = "x86_64", path = "sync/racy_x86.rs")]
 #[cfg_attr(not(target_arch = "x86_64"), path = "sync/racy.rs")]
 mod racy;
+// Where it does not ship it is tested all the same.
+#[cfg(all(test, not(loom), target_arch = "x86_64"))]
+#[path = "sync/racy.rs"]
+mod racy_by_words;
 
 #[cfg(loom)]
 pub(crate) use self::model::*;
@@ -23,8 +27,8 @@ mod native {
     use std::ptr;
     pub(crate) use std::sync::Arc;
     use std::sync::OnceLock;
-    use std::sync::atomic::{AtomicU8, compiler_fence};
-    pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+    use std::sync::atomic::compiler_fence;
+    pub(crate) use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
     use std::time::Duration;
 
     use rustix::io::Errno;

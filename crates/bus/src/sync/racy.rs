@@ -1,6 +1,6 @@
 //! Copies of bytes that others may write, or read, at the same time: by atomic words.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use crate::sync::{AtomicU8, AtomicU64, Ordering};
 
 /// Copies bytes to where others may read or write them at the same time.
 ///
@@ -41,6 +41,28 @@ pub(crate) unsafe fn load_bytes(to: *mut u8, from: *const u8, len: usize) {
         unsafe {
             let byte = AtomicU8::from_ptr(from.add(at).cast_mut());
             to.add(at).write(byte.load(Ordering::Relaxed));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes come back, however many and wherever they begin.
+    #[test]
+    fn bytes_come_back() {
+        let bytes: [u8; 96] = std::array::from_fn(|n| n as u8);
+        for from in 0..9 {
+            for len in 0..80 {
+                let (mut there, mut back) = ([0; 96], [0; 96]);
+                // SAFETY: within the arrays, which nobody else uses.
+                unsafe {
+                    store_bytes(there.as_mut_ptr().add(from), bytes.as_ptr(), len);
+                    load_bytes(back.as_mut_ptr(), there.as_ptr().add(from), len);
+                }
+                assert_eq!((&back[..len], back[len]), (&bytes[..len], 0));
+            }
         }
     }
 }
