@@ -46,7 +46,7 @@ impl<S: Scope> Bells<S> {
 pub(crate) trait Rings<S: Scope>: Object<S, Head = Bells<S>> {
     /// Nobody is left of that kind: says so, and wakes who waits for them.
     fn tell(parts: &Parts<Self, S>, role: Role) {
-        // Release pairs with the Acquire in `Ringer::is_in_doubt`: who finds it set sees that nobody
+        // Release pairs with the Acquire in `Ringer::is_shut`: who finds it set sees that nobody
         // is left, and all that they have done.
         parts.head.doubt[role.other() as usize].store(1, Ordering::Release);
         Self::stir(parts, role);
@@ -130,11 +130,13 @@ impl<S: Scope> Ringer<S> {
         }
     }
 
-    /// Whether a user in `role` must ask if anything can still be sent, or come.
+    /// Whether nothing can be sent any more, asked by a giver, or nothing will come, asked by a taker:
+    /// what there is was published before.
     #[inline(always)]
-    pub(crate) fn is_in_doubt(&self, role: Role) -> bool {
+    pub(crate) fn is_shut<O: Rings<S>>(&self, parts: &Parts<O, S>, role: Role) -> bool {
         // Acquire pairs with the Release in `Rings::tell`.
         self.bells().doubt[role as usize].load(Ordering::Acquire) != 0
+            && is_really_shut(parts, role)
     }
 
     /// Whether somebody sleeps who may not have seen what a user in `role` has just published.
@@ -148,6 +150,15 @@ impl<S: Scope> Ringer<S> {
     #[inline(never)]
     pub(crate) fn wake(&self, role: Role, wakers: &[S::Waker]) {
         self.event(role).wake(wakers);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn is_really_shut<O: Rings<S>, S: Scope>(parts: &Parts<O, S>, role: Role) -> bool {
+    match role {
+        Role::Giver => !O::takes(parts),
+        Role::Taker => !O::gives(parts),
     }
 }
 

@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::bells::{Ringer, Rings, due};
+use crate::bells::{Ringer, due};
 use crate::broadcast::shape::Fan;
 use crate::broadcast::{Broadcast, Shows};
 use crate::error::{AttachError, SendError};
@@ -42,13 +42,7 @@ impl<T, S: Shows<T>> Publisher<T, S> {
     /// Whether nothing can be sent, or there is nobody who could take it.
     #[inline(always)]
     fn is_shut(&self) -> bool {
-        self.ringer.is_in_doubt(Role::Giver) && self.is_really_shut()
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn is_really_shut(&self) -> bool {
-        !Fan::takes(self.seat.parts())
+        self.ringer.is_shut(self.seat.parts(), Role::Giver)
     }
 
     /// Sends a message to all; where the slowest leaves no room, as
@@ -155,7 +149,7 @@ impl<T, S: Shows<T>> Publisher<T, S> {
             let cell = &parts.wakers(Role::Giver)[self.seat.seat()];
             let ready = || {
                 self.seat.attend();
-                self.giver.has_room() || !Fan::takes(parts)
+                self.giver.has_room() || self.ringer.is_shut(parts, Role::Giver)
             };
             if parts.head.freed.poll(cell, context, ready).is_pending() {
                 return Poll::Pending;
@@ -225,12 +219,12 @@ impl<T, S: Shows<T>> Publisher<T, S> {
         let parts = self.seat.parts();
         let ready = || {
             self.seat.attend();
-            self.giver.has_room() || !Fan::takes(parts)
+            self.giver.has_room() || self.ringer.is_shut(parts, Role::Giver)
         };
         if !parts.head.freed.wait(due, ready) {
             return Err(if S::OTHERS_RUN { SendError::TimedOut(()) } else { SendError::Full(()) });
         }
-        if Fan::takes(parts) { Ok(()) } else { Err(SendError::Closed(())) }
+        if self.is_shut() { Err(SendError::Closed(())) } else { Ok(()) }
     }
 
     /// Another handle to the broadcast.

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::bells::{Ringer, Rings, due};
+use crate::bells::{Ringer, due};
 use crate::broadcast::shape::Fan;
 use crate::broadcast::{Broadcast, Shows};
 use crate::error::{AttachError, Corrupt, ReceiveError};
@@ -49,20 +49,18 @@ impl<T, S: Shows<T>> Subscriber<T, S> {
             return Ok(());
         }
         self.seat.attend();
-        if self.ringer.is_in_doubt(Role::Taker) {
+        if self.ringer.is_shut(self.seat.parts(), Role::Taker) {
             self.seek_the_last()
         } else {
             Err(ReceiveError::Empty)
         }
     }
 
-    /// What may have come before the publisher went.
+    /// What has come before the publisher went.
     #[cold]
     #[inline(never)]
     fn seek_the_last(&mut self) -> Result<(), ReceiveError> {
-        let why =
-            if Fan::gives(self.seat.parts()) { ReceiveError::Empty } else { ReceiveError::Closed };
-        if self.taker.look()? { Ok(()) } else { Err(why) }
+        if self.taker.look()? { Ok(()) } else { Err(ReceiveError::Closed) }
     }
 
     /// Borrows the oldest message where it lies, with all others who subscribe; it counts as taken
@@ -199,10 +197,11 @@ impl<T, S: Shows<T>> Subscriber<T, S> {
     }
 
     fn wait_until(&mut self, due: Option<Instant>) -> Result<(), ReceiveError> {
-        let (parts, taker) = (self.seat.parts(), &mut self.taker);
+        let Self { taker, ringer, seat } = self;
+        let parts = seat.parts();
         let ready = || {
-            self.seat.attend();
-            taker.knows_of_some() || taker.look() != Ok(false) || !Fan::gives(parts)
+            seat.attend();
+            taker.knows_of_some() || taker.look() != Ok(false) || ringer.is_shut(parts, Role::Taker)
         };
         if parts.head.filled.wait(due, ready) {
             return Ok(());
@@ -212,11 +211,12 @@ impl<T, S: Shows<T>> Subscriber<T, S> {
 
     /// Ready when there is a message or the broadcast is closed; else a waker is left.
     pub fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let (parts, taker) = (self.seat.parts(), &mut self.taker);
-        let cell = &parts.wakers(Role::Taker)[self.seat.seat()];
+        let Self { taker, ringer, seat } = self;
+        let parts = seat.parts();
+        let cell = &parts.wakers(Role::Taker)[seat.seat()];
         let ready = || {
-            self.seat.attend();
-            taker.knows_of_some() || taker.look() != Ok(false) || !Fan::gives(parts)
+            seat.attend();
+            taker.knows_of_some() || taker.look() != Ok(false) || ringer.is_shut(parts, Role::Taker)
         };
         parts.head.filled.poll(cell, context, ready)
     }

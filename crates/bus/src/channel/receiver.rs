@@ -189,7 +189,7 @@ impl<T, S: Carries<T>> End<T, S> {
         match self {
             Self::Lanes(_, ringer, seat) => {
                 seat.attend();
-                !ringer.is_in_doubt(Role::Taker) || Lanes::gives(seat.parts())
+                !ringer.is_shut(seat.parts(), Role::Taker)
             }
             Self::Ring(_, seat) => {
                 seat.attend();
@@ -201,11 +201,11 @@ impl<T, S: Carries<T>> End<T, S> {
     /// Waits for a message; `false`: there was none in time.
     fn wait(&mut self, deadline: Option<Instant>) -> bool {
         match self {
-            Self::Lanes(takers, _, seat) => {
+            Self::Lanes(takers, ringer, seat) => {
                 let parts = seat.parts();
                 let ready = || {
                     seat.attend();
-                    takers.seek() != Ok(false) || !Lanes::gives(parts)
+                    takers.seek() != Ok(false) || ringer.is_shut(parts, Role::Taker)
                 };
                 parts.head.filled.wait(deadline, ready)
             }
@@ -222,12 +222,12 @@ impl<T, S: Carries<T>> End<T, S> {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match self {
-            Self::Lanes(takers, _, seat) => {
+            Self::Lanes(takers, ringer, seat) => {
                 let parts = seat.parts();
                 let cell = &parts.wakers(Role::Taker)[seat.seat()];
                 let ready = || {
                     seat.attend();
-                    takers.seek() != Ok(false) || !Lanes::gives(parts)
+                    takers.seek() != Ok(false) || ringer.is_shut(parts, Role::Taker)
                 };
                 parts.head.filled.poll(cell, context, ready)
             }

@@ -48,13 +48,6 @@ enum Refused<T> {
     Closed(T),
 }
 
-/// Whether nothing can be sent: asked by who is in doubt.
-#[cold]
-#[inline(never)]
-fn is_shut<T: 'static, S: Carries<T>>(seat: &Attachment<Lanes<T>, S>) -> bool {
-    !Lanes::takes(seat.parts())
-}
-
 /// What is done when something was published: wakes who sleeps, and looks after the dead.
 #[inline(always)]
 fn told<T: 'static, S: Carries<T>>(ringer: &Ringer<S>, seat: &Attachment<Lanes<T>, S>) {
@@ -70,7 +63,7 @@ impl<T, S: Carries<T>> End<T, S> {
     fn offer(&mut self, message: T) -> Result<(), Refused<T>> {
         match self {
             Self::Lane(giver, ringer, seat) => {
-                if ringer.is_in_doubt(Role::Giver) && is_shut(seat) {
+                if ringer.is_shut(seat.parts(), Role::Giver) {
                     return Err(Refused::Closed(message));
                 }
                 if !giver.has_room() {
@@ -104,9 +97,9 @@ impl<T, S: Carries<T>> End<T, S> {
     /// Whether what was sent could be received; looks after the dead as well.
     fn is_open(&self) -> bool {
         match self {
-            Self::Lane(.., seat) => {
+            Self::Lane(_, ringer, seat) => {
                 seat.attend();
-                Lanes::takes(seat.parts())
+                !ringer.is_shut(seat.parts(), Role::Giver)
             }
             Self::Ring(_, seat) => {
                 seat.attend();
@@ -118,11 +111,11 @@ impl<T, S: Carries<T>> End<T, S> {
     /// Waits for room; `false`: there was none in time.
     fn wait_for_room(&mut self, deadline: Option<Instant>) -> bool {
         match self {
-            Self::Lane(giver, _, seat) => {
+            Self::Lane(giver, ringer, seat) => {
                 let parts = seat.parts();
                 let ready = || {
                     seat.attend();
-                    giver.has_room() || !Lanes::takes(parts)
+                    giver.has_room() || ringer.is_shut(parts, Role::Giver)
                 };
                 parts.head.freed.wait(deadline, ready)
             }
@@ -139,12 +132,12 @@ impl<T, S: Carries<T>> End<T, S> {
 
     fn poll_for_room(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match self {
-            Self::Lane(giver, _, seat) => {
+            Self::Lane(giver, ringer, seat) => {
                 let parts = seat.parts();
                 let cell = &parts.wakers(Role::Giver)[seat.seat()];
                 let ready = || {
                     seat.attend();
-                    giver.has_room() || !Lanes::takes(parts)
+                    giver.has_room() || ringer.is_shut(parts, Role::Giver)
                 };
                 parts.head.freed.poll(cell, context, ready)
             }
@@ -316,7 +309,7 @@ impl<T, S: Carries<T>> Sender<T, S> {
     pub fn send_batch(&mut self, messages: impl IntoIterator<Item = T>) -> usize {
         let messages = messages.into_iter();
         match &mut self.end {
-            End::Lane(_, ringer, seat) if ringer.is_in_doubt(Role::Giver) && is_shut(seat) => 0,
+            End::Lane(_, ringer, seat) if ringer.is_shut(seat.parts(), Role::Giver) => 0,
             End::Lane(giver, ringer, seat) => {
                 // Room first: a message that was taken out of the iterator could not go back.
                 let room = giver.room(messages.size_hint().1.unwrap_or(usize::MAX));
