@@ -106,7 +106,7 @@ unsafe impl<Q: Plain + Layout> Carries<Ask<Q>> for Shared {
     }
 
     #[inline(always)]
-    unsafe fn get(place: &Place<Ask<Q>>) -> Result<Ask<Q>, Corrupt> {
+    unsafe fn get<E: From<Corrupt>>(place: &Place<Ask<Q>>) -> Result<Ask<Q>, E> {
         let (to, message) = parts(place.to_read().cast_mut());
         // SAFETY: as above.
         let (to, message) = unsafe { (plain::load(to)?, plain::load(message)?) };
