@@ -10,14 +10,15 @@
 //! }
 //! ```
 //!
-//! Used through `tautline_bus` with its feature `derive`, which re-exports it.
+//! Used through `tautline_bus` with its feature `derive`, which re-exports it. Who has that under
+//! another name says so: `#[layout(crate = tautline::bus)]`.
 
 #![forbid(unsafe_code)] // what it writes into other crates is theirs
 
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Error, Field, Fields, Member, Result, parse_macro_input};
+use syn::{Data, DeriveInput, Error, Field, Fields, Member, Path, Result, parse_macro_input};
 
 /// Implements `tautline_bus::Layout`.
 ///
@@ -28,16 +29,17 @@ use syn::{Data, DeriveInput, Error, Field, Fields, Member, Result, parse_macro_i
 ///
 /// # Errors
 /// At compile time, at the place that is wrong.
-#[proc_macro_derive(Layout)]
+#[proc_macro_derive(Layout, attributes(layout))]
 pub fn derive_layout(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     implement(&input).unwrap_or_else(Error::into_compile_error).into()
 }
 
 fn implement(input: &DeriveInput) -> Result<TokenStream> {
+    let bus = bus(input)?;
     let fields = match &input.data {
-        Data::Struct(data) => fields_of(input, &data.fields)?,
-        Data::Enum(data) => variants_of(input, data)?,
+        Data::Struct(data) => fields_of(input, &data.fields, &bus)?,
+        Data::Enum(data) => variants_of(input, data, &bus)?,
         Data::Union(data) => {
             let why = "a union has no layout: which of its fields is meant cannot be told";
             return Err(Error::new(data.union_token.span(), why));
@@ -47,37 +49,52 @@ fn implement(input: &DeriveInput) -> Result<TokenStream> {
     let (generics, arguments, bounds) = input.generics.split_for_impl();
     Ok(quote! {
         // SAFETY: all fields, with their offsets as the compiler tells them.
-        unsafe impl #generics ::tautline_bus::Layout for #name #arguments #bounds {
+        unsafe impl #generics #bus::Layout for #name #arguments #bounds {
             const NAME: &'static str = ::core::stringify!(#name);
-            const FIELDS: &'static [::tautline_bus::Field] = &[#(#fields),*];
+            const FIELDS: &'static [#bus::Field] = &[#(#fields),*];
         }
     })
 }
 
+/// Where the crate is found that has the trait.
+fn bus(input: &DeriveInput) -> Result<Path> {
+    let mut bus = syn::parse_quote!(::tautline_bus);
+    for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("layout")) {
+        attribute.parse_nested_meta(|meta| {
+            if !meta.path.is_ident("crate") {
+                return Err(meta.error("this is not known: #[layout(crate = path)]"));
+            }
+            bus = meta.value()?.call(Path::parse_mod_style)?;
+            Ok(())
+        })?;
+    }
+    Ok(bus)
+}
+
 // ------------------------------------------------------------------------------- structures
 
-fn fields_of(input: &DeriveInput, fields: &Fields) -> Result<Vec<TokenStream>> {
+fn fields_of(input: &DeriveInput, fields: &Fields, bus: &Path) -> Result<Vec<TokenStream>> {
     if !representations(input)?.iter().any(|repr| repr == "C" || repr == "transparent") {
         let why =
             "add #[repr(C)]: the compiler may place the fields of other structures as it likes";
         return Err(Error::new(input.ident.span(), why));
     }
-    fields.members().zip(fields).map(|(member, field)| Ok(field_of(&member, field))).collect()
+    fields.members().zip(fields).map(|(member, field)| Ok(field_of(&member, field, bus))).collect()
 }
 
-fn field_of(member: &Member, field: &Field) -> TokenStream {
+fn field_of(member: &Member, field: &Field, bus: &Path) -> TokenStream {
     let name = match member {
         Member::Named(name) => name.to_string(),
         Member::Unnamed(index) => index.index.to_string(),
     };
     let of = &field.ty;
     quote! {
-        ::tautline_bus::Field {
+        #bus::Field {
             name: #name,
-            of: <#of as ::tautline_bus::Layout>::NAME,
+            of: <#of as #bus::Layout>::NAME,
             offset: ::core::mem::offset_of!(Self, #member),
             size: ::core::mem::size_of::<#of>(),
-            hash: <#of as ::tautline_bus::Layout>::HASH,
+            hash: <#of as #bus::Layout>::HASH,
         }
     }
 }
@@ -85,7 +102,7 @@ fn field_of(member: &Member, field: &Field) -> TokenStream {
 // ------------------------------------------------------------------------------------ enums
 
 /// Each variant as a field of the number's type, whose hash is its value.
-fn variants_of(input: &DeriveInput, data: &syn::DataEnum) -> Result<Vec<TokenStream>> {
+fn variants_of(input: &DeriveInput, data: &syn::DataEnum, bus: &Path) -> Result<Vec<TokenStream>> {
     let numbers = ["u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64"].map(str::to_owned);
     let Some(number) = representations(input)?.into_iter().find(|repr| numbers.contains(repr))
     else {
@@ -100,7 +117,7 @@ fn variants_of(input: &DeriveInput, data: &syn::DataEnum) -> Result<Vec<TokenStr
         }
         let (ident, name) = (&variant.ident, variant.ident.to_string());
         fields.push(quote! {
-            ::tautline_bus::Field {
+            #bus::Field {
                 name: #name,
                 of: #number,
                 offset: 0,

@@ -1,0 +1,25 @@
+//! Examples that show something which can fail, run as programs.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// An example that was built with the tests, as `scripts/test` has it.
+fn example(name: &str) -> PathBuf {
+    let beside = Path::new(env!("CARGO_BIN_EXE_tautline")).with_file_name("examples").join(name);
+    assert!(beside.exists(), "build it first: cargo build -p tautline --examples --all-features");
+    beside
+}
+
+/// Readers of order books in shared memory are killed; nobody misses a book, and none is torn.
+#[test]
+fn books_in_shared_memory_outlast_their_readers() {
+    let run = Command::new(example("market_shm")).arg("2").output().unwrap();
+    let told = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success(), "{told}{}", String::from_utf8_lossy(&run.stderr));
+    assert!(told.contains("100000 books") && told.contains(" 0 missed, 0 torn"), "{told}");
+    assert!(!told.contains(" 0 readers killed") && !told.contains("of 0 that"), "{told}");
+
+    let wrong = Command::new(example("market_shm")).arg("soon").output().unwrap();
+    assert!(!wrong.status.success());
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("soon"));
+}
