@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 use processes::{Other, namespace, part, stay, until};
 use tautline_bus::broadcast::lossy::{self, Lossy, LossyError};
 use tautline_bus::broadcast::{Broadcast, Config, Start};
-use tautline_bus::{OpenError, ReceiveError, SendError, Shared};
+use tautline_bus::{Full, OpenError, ReceiveError, SendError, Shared};
 
 const SHORT: Duration = Duration::from_millis(1);
+/// Longer than anything takes.
+const LONG: Duration = Duration::from_secs(20);
 
 fn open(namespace: &str) -> Broadcast<u64, Shared> {
-    let config = Config { capacity: 64, subscribers: 3, ..Config::default() };
+    let (full, patience) = (Full::Block(Some(LONG)), Some(LONG));
+    let config = Config { capacity: 64, subscribers: 3, full, patience, ..Config::default() };
     Broadcast::open(namespace, "ticks", config).unwrap()
 }
 

@@ -10,13 +10,18 @@ use tautline_bus::channel::Channel;
 use tautline_bus::{Full, OpenError, ReceiveError, Shared};
 
 fn open(namespace: &str) -> Bytes<Shared> {
-    Bytes::open(namespace, "bytes", Config { capacity: 8192, senders: 2, ..Config::default() })
-        .unwrap()
+    Bytes::open(namespace, "bytes", Config { senders: 2, ..config() }).unwrap()
 }
 
 fn open_losing(namespace: &str) -> Bytes<Shared> {
-    let config = Config { capacity: 8192, orphans: Orphans::Lose, ..Config::default() };
-    Bytes::open(namespace, "losing", config).unwrap()
+    Bytes::open(namespace, "losing", Config { orphans: Orphans::Lose, ..config() }).unwrap()
+}
+
+/// With waits that end.
+fn config() -> Config {
+    let long = Duration::from_secs(20);
+    let (full, patience) = (Full::Block(Some(long)), Some(long));
+    Config { capacity: 8192, full, patience, ..Config::default() }
 }
 
 /// A message that tells its number, as long as that says.

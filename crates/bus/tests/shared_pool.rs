@@ -13,11 +13,15 @@ use tautline_bus::{Full, OpenError, ReceiveError, Shared};
 type Way = Channel<Ticket, Shared>;
 const BUFFERS: usize = 4;
 const SHORT: Duration = Duration::from_millis(1);
+/// Longer than anything takes.
+const LONG: Duration = Duration::from_secs(20);
 
 fn open(namespace: &str) -> (Pool<[u8], Shared>, Way) {
-    let config = Config { buffers: BUFFERS, borrowers: 3, ..Config::default() };
+    let (full, patience) = (Full::Block(Some(LONG)), Some(LONG));
+    let config = Config { buffers: BUFFERS, borrowers: 3, exhausted: full, ..Config::default() };
     let pool = Pool::open_bytes(namespace, "pool", 4000, config).unwrap();
-    let way = Way::open(namespace, "way", channel::Config::default()).unwrap();
+    let config = channel::Config { full, patience, ..channel::Config::default() };
+    let way = Way::open(namespace, "way", config).unwrap();
     (pool, way)
 }
 
@@ -203,7 +207,7 @@ fn signals_cross() {
     let mut waiter = signal.waiter().unwrap();
     assert_eq!(waiter.wait_timeout(SHORT), Err(ReceiveError::TimedOut));
     let raiser = Other::at("raise", &namespace);
-    waiter.wait().unwrap();
+    waiter.wait_timeout(LONG).unwrap();
     raiser.kill();
     assert_eq!(waiter.take_all(), 2);
     until("a raiser's seat is not free", || {

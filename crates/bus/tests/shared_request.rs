@@ -8,13 +8,16 @@ use processes::{Other, namespace, part, stay, until};
 use tautline_bus::channel::Channel;
 use tautline_bus::completion::TakeError;
 use tautline_bus::request::{Config, Orphans, Request, Requests};
-use tautline_bus::{OpenError, ReceiveError, Shared};
+use tautline_bus::{Full, OpenError, ReceiveError, Shared};
 
 type Squares = Requests<u64, [u64; 2], Shared>;
 const SHORT: Duration = Duration::from_millis(1);
+/// Longer than anything takes.
+const LONG: Duration = Duration::from_secs(20);
 
 fn config() -> Config {
-    Config { clients: 3, outstanding: 4, ..Config::default() }
+    let (full, patience) = (Full::Block(Some(LONG)), Some(LONG));
+    Config { clients: 3, outstanding: 4, full, patience, ..Config::default() }
 }
 
 fn open(namespace: &str) -> Squares {
@@ -72,7 +75,7 @@ fn answers_cross() {
                 }
                 let calls = [5, 6, 7].map(|n| client.call(n).unwrap());
                 for (call, n) in calls.into_iter().zip(5..) {
-                    assert_eq!(call.wait(None), Ok([n, n * n]));
+                    assert_eq!(call.wait(Some(LONG)), Ok([n, n * n]));
                 }
             });
         }
@@ -105,14 +108,14 @@ fn the_next_server_takes_over() {
     met.sort_unstable();
     assert_eq!(met, [(1, true), (2, true), (3, false)]);
     for (call, n) in calls.into_iter().zip(1..) {
-        assert_eq!(call.wait(None), Ok([n, n * n]));
+        assert_eq!(call.wait(Some(LONG)), Ok([n, n * n]));
     }
     assert!(server.try_receive().is_err());
     // One that was answered does not come again.
     let call = client.call(9).unwrap();
     drop(server);
     let other = Other::at("take one and answer", &namespace);
-    assert_eq!(call.wait(None), Ok([9, 81]));
+    assert_eq!(call.wait(Some(LONG)), Ok([9, 81]));
     other.kill();
     let mut server = squares.server().unwrap();
     assert_eq!(server.receive_timeout(SHORT).map(drop), Err(ReceiveError::TimedOut));
@@ -126,11 +129,11 @@ fn calls_of_the_dead_fail_by_policy() {
     let mut client = squares.client().unwrap();
     let [one, two, three] = [1, 2, 3].map(|n| client.call(n).unwrap());
     Other::at("take two and fail", &namespace).kill();
-    assert_eq!(one.wait(None), Err(TakeError::Abandoned));
-    assert_eq!(two.wait(None), Err(TakeError::Abandoned));
+    assert_eq!(one.wait(Some(LONG)), Err(TakeError::Abandoned));
+    assert_eq!(two.wait(Some(LONG)), Err(TakeError::Abandoned));
     let mut server = squares.server().unwrap();
     server.serve(|n| [n, 0]).unwrap();
-    assert_eq!(three.wait(None), Ok([3, 0]));
+    assert_eq!(three.wait(Some(LONG)), Ok([3, 0]));
 }
 
 /// A client that is killed leaves its slots and its seat; what it has asked is served, and the answer
@@ -160,7 +163,7 @@ fn a_dead_client_leaves_its_slots() {
         request.reply([n, n]);
     }
     for (call, n) in calls.into_iter().chain([last]).zip(10..) {
-        assert_eq!(call.wait(None), Ok([n, n]));
+        assert_eq!(call.wait(Some(LONG)), Ok([n, n]));
     }
 }
 
@@ -185,7 +188,7 @@ fn calls_that_are_given_up_free_their_slots() {
     met.sort_unstable();
     // The first was only told, to the one that died.
     assert_eq!(met, [(2, true), (3, false)]);
-    assert_eq!(kept.wait(None), Ok([0, 0]));
+    assert_eq!(kept.wait(Some(LONG)), Ok([0, 0]));
     for _ in 0..3 {
         let calls = [(); 4].map(|()| client.call(9).unwrap());
         drop(calls);

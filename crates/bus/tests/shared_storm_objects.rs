@@ -369,7 +369,7 @@ fn requests_are_answered_whoever_dies() {
     for client in &mut clients {
         let calls: Vec<_> = (0..OUTSTANDING as u64).map(|n| client.call([1, n]).unwrap()).collect();
         while server.receive_timeout(SHORT).map(|request| request.reply([7; 4])).is_ok() {}
-        assert!(calls.into_iter().all(|call| call.wait(None) == Ok([7; 4])));
+        assert!(calls.into_iter().all(|call| call.wait(Some(SHORT * 1000)) == Ok([7; 4])));
     }
     drop((clients, server, requests));
     nothing_is_left(storm.namespace());

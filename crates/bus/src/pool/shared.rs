@@ -308,6 +308,9 @@ where
     /// Sends the buffer: a ticket goes through the channel, and the content stays where it is. Waits
     /// for room as the channel has it.
     ///
+    /// A channel that everybody leaves takes its tickets along, and their buffers do not come back
+    /// before the pool goes too: leave both together.
+    ///
     /// # Errors
     /// [`SendError`], with the buffer.
     ///
