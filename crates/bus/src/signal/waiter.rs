@@ -36,6 +36,7 @@ impl<S: Scope> Waiter<S> {
     }
 
     /// What may have been raised before the last raiser went.
+    #[inline(never)]
     fn take_the_last(&mut self) -> Result<(), ReceiveError> {
         self.seat.attend();
         let parts = self.seat.parts();
@@ -57,7 +58,10 @@ impl<S: Scope> Waiter<S> {
     /// [`ReceiveError::Empty`] rather than wait.
     #[inline]
     pub fn wait(&mut self) -> Result<(), ReceiveError> {
-        self.wait_until(due(self.seat.shape().config().patience))
+        match self.try_take() {
+            Err(ReceiveError::Empty) => self.wait_until(due(self.seat.shape().config().patience)),
+            done => done,
+        }
     }
 
     /// Takes one off the count; waits for it, but not for longer than `limit`.
@@ -68,6 +72,8 @@ impl<S: Scope> Waiter<S> {
         self.wait_until(due(Some(limit)))
     }
 
+    #[cold]
+    #[inline(never)]
     fn wait_until(&mut self, due: Option<Instant>) -> Result<(), ReceiveError> {
         loop {
             match self.try_take() {
