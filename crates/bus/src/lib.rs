@@ -20,7 +20,8 @@
 //! | [`mailbox`](mod@mailbox) | what any thread hands an owner that looks by itself, such as a loop |
 //!
 //! There is no runtime in here. Who waits spins, yields or sleeps ([`Wait`]), or leaves a
-//! [`Waker`](std::task::Waker): that is the seam by which loops, fibers and tasks of the crate
+//! [`Waker`](std::task::Waker), or a descriptor that a loop polls
+//! ([`wakeup`]): that is the seam by which loops, fibers and tasks of the crate
 //! `tautline-runtime`, or of any other runtime, wait too.
 
 mod sync;
@@ -74,6 +75,8 @@ pub mod request;
 pub mod agent;
 
 pub mod mailbox;
+
+pub mod wakeup;
 
 #[cfg(not(loom))]
 pub mod shared;

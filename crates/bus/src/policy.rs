@@ -15,7 +15,8 @@ pub enum Wait {
     /// The same, giving way to other threads in between: for more threads than cores.
     Yield,
     /// Looks for some time, then sleeps and is woken, at most once for all that was published
-    /// meanwhile.
+    /// meanwhile. Who has left a waker, or a descriptor ([`wakeup`](crate::wakeup)), is woken in the
+    /// same way.
     Park {
         /// How long it looks before it sleeps.
         spin_for: Duration,

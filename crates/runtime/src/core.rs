@@ -24,6 +24,7 @@ use crate::fiber::{self, Fibers, Refusal};
 use crate::files::Files;
 use crate::inline_fn::{Job, OnceFn};
 use crate::mailbox::{Mailbox, Poster, Sleeper};
+use crate::porter::{self, Porter};
 use crate::report::{Counters, Report};
 use crate::slab::Key;
 use crate::sync::Arc;
@@ -67,6 +68,7 @@ pub(crate) struct Core {
     pub(crate) poster: Poster<Job>,
     pub(crate) sleeper: Arc<Sleeper>,
     pub(crate) files: Files,
+    pub(crate) porter: Porter,
     pub(crate) clock: RefCell<Clock>,
     pub(crate) now: Cell<Instant>,
     /// The last turn in which anything happened.
@@ -149,6 +151,7 @@ impl Core {
             tasks: Executor::new(id, config.tasks, sleeper.clone()),
             later: RefCell::new(VecDeque::new()),
             files: Files::new(&config, &sleeper)?,
+            porter: Porter::default(),
             engine: RefCell::new(engine),
             spare: RefCell::new(Vec::with_capacity(64)),
             mailbox: RefCell::new(mailbox),
@@ -209,6 +212,10 @@ impl Core {
 
     /// Makes this the thread's runtime, or none.
     pub(crate) fn set_current(core: Option<Rc<Self>>) {
+        match core {
+            Some(_) => porter::hang(),
+            None => porter::take_down(),
+        }
         let core = core.and_then(|core| NonNull::new(Rc::into_raw(core).cast_mut()));
         if let Some(before) = CURRENT.replace(core) {
             // SAFETY: the cell owned a count of it until now.

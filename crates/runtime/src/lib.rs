@@ -61,6 +61,8 @@ mod offload_call;
 mod operation;
 #[cfg(not(loom))]
 mod parcel;
+#[cfg(not(loom))]
+mod porter;
 mod prefetch;
 #[cfg(not(loom))]
 mod report;

@@ -1,11 +1,13 @@
 //! How users of several processes sleep until something happens, and are woken.
 //!
-//! As in one process (`event.rs`), with two differences. The sleeper's fence runs in all threads of
+//! As in one process (`event.rs`), with three differences. The sleeper's fence runs in all threads of
 //! all processes that have asked for it (`membarrier(2)`, global expedited), which each does when it
 //! opens an object; a publisher to which the kernel has refused it has a full fence of its own. And
 //! nobody sleeps for longer than [`SLICE`], for the one who would wake it may be killed first. That
 //! also bounds what is left: a sleeper to which the kernel has refused the barrier may miss a
-//! wake-up of a publisher who trusts in it.
+//! wake-up of a publisher who trusts in it. Last, in place of a waker, which no other process could
+//! call, a task leaves the number of its thread's doorbell (`doorbell.rs`): before its sleep is
+//! announced. Who ends the sleep takes the number out and rings, unless somebody before has.
 
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -15,16 +17,20 @@ use rustix::thread::futex;
 
 use crate::event::{Fence, Next, Patience, Sleeps};
 use crate::policy::Wait;
+use crate::shared::doorbell::{self, SLICE};
 use crate::sync::{self, AtomicU32, AtomicU64, Ordering};
 use crate::waker::LocalWaker;
-
-/// So long does a sleeper sleep before it looks whether somebody has died.
-const SLICE: Duration = Duration::from_millis(5);
 
 /// Nobody sleeps, and nobody was woken yet.
 const AWAKE: u32 = 0;
 /// Set: somebody sleeps, or is about to. The other bits count wake-ups.
 const ASLEEP: u32 = 1;
+
+/// Threads whose tasks can wait on one event, each for any number of them. More look again and again.
+const BELLS: usize = 14;
+
+/// No number.
+const NOBODY: u64 = 0;
 
 /// So often does somebody try to be the one who wakes.
 const ATTEMPTS: usize = 64;
@@ -44,7 +50,11 @@ pub struct SharedEvent {
     wait: AtomicU32,
     /// Nanoseconds.
     spin_for: AtomicU64,
+    /// The doorbells to be rung, or [`NOBODY`].
+    bells: [AtomicU64; BELLS],
 }
+
+const _: () = assert!(size_of::<SharedEvent>() == 128, "one pair of lines");
 
 impl SharedEvent {
     fn wait_mode(&self) -> Wait {
@@ -60,8 +70,9 @@ impl SharedEvent {
 
     /// Says that somebody is about to sleep. Returns what the word is until somebody is woken.
     fn announce(&self) -> u32 {
-        // Relaxed: ordered by the fence, which pairs with the one in `notify`.
-        let before = self.asleep.fetch_or(ASLEEP, Ordering::Relaxed);
+        // Ordered by the fence, which pairs with the one in `notify`. Release pairs with the exchange
+        // in `wake`: it sees the number that was left before.
+        let before = self.asleep.fetch_or(ASLEEP, Ordering::Release);
         sync::heavy_fence_for_processes(sync::barrier_in_all_processes());
         before | ASLEEP
     }
@@ -70,6 +81,32 @@ impl SharedEvent {
         let limit = futex::Timespec { tv_sec: 0, tv_nsec: limit.subsec_nanos().into() };
         let slept = futex::wait(&self.asleep, futex::Flags::empty(), announced, Some(&limit));
         debug_assert!(matches!(slept, Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT)));
+    }
+
+    /// Leaves the number of a doorbell; `false`: there is no room for it.
+    fn leave(&self, number: u64) -> bool {
+        // Relaxed: if it is there, and is taken out just now, it is rung.
+        if self.bells.iter().any(|bell| bell.load(Ordering::Relaxed) == number) {
+            return true;
+        }
+        // Relaxed: the announcement publishes it.
+        let leave = |bell: &AtomicU64| {
+            bell.compare_exchange(NOBODY, number, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        };
+        self.bells.iter().any(leave)
+    }
+
+    /// Rings whoever has left a number, once.
+    fn ring_all(&self) {
+        for bell in &self.bells {
+            // Relaxed: what was announced was acquired; of several, one takes it out.
+            if bell.load(Ordering::Relaxed) != NOBODY {
+                let number = bell.swap(NOBODY, Ordering::Relaxed);
+                if number != NOBODY {
+                    doorbell::ring(number);
+                }
+            }
+        }
     }
 }
 
@@ -86,6 +123,7 @@ impl Sleeps for SharedEvent {
             asleep: AtomicU32::new(AWAKE),
             wait: AtomicU32::new(mode),
             spin_for: AtomicU64::new(u64::try_from(spin_for.as_nanos()).unwrap_or(u64::MAX)),
+            bells: [const { AtomicU64::new(NOBODY) }; BELLS],
         }
     }
 
@@ -121,13 +159,16 @@ impl Sleeps for SharedEvent {
             }
             // One more clears the bit and counts: who was about to sleep on the old value does not.
             let next = now.wrapping_add(1);
-            match self.asleep.compare_exchange(now, next, Ordering::Relaxed, Ordering::Relaxed) {
+            // Acquire pairs with the Release in `announce`. Release, with the fence there: who
+            // announces after this sees what was published before it.
+            match self.asleep.compare_exchange(now, next, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(other) => now = other,
             }
         }
         // Nothing to be done about a failure: sleepers look again by themselves.
         _ = futex::wake(&self.asleep, futex::Flags::empty(), i32::MAX as u32);
+        self.ring_all();
     }
 
     fn wait(&self, deadline: Option<Instant>, mut ready: impl FnMut() -> bool) -> bool {
@@ -150,7 +191,8 @@ impl Sleeps for SharedEvent {
         }
     }
 
-    /// Nobody in another process can run a waker of this one: the task is polled again and again.
+    /// The waker stays with the doorbell of this thread. Where it has none that would be answered,
+    /// or users do not sleep, the task is polled again and again.
     fn poll(
         &self,
         _: &LocalWaker,
@@ -160,7 +202,14 @@ impl Sleeps for SharedEvent {
         if ready() {
             return Poll::Ready(());
         }
-        context.waker().wake_by_ref();
-        Poll::Pending
+        // Relaxed: see `wait_mode`.
+        let sleeps = self.wait.load(Ordering::Relaxed) >= PARK;
+        let number = if sleeps { doorbell::expect(context.waker()) } else { None };
+        if !number.is_some_and(|number| self.leave(number)) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.announce();
+        if ready() { Poll::Ready(()) } else { Poll::Pending }
     }
 }

@@ -38,6 +38,7 @@
 //! it from another is an error that says so. A child made by a bare `fork` must not use what its
 //! parent had.
 
+pub mod doorbell;
 mod error;
 mod event;
 mod header;
