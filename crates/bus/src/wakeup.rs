@@ -91,7 +91,7 @@ impl Bell {
     }
 }
 
-/// A waker that makes a descriptor readable. See the [module](self).
+/// A waker that makes a descriptor readable. See the [module](self). It stays on its thread.
 pub struct Wakeup {
     bell: StdArc<Bell>,
     waker: Waker,
@@ -279,7 +279,7 @@ mod loom_models {
             while wakeup.arm(|_| look()).is_pending() {
                 wakeup.bell.counter.wait();
             }
-            threads.map(|thread| thread.join().unwrap());
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
             wakeup.arm(|_| ());
             assert!(!wakeup.bell.counter.take());
         });

@@ -83,7 +83,7 @@ fn one_descriptor_serves_several_receivers() {
         }
     }
     assert_eq!((next, raised), (COUNT, COUNT));
-    threads.map(|thread| thread.join().unwrap());
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
 }
 
 /// In shared memory the sender may be anywhere: the one between processes is readable too, once for

@@ -72,7 +72,7 @@ async fn answer(doorbell: &Doorbell) -> io::Result<()> {
     loop {
         let rung = timer::timeout(SLICE, socket.readable()).await;
         match rung {
-            Ok(readable) => _ = readable?,
+            Ok(readable) => readable?,
             Err(error) if error.kind() != io::ErrorKind::TimedOut => return Err(error),
             Err(_) if !doorbell.is_awaited() => return Ok(()),
             // Somebody may have been killed before it rang.
