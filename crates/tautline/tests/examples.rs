@@ -23,3 +23,19 @@ fn books_in_shared_memory_outlast_their_readers() {
     assert!(!wrong.status.success());
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("soon"));
 }
+
+/// Workers paint by messages to an agent that owns a Vulkan command pool, and by a mutex: each pixel
+/// has the colour that was sent last.
+#[test]
+#[cfg(feature = "vulkan")]
+fn pixels_have_the_colour_that_was_sent_last() {
+    let run = Command::new(example("vulkan_commands")).output().unwrap();
+    let told = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success(), "{told}{}", String::from_utf8_lossy(&run.stderr));
+    assert!(told.contains("each of 65536 pixels"), "{told}");
+
+    let none = Command::new(example("vulkan_commands")).env("VK_ICD_FILENAMES", "none").output();
+    let none = none.unwrap();
+    assert!(!none.status.success());
+    assert!(String::from_utf8_lossy(&none.stderr).contains("mesa-vulkan-drivers"));
+}
