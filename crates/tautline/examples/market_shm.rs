@@ -163,13 +163,15 @@ fn publish(time: Duration) -> Result<()> {
     }
     println!("publishing {} books a second in {namespace}/books", BURST * 1000);
 
+    // Who is killed, and when: another story for each process number.
+    let mut chance = fastrand::Rng::with_seed(std::process::id().into());
     let (begun, mut number, mut kills, mut seen) = (Instant::now(), 0, 0, Seen::default());
     let mut next_kill = begun + Duration::from_millis(300);
     while begun.elapsed() < time {
         number = burst(&mut publisher, number, begun)?;
         if Instant::now() >= next_kill {
-            next_kill += Duration::from_millis(fastrand::u64(100..500));
-            let victim = fastrand::usize(..READERS);
+            next_kill += Duration::from_millis(chance.u64(100..500));
+            let victim = chance.usize(..READERS);
             let mut killed = readers.swap_remove(victim);
             killed.process.kill()?;
             readers.push(Reader::start(&namespace)?);
