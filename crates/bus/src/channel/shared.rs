@@ -18,7 +18,7 @@ where
     /// Opens the channel of that name, or makes it if nobody has it.
     ///
     /// Both sides must agree about the type of the messages and about `config`, but for
-    /// [`Config::patience`] and the time in [`Full::Block`], which are each side's own.
+    /// [`Config::patience`] and the time in [`Full::Block`](crate::Full::Block), which are each side's own.
     ///
     /// # Errors
     /// [`OpenError`].
