@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::notice::LogArgs;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use tautline_relay::endpoint::{DemoFeed, Destination, Source};
@@ -14,6 +15,8 @@ use tautline_relay::{DemoConfig, DriverChoice, HostConfig, RelayConfig, WaitChoi
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -142,6 +145,13 @@ A Unix PATH may be an abstract name, which is no file: unix-listen://@feed
 
 Example:      tautline relay --from udp://0.0.0.0:5000 --to 'tcp-listen://0.0.0.0:9000?queue=256'";
 
+/// A command line that was understood.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) request: Request,
+    pub(crate) log: LogArgs,
+}
+
 /// What the user asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Request {
@@ -183,7 +193,7 @@ pub(crate) enum Refusal {
 }
 
 /// Reads the command line, program name first. No subcommand means `demo`.
-pub(crate) fn parse(mut arguments: Vec<std::ffi::OsString>) -> Result<Request, Refusal> {
+pub(crate) fn parse(mut arguments: Vec<std::ffi::OsString>) -> Result<Asked, Refusal> {
     let bare = arguments.get(1).is_none_or(|first| {
         let first = first.to_string_lossy();
         first.starts_with('-') && !["-h", "--help", "-V", "--version"].contains(&&*first)
@@ -191,10 +201,9 @@ pub(crate) fn parse(mut arguments: Vec<std::ffi::OsString>) -> Result<Request, R
     if bare {
         arguments.insert(arguments.len().min(1), "demo".into());
     }
-    let cli = Cli::try_parse_from(arguments).map_err(|error| refusal(&error))?;
-    cli.command
-        .map(request)
-        .ok_or_else(|| Refusal::Wrong("write relay, demo, doctor, log or bus".to_owned()))
+    let Cli { command, log } = Cli::try_parse_from(arguments).map_err(|error| refusal(&error))?;
+    let missing = || Refusal::Wrong("write relay, demo, doctor, log or bus".to_owned());
+    Ok(Asked { request: command.map(request).ok_or_else(missing)?, log })
 }
 
 fn request(command: Command) -> Request {
@@ -302,7 +311,7 @@ mod tests {
     use super::*;
 
     fn parsed(line: &str) -> Result<Request, Refusal> {
-        parse(line.split_whitespace().map(Into::into).collect())
+        parse(line.split_whitespace().map(Into::into).collect()).map(|asked| asked.request)
     }
 
     fn wrong(line: &str) -> String {
@@ -372,6 +381,9 @@ mod tests {
             ("tautline demo --subscribers 0", "--subscribers: ", "1..=100000"),
             ("tautline demo --colour red", "--colour", "--help"),
             ("tautline dome", "dome", "--help"),
+            ("tautline demo --log loud", "--log: ", "trace, debug"),
+            ("tautline --log-file a --log-rotate week", "--log-rotate: ", "hour or day"),
+            ("tautline doctor --log-keep 0", "--log-keep: ", "1 or more"),
         ];
         for (line, argument, remedy) in cases {
             let message = wrong(line);

@@ -17,7 +17,8 @@ mod writer;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use cli::{Refusal, Request};
+use cli::{Asked, Refusal, Request};
+use notice::LogError;
 use output::Output;
 use tautline_relay::RunError;
 use tautline_relay::stats::Summary;
@@ -34,6 +35,9 @@ enum Failure {
     /// What is on the bus cannot be told.
     #[error("the bus: {0}")]
     Bus(#[from] tautline_bus::OpenError),
+    /// What happens cannot be told as was asked for.
+    #[error(transparent)]
+    NoLog(#[from] LogError),
     /// What is left of a log cannot be told.
     #[error(transparent)]
     Log(#[from] tautline_log::RecoverError),
@@ -49,7 +53,6 @@ enum Failure {
 }
 
 fn main() -> ExitCode {
-    notice::install();
     let code = answer();
     notice::finish();
     code
@@ -57,7 +60,9 @@ fn main() -> ExitCode {
 
 fn answer() -> ExitCode {
     match cli::parse(std::env::args_os().collect()) {
-        Ok(request) => finish(serve(&request)),
+        Ok(Asked { request, log }) => {
+            finish(notice::start(&log).map_err(Failure::from).and_then(|()| serve(&request)))
+        }
         Err(Refusal::Told(text)) => finish(write!(io::stdout(), "{text}").map_err(Failure::from)),
         Err(Refusal::Wrong(line)) => {
             notice::say(line);
@@ -74,7 +79,10 @@ fn finish(result: Result<(), Failure>) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(failure) => {
-            let unusable = matches!(failure, Failure::Run(RunError::Conflict(_)));
+            let unusable = matches!(
+                failure,
+                Failure::Run(RunError::Conflict(_)) | Failure::NoLog(LogError::Needs(..))
+            );
             notice::say(failure);
             ExitCode::from(if unusable { 2 } else { 1 })
         }

@@ -1,0 +1,159 @@
+//! What the program tells while it runs: where, in which form, how much.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const RELAY: [&str; 7] =
+    ["relay", "--from", "demo:?rate=100", "--to", "tcp-listen://127.0.0.1:0", "--for", "100ms"];
+const FAILS: [&str; 5] = ["relay", "--from", "file:/no/such/file", "--to", "udp://127.0.0.1:9"];
+
+fn run(arguments: &[&[&str]]) -> Output {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_tautline"));
+    program.args(arguments.concat()).output().expect("the program was built")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("its name is text")
+}
+
+fn objects(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect()
+}
+
+/// Proves that a run in which nothing goes wrong tells nothing on standard error, and with a filter
+/// where the endpoints are bound, with time, level and target, without colour in a pipe.
+#[test]
+fn filters_say_how_much_is_told() {
+    let quiet = run(&[&RELAY]);
+    assert!(quiet.status.success() && quiet.stderr.is_empty(), "{}", stderr(&quiet));
+    let told = run(&[&RELAY, &["--log", "debug"]]);
+    let told = stderr(&told);
+    let bound =
+        told.lines().find(|line| line.contains("bound to")).unwrap_or_else(|| panic!("{told}"));
+    let parts: Vec<_> = bound.split_whitespace().collect();
+    assert!(parts[0].ends_with('Z') && parts[0].contains('T'), "{bound}");
+    assert_eq!((parts[1], parts[2].starts_with("tautline_relay::")), ("INFO", true), "{bound}");
+    assert!(!told.contains('\x1b'));
+    let off = run(&[&RELAY, &["--log", "debug,tautline_relay=off"]]);
+    assert!(!stderr(&off).contains("bound to"), "{}", stderr(&off));
+}
+
+/// Proves that the program's last word is told whatever the filter, in the form that was asked for.
+#[test]
+fn last_words_are_always_told() {
+    for (options, sign) in [
+        (&[][..], "tautline: file:/no/such/file"),
+        (&["--log", "off"], "ERROR tautline: file:/no/such/file"),
+        (&["--log-json"], "\"level\":\"ERROR\",\"target\":\"tautline\""),
+    ] {
+        let output = run(&[&FAILS, options]);
+        let error = stderr(&output);
+        assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{error}");
+        assert!(error.contains(sign), "{options:?}: {error}");
+    }
+    let output = run(&[&FAILS, &["--log-json"]]);
+    let message = objects(&stderr(&output))[0]["message"].clone();
+    assert!(message.as_str().is_some_and(|text| text.contains("/no/such/file")), "{message}");
+}
+
+/// Proves that a file gets all lines, run after run, while standard error gets the last word alone.
+#[test]
+fn files_get_all_lines() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("relay.log");
+    for json in [&[][..], &["--log-json"]] {
+        let to_file = ["--log", "info", "--log-file", text(&file)];
+        let first = run(&[&RELAY, &to_file, json]);
+        assert!(first.status.success() && first.stderr.is_empty(), "{}", stderr(&first));
+        let second = run(&[&FAILS, &to_file, json]);
+        assert_eq!(stderr(&second).lines().count(), 1, "{}", stderr(&second));
+        let lines = fs::read_to_string(&file).expect("it was written");
+        assert!(lines.contains("bound to") && lines.contains("/no/such/file"), "{lines}");
+        assert_eq!(lines.lines().all(|line| line.starts_with('{')), !json.is_empty());
+        fs::remove_file(&file).expect("it is there");
+    }
+}
+
+/// Proves that files rotate, that so many are kept as was said, and that the link leads to the last.
+#[test]
+fn files_rotate() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("relay.log");
+    let options = ["--log-file", text(&file), "--log-rotate", "1,day", "--log-keep", "2"];
+    for _ in 0..4 {
+        run(&[&FAILS, &options]);
+    }
+    let names: Vec<_> = fs::read_dir(&folder)
+        .expect("it is there")
+        .map(|entry| entry.expect("it can be read").file_name().into_string().expect("text"))
+        .collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+    let last = fs::read_to_string(&file).expect("the link leads somewhere");
+    assert!(last.contains("/no/such/file"), "{last}");
+}
+
+/// Proves that what was told is found in the folder after the program was killed.
+#[test]
+fn a_killed_program_leaves_its_log() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let directory = text(folder.path());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tautline"))
+        .args(["relay", "--from", "demo:", "--to", "tcp-listen://127.0.0.1:0"])
+        .args(["--log", "info", "--log-dir", directory])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program was built");
+    let recovered = || {
+        let output = run(&[&["log", "recover", directory]]);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let end = Instant::now() + Duration::from_secs(20);
+    while !recovered().contains("bound to") && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().expect("it runs");
+    child.wait().expect("it was started");
+    assert!(recovered().contains("tcp-listen://127.0.0.1:0: bound to"), "{}", recovered());
+}
+
+/// Proves that a log that cannot be had is one line that names what is wrong: with code 1 if the
+/// system refuses, with 2 if the options do not go together.
+#[test]
+fn impossible_logs_are_refused() {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary folder");
+    file.write_all(b"no folder").expect("room on the disk");
+    let no_folder = text(file.path()).to_owned();
+    for (options, code, sign) in [
+        (&["--log-file", "/no/such/folder/a.log"][..], 1, "/no/such/folder/a.log"),
+        (&["--log-dir", &no_folder], 1, &*no_folder),
+        (&["--log-rotate", "day"], 2, "--log-file"),
+        (&["--log-file", "a", "--log-keep", "3"], 2, "--log-rotate"),
+        (&["--log", "tautline=loud"], 2, "loud"),
+    ] {
+        let output = run(&[&RELAY, options]);
+        let error = stderr(&output);
+        assert_eq!((output.status.code(), error.lines().count()), (Some(code), 1), "{error}");
+        assert!(error.starts_with("tautline: ") && error.contains(sign), "{options:?}: {error}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+/// Proves that a message from outside cannot pass itself off as a line of its own.
+#[test]
+fn names_from_outside_forge_no_lines() {
+    let output =
+        run(&[&["relay", "--from", "file:/no\n/such\x1b[2J", "--to", "udp://127.0.0.1:9"]]);
+    let error = stderr(&output);
+    assert_eq!(error.lines().count(), 1, "{error:?}");
+    assert!(!error.trim_end().contains(char::is_control), "{error:?}");
+}
