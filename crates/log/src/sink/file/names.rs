@@ -31,8 +31,7 @@ pub(super) struct Names {
 impl Names {
     pub(super) fn of(path: &Path) -> Self {
         let text = |part: Option<&OsStr>| {
-            part.map(|part| part.to_string_lossy().into_owned())
-                .unwrap_or_default()
+            part.map(|part| part.to_string_lossy().into_owned()).unwrap_or_default()
         };
         let folder = path.parent().filter(|folder| *folder != Path::new(""));
         let extension = text(path.extension());
@@ -40,11 +39,7 @@ impl Names {
             path: path.to_owned(),
             folder: folder.unwrap_or(Path::new(".")).to_owned(),
             before: text(path.file_stem()) + ".",
-            behind: if extension.is_empty() {
-                extension
-            } else {
-                format!(".{extension}")
-            },
+            behind: if extension.is_empty() { extension } else { format!(".{extension}") },
         }
     }
 
@@ -56,21 +51,14 @@ impl Names {
             Some(newest) if newest.second >= second => (newest.second, newest.number + 1),
             _ => (second, 0),
         };
-        let time = i64::try_from(second)
-            .ok()
-            .and_then(|second| Timestamp::from_second(second).ok());
+        let time =
+            i64::try_from(second).ok().and_then(|second| Timestamp::from_second(second).ok());
         let time = time.unwrap_or(Timestamp::MAX).strftime(TIME).to_string();
         let mut path = PathBuf::new();
         for number in first..NUMBERS {
             let Self { before, behind, .. } = self;
-            path = self
-                .folder
-                .join(format!("{before}{time}.{number:04}{behind}"));
-            match fs::OpenOptions::new()
-                .append(true)
-                .create_new(true)
-                .open(&path)
-            {
+            path = self.folder.join(format!("{before}{time}.{number:04}{behind}"));
+            match fs::OpenOptions::new().append(true).create_new(true).open(&path) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(named(&path, &error)),
                 Ok(file) => return Ok((file, path)),
@@ -89,17 +77,12 @@ impl Names {
     pub(super) fn prune(&self, keep: usize, current: &Path) -> io::Result<()> {
         let files = self.list()?;
         let surplus = files.len().saturating_sub(keep);
-        let paths = files
-            .iter()
-            .take(surplus)
-            .map(|file| self.folder.join(&file.name));
-        paths
-            .filter(|path| path != current)
-            .try_for_each(|path| match fs::remove_file(&path) {
-                // Another process was quicker.
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-                done => done,
-            })
+        let paths = files.iter().take(surplus).map(|file| self.folder.join(&file.name));
+        paths.filter(|path| path != current).try_for_each(|path| match fs::remove_file(&path) {
+            // Another process was quicker.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            done => done,
+        })
     }
 
     /// Leads a link by the name of the path to a file beside it, in one step for all who look. A
@@ -112,9 +95,7 @@ impl Names {
             Ok(data) if !data.is_symlink() => return Ok(()),
             _ => {}
         }
-        let new = self
-            .folder
-            .join(format!(".{}link.{}", self.before, process::id()));
+        let new = self.folder.join(format!(".{}link.{}", self.before, process::id()));
         match fs::remove_file(&new) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => std::os::unix::fs::symlink(target, &new)?,
@@ -133,9 +114,7 @@ impl Names {
 
     /// What a file's name says, if it is one of ours.
     fn read(&self, name: String) -> Option<Dated> {
-        let middle = name
-            .strip_prefix(&self.before)?
-            .strip_suffix(&self.behind)?;
+        let middle = name.strip_prefix(&self.before)?.strip_suffix(&self.behind)?;
         let (time, number) = middle.split_once('.')?;
         let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         if time.len() != "20261130T045119Z".len() || number.len() != 4 || !digits(number) {
@@ -143,16 +122,8 @@ impl Names {
         }
         let number = number.parse().ok()?;
         let time = DateTime::strptime(TIME, time).ok()?;
-        let second = time
-            .to_zoned_datetime(TimeZone::UTC)
-            .ok()?
-            .timestamp()
-            .as_second();
-        Some(Dated {
-            second: u64::try_from(second).ok()?,
-            number,
-            name,
-        })
+        let second = time.to_zoned_datetime(TimeZone::UTC).ok()?.timestamp().as_second();
+        Some(Dated { second: u64::try_from(second).ok()?, number, name })
     }
 }
 
