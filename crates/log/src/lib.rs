@@ -19,7 +19,7 @@
 //!
 //! The way of a line: [`info!`] → `pen` (this thread's ring) → `record` (how it lies in there) →
 //! `agent` (the thread that reads) → `output` (fills in) → [`sink`]. With [`Config::directory`] the
-//! rings are files, and [`recover`] reads what was in them after the process was killed.
+//! rings are files, and [`recover()`] reads what was in them after the process was killed.
 //!
 //! What is defined: a line that is written by a sink, on the log's own thread, goes nowhere, for it
 //! would never end. One that is written while an argument of another is formatted goes to a second

@@ -55,7 +55,7 @@ pub struct Config {
     /// mapped file costs more than to memory when the system writes it to a disk meanwhile: on
     /// `tmpfs`, as `/dev/shm` is, it does not.
     ///
-    /// [`recover`]: crate::recover
+    /// [`recover`]: crate::recover()
     pub directory: Option<PathBuf>,
     /// Of runs that were killed, so many of the youngest are kept in the directory.
     pub keep: usize,

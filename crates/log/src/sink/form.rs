@@ -23,6 +23,6 @@ use crate::Line;
 pub trait Form: Send {
     /// Appends the text of a line, with the line break at its end. What comes from outside (the
     /// message, fields, names of threads) must not make a second line of it: see
-    /// [`escape`](super::escape).
+    /// [`escape`](super::escape()).
     fn write(&mut self, line: &Line<'_>, out: &mut String);
 }

@@ -20,7 +20,7 @@
 //! first, and are one more field, `span`. A span is formatted when it is made, and when something is
 //! recorded in it, for which memory is allocated; what is entered, left or closed makes no line.
 //!
-//! [`layer`] wants what the [`Filter`](crate::Filter) of the log wants that runs, and no other:
+//! [`layer()`] wants what the [`Filter`](crate::Filter) of the log wants that runs, and no other:
 //! where nobody else listens, a macro of `tracing` that is not wanted costs a look at a number.
 
 mod event;
@@ -46,7 +46,7 @@ where
     Lines(()).with_filter(Wanted(()))
 }
 
-/// Makes lines of events. See [`layer`].
+/// Makes lines of events. See [`layer()`].
 #[derive(Debug)]
 pub struct Lines(());
 
@@ -81,7 +81,7 @@ where
     }
 }
 
-/// Lets through what the log wants that runs. See [`layer`].
+/// Lets through what the log wants that runs. See [`layer()`].
 #[derive(Debug)]
 pub struct Wanted(());
 
