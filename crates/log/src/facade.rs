@@ -17,9 +17,9 @@
 use log::{LevelFilter, Log, Metadata, Record};
 use thiserror::Error;
 
-use crate::foreign::{Origin, wants, write_foreign};
+use crate::foreign::{Origin, write_foreign};
 use crate::sync::{AtomicBool, Ordering};
-use crate::{Level, core, logger};
+use crate::{Level, core, logger, pen};
 
 /// Whether `log` hands its lines to us.
 static INSTALLED: AtomicBool = AtomicBool::new(false);
@@ -59,7 +59,7 @@ struct Facade;
 
 impl Log for Facade {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        wants(level(metadata.level()), metadata.target())
+        pen::wants(level(metadata.level()), metadata.target())
     }
 
     fn log(&self, record: &Record<'_>) {

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::encode::{Number, Str, Text};
 use crate::pen::with_pen;
 use crate::record::{self, HEAD, MOST, Tag};
-use crate::{Level, core, site};
+use crate::{Level, site};
 
 /// Bytes of a target or a path that are kept: there has to be room for the message.
 const LONGEST_NAME: usize = 200;
@@ -16,12 +16,6 @@ pub(crate) struct Origin<'a> {
     pub(crate) target: &'a str,
     pub(crate) file: &'a str,
     pub(crate) line: u32,
-}
-
-/// Whether a log runs that wants such lines.
-pub(crate) fn wants(level: Level, target: &str) -> bool {
-    site::gate(level).is_some()
-        && core::current_core().is_some_and(|core| core.filter().passes(target, level))
 }
 
 /// Writes a line whose text is formatted here, if a log runs that wants it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tautline_bus::record::{Claim, Clock, Refusal, Writer};
 
-#[cfg(feature = "log")]
+#[cfg(any(feature = "log", feature = "tracing"))]
 use crate::Level;
 use crate::core::{self, Core};
 use crate::encode::{Arguments, Texts};
@@ -145,6 +145,19 @@ fn late<W: FnOnce(&mut Pen)>(pass: Pass, mut write: Option<W>) {
         thread::yield_now();
     }
     core::lose_one(pass);
+}
+
+/// Whether a log runs that wants such lines. A thread that has a pen asks nobody else.
+#[cfg(any(feature = "log", feature = "tracing"))]
+pub(crate) fn wants(level: Level, target: &str) -> bool {
+    let Some(pass) = crate::site::gate(level) else { return false };
+    let own = PEN.try_with(|pen| {
+        let pen = pen.try_borrow().ok()?;
+        let pen = pen.as_ref().filter(|pen| pen.generation == pass.0)?;
+        Some(pen.core.filter().passes(target, level))
+    });
+    let ask = || core::current_core().is_some_and(|core| core.filter().passes(target, level));
+    own.ok().flatten().unwrap_or_else(ask)
 }
 
 /// Gets this thread its pen, if a logger runs, so that its first line costs no more than others.

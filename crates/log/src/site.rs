@@ -24,7 +24,7 @@ pub(crate) fn shut_gate() {
 }
 
 /// Whether lines of a level pass, for those who have no site.
-#[cfg(feature = "log")]
+#[cfg(any(feature = "log", feature = "tracing"))]
 pub(crate) fn gate(level: Level) -> Option<Pass> {
     // Relaxed: as in `Site::gate`.
     let gate = GATE.load(Ordering::Relaxed);

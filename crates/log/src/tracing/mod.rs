@@ -33,7 +33,7 @@ use tracing_subscriber::filter::Filtered;
 use tracing_subscriber::layer::{self, Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::{Level, core};
+use crate::{Level, core, pen};
 
 /// A layer for a subscriber of `tracing_subscriber`. It writes to whichever
 /// [`Logger`](crate::Logger) runs when something happens.
@@ -112,8 +112,7 @@ pub(crate) fn follow() {
 }
 
 fn wants(metadata: &Metadata<'_>) -> bool {
-    let (target, level) = (metadata.target(), level(metadata));
-    core::current_core().is_some_and(|core| core.filter().passes(target, level))
+    pen::wants(level(metadata), metadata.target())
 }
 
 fn level(metadata: &Metadata<'_>) -> Level {
