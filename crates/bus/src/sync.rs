@@ -26,9 +26,9 @@ pub(crate) use self::native::*;
 mod native {
     use std::ptr;
     pub(crate) use std::sync::Arc;
-    use std::sync::OnceLock;
     use std::sync::atomic::compiler_fence;
     pub(crate) use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+    use std::sync::{Mutex, PoisonError};
     use std::time::Duration;
 
     use rustix::io::Errno;
@@ -180,6 +180,7 @@ mod native {
         }
         #[cfg(not(target_arch = "x86_64"))]
         {
+            use std::sync::OnceLock;
             use std::time::Instant;
             static START: OnceLock<Instant> = OnceLock::new();
             START.get_or_init(Instant::now).elapsed().as_nanos() as u64
@@ -191,11 +192,13 @@ mod native {
     pub(crate) struct Parentage(&'static AtomicU8);
 
     impl Parentage {
-        /// That of this process.
+        /// That of this process, which may be a child of one that has asked before.
         pub(crate) fn new() -> Self {
-            static MARK: OnceLock<&'static AtomicU8> = OnceLock::new();
+            static MARK: Mutex<Option<Parentage>> = Mutex::new(None);
             static UNMARKED: AtomicU8 = AtomicU8::new(1);
-            Self(MARK.get_or_init(|| marked().unwrap_or(&UNMARKED)))
+            let mut mark = MARK.lock().unwrap_or_else(PoisonError::into_inner);
+            let own = mark.filter(|mark| !mark.is_child());
+            *mark.insert(own.unwrap_or_else(|| Self(marked().unwrap_or(&UNMARKED))))
         }
 
         /// Whether this process was forked from the one that asked for it.

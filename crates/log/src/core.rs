@@ -25,6 +25,8 @@ const IDLE: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) generation: u64,
+    /// The process that it was made in: in a child made by `fork`, nobody reads.
+    process: u32,
     filter: Filter,
     full: Full,
     rings: record::Config,
@@ -85,7 +87,7 @@ pub(crate) struct Parts {
 /// What `parts` fails with; `None` if one runs.
 pub(crate) fn install<E>(parts: impl FnOnce() -> Result<Parts, E>) -> Result<Arc<Core>, Option<E>> {
     let mut current = lock(&CORE);
-    if current.as_ref().is_some_and(|core| !core.is_stopping()) {
+    if current.as_ref().is_some_and(|core| !core.is_stopping() && !core.is_forked()) {
         return Err(None);
     }
     let core = Arc::new(Core::new(site::generation() + 1, parts()?));
@@ -139,6 +141,7 @@ impl Core {
         let Parts { filter, full, rings, threads, clock, directory } = parts;
         Self {
             generation,
+            process: std::process::id(),
             filter,
             full,
             rings,
@@ -270,7 +273,12 @@ impl Core {
 
     pub(crate) fn is_alive(&self) -> bool {
         // Acquire pairs with the Release in `end`.
-        self.alive.load(Ordering::Acquire)
+        self.alive.load(Ordering::Acquire) && !self.is_forked()
+    }
+
+    /// Whether this process is a child of the one whose log it is.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.process != std::process::id()
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -158,7 +158,8 @@ impl Logger {
     /// Starts the log: from now on the macros write lines, until the guard is dropped. There is one
     /// in a process at a time. Takes some milliseconds, in which the clocks are compared.
     ///
-    /// A child that is made by a bare `fork` has no log: lines that it writes go nowhere.
+    /// A child that is made by a bare `fork` has no log: lines that it writes go nowhere, until it
+    /// starts one of its own.
     ///
     /// # Errors
     /// [`StartError`].
@@ -326,6 +327,11 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        if self.core.is_forked() {
+            // The thread and the files are the parent's.
+            std::mem::forget(self.thread.take());
+            return;
+        }
         shut_gate();
         tell_others(None);
         pen::put_late_away();

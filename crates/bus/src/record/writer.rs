@@ -42,11 +42,12 @@ impl Writer {
         if len > self.longest {
             return Err(Refusal::TooLong);
         }
-        if !self.giver.has_room(len) {
-            return Err(Refusal::Full);
-        }
+        // Before the room: a child that waited for some would wait for ever.
         if self.parentage.is_child() {
             return Err(Refusal::Forked);
+        }
+        if !self.giver.has_room(len) {
+            return Err(Refusal::Full);
         }
         let place = self.giver.place(len);
         Ok(Claim { bytes: place.cast(), len, writer: self })
