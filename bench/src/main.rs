@@ -14,6 +14,7 @@ mod echo;
 mod fibers;
 mod harness;
 mod ipc;
+mod log;
 mod post;
 mod timers;
 mod turn;
@@ -45,6 +46,7 @@ pub(crate) const BENCHES: &[Bench] = &[
     Bench { name: "buffers", shares: 9, groups: buffers::groups },
     Bench { name: "bus", shares: 16, groups: bus::groups },
     Bench { name: "ipc", shares: 5, groups: ipc::groups },
+    Bench { name: "log", shares: 2, groups: log::groups },
     Bench { name: "udp-relay", shares: 2, groups: udp_relay::groups },
 ];
 

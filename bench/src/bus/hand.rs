@@ -193,7 +193,7 @@ impl<M: Message, const N: usize> Take<M> for Taker<M, N> {
 }
 
 /// One ring on the heap.
-pub(super) struct Ring;
+pub(crate) struct Ring;
 
 impl<M: Message> Topology<M> for Ring {
     type Giver = Giver<M, CAPACITY>;

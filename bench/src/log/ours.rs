@@ -1,0 +1,68 @@
+//! Ours.
+
+use std::{io, path::PathBuf};
+
+use tautline_log::{
+    Config, Guard, Logger, info,
+    sink::{Human, Stream},
+};
+
+use super::{ends::Log, out::Out};
+
+/// With its default configuration.
+pub(super) struct Memory(Running);
+
+/// With rings in files.
+pub(super) struct Files(Running);
+
+struct Running {
+    out: Out,
+    _guard: Guard,
+}
+
+impl Running {
+    fn start(directory: Option<PathBuf>) -> io::Result<Self> {
+        let out = Out::open()?;
+        let sinks: Vec<Box<dyn tautline_log::sink::Sink>> =
+            vec![Box::new(Stream::new(out.clone(), Human::new()))];
+        let config = Config { sinks, directory, ..Config::default() };
+        let guard = Logger::start(config).map_err(io::Error::other)?;
+        Ok(Self { out, _guard: guard })
+    }
+}
+
+#[inline(always)]
+fn line(id: u64, price: f64, name: &str) {
+    info!("order {id} filled at {price:.2} for {name}");
+}
+
+impl Log for Memory {
+    fn open() -> io::Result<Self> {
+        Running::start(None).map(Self)
+    }
+
+    #[inline(always)]
+    fn line(&mut self, id: u64, price: f64, name: &str) {
+        line(id, price, name);
+    }
+
+    fn written(&self) -> u64 {
+        self.0.out.lines()
+    }
+}
+
+impl Log for Files {
+    fn open() -> io::Result<Self> {
+        let name = format!("tautline-bench-log-{}", std::process::id());
+        Running::start(Some(PathBuf::from("/dev/shm").join(name))).map(Self)
+    }
+
+    #[inline(always)]
+    fn line(&mut self, id: u64, price: f64, name: &str) {
+        line(id, price, name);
+    }
+
+    fn written(&self) -> u64 {
+        self.0.out.lines()
+    }
+}
