@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tautline_bus::record::{Record, Remains};
+use tautline_bus::record::{Record, Remains, RemainsError};
 use thiserror::Error;
 
 use crate::Line;
@@ -40,7 +40,7 @@ pub enum RecoverError {
     },
     /// The file of a ring tells nothing.
     #[error(transparent)]
-    Ring(#[from] tautline_bus::record::RemainsError),
+    Ring(#[from] RemainsError),
     /// A part of a ring, or of an index, is damaged: what stands before and behind it is told.
     #[error("{path} is damaged in {count} places: what stood there is lost")]
     Places {
@@ -166,6 +166,8 @@ impl Run {
             let Some(number) = ring_number(&path) else { continue };
             match Remains::read(&path) {
                 Ok(remains) => rings.push(Ring { path, number, remains }),
+                // It was empty.
+                Err(RemainsError::Unmade { .. }) => {}
                 Err(error) => problems.push(error.into()),
             }
         }

@@ -267,3 +267,22 @@ fn scribbled_directories_are_no_danger() {
     }
     assert!(shown > 10_000, "{shown}: what is whole is shown");
 }
+
+/// A process may be killed while it makes a ring: before the file has its room, and before it says
+/// what it is. Nothing was in it, so nothing is lost, and all else is told.
+#[test]
+fn a_ring_that_was_being_made_is_no_damage() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let config =
+        Config { directory: Some(folder.path().join("rings")), ..Keep::default().config() };
+    let guard = Logger::start(config).unwrap();
+    info!("whole");
+    let run = guard.folder().unwrap();
+    fs::write(run.join("ring-77"), []).unwrap();
+    fs::write(run.join("ring-78"), [0; 64 << 10]).unwrap();
+    let messages: Vec<_> =
+        recovered(folder.path()).into_iter().map(|(line, _)| line.message).collect();
+    assert_eq!(messages, ["whole"]);
+    drop(guard);
+}

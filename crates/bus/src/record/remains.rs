@@ -60,6 +60,11 @@ pub enum RemainsError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// Nobody has finished making it: nothing was ever written to it.
+    Unmade {
+        /// The file.
+        path: PathBuf,
+    },
     /// It was written by another version of this library.
     Version {
         /// The file.
@@ -76,6 +81,9 @@ impl fmt::Display for RemainsError {
             Self::Damaged { path, what } => {
                 write!(f, "{} is damaged or no file of records: {what}", path.display())
             }
+            Self::Unmade { path } => {
+                write!(f, "{} was being made when its process ended: it is empty", path.display())
+            }
             Self::Version { path, found } => write!(
                 f,
                 "{} is of version {found}, and this program reads version {VERSION}: read it with \
@@ -90,7 +98,7 @@ impl Error for RemainsError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Read { source, .. } => Some(source),
-            Self::Damaged { .. } | Self::Version { .. } => None,
+            Self::Damaged { .. } | Self::Unmade { .. } | Self::Version { .. } => None,
         }
     }
 }
@@ -104,8 +112,16 @@ impl Remains {
         let read = |source| RemainsError::Read { path: path.to_owned(), source };
         let damaged = |what| RemainsError::Damaged { path: path.to_owned(), what };
         let mut file = File::open(path).map_err(read)?;
+        let unmade = || RemainsError::Unmade { path: path.to_owned() };
+        if file.metadata().map_err(read)?.len() == 0 {
+            return Err(unmade());
+        }
         let page = first_page(&mut file).map_err(read)?;
         let intro = Intro::of([0, 1, 2, 3, 4].map(|index| word(&page, 8 * index)));
+        // What it is comes last, before anything can be committed.
+        if intro.magic == 0 && word(&page, TAIL_AT) == 0 {
+            return Err(unmade());
+        }
         if intro.magic == MAGIC && intro.version != VERSION {
             return Err(RemainsError::Version { path: path.to_owned(), found: intro.version });
         }
