@@ -538,6 +538,32 @@ impl<T, S: Carries<T>> Iterator for Drain<'_, T, S> {
         }
         message.ok()
     }
+
+    /// As one call of `next` after the other, but that the messages of a lane are taken row by row.
+    #[inline(always)]
+    fn fold<B, F: FnMut(B, T) -> B>(mut self, mut sum: B, mut fold: F) -> B {
+        while !S::MORTAL
+            && let (End::Lanes(takers, ..), Some(run)) = (&mut self.receiver.end, &mut self.run)
+        {
+            let (row, count) = takers.current.row_of(run);
+            if count == 0 {
+                return sum;
+            }
+            for at in 0..count as usize {
+                run.pass();
+                // SAFETY: the message is there, within the row; the run has it alone, and has passed
+                // over it.
+                let Ok(message) = (unsafe { S::get::<Corrupt>(row.add(at).as_ref()) }) else {
+                    return sum;
+                };
+                sum = fold(sum, message);
+            }
+        }
+        while let Some(message) = self.next() {
+            sum = fold(sum, message);
+        }
+        sum
+    }
 }
 
 impl<T, S: Carries<T>> Drop for Drain<'_, T, S> {

@@ -314,11 +314,7 @@ impl<T, S: Carries<T>> Sender<T, S> {
                 // Room first: a message that was taken out of the iterator could not go back.
                 let room = giver.room(messages.size_hint().1.unwrap_or(usize::MAX));
                 let mut batch = Batch { giver, ringer, seat, count: 0 };
-                for message in messages.take(room as usize) {
-                    // SAFETY: there is room for so many.
-                    unsafe { batch.giver.stage(batch.count, message) };
-                    batch.count += 1;
-                }
+                batch.stage(messages, room);
                 batch.count as usize
             }
             End::Ring(..) => self.send_one_by_one(messages),
@@ -403,6 +399,20 @@ struct Batch<'a, T: 'static, S: Carries<T>> {
     seat: &'a Attachment<Lanes<T>, S>,
     /// Messages staged.
     count: u64,
+}
+
+impl<T, S: Carries<T>> Batch<'_, T, S> {
+    /// Writes messages, for which there is room, row by row.
+    #[inline(always)]
+    fn stage(&mut self, mut messages: impl Iterator<Item = T>, room: u64) {
+        while self.count < room {
+            let left = room - self.count;
+            // SAFETY: there is room for so many.
+            if !unsafe { self.giver.stage_row(&mut self.count, left, &mut messages) } {
+                return;
+            }
+        }
+    }
 }
 
 impl<T, S: Carries<T>> Drop for Batch<'_, T, S> {

@@ -91,6 +91,12 @@ impl<T, S: Scope> Way<T, S> {
         self.mask + 1
     }
 
+    /// How many slots lie in a row from that of the position on.
+    #[inline(always)]
+    fn in_a_row(&self, position: u64) -> u64 {
+        self.capacity() - (position & self.mask)
+    }
+
     #[inline(always)]
     fn slot(&self, position: u64) -> &Place<T> {
         // SAFETY: by the promise of `new`; the index is within the slots, of which there are as
@@ -162,6 +168,34 @@ impl<T, S: Scope> Giver<T, S> {
         debug_assert!(ahead < self.known_room());
         // SAFETY: the slot is free, for the taker has passed it, and this is the only giver.
         unsafe { S::put(self.way.slot(self.tail.wrapping_add(ahead)), message) };
+    }
+
+    /// Writes messages into the slots that lie in a row from the one so many after the next on, at
+    /// most `room`, and counts each. The taker does not see them before [`Giver::publish`]. Says
+    /// whether there are others behind.
+    ///
+    /// # Safety
+    /// There is room for so many more.
+    #[inline(always)]
+    pub(crate) unsafe fn stage_row(
+        &self,
+        staged: &mut u64,
+        room: u64,
+        messages: &mut impl Iterator<Item = T>,
+    ) -> bool
+    where
+        S: Carries<T>,
+    {
+        let first = self.tail.wrapping_add(*staged);
+        let row = NonNull::from(self.way.slot(first));
+        // Not what the iterator says of itself, which may be anything.
+        for at in 0..room.min(self.way.in_a_row(first)) as usize {
+            let Some(message) = messages.next() else { return false };
+            // SAFETY: within the row; the slot is free, for the taker has passed it.
+            unsafe { S::put(row.add(at).as_ref(), message) };
+            *staged += 1;
+        }
+        true
     }
 
     /// Where the next message will lie, for which there is room.
@@ -326,6 +360,14 @@ impl<T, S: Scope> Taker<T, S> {
         Some((message, self.was_lent_at(position)))
     }
 
+    /// The slots of a run that lie in a row, and how many they are; as [`Taker::take_of`], but that
+    /// who calls moves the messages out, and counts each by [`Run::pass`] before.
+    #[inline(always)]
+    pub(crate) fn row_of(&self, run: &Run) -> (NonNull<Place<T>>, u64) {
+        let count = run.end.wrapping_sub(run.next).min(self.way.in_a_row(run.next));
+        (self.way.slot(run.next).into(), count)
+    }
+
     /// Gives the slots of what was taken of a run back to the giver, and the rest to this taker.
     ///
     /// # Safety
@@ -369,4 +411,12 @@ impl<T, S: Scope> Taker<T, S> {
 pub(crate) struct Run {
     next: u64,
     end: u64,
+}
+
+impl Run {
+    /// One more was taken.
+    #[inline(always)]
+    pub(crate) fn pass(&mut self) {
+        self.next = self.next.wrapping_add(1);
+    }
 }
