@@ -559,7 +559,7 @@ impl<T, S: Carries<T>> Iterator for Drain<'_, T, S> {
                 sum = fold(sum, message);
             }
         }
-        while let Some(message) = self.next() {
+        for message in self {
             sum = fold(sum, message);
         }
         sum
