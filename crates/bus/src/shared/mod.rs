@@ -52,6 +52,7 @@ mod store;
 
 pub use self::error::OpenError;
 pub use self::list::{Listed, list};
+pub use self::names::check as check_name;
 pub(crate) use self::open::{Opened, open};
 pub use self::scope::Shared;
 pub use self::store::{Mapped, MappedOne};

@@ -85,6 +85,21 @@ impl std::fmt::Display for Name {
     }
 }
 
+/// Whether objects can be opened by that namespace and name: for those who take names from their
+/// users, and want to say so before anything is opened.
+///
+/// # Errors
+/// [`OpenError::BadName`]: either must have 1 to 30 letters, digits, dots, hyphens or underscores.
+///
+/// ```
+/// use tautline_bus::shared::check_name;
+/// assert!(check_name("feeds", "prices-2").is_ok());
+/// assert!(check_name("feeds", "all prices").is_err());
+/// ```
+pub fn check(namespace: &str, name: &str) -> Result<(), OpenError> {
+    Name::new(namespace, name).map(drop)
+}
+
 /// How the addresses of all names of this user begin.
 pub(crate) fn own_prefix() -> String {
     format!("tautline-bus/{}/", rustix::process::geteuid().as_raw())

@@ -5,6 +5,7 @@ use core::str::FromStr;
 use std::path::PathBuf;
 
 use super::address::{HostPort, PortZero, UnixName, file_path, host_port, unix_name};
+use super::channel::{ShmChannel, channel};
 use super::error::EndpointError;
 use super::options;
 use super::source::alone;
@@ -29,7 +30,8 @@ pub struct Destination {
     pub url: String,
     /// What to open.
     pub place: DestinationPlace,
-    /// How packets lie in the stream; without meaning for datagrams.
+    /// How packets lie in the stream; without meaning where packets keep their
+    /// boundaries.
     pub framing: Framing,
     /// Bounds of each subscriber's queue.
     pub limits: Limits,
@@ -52,6 +54,8 @@ pub enum DestinationPlace {
     TcpListen(HostPort),
     /// Accept subscribers on a Unix stream socket.
     UnixListen(UnixName),
+    /// Send into a byte channel of the bus, whether its reader is there or not.
+    Shm(ShmChannel),
     /// Write a file from its start.
     File(PathBuf),
     /// Write to standard output.
@@ -89,7 +93,7 @@ impl Destination {
     /// Whether the system keeps packet boundaries, so that no prefix is needed.
     #[must_use]
     pub fn keeps_boundaries(&self) -> bool {
-        matches!(self.place, DestinationPlace::Udp(_))
+        matches!(self.place, DestinationPlace::Udp(_) | DestinationPlace::Shm(_))
     }
 
     /// Whether many subscribers can be here at a time.
@@ -104,11 +108,17 @@ impl Destination {
         key: &'static str,
         value: &str,
     ) -> Result<(), EndpointError> {
-        match key {
-            "queue" => self.limits = options::queue(key, value)?,
-            "policy" => self.policy = options::policy(key, value, known_policies(scheme))?,
-            "subscribers" => self.subscribers = options::count(key, value)?,
-            "buffer" => self.send_buffer = Some(options::socket_buffer(key, value)?),
+        match (key, &mut self.place) {
+            ("capacity", DestinationPlace::Shm(channel)) => {
+                channel.capacity = options::capacity(key, value)?
+            }
+            ("publishers", DestinationPlace::Shm(channel)) => {
+                channel.publishers = options::count(key, value)?
+            }
+            ("queue", _) => self.limits = options::queue(key, value)?,
+            ("policy", _) => self.policy = options::policy(key, value, known_policies(scheme))?,
+            ("subscribers", _) => self.subscribers = options::count(key, value)?,
+            ("buffer", _) => self.send_buffer = Some(options::socket_buffer(key, value)?),
             _ => self.framing = options::framing(key, value)?,
         }
         Ok(())
@@ -124,6 +134,7 @@ fn place(parts: &Parts<'_>) -> Result<DestinationPlace, EndpointError> {
             DestinationPlace::TcpListen(host_port(scheme, body, PortZero::Allowed)?)
         }
         Scheme::Unix | Scheme::UnixListen => DestinationPlace::UnixListen(unix_name(scheme, body)?),
+        Scheme::Shm => DestinationPlace::Shm(channel(body)?),
         Scheme::File => DestinationPlace::File(file_path(body)?),
         Scheme::Stdin | Scheme::Stdout | Scheme::Demo => {
             alone(scheme, body, DestinationPlace::Stdout)?
@@ -138,6 +149,7 @@ fn known_keys(scheme: Scheme) -> &'static [&'static str] {
         Scheme::TcpListen | Scheme::UnixListen => {
             &["framing", "queue", "policy", "buffer", "subscribers"]
         }
+        Scheme::Shm => &["queue", "policy", "capacity", "publishers"],
         _ => &["framing", "queue", "policy"],
     }
 }

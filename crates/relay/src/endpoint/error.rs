@@ -42,6 +42,14 @@ pub enum EndpointError {
         /// A URL that would do.
         example: String,
     },
+    /// A namespace and a name of the bus were expected.
+    #[error("{text:?} is no NAMESPACE/NAME ({why}); write for example shm://feeds/prices")]
+    Channel {
+        /// The text between `//` and `?`.
+        text: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Something follows a scheme that stands alone.
     #[error(
         "{scheme}: takes no address, found {text:?}; write {scheme}: alone, options after a '?'"

@@ -7,6 +7,7 @@
 //! | `tcp-listen://HOST:PORT` | accepts and reads | accepts many subscribers |
 //! | `unix://PATH` | connects and reads | |
 //! | `unix-listen://PATH` | accepts and reads | accepts many subscribers |
+//! | `shm://NAMESPACE/NAME` | receives from a byte channel of the bus | sends into one |
 //! | `file:PATH` | reads to the end | writes from the start |
 //! | `stdin:` / `stdout:` | reads | writes |
 //! | `demo:` | the built-in sequenced feed | |
@@ -17,6 +18,7 @@
 //! line.
 
 mod address;
+mod channel;
 mod destination;
 mod error;
 mod options;
@@ -24,6 +26,7 @@ mod source;
 mod url;
 
 pub use address::{Host, HostPort, UnixName};
+pub use channel::{DEFAULT_CAPACITY, ShmChannel};
 pub use destination::{DEFAULT_SUBSCRIBERS, Destination, DestinationPlace};
 pub use error::EndpointError;
 pub use source::{DEFAULT_PUBLISHERS, DemoFeed, Source, SourcePlace};

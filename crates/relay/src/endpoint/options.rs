@@ -1,5 +1,6 @@
 //! The options of an endpoint: `?key=value&key=value`.
 
+use super::channel::DEFAULT_CAPACITY;
 use super::error::EndpointError;
 use super::url::Parts;
 use crate::framing::{Framing, MAX_PACKET};
@@ -92,6 +93,15 @@ pub(super) fn socket_buffer(key: &'static str, value: &str) -> Result<u32, Endpo
         .ok()
         .filter(|&bytes| (1..=1 << 30).contains(&bytes))
         .ok_or_else(|| refuse(key, value, "write 1 to 1GiB"))
+}
+
+/// Room of a byte channel: enough for the longest packet, and what a page table carries.
+pub(super) fn capacity(key: &'static str, value: &str) -> Result<usize, EndpointError> {
+    let bytes = units::parse_bytes(value).map_err(|error| refuse(key, value, error))?;
+    usize::try_from(bytes)
+        .ok()
+        .filter(|bytes| (DEFAULT_CAPACITY..=1 << 30).contains(bytes))
+        .ok_or_else(|| refuse(key, value, "write 256KiB to 1GiB"))
 }
 
 /// Queue limits: packets as a bare number, bytes with a unit, or both with a comma between.

@@ -5,6 +5,7 @@ use core::str::FromStr;
 use std::path::PathBuf;
 
 use super::address::{HostPort, PortZero, UnixName, file_path, host_port, unix_name};
+use super::channel::{ShmChannel, channel};
 use super::error::EndpointError;
 use super::options;
 use super::url::{Parts, Role, Scheme, split};
@@ -28,7 +29,7 @@ pub struct Source {
     pub url: String,
     /// What to open.
     pub place: SourcePlace,
-    /// How packets lie in the stream; without meaning for datagrams and the built-in feed.
+    /// How packets lie in the stream; without meaning where packets keep their boundaries.
     pub framing: Framing,
     /// Largest packet accepted (framed, datagram) or chunk read (raw), 1 to 65535 bytes.
     pub max_packet: usize,
@@ -51,6 +52,8 @@ pub enum SourcePlace {
     Unix(UnixName),
     /// Accept Unix stream connections and read from each.
     UnixListen(UnixName),
+    /// Receive from a byte channel of the bus.
+    Shm(ShmChannel),
     /// Read a file to its end.
     File(PathBuf),
     /// Read standard input to its end.
@@ -109,7 +112,7 @@ impl Source {
     /// Whether packets of this source arrive with their boundaries kept by the system.
     #[must_use]
     pub fn keeps_boundaries(&self) -> bool {
-        matches!(self.place, SourcePlace::Udp(_) | SourcePlace::Demo(_))
+        matches!(self.place, SourcePlace::Udp(_) | SourcePlace::Shm(_) | SourcePlace::Demo(_))
     }
 
     fn apply(&mut self, key: &'static str, value: &str) -> Result<(), EndpointError> {
@@ -119,6 +122,12 @@ impl Source {
                 feed.size = options::size(key, value, demo::MIN_SIZE)?
             }
             ("size", _) => self.max_packet = options::size(key, value, 1)?,
+            ("publishers", SourcePlace::Shm(channel)) => {
+                channel.publishers = options::count(key, value)?
+            }
+            ("capacity", SourcePlace::Shm(channel)) => {
+                channel.capacity = options::capacity(key, value)?
+            }
             ("publishers", _) => self.publishers = options::count(key, value)?,
             ("buffer", _) => self.receive_buffer = Some(options::socket_buffer(key, value)?),
             _ => self.framing = options::framing(key, value)?,
@@ -135,6 +144,7 @@ fn place(parts: &Parts<'_>) -> Result<SourcePlace, EndpointError> {
         Scheme::TcpListen => SourcePlace::TcpListen(host_port(scheme, body, PortZero::Allowed)?),
         Scheme::Unix => SourcePlace::Unix(unix_name(scheme, body)?),
         Scheme::UnixListen => SourcePlace::UnixListen(unix_name(scheme, body)?),
+        Scheme::Shm => SourcePlace::Shm(channel(body)?),
         Scheme::File => SourcePlace::File(file_path(body)?),
         Scheme::Demo => alone(scheme, body, SourcePlace::Demo(DemoFeed::default()))?,
         Scheme::Stdin | Scheme::Stdout => alone(scheme, body, SourcePlace::Stdin)?,
@@ -154,6 +164,7 @@ fn known_keys(scheme: Scheme) -> &'static [&'static str] {
         Scheme::Udp => &["size", "buffer"],
         Scheme::Tcp | Scheme::Unix => &["framing", "size", "buffer"],
         Scheme::TcpListen | Scheme::UnixListen => &["framing", "size", "buffer", "publishers"],
+        Scheme::Shm => &["size", "capacity", "publishers"],
         Scheme::File | Scheme::Stdin | Scheme::Stdout => &["framing", "size"],
         Scheme::Demo => &["rate", "size"],
     }

@@ -19,10 +19,10 @@ impl Role {
 
     /// All schemes of this direction, in the order in which messages list them.
     fn schemes(self) -> &'static [Scheme] {
-        use Scheme::{Demo, File, Stdin, Stdout, Tcp, TcpListen, Udp, Unix, UnixListen};
+        use Scheme::{Demo, File, Shm, Stdin, Stdout, Tcp, TcpListen, Udp, Unix, UnixListen};
         match self {
-            Self::Source => &[Udp, Tcp, TcpListen, Unix, UnixListen, File, Stdin, Demo],
-            Self::Destination => &[Udp, Tcp, TcpListen, UnixListen, File, Stdout],
+            Self::Source => &[Udp, Tcp, TcpListen, Unix, UnixListen, Shm, File, Stdin, Demo],
+            Self::Destination => &[Udp, Tcp, TcpListen, UnixListen, Shm, File, Stdout],
         }
     }
 
@@ -40,6 +40,7 @@ pub(super) enum Scheme {
     TcpListen,
     Unix,
     UnixListen,
+    Shm,
     File,
     Stdin,
     Stdout,
@@ -55,6 +56,7 @@ impl Scheme {
             Self::TcpListen => "tcp-listen",
             Self::Unix => "unix",
             Self::UnixListen => "unix-listen",
+            Self::Shm => "shm",
             Self::File => "file",
             Self::Stdin => "stdin",
             Self::Stdout => "stdout",
@@ -70,6 +72,7 @@ impl Scheme {
             Self::TcpListen => "tcp-listen://HOST:PORT",
             Self::Unix => "unix://PATH",
             Self::UnixListen => "unix-listen://PATH",
+            Self::Shm => "shm://NAMESPACE/NAME",
             Self::File => "file:PATH",
             Self::Stdin => "stdin:",
             Self::Stdout => "stdout:",

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FileType;
 
 use crate::config::RelayConfig;
-use crate::endpoint::{DestinationPlace, Host, HostPort, SourcePlace};
+use crate::endpoint::{DestinationPlace, Host, HostPort, ShmChannel, SourcePlace};
 use crate::run::Conflict;
 
 /// Symbolic links that are followed behind each other: as many as Linux follows.
@@ -52,6 +52,8 @@ enum Spot {
     Udp(SocketAddr),
     /// A name that is not looked up here.
     Name(String, u16),
+    /// A channel of the bus: its namespace and name.
+    Channel(String, String),
 }
 
 impl Spot {
@@ -59,6 +61,7 @@ impl Spot {
         match self {
             Self::File(..) | Self::Path(_) => "file",
             Self::Stdout => "stream",
+            Self::Channel(..) => "channel",
             Self::Udp(_) | Self::Name(..) => "address",
         }
     }
@@ -86,6 +89,7 @@ fn of_source(place: &SourcePlace) -> Option<Spot> {
         SourcePlace::File(path) => of_path(path),
         SourcePlace::Stdin => of_stream(io::stdin()),
         SourcePlace::Udp(address) => Some(of_address(address)),
+        SourcePlace::Shm(channel) => Some(of_channel(channel)),
         _ => None,
     }
 }
@@ -95,6 +99,7 @@ fn of_destination(place: &DestinationPlace) -> Option<Spot> {
         DestinationPlace::File(path) => of_path(path),
         DestinationPlace::Stdout => Some(of_stream(io::stdout()).unwrap_or(Spot::Stdout)),
         DestinationPlace::Udp(address) => Some(of_address(address)),
+        DestinationPlace::Shm(channel) => Some(of_channel(channel)),
         _ => None,
     }
 }
@@ -130,6 +135,11 @@ fn of_stream(stream: impl AsFd) -> Option<Spot> {
     let it = rustix::fs::fstat(stream).ok()?;
     let regular = FileType::from_raw_mode(it.st_mode) == FileType::RegularFile;
     regular.then_some(Spot::File(it.st_dev, it.st_ino))
+}
+
+/// How much it holds makes no other channel of it.
+fn of_channel(channel: &ShmChannel) -> Spot {
+    Spot::Channel(channel.namespace.clone(), channel.name.clone())
 }
 
 fn of_address(address: &HostPort) -> Spot {

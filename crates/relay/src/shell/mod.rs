@@ -5,7 +5,7 @@
 //! | `source` | bytes where they were received become packets; one file a sort |
 //! | `fanout` | a packet is stored once and offered to every destination |
 //! | `destination`, `link`, `backlog` | queues drain into sockets, files and pipes; one file a sort |
-//! | `dial`, `listener`, `sockets`, `files` | opening, and opening again |
+//! | `dial`, `listener`, `sockets`, `files`, `segments` | opening, and opening again |
 //! | `conflict` | endpoints that cannot be together |
 //! | `relay` | opens everything, runs the loop, reports, ends in order |
 //! | `ending`, `signals`, `report` | how far the end has come; counters and snapshots |
@@ -26,6 +26,7 @@ mod link;
 mod listener;
 mod relay;
 mod report;
+mod segments;
 mod signals;
 mod sockets;
 mod source;

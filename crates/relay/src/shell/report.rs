@@ -124,6 +124,12 @@ impl Tally {
         self.peers.set(self.peers.get().saturating_sub(1));
     }
 
+    /// So many peers are here, of those that come and go without telling.
+    pub(crate) fn set_peers(&self, count: usize) {
+        let (count, before) = (count as u64, self.peers.replace(count as u64));
+        self.connections.set(self.connections.get() + count.saturating_sub(before));
+    }
+
     /// Peers that are here.
     pub(crate) fn peers(&self) -> u64 {
         self.peers.get()
@@ -159,13 +165,16 @@ impl Tally {
     }
 
     /// Whether this is a destination to which nothing could ever be sent: never connected, or every
-    /// datagram refused.
+    /// datagram refused, or no reader of the channel.
     pub(crate) fn was_never_reached(&self) -> bool {
         if self.url.starts_with("udp:") {
             let sent = self.meter.borrow().average(Nanos(0)).packets;
             return sent == 0 && self.drops.get().lost > 0 && self.error.borrow().is_some();
         }
-        self.url.starts_with("tcp:") && self.connections.get() == 0
+        let nobody = self.connections.get() == 0;
+        // What is sent into a channel waits there, and is lost at the end if nobody has come.
+        let in_vain = self.url.starts_with("shm:") && self.drops.get().lost > 0;
+        nobody && (in_vain || self.url.starts_with("tcp:"))
     }
 
     /// Connections after the first, of an endpoint that connects by itself.

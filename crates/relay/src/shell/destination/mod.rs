@@ -5,6 +5,7 @@ mod datagram;
 mod file;
 mod listen;
 mod messages;
+mod shm;
 
 use std::io;
 use std::rc::Rc;
@@ -56,6 +57,7 @@ pub(crate) async fn open(
         Place::Tcp(address) => connect::open(to, address, fanout, tally)?,
         Place::TcpListen(address) => listen::tcp(to, address, fanout, tally).await?,
         Place::UnixListen(name) => listen::unix(to, name, fanout, tally)?,
+        Place::Shm(channel) => shm::open(to, channel, fanout, tally)?,
         Place::File(path) => file::open(to, path, fanout, tally)?,
         Place::Stdout => file::stdout(to, fanout, tally)?,
     })

@@ -5,6 +5,7 @@ mod datagram;
 mod feed;
 mod intake;
 mod listen;
+mod shm;
 
 use std::io;
 use std::rc::Rc;
@@ -38,6 +39,7 @@ pub(crate) async fn open(from: &Endpoint, fanout: &Rc<Fanout>) -> io::Result<Rc<
         Place::Unix(name) => connect::unix(from, name, fanout),
         Place::TcpListen(address) => listen::tcp(from, address, fanout).await?,
         Place::UnixListen(name) => listen::unix(from, name, fanout)?,
+        Place::Shm(channel) => shm::open(from, channel, fanout)?,
         Place::File(path) => intake::whole(from, files::open_source(path)?, fanout),
         Place::Stdin => intake::whole(from, files::stdin()?, fanout),
         Place::Demo(shape) => feed::open(*shape, fanout),
