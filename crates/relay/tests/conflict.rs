@@ -47,6 +47,7 @@ fn destinations_differ() {
         (file("link"), file("new")),
         ("stdout:".into(), "stdout:?policy=wait".into()),
         ("udp://127.0.0.1:9".into(), "udp://127.0.0.1:9?queue=5".into()),
+        ("shm://a/b".into(), "shm://a/b?capacity=1MiB".into()),
         ("udp://example.net:9".into(), "udp://EXAMPLE.net:9".into()),
     ] {
         let message = refused("demo:", &[&first, "udp://127.0.0.1:8", &second]);
@@ -64,6 +65,7 @@ fn source_address_is_no_destination() {
         ("udp://0.0.0.0:9099", "udp://127.0.0.1:9099"),
         ("udp://[::]:9099", "udp://[::1]:9099"),
         ("udp://[::]:9099", "udp://127.0.0.1:9099"),
+        ("shm://a/b", "shm://a/b?policy=wait"),
     ] {
         let message = refused(from, &[to]);
         assert!(message.contains(from) && message.contains(to), "{message}");
@@ -79,6 +81,8 @@ fn what_looks_alike_runs() {
     Running::start(config(DRIVERS[1], "udp://127.0.0.1:0", &[&to[0], &to[1]])).finish();
     let to = ["file:/dev/null", "file:/dev/null", "udp://192.0.2.1:9099", "udp://[::1]:9099"];
     Running::start(config(DRIVERS[1], "udp://0.0.0.0:9099", &to)).finish();
+    let name = |name: &str| format!("shm://alike{}/{name}", std::process::id());
+    Running::start(config(DRIVERS[1], &name("a"), &[&name("b"), &name("c")])).finish();
 }
 
 /// Proves that a relay that cannot start neither empties a file nor leaves one, and that one that

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 use tautline_relay::endpoint::{
-    DemoFeed, Destination, DestinationPlace, EndpointError, Host, HostPort, Source, SourcePlace,
-    UnixName,
+    DEFAULT_CAPACITY, DemoFeed, Destination, DestinationPlace, EndpointError, Host, HostPort,
+    ShmChannel, Source, SourcePlace, UnixName,
 };
 use tautline_relay::framing::Framing;
 use tautline_relay::queue::{Limits, Policy};
@@ -74,6 +74,60 @@ fn every_destination_scheme_parses() {
     assert!(to("unix-listen:///tmp/s").listens());
     assert_eq!(to("file:out").place, DestinationPlace::File(PathBuf::from("out")));
     assert_eq!(to("stdout:").place, DestinationPlace::Stdout);
+}
+
+/// Proves that a channel of the bus is named alike in both directions, holds the longest packet
+/// unless more is asked for, and keeps the boundaries of packets.
+#[test]
+fn channels_are_named_alike_on_both_sides() {
+    let (namespace, name) = ("feeds".to_owned(), "prices-2.a_b".to_owned());
+    let plain = ShmChannel { namespace, name, capacity: DEFAULT_CAPACITY, publishers: 1 };
+    assert_eq!(place("shm://feeds/prices-2.a_b"), SourcePlace::Shm(plain.clone()));
+    assert_eq!(to("shm://feeds/prices-2.a_b").place, DestinationPlace::Shm(plain.clone()));
+    let wide = ShmChannel { capacity: 1 << 20, publishers: 3, ..plain };
+    let options = "capacity=1MiB&publishers=3";
+    let from: Source = format!("shm://feeds/prices-2.a_b?{options}&size=1400").parse().unwrap();
+    assert_eq!((from.place, from.max_packet), (SourcePlace::Shm(wide.clone()), 1400));
+    let to = to(&format!("shm://feeds/prices-2.a_b?{options}&policy=wait&queue=7"));
+    assert!(to.keeps_boundaries());
+    assert_eq!((to.policy, to.limits.packets), (Policy::Wait, 7));
+    assert_eq!(to.place, DestinationPlace::Shm(wide));
+}
+
+/// Proves that what is no name, no option or no value of a channel is refused with the remedy, alike
+/// in both directions.
+#[test]
+fn bad_channels_say_what_is_wrong() {
+    let long = format!("shm://feeds/{}", "a".repeat(31));
+    let cases = [
+        ("shm:", "'//' is missing"),
+        ("shm:feeds/prices", "'//' is missing"),
+        ("shm://feeds", "the name is missing"),
+        ("shm://feeds/", "1 to 30 characters"),
+        ("shm:///prices", "1 to 30 characters"),
+        (&long, "1 to 30 characters"),
+        ("shm://feeds/prices/2", "only letters"),
+        ("shm://feeds/all prices", "only letters"),
+    ];
+    for (url, why) in cases {
+        for error in [source_error(url), destination_error(url)] {
+            assert!(error.contains(why) && error.contains("shm://feeds/prices"), "{url}: {error}");
+        }
+    }
+    for (option, why) in [
+        ("capacity=128KiB", "256KiB to 1GiB"),
+        ("capacity=2GiB", "256KiB to 1GiB"),
+        ("publishers=0", "1 to"),
+        ("framing=raw", "capacity, publishers"),
+        ("buffer=1MiB", "capacity, publishers"),
+    ] {
+        let url = format!("shm://feeds/prices?{option}");
+        for error in [source_error(&url), destination_error(&url)] {
+            assert!(error.contains(why), "{url}: {error}");
+        }
+    }
+    let error = destination_error("shm://feeds/prices?policy=disconnect");
+    assert!(error.contains("drop-new, drop-old, wait"), "{error}");
 }
 
 /// Proves that options reach their fields, and that what is not said has the documented default.
@@ -194,7 +248,7 @@ fn errors_are_typed() {
 proptest! {
     /// Proves that no text makes the parsers panic, and that every error is one line.
     #[test]
-    fn arbitrary_text_never_panics(scheme in "(udp|tcp|tcp-listen|unix|unix-listen|file|stdin|stdout|demo|x)?", rest in "[:/?&=%\\[\\]@.,a-z0-9\\PC]{0,40}") {
+    fn arbitrary_text_never_panics(scheme in "(udp|tcp|tcp-listen|unix|unix-listen|shm|file|stdin|stdout|demo|x)?", rest in "[:/?&=%\\[\\]@.,a-z0-9\\PC]{0,40}") {
         let url = format!("{scheme}:{rest}");
         let errors = [url.parse::<Source>().err(), url.parse::<Destination>().err()];
         for error in errors.into_iter().flatten() {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tautline_bus::bytes::{Bytes, Config};
-use tautline_bus::{OpenError, Shared};
+use tautline_bus::{AttachError, OpenError, Shared};
 use tautline_runtime::timer::{self, Timer};
 
 use crate::endpoint::ShmChannel;
@@ -30,6 +30,13 @@ pub(super) fn open(channel: &ShmChannel) -> io::Result<Bytes<Shared>> {
         )),
         error => refused(&error),
     })
+}
+
+/// Others have the seats; `remedy` says what to do about it.
+pub(super) fn taken(error: &AttachError, remedy: &str) -> io::Error {
+    let AttachError { user, limit, holders } = error;
+    let holders = holders.join(", ");
+    io::Error::other(format!("it has {limit} {user} at most, and {holders} is there; {remedy}"))
 }
 
 /// What the bus has refused, in one line.

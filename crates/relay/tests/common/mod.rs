@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tautline_relay::stats::{Snapshot, Summary};
-use tautline_relay::{DriverChoice, HostConfig, RelayConfig, RunError, run_until};
+use tautline_relay::{DriverChoice, HostConfig, RelayConfig, RunError, run, run_until};
 
 /// Long enough for any step here, so that a broken relay fails instead of hanging.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -51,6 +51,11 @@ impl Running {
         let mut running = Self { end, reports, ports: Vec::new(), thread };
         running.ports = ports(&running.until(|_| true));
         running
+    }
+
+    /// Why a relay does not start.
+    pub(crate) fn refused(config: RelayConfig) -> RunError {
+        run(&config, &mut |_| {}).expect_err("it cannot start")
     }
 
     /// The port that the system chose for the source (0) or a destination (from 1 on).

@@ -50,7 +50,9 @@ pub(super) fn open(
 ) -> io::Result<Rc<dyn Destination>> {
     let channel = segments::open(channel)?;
     let sender = channel.sender_as(segments::SEAT);
-    let sender = sender.map_err(|error| segments::refused(&error))?;
+    let sender = sender.map_err(|error| {
+        segments::taken(&error, "end it, or write ?publishers=N for all who open the channel")
+    })?;
     tally.set_state(EndpointState::Open);
     let to = Endpoint { framing: Framing::Raw, ..to.clone() };
     Ok(Rc::new_cyclic(|own| Outlet {
@@ -150,6 +152,9 @@ impl Outlet {
         let mut lost = 0;
         while receiver.take().is_ok() {
             lost += 1;
+        }
+        if lost > 0 {
+            self.tally.note(&"nobody reads from it");
         }
         self.tally.count_lost(lost);
     }

@@ -52,7 +52,9 @@ pub(super) fn open(
 ) -> io::Result<Rc<dyn Source>> {
     let channel = segments::open(channel)?;
     let receiver = channel.receiver_as(segments::SEAT);
-    let receiver = receiver.map_err(|error| segments::refused(&error))?;
+    let receiver = receiver.map_err(|error| {
+        segments::taken(&error, "end it, or give each reader a channel of its own to be sent to")
+    })?;
     fanout.source().set_state(EndpointState::Open);
     Ok(Rc::new_cyclic(|own| Inlet {
         channel,
