@@ -134,11 +134,12 @@ struct HostArgs {
 
 const ENDPOINTS: &str = "\
 Sources:      udp://HOST:PORT  tcp://HOST:PORT  tcp-listen://HOST:PORT  unix://PATH
-              unix-listen://PATH  file:PATH  stdin:  demo:
+              unix-listen://PATH  shm://NAMESPACE/NAME  file:PATH  stdin:  demo:
 Destinations: udp://HOST:PORT  tcp://HOST:PORT  tcp-listen://HOST:PORT  unix-listen://PATH
-              file:PATH  stdout:
+              shm://NAMESPACE/NAME  file:PATH  stdout:
 Options:      ?framing=rfc4571|raw  ?queue=PACKETS,BYTES  ?subscribers=N  ?publishers=N
               ?buffer=BYTES  ?policy=drop-old|drop-new|disconnect|wait  ?size=BYTES  ?rate=N (demo:)
+              ?capacity=BYTES (shm:, as its other users have it)
 Each destination has queue=1024,4MiB and policy=drop-old unless its URL says otherwise; only
 policy=wait loses nothing (not for udp:), and a loss under it gives exit code 1.
 A Unix PATH may be an abstract name, which is no file: unix-listen://@feed

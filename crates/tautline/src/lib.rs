@@ -75,5 +75,6 @@ mod pages {
         buffers: "docs/buffers.md",
         log: "docs/log.md",
         waiting: "docs/waiting.md",
+        relay: "docs/relay.md",
     }
 }
