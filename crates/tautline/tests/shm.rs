@@ -49,7 +49,9 @@ impl Relay {
         let mut error = String::new();
         self.0.stderr.as_mut().expect("it is piped").read_to_string(&mut error).expect("text");
         let code = self.0.wait().expect("it ends").code();
-        assert_eq!((code, error.as_str()), (Some(0), ""), "{report}");
+        // A turn in which it is stopped is a long one, and is told as such.
+        let told: Vec<_> = error.lines().filter(|line| !line.contains("a turn took")).collect();
+        assert!(code == Some(0) && told.is_empty(), "{code:?} {told:?} {report}");
         serde_json::from_str(report.lines().last().expect("a summary")).expect("an object")
     }
 
