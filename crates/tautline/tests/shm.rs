@@ -49,8 +49,9 @@ impl Relay {
         let mut error = String::new();
         self.0.stderr.as_mut().expect("it is piped").read_to_string(&mut error).expect("text");
         let code = self.0.wait().expect("it ends").code();
-        // A turn in which it is stopped is a long one, and is told as such.
-        let told: Vec<_> = error.lines().filter(|line| !line.contains("a turn took")).collect();
+        // A turn in which it is stopped, or others have the cores, is a long one, and is told.
+        let of_turn = |line: &&str| line.contains("a turn took") || line.contains("is blocked for");
+        let told: Vec<_> = error.lines().filter(|line| !of_turn(line)).collect();
         assert!(code == Some(0) && told.is_empty(), "{code:?} {told:?} {report}");
         serde_json::from_str(report.lines().last().expect("a summary")).expect("an object")
     }
@@ -186,8 +187,10 @@ fn killed_writer_is_followed_by_another() {
     let url = channel("writer");
     let reader = Relay::start(&url, &peer);
     let mut stream = accept(&listener);
+    // Under `wait` what a busy machine makes late is not dropped.
+    let patient = format!("{url}?policy=wait");
     for _ in 0..4 {
-        let writer = Relay::start(&format!("demo:?rate=5k&size={SIZE}"), &url);
+        let writer = Relay::start(&format!("demo:?rate=5k&size={SIZE}"), &patient);
         // Behind what the last one has left.
         let start = Instant::now();
         while number(&mut stream).expect("the feed comes") != 0 {

@@ -26,14 +26,18 @@ use crate::stats::EndpointState;
 
 /// A queue before a channel.
 ///
-/// Invariant: while the channel is not `blocked`, the queue is empty between two bursts; while it is
-/// `blocked` exactly one task waits for room.
+/// Invariant: while the channel is not `blocked` and not `forsaken`, the queue is empty between two
+/// bursts; while it is `blocked` exactly one task waits for room.
 struct Outlet {
     backlog: Backlog,
     channel: Bytes<Shared>,
     /// `None` when nothing more is sent.
     sender: RefCell<Option<Sender<Shared>>>,
     blocked: Cell<bool>,
+    /// It is full and nobody is there to make room: each look at who has come tries again. To wait
+    /// for room costs a barrier in all processes every few milliseconds, which a busy machine may
+    /// take its time for, and would be in vain.
+    forsaken: Cell<bool>,
     /// Looks who is there.
     look: RefCell<Option<Timer>>,
     fanout: Rc<Fanout>,
@@ -60,6 +64,7 @@ pub(super) fn open(
         channel,
         sender: RefCell::new(Some(sender)),
         blocked: Cell::new(false),
+        forsaken: Cell::new(false),
         look: RefCell::new(None),
         fanout: fanout.clone(),
         tally: tally.clone(),
@@ -69,7 +74,7 @@ pub(super) fn open(
 
 impl Outlet {
     fn can_send(&self) -> bool {
-        !self.blocked.get() && self.sender.borrow().is_some()
+        !self.blocked.get() && !self.forsaken.get() && self.sender.borrow().is_some()
     }
 
     /// Sends what is queued, as far as there is room, and hands it to the reader all at once.
@@ -96,6 +101,9 @@ impl Outlet {
     /// Goes on when there is room for the oldest packet.
     fn await_room(&self) {
         let Some(own) = self.own.upgrade() else { return };
+        if self.readers() == 0 {
+            return self.forsaken.set(true);
+        }
         let len = self.backlog.queue().head().map_or(0, |run| first(run).len());
         self.blocked.set(true);
         let waiting = task::spawn(async move {
@@ -108,10 +116,15 @@ impl Outlet {
         }
     }
 
-    /// Ready when there is room, or never will be.
+    fn readers(&self) -> usize {
+        self.channel.users()[1]
+    }
+
+    /// Ready when there is room, never will be, or nobody is left to make it.
     fn poll_room(&self, context: &mut Context<'_>, len: usize) -> Poll<()> {
         let mut sender = self.sender.borrow_mut();
-        sender.as_mut().map_or(Poll::Ready(()), |sender| sender.poll_room(context, len).map(drop))
+        let sender = sender.as_mut().filter(|_| self.readers() > 0);
+        sender.map_or(Poll::Ready(()), |sender| sender.poll_room(context, len).map(drop))
     }
 
     fn fail(&self, error: &io::Error) {
@@ -139,7 +152,10 @@ impl Outlet {
         if let Some(sender) = &mut *self.sender.borrow_mut() {
             sender.flush();
         }
-        self.tally.set_peers(self.channel.users()[1]);
+        self.tally.set_peers(self.readers());
+        if self.forsaken.take() {
+            self.flush();
+        }
     }
 
     /// What lies in the channel goes with it when its last user does. Where nobody reads, it is taken
