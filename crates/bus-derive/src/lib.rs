@@ -95,6 +95,7 @@ fn field_of(member: &Member, field: &Field, bus: &Path) -> TokenStream {
             offset: ::core::mem::offset_of!(Self, #member),
             size: ::core::mem::size_of::<#of>(),
             hash: <#of as #bus::Layout>::HASH,
+            fields: <#of as #bus::Layout>::FIELDS,
         }
     }
 }
@@ -123,6 +124,7 @@ fn variants_of(input: &DeriveInput, data: &syn::DataEnum, bus: &Path) -> Result<
                 offset: 0,
                 size: ::core::mem::size_of::<Self>(),
                 hash: Self::#ident as u64,
+                fields: &[],
             }
         });
     }

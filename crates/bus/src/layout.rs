@@ -1,6 +1,7 @@
 //! What a type of messages looks like in memory: how two processes tell that they mean the same.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 /// A type of plain data whose look in memory is told, so that two programs can compare theirs.
 ///
@@ -32,6 +33,8 @@ pub struct Field {
     pub size: usize,
     /// The [`Layout::HASH`] of its type.
     pub hash: u64,
+    /// The [`Layout::FIELDS`] of its type.
+    pub fields: &'static [Field],
 }
 
 const SEED: u64 = 0xcbf2_9ce4_8422_2325;
@@ -64,50 +67,104 @@ const fn hash(name: &str, fields: &[Field]) -> u64 {
     hash
 }
 
-/// A layout as text, for the errors that show two: `Order { id: u64 @0, price: i64 @8 } 16 bytes`.
-pub(crate) struct Told<T>(std::marker::PhantomData<T>);
+/// What [`Layout::NAME`] is of arrays, and the name of their one field.
+pub(crate) const ARRAY: [&str; 2] = ["array", "elements"];
+
+/// A layout as text, with all that lies within: for the errors that show two, and for those who look
+/// at messages of which they know no type.
+///
+/// ```text
+/// Order { number: u64 @0, levels: [Level { price: i64 @0 }; 2] @8, side: Side = u8 { Buy = 1 } @24 } 25 bytes
+/// ```
+pub(crate) struct Told<T>(PhantomData<T>);
 
 impl<T> Told<T> {
     pub(crate) fn new() -> Self {
-        Self(std::marker::PhantomData)
+        Self(PhantomData)
     }
 }
 
 impl<T: Layout> fmt::Display for Told<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(T::NAME)?;
-        for (index, field) in T::FIELDS.iter().enumerate() {
-            let before = if index == 0 { " {" } else { "," };
-            write!(f, "{before} {}: {} @{}", field.name, field.of, field.offset)?;
-        }
-        if !T::FIELDS.is_empty() {
-            f.write_str(" }")?;
-        }
+        tell(f, T::NAME, T::FIELDS)?;
         write!(f, " {} bytes", size_of::<T>())
     }
 }
 
+fn tell(f: &mut fmt::Formatter<'_>, name: &str, fields: &[Field]) -> fmt::Result {
+    match fields {
+        [] => f.write_str(name),
+        [all] if [name, all.name] == ARRAY => {
+            f.write_str("[")?;
+            tell(f, all.of, all.fields)?;
+            write!(f, "; {}]", all.size.checked_div(size(all.of, all.fields)).unwrap_or(0))
+        }
+        [first, ..] if is_variant(first) => {
+            write!(f, "{name} = {}", first.of)?;
+            tell_list(f, fields, |f, variant| write!(f, "{} = {}", variant.name, variant.hash))
+        }
+        _ => {
+            f.write_str(name)?;
+            tell_list(f, fields, |f, field| {
+                write!(f, "{}: ", field.name)?;
+                tell(f, field.of, field.fields)?;
+                write!(f, " @{}", field.offset)
+            })
+        }
+    }
+}
+
+fn tell_list(
+    f: &mut fmt::Formatter<'_>,
+    fields: &[Field],
+    tell: impl Fn(&mut fmt::Formatter<'_>, &Field) -> fmt::Result,
+) -> fmt::Result {
+    for (index, field) in fields.iter().enumerate() {
+        f.write_str(if index == 0 { " { " } else { ", " })?;
+        tell(f, field)?;
+    }
+    f.write_str(" }")
+}
+
+/// Whether it is a variant of an enum, whose hash is its value, and no field.
+fn is_variant(field: &Field) -> bool {
+    field.fields.is_empty() && field.hash != hash(field.of, &[])
+}
+
+/// Bytes of a type of that name and those fields.
+fn size(name: &str, fields: &[Field]) -> usize {
+    let simple = SIMPLE.iter().find(|(simple, _)| *simple == name).map_or(0, |(_, size)| *size);
+    // Plain data has no padding: it ends where its last field does.
+    fields.iter().map(|field| field.offset + field.size).max().unwrap_or(simple)
+}
+
 macro_rules! simple {
-    ($($type:ty),*) => {$(
+    ($($type:ty),*) => {
+        $(
         // SAFETY: it has no fields.
         unsafe impl Layout for $type {
             const NAME: &'static str = stringify!($type);
             const FIELDS: &'static [Field] = &[];
         }
-    )*};
+    )*
+        /// The names of what has no fields, and its bytes.
+        pub(crate) const SIMPLE: &[(&str, usize)] =
+            &[$((stringify!($type), size_of::<$type>())),*];
+    };
 }
 
 simple!(u8, u16, u32, u64, u128, i8, i16, i32, i64, i128, f32, f64, bool, char, ());
 
 // SAFETY: the elements are told as one field; how many they are is told by its size.
 unsafe impl<T: Layout, const N: usize> Layout for [T; N] {
-    const NAME: &'static str = "array";
+    const NAME: &'static str = ARRAY[0];
     const FIELDS: &'static [Field] = &[Field {
-        name: "elements",
+        name: ARRAY[1],
         of: T::NAME,
         offset: 0,
         size: size_of::<[T; N]>(),
         hash: T::HASH,
+        fields: T::FIELDS,
     }];
 }
 
@@ -130,6 +187,6 @@ mod tests {
             assert!(!hashes[..index].contains(hash), "{index}");
         }
         assert_eq!(<[u64; 2]>::HASH, <[u64; 2]>::HASH);
-        assert_eq!(Told::<[u64; 2]>::new().to_string(), "array { elements: u64 @0 } 16 bytes");
+        assert_eq!(Told::<[u64; 2]>::new().to_string(), "[u64; 2] 16 bytes");
     }
 }

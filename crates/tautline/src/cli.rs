@@ -47,7 +47,62 @@ enum BusCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Who is attached, how much lies in each lane or ring, how fast it goes through, and what was
+    /// dropped or lost. Nobody is disturbed.
+    Stat(StatArgs),
+    /// Print messages as they pass, from the next on, without taking them from anybody.
+    #[command(after_help = TAP)]
+    Tap(TapArgs),
+    /// Clear the seats of users whose processes have ended, as whoever attaches, sends or waits does
+    /// too. An object vanishes with its last user, so that there is nothing else to be removed; the
+    /// living are not touched.
+    Clean {
+        /// Which object; `*` stands for any characters [default: all].
+        #[arg(value_name = "NAMESPACE/NAME", value_parser = pattern)]
+        name: Option<String>,
+        /// One JSON array instead of lines.
+        #[arg(long)]
+        json: bool,
+    },
 }
+
+#[derive(Clone, Debug, Args, PartialEq, Eq)]
+pub(crate) struct StatArgs {
+    /// Which object; `*` stands for any characters [default: all].
+    #[arg(value_name = "NAMESPACE/NAME", value_parser = pattern)]
+    pub(crate) name: Option<String>,
+    /// Report again and again, so far apart; a number without a unit is of seconds [default: once].
+    #[arg(long, value_name = "SECONDS", allow_hyphen_values = true, value_parser = seconds)]
+    pub(crate) every: Option<Duration>,
+    /// End after so many reports.
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// One JSON array a report.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Args, PartialEq, Eq)]
+pub(crate) struct TapArgs {
+    /// Which object.
+    #[arg(value_name = "NAMESPACE/NAME", value_parser = name)]
+    pub(crate) name: String,
+    /// End after so many messages.
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// Print the bytes, whatever they mean.
+    #[arg(long)]
+    pub(crate) hex: bool,
+    /// One JSON object a message.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const TAP: &str = "\
+Each line begins with the lane (the sender's seat; 0 where all share a ring) and the position of the
+message. Channels, byte channels, broadcasts of both kinds and requests have messages to tap. What
+is overwritten before it can be copied is counted as missed. From a lane whose sender hands over
+more than half its capacity at once a message may come out that is not yet sent.";
 
 #[derive(Debug, Subcommand)]
 enum LogCommand {
@@ -182,6 +237,17 @@ pub(crate) enum Request {
         /// As JSON.
         json: bool,
     },
+    /// Tell how it is used.
+    BusStat(StatArgs),
+    /// Print what passes.
+    BusTap(TapArgs),
+    /// Clear the seats of the dead.
+    BusClean {
+        /// Which objects.
+        name: Option<String>,
+        /// As JSON.
+        json: bool,
+    },
 }
 
 /// Why there is no request.
@@ -226,10 +292,12 @@ fn request(command: Command) -> Request {
         }
         Command::Doctor(args) => Request::Doctor { json: args.json },
         Command::Log { command: LogCommand::Recover(args) } => Request::LogRecover(args),
-        Command::Bus { command } => {
-            let BusCommand::List { json } = command.unwrap_or(BusCommand::List { json: false });
-            Request::BusList { json }
-        }
+        Command::Bus { command } => match command.unwrap_or(BusCommand::List { json: false }) {
+            BusCommand::List { json } => Request::BusList { json },
+            BusCommand::Stat(args) => Request::BusStat(args),
+            BusCommand::Tap(args) => Request::BusTap(args),
+            BusCommand::Clean { name, json } => Request::BusClean { name, json },
+        },
     }
 }
 
@@ -244,6 +312,33 @@ fn run_time(text: &str) -> Result<Duration, String> {
         Ok(Duration::ZERO) => Err("write more than zero, such as 10s".to_owned()),
         other => other.map_err(|error| error.to_string()),
     }
+}
+
+/// Seconds, or any other time with its unit.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let all = 0.01..=86_400.0;
+    match text.parse::<f64>().map(|seconds| (all.contains(&seconds), seconds)) {
+        Ok((true, seconds)) => Ok(Duration::from_secs_f64(seconds)),
+        Ok((false, _)) => Err("write 0.01 to 86400 seconds".to_owned()),
+        Err(_) => run_time(text),
+    }
+}
+
+/// The name of an object of the bus.
+fn name(text: &str) -> Result<String, String> {
+    if text.contains('*') {
+        return Err("only one object can be tapped: write NAMESPACE/NAME without a star".to_owned());
+    }
+    pattern(text)
+}
+
+/// The same, in which stars may stand.
+fn pattern(text: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-*/".contains(c);
+    if text != "*" && text.matches('/').count() != 1 || !text.chars().all(allowed) {
+        return Err("write NAMESPACE/NAME as tautline bus list shows it".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 fn core(text: &str) -> Result<usize, String> {
@@ -276,7 +371,14 @@ fn refusal(error: &clap::Error) -> Refusal {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Refusal::Told(error.to_string()),
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => Refusal::Wrong(bad_value(error)),
         ErrorKind::MissingRequiredArgument => {
-            Refusal::Wrong(format!("missing {}; see tautline relay --help", context(error)))
+            let missing = context(error);
+            // Of all commands with an argument that must be there one is of the bus, one of the log.
+            let command = match missing.as_str() {
+                missing if missing.contains("NAMESPACE/NAME") => "bus tap",
+                missing if missing.contains("DIR") => "log recover",
+                _ => "relay",
+            };
+            Refusal::Wrong(format!("missing {missing}; see tautline {command} --help"))
         }
         _ => Refusal::Wrong(first_line(error)),
     }
@@ -385,6 +487,14 @@ mod tests {
             ("tautline demo --log loud", "--log: ", "trace, debug"),
             ("tautline --log-file a --log-rotate week", "--log-rotate: ", "hour or day"),
             ("tautline doctor --log-keep 0", "--log-keep: ", "1 or more"),
+            ("tautline bus tap", "<NAMESPACE/NAME>", "tautline bus tap --help"),
+            ("tautline bus tap prices", "<NAMESPACE/NAME>: prices: ", "NAMESPACE/NAME as"),
+            ("tautline bus tap feeds/*", "<NAMESPACE/NAME>: feeds/*: ", "one object"),
+            ("tautline bus tap a/b --count 0", "--count: ", "1.."),
+            ("tautline bus stat a/b/c", "[NAMESPACE/NAME]: a/b/c: ", "NAMESPACE/NAME as"),
+            ("tautline bus stat --every -1", "--every: ", "0.01 to 86400"),
+            ("tautline bus stat --every soon", "--every: ", "10s"),
+            ("tautline bus clear", "clear", "--help"),
         ];
         for (line, argument, remedy) in cases {
             let message = wrong(line);

@@ -94,6 +94,9 @@ fn serve(request: &Request) -> Result<(), Failure> {
         Request::Doctor { json } => examine(*json),
         Request::LogRecover(args) => recover(args),
         Request::BusList { json } => Ok(bus::tell(&tautline_bus::shared::list()?, *json)?),
+        Request::BusStat(args) => bus::stat(args),
+        Request::BusTap(args) => bus::tap(args),
+        Request::BusClean { name, json } => bus::clean(name.as_deref(), *json),
         Request::Relay { config, json } => {
             let mut output = Output::for_destinations(&config.to, *json);
             let end = tautline_relay::run(config, &mut |snapshot| output.snapshot(snapshot));

@@ -7,7 +7,8 @@ use crate::error::CreateError;
 use crate::layout::{Layout, Told};
 use crate::plain::Plain;
 use crate::shared::{
-    self, Description, Kind, OpenError, Opened, SegmentStore, Shared, word_of_full, word_of_wait,
+    self, Carried, Description, Kind, OpenError, Opened, SegmentStore, Shared, word_of_full,
+    word_of_wait,
 };
 
 impl<T: Plain + Layout> Broadcast<T, Shared> {
@@ -56,6 +57,6 @@ impl<T: Plain + Layout> Opened for Wanted<T> {
             "broadcast of {}, capacity {capacity}, subscribers {subscribers}, {full:?}, {wait:?}",
             Told::<T>::new()
         );
-        Description::new(Kind::Broadcast, T::HASH, &limits, text)
+        Description::new(Kind::Broadcast, T::HASH, &limits, text).carrying(Carried::of::<T>(0))
     }
 }

@@ -5,10 +5,12 @@ use std::marker::PhantomData;
 use crate::channel::{Channel, Config, Order, Orphans};
 use crate::error::CreateError;
 use crate::layout::{Layout, Told};
+use crate::ring::many::Stamped;
 use crate::ring::mortal::MAX_SEATS;
 use crate::scope::Carries;
 use crate::shared::{
-    self, Description, Kind, OpenError, Opened, SegmentStore, Shared, word_of_full, word_of_wait,
+    self, Carried, Description, Kind, OpenError, Opened, SegmentStore, Shared, word_of_full,
+    word_of_wait,
 };
 
 impl<T: Layout> Channel<T, Shared>
@@ -37,6 +39,16 @@ where
             return Err(CreateError::Conflict { what }.into());
         }
         shared::open(namespace, name, &Wanted::<T> { config, messages: PhantomData })
+    }
+}
+
+impl<T> Channel<T, Shared>
+where
+    Shared: Carries<T>,
+{
+    /// Bytes before the message in a slot.
+    pub(crate) fn message_at(config: &Config) -> usize {
+        if config.is_ringed() { Stamped::<T, Shared>::PLACE_AT } else { 0 }
     }
 }
 
@@ -74,6 +86,7 @@ where
              {order:?}, {full:?}, {wait:?}, {orphans:?}",
             Told::<T>::new()
         );
-        Description::new(Kind::Channel, T::HASH, &limits, text)
+        let at = Channel::<T, Shared>::message_at(&self.config);
+        Description::new(Kind::Channel, T::HASH, &limits, text).carrying(Carried::of::<T>(at))
     }
 }

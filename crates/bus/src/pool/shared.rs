@@ -66,6 +66,7 @@ unsafe impl Layout for Ticket {
         offset: 0,
         size: size_of::<Ticket>(),
         hash: <[u64; 2]>::HASH,
+        fields: <[u64; 2]>::FIELDS,
     }];
 }
 

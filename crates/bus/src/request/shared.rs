@@ -5,13 +5,15 @@ use std::mem::offset_of;
 
 use super::slots::{Correlation, MAX_SERVERS};
 use super::{Ask, Config, Exchanges, Orphans, Requests};
+use crate::channel::Channel;
 use crate::error::{Corrupt, CreateError};
 use crate::layout::{Layout, Told};
 use crate::plain::{self, Plain};
 use crate::ring::mortal::MAX_SEATS;
 use crate::scope::{Carries, Place};
 use crate::shared::{
-    self, Description, Kind, OpenError, Opened, SegmentStore, Shared, word_of_full, word_of_wait,
+    self, Carried, Description, Kind, OpenError, Opened, SegmentStore, Shared, word_of_full,
+    word_of_wait,
 };
 use crate::sync::AtomicU64;
 
@@ -79,7 +81,9 @@ impl<Q: Plain + Layout, R: Plain + Layout> Opened for Wanted<Q, R> {
             Told::<Q>::new(),
             Told::<R>::new()
         );
-        Description::new(Kind::Requests, Q::HASH, &limits, text)
+        let place = Channel::<Ask<Q>, Shared>::message_at(&self.config.of_the_channel());
+        let carried = Carried::of::<Q>(place + offset_of!(Ask<Q>, message));
+        Description::new(Kind::Requests, Q::HASH, &limits, text).carrying(carried)
     }
 }
 

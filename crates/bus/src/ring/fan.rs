@@ -31,11 +31,11 @@ use crate::sync::Ordering;
 pub(crate) type Row<S> = Line<<S as Scope>::Word>;
 
 /// The position that is given next. Written by the giver alone.
-const TAIL: usize = 0;
+pub(crate) const TAIL: usize = 0;
 /// The giver writes over no position from here on. Raised and lowered by the giver alone.
-const HORIZON: usize = 1;
+pub(crate) const HORIZON: usize = 1;
 /// The cursor of the first seat.
-const CURSORS: usize = 2;
+pub(crate) const CURSORS: usize = 2;
 
 /// Rows of a ring with that many takers.
 pub(crate) fn rows(takers: usize) -> usize {
@@ -51,7 +51,7 @@ pub(crate) fn row<S: Scope>(index: usize) -> Row<S> {
 const ATTEMPTS: u32 = 1000;
 
 /// The cursor of a seat that nobody has.
-const NOBODY: u64 = u64::MAX;
+pub(crate) const NOBODY: u64 = u64::MAX;
 
 /// The taker of that seat goes: the giver waits for it no more.
 pub(crate) fn leave<S: Scope>(rows: &[Row<S>], seat: usize) {

@@ -25,17 +25,17 @@ use crate::sync::Ordering;
 #[repr(C)]
 pub(crate) struct Lane<S: Scope> {
     /// The position that is given next. Written by the giver alone.
-    tail: Line<S::Word>,
+    pub(crate) tail: Line<S::Word>,
     /// Written by the taker alone.
-    head: Line<Head<S>>,
+    pub(crate) head: Line<Head<S>>,
 }
 
 /// How far the taker has got.
 #[derive(Debug)]
 #[repr(C)]
-struct Head<S: Scope> {
+pub(crate) struct Head<S: Scope> {
     /// The position that is taken next: all slots below are free.
-    released: S::Word,
+    pub(crate) released: S::Word,
     /// Where takers can die: messages below this position have been lent.
     lent: S::Word,
 }

@@ -129,15 +129,19 @@ impl<'l, T, S: Scope> Lot<'l, T, S> {
     /// Puts the slots in order that this user had when it died.
     pub(crate) fn clear(&self) {
         for index in 0..self.slots.len() as u32 {
-            let Some(state) = self.state(index).filter(|state| state.is_of(self.seat)) else {
-                continue;
-            };
-            let next = match state.phase() {
-                WRITING => state.freed(),
-                SENDING | READING => state.to(0, AGAIN),
-                _ => continue,
-            };
+            let Some(state) = self.state(index) else { continue };
+            let Some(next) = without(state, self.seat) else { continue };
             self.exchange(index, state, next);
         }
+    }
+}
+
+/// What becomes of a slot when the user in that seat is found dead; `None`: it stays.
+pub(crate) fn without(state: State, seat: usize) -> Option<State> {
+    match state.phase() {
+        _ if !state.is_of(seat) => None,
+        WRITING => Some(state.freed()),
+        SENDING | READING => Some(state.to(0, AGAIN)),
+        _ => None,
     }
 }

@@ -19,11 +19,11 @@ use crate::sync::Ordering;
 #[repr(C)]
 pub(crate) struct Ends<S: Scope> {
     /// The position that is given next.
-    tail: Line<S::Word>,
+    pub(crate) tail: Line<S::Word>,
     /// The position that is taken next.
-    head: Line<S::Word>,
+    pub(crate) head: Line<S::Word>,
     /// Where takers can die: not zero if there may be messages that the dead had on loan.
-    again: Line<S::Word>,
+    pub(crate) again: Line<S::Word>,
 }
 
 impl<S: Scope> Ends<S> {
@@ -48,7 +48,9 @@ impl<S: Scope> Ends<S> {
 #[repr(C)]
 pub struct Stamped<T, S: Scope> {
     stamp: S::Word,
-    /// Not zero: there is no message. Changed by who has claimed the slot.
+    /// Not zero: there is no message. Changed by who has claimed the slot. Where users can die the
+    /// slot's phase says it, and this, for those who come later and only look, of which lap it was:
+    /// one more than that.
     void: S::Word32,
     place: Place<T>,
 }
@@ -63,6 +65,13 @@ impl<T, S: Scope> Stamped<T, S> {
 }
 
 impl<T, S: Scope> Stamped<T, S> {
+    /// Bytes before the message.
+    #[cfg(not(loom))]
+    pub(crate) const PLACE_AT: usize = std::mem::offset_of!(Self, place);
+    /// Bytes before the word that says that there was none.
+    #[cfg(not(loom))]
+    pub(crate) const VOID_AT: usize = std::mem::offset_of!(Self, void);
+
     /// The word that says whose it is.
     pub(super) fn stamp(&self) -> &S::Word {
         &self.stamp
@@ -86,6 +95,12 @@ impl<T, S: Scope> Claim<T, S> {
 
     pub(super) fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Says that there was no message in that lap.
+    pub(super) fn note_void(&self, lap: u64) {
+        // Relaxed: the stamp takes it along.
+        self.slot().void.store((lap as u32).wrapping_add(1), Ordering::Relaxed);
     }
 
     /// The same claim.

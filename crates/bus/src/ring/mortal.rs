@@ -29,12 +29,12 @@ use crate::scope::{Scope, Word};
 use crate::sync::Ordering;
 
 const PHASE: u64 = 0b111;
-pub(super) const FREE: u64 = 0;
-pub(super) const WRITING: u64 = 1;
-pub(super) const FULL: u64 = 2;
-pub(super) const READING: u64 = 3;
-const VOID: u64 = 4;
-pub(super) const AGAIN: u64 = 5;
+pub(crate) const FREE: u64 = 0;
+pub(crate) const WRITING: u64 = 1;
+pub(crate) const FULL: u64 = 2;
+pub(crate) const READING: u64 = 3;
+pub(crate) const VOID: u64 = 4;
+pub(crate) const AGAIN: u64 = 5;
 
 const SEAT_SHIFT: u32 = 3;
 const LAP_SHIFT: u32 = 19;
@@ -44,37 +44,48 @@ pub(crate) const MAX_SEATS: usize = 1 << (LAP_SHIFT - SEAT_SHIFT);
 
 /// What a slot's word says.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct State(pub(super) u64);
+pub(crate) struct State(pub(crate) u64);
 
 impl State {
-    pub(super) fn new(lap: u64, seat: usize, phase: u64) -> Self {
+    pub(crate) fn new(lap: u64, seat: usize, phase: u64) -> Self {
         Self(lap << LAP_SHIFT | (seat as u64) << SEAT_SHIFT | phase)
     }
 
-    pub(super) fn phase(self) -> u64 {
+    pub(crate) fn phase(self) -> u64 {
         self.0 & PHASE
     }
 
-    pub(super) fn is_of(self, seat: usize) -> bool {
+    pub(crate) fn is_of(self, seat: usize) -> bool {
         self.0 >> SEAT_SHIFT & (MAX_SEATS as u64 - 1) == seat as u64
     }
 
-    pub(super) fn lap(self) -> u64 {
+    pub(crate) fn lap(self) -> u64 {
         self.0 >> LAP_SHIFT
     }
 
     /// Laps from `lap` to that of the slot: below zero, the slot is behind. Laps wrap around.
-    pub(super) fn ahead_of(self, lap: u64) -> i64 {
+    pub(crate) fn ahead_of(self, lap: u64) -> i64 {
         (self.lap().wrapping_sub(lap) << LAP_SHIFT) as i64 >> LAP_SHIFT
     }
 
     /// The same lap in another phase.
-    pub(super) fn to(self, seat: usize, phase: u64) -> Self {
+    pub(crate) fn to(self, seat: usize, phase: u64) -> Self {
         Self::new(self.lap(), seat, phase)
     }
 
+    /// What becomes of the slot when the user in that seat is found dead; `None`: it stays.
+    pub(crate) fn without(self, seat: usize, redeliver: bool) -> Option<Self> {
+        match self.phase() {
+            _ if !self.is_of(seat) => None,
+            WRITING => Some(self.to(0, VOID)),
+            READING if redeliver => Some(self.to(0, AGAIN)),
+            READING => Some(self.freed()),
+            _ => None,
+        }
+    }
+
     /// Free, of the next lap.
-    pub(super) fn freed(self) -> Self {
+    pub(crate) fn freed(self) -> Self {
         Self::new(self.lap().wrapping_add(1), 0, FREE)
     }
 }
@@ -213,7 +224,10 @@ impl<T, S: Scope> Ring<T, S> {
         let state = State(claim.stamp().load(Ordering::Relaxed));
         let next = match step {
             Step::Given => state.to(0, FULL),
-            Step::GivenVoid => state.to(0, VOID),
+            Step::GivenVoid => {
+                claim.note_void(state.lap());
+                state.to(0, VOID)
+            }
             Step::Freed => state.freed(),
         };
         // Release pairs with the Acquire in `state`: who sees the phase sees what was done before.
@@ -227,15 +241,10 @@ impl<T, S: Scope> Ring<T, S> {
         for position in 0..self.capacity() {
             let claim = self.claimed(position);
             let state = self.state(&claim);
-            if !state.is_of(self.seat()) {
-                continue;
+            let Some(next) = state.without(self.seat(), redeliver) else { continue };
+            if next.phase() == VOID {
+                claim.note_void(state.lap());
             }
-            let next = match state.phase() {
-                WRITING => state.to(0, VOID),
-                READING if redeliver => state.to(0, AGAIN),
-                READING => state.freed(),
-                _ => continue,
-            };
             let cleared = self.exchange(&claim, state, next);
             given_up += u64::from(cleared && next.phase() == FREE);
         }

@@ -27,6 +27,10 @@ pub(crate) type Row<S> = Line<<S as Scope>::Word>;
 /// Bytes of a word.
 const WORD: usize = 8;
 
+/// Bytes of a slot before the message.
+#[cfg(not(loom))]
+pub(crate) const MESSAGE_AT: usize = WORD;
+
 /// Words of one slot: the version, and the message.
 pub(crate) const fn slot_words<T>() -> usize {
     1 + size_of::<T>().div_ceil(WORD)
@@ -38,7 +42,7 @@ const fn writing(position: u64) -> u64 {
 }
 
 /// The version of a slot in which the message of `position` is.
-const fn written(position: u64) -> u64 {
+pub(crate) const fn written(position: u64) -> u64 {
     writing(position).wrapping_add(1)
 }
 

@@ -40,6 +40,11 @@ pub enum OpenError {
         /// The name.
         name: String,
     },
+    /// No messages go through the object that is there.
+    NoMessages {
+        /// What it is.
+        kind: &'static str,
+    },
     /// There is one under the name, but it is of another kind, type or shape.
     Mismatch {
         /// What was asked for.
@@ -109,6 +114,9 @@ impl fmt::Display for OpenError {
             ),
             Self::NotFound { name } => {
                 write!(f, "nobody has '{name}' on the bus: start its maker, or look at the name")
+            }
+            Self::NoMessages { kind } => {
+                write!(f, "a {kind} has no messages to tap: tautline bus stat tells what it holds")
             }
             Self::Mismatch { wanted, found } => write!(
                 f,

@@ -1,10 +1,11 @@
-//! What a segment says of itself, in its first page. Made of words: all of it may be anything, and
+//! What a segment says of itself, in its first pages. Made of words: all of it may be anything, and
 //! each word is read once, checked, and then used.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
+use crate::layout::{Layout, Told};
 use crate::policy::{Full, Wait};
 use crate::shared::error::OpenError;
 use crate::shared::identity::Identity;
@@ -12,19 +13,25 @@ use crate::shared::segment::Segment;
 use crate::sync::{AtomicU32, AtomicU64, Ordering, load_bytes, store_bytes};
 
 /// Bytes that it takes.
-pub(super) const HEADER_BYTES: usize = 4096;
+pub(super) const HEADER_BYTES: usize = 8192;
 
 /// "TAUTLINE", in the byte order of the machine.
 const MAGIC: u64 = 0x5441_5554_4c49_4e45;
 
 /// Raised whenever the layout of any object changes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Words in which an object tells its shape.
 const SHAPE_WORDS: usize = 16;
 
 /// The most bytes of the text.
 const TEXT_BYTES: usize = 2048;
+
+/// The most bytes of the text of a message's layout.
+const TOLD_BYTES: usize = 4096;
+
+/// The most parts of an object: five of each that it is made of, and its streams.
+const PARTS: usize = 12;
 
 #[repr(C)]
 struct Header {
@@ -38,9 +45,65 @@ struct Header {
     /// The layout of the messages.
     layout: AtomicU64,
     shape: [AtomicU64; SHAPE_WORDS],
+    /// Where the parts of the object lie, for those who only look.
+    parts: [PartWords; PARTS],
+    /// Where the message lies within its slot, and its bytes.
+    message: [AtomicU64; 2],
     text_bytes: AtomicU64,
     /// Words too: others may write to what this process only borrows.
     text: [AtomicU64; TEXT_BYTES / 8],
+    told_bytes: AtomicU64,
+    /// The layout of a message as text.
+    told: [AtomicU64; TOLD_BYTES / 8],
+}
+
+#[repr(C)]
+struct PartWords {
+    /// The first bytes of what it is called.
+    what: AtomicU64,
+    /// Bytes from the start of the segment.
+    at: AtomicU64,
+    count: AtomicU64,
+    /// Bytes of each item.
+    size: AtomicU64,
+}
+
+/// A part of an object: so many items of so many bytes, from there on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Part {
+    /// What it is, by [`part_name`]; zero: there is none.
+    pub(super) what: u64,
+    pub(super) at: u64,
+    pub(super) count: u64,
+    pub(super) size: u64,
+}
+
+/// What a part is called, as a word.
+pub(super) const fn part_name(what: &str) -> u64 {
+    let (bytes, mut word, mut at) = (what.as_bytes(), 0, 0);
+    while at < bytes.len() && at < 8 {
+        word |= (bytes[at] as u64) << (8 * at);
+        at += 1;
+    }
+    word
+}
+
+/// What a message is and where it lies within a slot of its ring.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Carried {
+    /// Bytes before it in its slot.
+    pub(crate) at: u64,
+    /// Its bytes.
+    pub(crate) size: u64,
+    /// Its layout, as text.
+    pub(crate) told: String,
+}
+
+impl Carried {
+    /// A message of that type, behind so many bytes.
+    pub(crate) fn of<T: Layout>(at: usize) -> Self {
+        Self { at: at as u64, size: size_of::<T>() as u64, told: Told::<T>::new().to_string() }
+    }
 }
 
 const _: () = assert!(size_of::<Header>() <= HEADER_BYTES);
@@ -54,10 +117,12 @@ pub(crate) struct Description {
     pub(crate) shape: [u64; SHAPE_WORDS],
     /// The same for people.
     pub(crate) text: String,
+    /// What goes through it, for those who only look.
+    pub(crate) carried: Carried,
 }
 
 /// What an object is, in the first word of its shape.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Channel = 1,
     Bytes = 2,
@@ -68,13 +133,36 @@ pub(crate) enum Kind {
     Requests = 7,
 }
 
+impl Kind {
+    /// All of them.
+    const ALL: [Self; 7] = [
+        Self::Channel,
+        Self::Bytes,
+        Self::Signal,
+        Self::Pool,
+        Self::Broadcast,
+        Self::Lossy,
+        Self::Requests,
+    ];
+
+    /// The kind of that word.
+    pub(super) fn of_word(word: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u64 == word)
+    }
+}
+
 impl Description {
     /// Of an object of that kind, with what else two sides must agree about, in words.
     pub(crate) fn new(kind: Kind, layout: u64, limits: &[u64], text: String) -> Self {
         let mut shape = [0; SHAPE_WORDS];
         shape[0] = kind as u64;
         shape[1..=limits.len()].copy_from_slice(limits);
-        Self { layout, shape, text }
+        Self { layout, shape, text, carried: Carried::default() }
+    }
+
+    /// The same of an object through which such messages go.
+    pub(crate) fn carrying(self, carried: Carried) -> Self {
+        Self { carried, ..self }
     }
 }
 
@@ -117,8 +205,13 @@ impl<'s> Heading<'s> {
         unsafe { self.segment.base().cast::<Header>().as_ref() }
     }
 
-    fn text(&self) -> *mut u8 {
-        (&raw const self.words().text).cast::<u8>().cast_mut()
+    /// Where a text is kept, and how many bytes of it there are.
+    fn text(&self) -> Text<'_> {
+        Text { len: &self.words().text_bytes, words: &self.words().text }
+    }
+
+    fn told(&self) -> Text<'_> {
+        Text { len: &self.words().told_bytes, words: &self.words().told }
     }
 
     /// Says that this process is about to make the object.
@@ -133,13 +226,34 @@ impl<'s> Heading<'s> {
         for (word, value) in words.shape.iter().zip(what.shape) {
             word.store(value, Ordering::Relaxed);
         }
-        let bytes = what.text.len().min(TEXT_BYTES);
-        words.text_bytes.store(bytes as u64, Ordering::Relaxed);
-        // SAFETY: the header has room for so many bytes, and the text has them.
-        unsafe { store_bytes(self.text(), what.text.as_ptr(), bytes) };
+        words.message[0].store(what.carried.at, Ordering::Relaxed);
+        words.message[1].store(what.carried.size, Ordering::Relaxed);
+        self.text().write(&what.text);
+        self.told().write(&what.carried.told);
         // Release: who sees the magic number sees the maker.
         words.magic.store(MAGIC, Ordering::Release);
         Ok(())
+    }
+
+    /// Says where a part lies; those beyond the most are not told.
+    pub(super) fn note_part(&self, index: usize, part: Part) {
+        let Some(words) = self.words().parts.get(index) else { return };
+        // Relaxed: `declare_ready` publishes them.
+        words.what.store(part.what, Ordering::Relaxed);
+        words.at.store(part.at, Ordering::Relaxed);
+        words.count.store(part.count, Ordering::Relaxed);
+        words.size.store(part.size, Ordering::Relaxed);
+    }
+
+    /// Where the parts lie, as the segment says: nothing of it is checked.
+    pub(super) fn parts(&self) -> [Part; PARTS] {
+        self.words().parts.each_ref().map(|words| Part {
+            // Relaxed: who asks has seen that the segment is ready.
+            what: words.what.load(Ordering::Relaxed),
+            at: words.at.load(Ordering::Relaxed),
+            count: words.count.load(Ordering::Relaxed),
+            size: words.size.load(Ordering::Relaxed),
+        })
     }
 
     /// Says that all parts are made.
@@ -182,15 +296,41 @@ impl<'s> Heading<'s> {
         Ok(Description {
             layout: words.layout.load(Ordering::Relaxed),
             shape: std::array::from_fn(|at| words.shape[at].load(Ordering::Relaxed)),
-            text: self.read_text(),
+            text: self.text().read(),
+            carried: Carried {
+                at: words.message[0].load(Ordering::Relaxed),
+                size: words.message[1].load(Ordering::Relaxed),
+                told: self.told().read(),
+            },
         })
     }
+}
 
-    fn read_text(&self) -> String {
-        let bytes = self.words().text_bytes.load(Ordering::Relaxed).min(TEXT_BYTES as u64) as usize;
+/// Text in words.
+struct Text<'h> {
+    len: &'h AtomicU64,
+    words: &'h [AtomicU64],
+}
+
+impl Text<'_> {
+    fn bytes(&self) -> *mut u8 {
+        self.words.as_ptr().cast::<u8>().cast_mut()
+    }
+
+    /// Keeps as much of the text as there is room for.
+    fn write(&self, text: &str) {
+        let bytes = text.len().min(size_of_val(self.words));
+        self.len.store(bytes as u64, Ordering::Relaxed);
+        // SAFETY: the words have room for so many bytes, and the text has them.
+        unsafe { store_bytes(self.bytes(), text.as_ptr(), bytes) };
+    }
+
+    fn read(&self) -> String {
+        let most = size_of_val(self.words) as u64;
+        let bytes = self.len.load(Ordering::Relaxed).min(most) as usize;
         let mut text = vec![0; bytes];
-        // SAFETY: the copy has room for so many bytes, and the header has them.
-        unsafe { load_bytes(text.as_mut_ptr(), self.text(), bytes) };
+        // SAFETY: the copy has room for so many bytes, and the words have them.
+        unsafe { load_bytes(text.as_mut_ptr(), self.bytes(), bytes) };
         String::from_utf8_lossy(&text).into_owned()
     }
 }

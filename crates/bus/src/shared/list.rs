@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::shared::error::OpenError;
 use crate::shared::header::Heading;
 use crate::shared::names::{Around, Presence, own_prefix, presences};
+use crate::shared::segment::Access;
 
 /// An object that processes share.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +67,7 @@ fn look_at(name: String, present: &[Presence]) -> Listed {
 /// Reads what the segment says of itself; nothing while it is not there or not ready.
 fn describe(presence: &Presence) -> Result<Option<(usize, String)>, OpenError> {
     let Some(name) = presence.name() else { return Ok(None) };
-    let segment = match presence.segment(&name.label())? {
+    let segment = match presence.segment_as(&name.label(), Access::Read)? {
         Around::Segment(segment) => segment,
         Around::Unreachable(error) => return Err(error),
         Around::Joining | Around::Nobody => return Ok(None),

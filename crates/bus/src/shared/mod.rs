@@ -44,6 +44,7 @@ mod event;
 mod header;
 mod identity;
 mod list;
+mod look;
 mod names;
 mod open;
 mod scope;
@@ -52,11 +53,12 @@ mod store;
 
 pub use self::error::OpenError;
 pub use self::list::{Listed, list};
+pub use self::look::{Cleaned, Look, Passed, Queue, Tap, Tapped, User, Value, clean, look};
 pub use self::names::check as check_name;
 pub(crate) use self::open::{Opened, open};
 pub use self::scope::Shared;
 pub use self::store::{Mapped, MappedOne};
 pub(crate) use self::{
-    header::{Description, Kind, word_of_full, word_of_wait},
+    header::{Carried, Description, Kind, word_of_full, word_of_wait},
     store::{SegmentStore, mirror_size},
 };

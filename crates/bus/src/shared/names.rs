@@ -35,7 +35,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, UCred}
 
 use crate::shared::error::OpenError;
 use crate::shared::identity::{Identity, start_time};
-use crate::shared::segment::Segment;
+use crate::shared::segment::{Access, Segment};
 use crate::sync::{AtomicU64, Ordering};
 
 /// The most bytes of a namespace, and of a name: both must fit into a socket's address.
@@ -71,6 +71,25 @@ impl Name {
     /// The address of the key. Users do not meet: each has names of its own.
     fn key(&self) -> String {
         format!("{}{}/{}", own_prefix(), self.namespace, self.name)
+    }
+
+    /// Those who take part.
+    ///
+    /// # Errors
+    /// When the kernel's list of sockets cannot be read.
+    pub(crate) fn presences(&self) -> Result<Vec<Presence>, OpenError> {
+        presences(&format!("{}#", self.key()))
+    }
+
+    /// Out of `namespace/name`.
+    ///
+    /// # Errors
+    /// [`OpenError::BadName`].
+    pub(crate) fn of_text(text: &str) -> Result<Self, OpenError> {
+        let why = "write NAMESPACE/NAME";
+        let bad = || OpenError::BadName { name: text.to_owned(), why };
+        let (namespace, name) = text.split_once('/').ok_or_else(bad)?;
+        Self::new(namespace, name)
     }
 
     /// What the segment's file is called in the tables of descriptors.
@@ -236,7 +255,7 @@ pub(crate) enum Around {
 
 fn look_around(name: &Name, own: &str) -> Result<Around, OpenError> {
     let mut around = Around::Nobody;
-    for other in presences(&format!("{}#", name.key()))? {
+    for other in name.presences()? {
         if other.address == own {
             continue;
         }
@@ -297,14 +316,19 @@ impl Presence {
 
     /// Opens the segment of that label from the table of descriptors of its process.
     pub(crate) fn segment(&self, label: &str) -> Result<Around, OpenError> {
+        self.segment_as(label, Access::Write)
+    }
+
+    /// The same, for what it is wanted for.
+    pub(crate) fn segment_as(&self, label: &str, access: Access) -> Result<Around, OpenError> {
         let pid = self.who.pid();
         if !start_time(pid).is_ok_and(|start| Identity::new(pid, start) == self.who) {
             // It has just ended, or its number means nothing here.
             let why = "there is no such process here".to_owned();
             return Ok(Around::Unreachable(OpenError::Unreachable { pid, why }));
         }
-        match self.find_descriptor(label) {
-            Ok(Some(file)) => match Segment::adopt(file) {
+        match self.find_descriptor(label, access) {
+            Ok(Some(file)) => match Segment::adopt(file, access) {
                 // It may be on its way: a file is there before it is sized and sealed.
                 Err(error @ (OpenError::NotSealed { .. } | OpenError::Damaged { .. })) => {
                     Ok(Around::Unreachable(error))
@@ -319,7 +343,7 @@ impl Presence {
     }
 
     /// The memory file of that label, if the process has it, and the presence is really its own.
-    fn find_descriptor(&self, label: &str) -> io::Result<Option<OwnedFd>> {
+    fn find_descriptor(&self, label: &str, access: Access) -> io::Result<Option<OwnedFd>> {
         let folder = format!("/proc/{}/fd", self.who.pid());
         let presence = format!("socket:[{}]", self.inode);
         let memory = format!("/memfd:{label} (deleted)");
@@ -335,7 +359,8 @@ impl Presence {
         }
         match path {
             Some(path) if is_present => {
-                let file = fs::File::options().read(true).write(true).open(path)?;
+                let file =
+                    fs::File::options().read(true).write(access == Access::Write).open(path)?;
                 Ok(Some(file.into()))
             }
             _ => Ok(None),

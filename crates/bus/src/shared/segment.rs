@@ -15,9 +15,20 @@ use rustix::mm::{self, MapFlags, ProtFlags};
 use rustix::process::{Resource, getrlimit};
 
 use crate::shared::error::OpenError;
+use crate::sync::{AtomicU32, AtomicU64};
+use crate::view::View;
 
 /// What a segment must be sealed against.
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
+
+/// What a process may do with a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Look at it.
+    Read,
+    /// Use it.
+    Write,
+}
 
 /// Memory that other processes may have mapped too.
 #[derive(Debug)]
@@ -55,14 +66,14 @@ impl Segment {
         })?;
         rustix::fs::fcntl_add_seals(&file, SEALS)
             .map_err(|errno| system("seal a memory file", errno))?;
-        Self::map(file, len)
+        Self::map(file, len, Access::Write)
     }
 
     /// One that another process has made.
     ///
     /// # Errors
     /// [`OpenError::NotSealed`], [`OpenError::Owner`], [`OpenError::System`].
-    pub(crate) fn adopt(file: OwnedFd) -> Result<Self, OpenError> {
+    pub(crate) fn adopt(file: OwnedFd, access: Access) -> Result<Self, OpenError> {
         let seals = rustix::fs::fcntl_get_seals(&file)
             .map_err(|errno| system("read the seals of a segment", errno))?;
         if !seals.contains(SEALS) {
@@ -73,14 +84,17 @@ impl Segment {
         if stat.st_uid != own {
             return Err(OpenError::Owner { owner: stat.st_uid, own });
         }
-        Self::map(file, stat.st_size as usize)
+        Self::map(file, stat.st_size as usize, access)
     }
 
-    fn map(file: OwnedFd, len: usize) -> Result<Self, OpenError> {
+    fn map(file: OwnedFd, len: usize, access: Access) -> Result<Self, OpenError> {
         if len == 0 {
             return Err(OpenError::Damaged { what: "it is empty" });
         }
-        let prot = ProtFlags::READ | ProtFlags::WRITE;
+        let prot = match access {
+            Access::Read => ProtFlags::READ,
+            Access::Write => ProtFlags::READ | ProtFlags::WRITE,
+        };
         // SAFETY: the kernel picks a range that nothing else uses; the file cannot become shorter.
         let base = unsafe { mm::mmap(ptr::null_mut(), len, prot, MapFlags::SHARED, &file, 0) };
         let base = base.map_err(|errno| system("map a segment", errno))?;
@@ -91,6 +105,40 @@ impl Segment {
     /// Its bytes.
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Its bytes, which others write.
+    pub(crate) fn view(&self) -> View<'_> {
+        // SAFETY: all of it is mapped for as long as this is borrowed, and whoever writes it does so
+        // by atomic words or is another process.
+        unsafe { View::new(NonNull::slice_from_raw_parts(self.base, self.len)) }
+    }
+
+    /// The word at that place, a multiple of 8; `None`: it is none of the segment's. One that was
+    /// opened to be read must not be written to: that would end the process.
+    pub(crate) fn word(&self, at: usize) -> Option<&AtomicU64> {
+        let place = self.place(at, size_of::<AtomicU64>())?;
+        // SAFETY: within the segment and aligned; all bytes are a word.
+        Some(unsafe { place.cast::<AtomicU64>().as_ref() })
+    }
+
+    /// Half a word, at a multiple of 4; the same otherwise.
+    pub(crate) fn half(&self, at: usize) -> Option<&AtomicU32> {
+        let place = self.place(at, size_of::<AtomicU32>())?;
+        // SAFETY: as above.
+        Some(unsafe { place.cast::<AtomicU32>().as_ref() })
+    }
+
+    /// Where so many bytes lie, at a multiple of that.
+    fn place(&self, at: usize, bytes: usize) -> Option<NonNull<u8>> {
+        let is_within = at.checked_add(bytes).is_some_and(|end| end <= self.len);
+        // SAFETY: within the segment, which begins at a page's boundary.
+        (is_within && at.is_multiple_of(bytes)).then(|| unsafe { self.base.add(at) })
+    }
+
+    /// A number that no other segment has which is open at the same time.
+    pub(crate) fn number(&self) -> Option<u64> {
+        rustix::fs::fstat(&self.file).ok().map(|stat| stat.st_ino)
     }
 
     /// The memory file.

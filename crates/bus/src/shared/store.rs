@@ -13,7 +13,7 @@ use crate::error::CreateError;
 use crate::ring::stream::Memory;
 use crate::scope::{Keep, Store};
 use crate::shared::Shared;
-use crate::shared::header::HEADER_BYTES;
+use crate::shared::header::{HEADER_BYTES, Heading, Part, part_name};
 use crate::shared::identity::{Identity, Watcher};
 use crate::shared::names::Standing;
 use crate::shared::segment::Segment;
@@ -34,17 +34,20 @@ pub struct SegmentStore {
     at: usize,
     /// The segment is new: parts are made, not found.
     fresh: bool,
+    /// Parts so far.
+    parts: usize,
 }
 
 impl SegmentStore {
     /// Measures.
     pub(super) fn measure() -> Self {
-        Self { segment: None, standing: None, at: HEADER_BYTES, fresh: false }
+        Self { segment: None, standing: None, at: HEADER_BYTES, fresh: false, parts: 0 }
     }
 
     /// Lays out in a segment.
     pub(super) fn of(segment: Arc<Segment>, standing: Standing, fresh: bool) -> Self {
-        Self { segment: Some(segment), standing: Some(Arc::new(standing)), at: HEADER_BYTES, fresh }
+        let standing = Some(Arc::new(standing));
+        Self { segment: Some(segment), standing, at: HEADER_BYTES, fresh, parts: 0 }
     }
 
     /// Bytes up to the end of the last part.
@@ -61,7 +64,21 @@ impl SegmentStore {
     ) -> Result<usize, CreateError> {
         let (bytes, align) = (size_of::<T>(), align_of::<T>());
         let no_memory = CreateError::NoMemory { kind, what, count, bytes };
-        self.room(bytes, align, count).ok_or(no_memory)
+        let at = self.room(bytes, align, count).ok_or(no_memory)?;
+        self.note(what, at, count, bytes);
+        Ok(at)
+    }
+
+    /// Says in the header of a new segment where a part lies, for those who only look.
+    fn note(&mut self, what: &str, at: usize, count: usize, size: usize) {
+        let part =
+            Part { what: part_name(what), at: at as u64, count: count as u64, size: size as u64 };
+        if self.fresh
+            && let Some(heading) = self.segment.as_deref().and_then(|on| Heading::of(on).ok())
+        {
+            heading.note_part(self.parts, part);
+        }
+        self.parts += 1;
     }
 
     /// Room for so many times so many bytes: where they begin.
@@ -118,6 +135,7 @@ impl Store<Shared> for SegmentStore {
         let (bytes, align) = (mirror_size(size), rustix::param::page_size());
         let no_memory = CreateError::NoMemory { kind, what: "streams", count, bytes };
         let at = self.room(bytes, align, count).ok_or(no_memory)?;
+        self.note("streams", at, count, bytes);
         let Some(segment) = &self.segment else { return Ok(Box::default()) };
         let starts = (0..count).map(|index| (at + index * bytes) as u64);
         starts

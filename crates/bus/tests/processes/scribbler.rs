@@ -8,6 +8,9 @@ use tautline_bus::OpenError;
 
 use super::Other;
 
+/// Bytes of the header.
+const HEADER: u64 = 8192;
+
 /// What became of messages that somebody scribbled over.
 #[derive(Debug, Default)]
 pub(crate) struct Fates {
@@ -35,8 +38,8 @@ pub(crate) fn scribble(namespace: &str, name: &str) -> ! {
             seed ^= seed << 17;
             // Small numbers are more dangerous than large ones: they look right.
             let word = if seed & 1 == 0 { seed } else { (seed >> 8) & 31 };
-            // The header, of a page, is looked at when the object is opened alone.
-            let first = if seed & 0xe == 0 || len <= 4096 + 8 { 0 } else { 4096 };
+            // The header is looked at when the object is opened alone.
+            let first = if seed & 0xe == 0 || len <= HEADER + 8 { 0 } else { HEADER };
             let at = first + (seed >> 16) % (len - 8 - first);
             file.write_all_at(&word.to_le_bytes(), at & !7).unwrap();
         }

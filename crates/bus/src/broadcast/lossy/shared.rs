@@ -6,8 +6,9 @@ use super::{Config, Lossy};
 use crate::error::CreateError;
 use crate::layout::{Layout, Told};
 use crate::plain::Plain;
+use crate::ring::tape;
 use crate::shared::{
-    self, Description, Kind, OpenError, Opened, SegmentStore, Shared, word_of_wait,
+    self, Carried, Description, Kind, OpenError, Opened, SegmentStore, Shared, word_of_wait,
 };
 
 impl<T: Plain + Layout> Lossy<T, Shared> {
@@ -55,6 +56,7 @@ impl<T: Plain + Layout> Opened for Wanted<T> {
             "lossy broadcast of {}, capacity {capacity}, subscribers {subscribers}, {wait:?}",
             Told::<T>::new()
         );
-        Description::new(Kind::Lossy, T::HASH, &limits, text)
+        let carried = Carried::of::<T>(tape::MESSAGE_AT);
+        Description::new(Kind::Lossy, T::HASH, &limits, text).carrying(carried)
     }
 }
