@@ -3,7 +3,8 @@
 //!
 //! ```sh
 //! cargo run --release --example market_shm        # five seconds; or as many as you say
-//! tautline bus list                               # in another terminal, meanwhile
+//! tautline bus stat                               # in another terminal, meanwhile
+//! tautline bus tap marketN/books                  # the same, by the name that it has told
 //! ```
 
 use std::error::Error;

@@ -100,6 +100,112 @@ fn what_is_on_the_bus_is_listed() {
     assert!(objects.iter().all(|object| object["name"] != name), "{objects:?}");
 }
 
+fn text(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).expect("the report is text")
+}
+
+/// Proves that an object of the bus is told with its users, its depth and its rates, as lines and as
+/// JSON, as often as was asked for, and that nobody is cleared who lives.
+#[test]
+fn what_is_on_the_bus_is_told_in_numbers() {
+    use tautline::bus::{Shared, channel::Channel};
+    let namespace = format!("stat-{}", std::process::id());
+    let name = format!("{namespace}/prices");
+    let channel = Channel::<u64, Shared>::open(&namespace, "prices", Default::default())
+        .expect("it can be made");
+    let mut sender = channel.sender().expect("a seat is free");
+    (0..3).for_each(|n| sender.send(n).expect("there is room"));
+    let lines = text(&run(&["bus", "stat", &name]));
+    let own = format!("sender 0  process {}", std::process::id());
+    for sign in [&name, "channel of u64 8 bytes", &own, "lane 0  3 of 1024 messages  in 0/s"] {
+        assert!(lines.contains(sign), "{sign} is not in\n{lines}");
+    }
+    let pattern = format!("{namespace}/*");
+    let reports =
+        text(&run(&["bus", "stat", &pattern, "--every", "0.05", "--count", "2", "--json"]));
+    assert_eq!(reports.lines().count(), 2, "{reports}");
+    let report: serde_json::Value =
+        serde_json::from_str(reports.lines().last().expect("two")).expect("an array a line");
+    assert_eq!(report[0]["users"][0]["dead"], false, "{report}");
+    assert_eq!(report[0]["queues"][0]["depth"], 3, "{report}");
+    assert_eq!(report[0]["queues"][0]["given_per_second"], 0.0, "{report}");
+    let cleaned = text(&run(&["bus", "clean", &name]));
+    assert_eq!(cleaned, "no seat is held by a process that has ended\n");
+    assert_eq!(channel.users(), [1, 0]);
+}
+
+/// Proves that messages are printed as they pass, by their fields, as bytes and as JSON, while the
+/// receiver gets them all; and that the tap ends when it has had enough.
+#[test]
+fn what_passes_on_the_bus_is_printed() {
+    use tautline::bus::{Shared, bytes::Bytes, channel::Channel};
+    let namespace = format!("tap-{}", std::process::id());
+    let channel = Channel::<[u16; 2], Shared>::open(&namespace, "pairs", Default::default())
+        .expect("it can be made");
+    let bytes =
+        Bytes::<Shared>::open(&namespace, "texts", Default::default()).expect("it can be made");
+    let (mut pairs, mut texts) = (channel.sender().expect("free"), bytes.sender().expect("free"));
+    let (mut paired, mut read) =
+        (channel.receiver().expect("free"), bytes.receiver().expect("free"));
+    for (object, form, want) in [
+        ("pairs", &[][..], "0#N  [1, 2]"),
+        ("pairs", &["--hex"], "0#N  01000200"),
+        ("pairs", &["--json"], r#"{"lane":0,"position":N,"value":[1,2]}"#),
+        ("texts", &[], r"0#N  tea\n"),
+        ("texts", &["--json"], r#"{"lane":0,"position":N,"text":"tea\n"}"#),
+    ] {
+        let name = format!("{namespace}/{object}");
+        let mut tap = Command::new(env!("CARGO_BIN_EXE_tautline"))
+            .args(["bus", "tap", &name, "--count", "2"])
+            .args(form)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program was built");
+        // It begins at the next message, whenever it comes to that.
+        for _ in 0..5_000 {
+            pairs.send([1, 2]).expect("there is room");
+            texts.send(b"tea\n").expect("there is room");
+            assert_eq!(paired.receive(), Ok([1, 2]));
+            assert_eq!(read.receive().expect("it is there").view().to_vec(), b"tea\n");
+            if tap.try_wait().expect("it was started").is_some() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let told = text(&ends(tap));
+        assert_eq!(told.lines().count(), 2, "{told}");
+        for line in told.lines() {
+            let digits = |c: &char| c.is_ascii_digit();
+            let at = line.find("position\":").map_or(2, |at| at + 10);
+            let number: String = line[at..].chars().take_while(digits).collect();
+            assert_eq!(line, want.replace('N', &number), "{form:?}");
+        }
+    }
+}
+
+/// Proves that names which nobody has, and objects without messages, are one line and code 1.
+#[test]
+fn what_is_not_on_the_bus_is_one_line_and_code_1() {
+    use tautline::bus::{Shared, signal::Signal};
+    let namespace = format!("none-{}", std::process::id());
+    let _signal =
+        Signal::<Shared>::open(&namespace, "signal", Default::default()).expect("it can be made");
+    let (nothing, signal) = (format!("{namespace}/nothing"), format!("{namespace}/signal"));
+    for (arguments, sign) in [
+        (["bus", "stat", &nothing], &*nothing),
+        (["bus", "tap", &nothing], &nothing),
+        (["bus", "clean", &nothing], &nothing),
+        (["bus", "tap", &signal], "a signal has no messages to tap"),
+    ] {
+        let output = run(&arguments);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{error}");
+        assert!(error.starts_with("tautline: the bus: ") && error.contains(sign), "{error}");
+    }
+}
+
 /// Proves that a standard error that nobody reads any more changes no exit code.
 #[test]
 fn closed_standard_error_changes_no_exit_code() {
@@ -123,6 +229,10 @@ fn bad_input_is_one_line_and_code_2() {
         &["relay", "--from", "demo:", "--to", "udp://127.0.0.1:9", "--to", "udp://127.0.0.1:9"],
         &["relay", "--from", "udp://127.0.0.1:9", "--to", "udp://127.0.0.1:9"],
         &["demo", "--subscribers", "many"],
+        &["bus", "tap"],
+        &["bus", "tap", "feeds/*"],
+        &["bus", "stat", "prices"],
+        &["bus", "stat", "--every", "0"],
         &["sing"],
         &["--loud"],
     ] {

@@ -16,7 +16,8 @@ pub(crate) fn clean(pattern: Option<&str>, json: bool) -> Result<(), Failure> {
             Ok(cleaned) => all.push((name, cleaned)),
             // Gone meanwhile: with it all that could be cleaned.
             Err(OpenError::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) if pattern == Some(&name) => return Err(error.into()),
+            Err(error) => crate::notice::say(format!("{name}: {error}")),
         }
     }
     let mut stdout = io::stdout().lock();

@@ -39,6 +39,11 @@ pub(crate) fn stat(args: &StatArgs) -> Result<(), Failure> {
 
 fn see(pattern: Option<&str>) -> Result<Vec<Seen>, OpenError> {
     let names = super::names(pattern)?;
+    if let [name] = &names[..]
+        && pattern == Some(name)
+    {
+        return Ok(vec![(name.clone(), Ok(shared::look(name)?))]);
+    }
     let looks = names.into_iter().map(|name| {
         let look = shared::look(&name);
         (name, look)

@@ -245,12 +245,13 @@ impl Ring {
 
     /// The slot of a position, in bytes from the start of the segment.
     fn slot(&self, lane: u64, position: u64) -> u64 {
-        let index = lane * self.capacity + (position & (self.capacity - 1));
-        self.group.slots.at + index * self.stride
+        let index = lane.wrapping_mul(self.capacity).wrapping_add(position & (self.capacity - 1));
+        // What comes round is some place of the segment, or none: the look at it tells.
+        self.group.slots.at.wrapping_add(index.wrapping_mul(self.stride))
     }
 
     fn copy(&self, peek: &Peek, lane: u64, position: u64) -> Result<Vec<u8>, OpenError> {
-        peek.copy(self.slot(lane, position) + self.at, self.size)
+        peek.copy(self.slot(lane, position).wrapping_add(self.at), self.size)
     }
 
     /// How far the tail is ahead.
@@ -275,6 +276,9 @@ impl Ring {
     fn oldest(&self, peek: &Peek, lane: u64, from: u64, head: usize) -> Result<u64, OpenError> {
         let ahead = self.ahead(peek, lane, from)?;
         let taken = peek.word(&self.group.rows, lane, head)?.wrapping_sub(from) as i64;
+        if taken <= 0 && ahead > self.capacity {
+            return Err(NO_SENSE);
+        }
         let newer = ahead.saturating_sub(self.capacity / 2);
         Ok(match u64::try_from(taken) {
             Ok(taken) if self.kind == Flavour::Lanes => from.wrapping_add(taken.min(newer)),
@@ -317,10 +321,10 @@ impl Ring {
         position: u64,
         len: u64,
     ) -> Result<Vec<u8>, OpenError> {
-        let (start, at) = (lane * self.capacity, position & (self.capacity - 1));
+        let (start, at) = (lane.wrapping_mul(self.capacity), position & (self.capacity - 1));
         let first = len.min(self.capacity - at);
-        let start = peek.streams()?.at + start;
-        let mut bytes = peek.copy(start + at, first)?;
+        let start = peek.streams()?.at.wrapping_add(start);
+        let mut bytes = peek.copy(start.wrapping_add(at), first)?;
         bytes.extend(peek.copy(start, len - first)?);
         Ok(bytes)
     }
@@ -330,13 +334,17 @@ impl Ring {
             return Ok(Found::Nothing);
         }
         let bytes = self.copy(peek, 0, position)?;
+        let ahead = self.ahead(peek, 0, position)?;
         // Raised before the giver writes over what lies below.
         let horizon = peek.word(&self.group.rows, HORIZON as u64, 0)?;
         let passed = horizon.wrapping_sub(position);
-        if passed as i64 <= 0 {
-            return Ok(Found::Message(bytes, position.wrapping_add(1)));
+        if passed as i64 > 0 {
+            return Ok(Found::Overtaken(position.wrapping_add(passed.min(ahead))));
         }
-        Ok(Found::Overtaken(position.wrapping_add(passed.min(self.ahead(peek, 0, position)?))))
+        if ahead > self.capacity {
+            return Err(NO_SENSE);
+        }
+        Ok(Found::Message(bytes, position.wrapping_add(1)))
     }
 
     fn on_tape(&self, peek: &Peek, position: u64) -> Result<Found, OpenError> {
@@ -366,7 +374,7 @@ impl Ring {
             (0, _) if !holds(before, lap) => return Ok(Found::Nothing),
             _ => {}
         }
-        let void = peek.copy(at + Stamped::<u8, Shared>::VOID_AT as u64, 4)?;
+        let void = peek.copy(at.wrapping_add(Stamped::<u8, Shared>::VOID_AT as u64), 4)?;
         let void = u32::from_ne_bytes(void.try_into().unwrap_or_default());
         let bytes = self.copy(peek, 0, position)?;
         if !holds(before, lap) || !holds(state()?, lap) {
