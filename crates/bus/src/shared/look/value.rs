@@ -218,7 +218,8 @@ mod tests {
     use super::*;
     use crate::layout::{Field, Layout, Told};
 
-    struct Level;
+    #[allow(dead_code, reason = "told, not used")]
+    struct Level([u8; 4]);
 
     // SAFETY: nothing is sent of it.
     unsafe impl Layout for Level {
@@ -236,7 +237,8 @@ mod tests {
         ];
     }
 
-    struct Side;
+    #[allow(dead_code, reason = "told, not used")]
+    struct Side(u8);
 
     // SAFETY: nothing is sent of it.
     unsafe impl Layout for Side {
@@ -250,7 +252,7 @@ mod tests {
     /// The text of a layout brings the fields, the arrays and the names of variants back.
     #[test]
     fn values_are_read_by_the_text_of_their_layout() {
-        let text = Told::<[Level; 2]>::new().to_string().replace(" 0 bytes", " 8 bytes");
+        let text = Told::<[Level; 2]>::new().to_string();
         let shape = Shape::parse(&text).unwrap_or_else(|| panic!("{text}"));
         let price = 258i16.to_ne_bytes();
         let level = [price[0], price[1], 1, 255];
