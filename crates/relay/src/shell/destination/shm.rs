@@ -35,8 +35,7 @@ struct Outlet {
     sender: RefCell<Option<Sender<Shared>>>,
     blocked: Cell<bool>,
     /// It is full and nobody is there to make room: each look at who has come tries again. To wait
-    /// for room costs a barrier in all processes every few milliseconds, which a busy machine may
-    /// take its time for, and would be in vain.
+    /// for room would cost a barrier in all processes every few milliseconds, in vain.
     forsaken: Cell<bool>,
     /// Looks who is there.
     look: RefCell<Option<Timer>>,
