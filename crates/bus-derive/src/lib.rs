@@ -37,9 +37,13 @@ pub fn derive_layout(input: proc_macro::TokenStream) -> proc_macro::TokenStream 
 
 fn implement(input: &DeriveInput) -> Result<TokenStream> {
     let bus = bus(input)?;
-    let fields = match &input.data {
-        Data::Struct(data) => fields_of(input, &data.fields, &bus)?,
-        Data::Enum(data) => variants_of(input, data, &bus)?,
+    let (fields, any_bytes) = match &input.data {
+        Data::Struct(data) => {
+            let types = data.fields.iter().map(|field| &field.ty);
+            let any_bytes = quote!(true #(&& <#types as #bus::Layout>::ANY_BYTES)*);
+            (fields_of(input, &data.fields, &bus)?, any_bytes)
+        }
+        Data::Enum(data) => (variants_of(input, data, &bus)?, quote!(false)),
         Data::Union(data) => {
             let why = "a union has no layout: which of its fields is meant cannot be told";
             return Err(Error::new(data.union_token.span(), why));
@@ -48,10 +52,12 @@ fn implement(input: &DeriveInput) -> Result<TokenStream> {
     let name = &input.ident;
     let (generics, arguments, bounds) = input.generics.split_for_impl();
     Ok(quote! {
-        // SAFETY: all fields, with their offsets as the compiler tells them.
+        // SAFETY: all fields, with their offsets as the compiler tells them; any bytes are a value
+        // if that is so for each of them.
         unsafe impl #generics #bus::Layout for #name #arguments #bounds {
             const NAME: &'static str = ::core::stringify!(#name);
             const FIELDS: &'static [#bus::Field] = &[#(#fields),*];
+            const ANY_BYTES: bool = #any_bytes;
         }
     })
 }

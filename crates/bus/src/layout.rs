@@ -9,7 +9,8 @@ use std::marker::PhantomData;
 /// `tautline-bus-derive`, which refuses what is not laid out by `repr(C)` or `repr(transparent)`.
 ///
 /// # Safety
-/// [`Layout::FIELDS`] are all fields of the type, where and as they lie in it.
+/// [`Layout::FIELDS`] are all fields of the type, where and as they lie in it; and any bytes are a
+/// value if [`Layout::ANY_BYTES`] says so.
 pub unsafe trait Layout: 'static {
     /// The name of the type, for messages. Not compared: the same structure may have two names.
     const NAME: &'static str;
@@ -18,6 +19,9 @@ pub unsafe trait Layout: 'static {
     /// A number that two types share only if their sizes, alignments and fields (names, offsets,
     /// and the same of their types) are the same.
     const HASH: u64 = hash(Self::NAME, Self::FIELDS);
+    /// Whether any bytes are a value, as of numbers: then none need be checked, and a value from a
+    /// segment is copied once.
+    const ANY_BYTES: bool = false;
 }
 
 /// A field of a [`Layout`].
@@ -139,12 +143,13 @@ fn size(name: &str, fields: &[Field]) -> usize {
 }
 
 macro_rules! simple {
-    ($($type:ty),*) => {
+    ($($type:ty: $any_bytes:literal),*) => {
         $(
         // SAFETY: it has no fields.
         unsafe impl Layout for $type {
             const NAME: &'static str = stringify!($type);
             const FIELDS: &'static [Field] = &[];
+            const ANY_BYTES: bool = $any_bytes;
         }
     )*
         /// The names of what has no fields, and its bytes.
@@ -153,7 +158,10 @@ macro_rules! simple {
     };
 }
 
-simple!(u8, u16, u32, u64, u128, i8, i16, i32, i64, i128, f32, f64, bool, char, ());
+simple!(
+    u8: true, u16: true, u32: true, u64: true, u128: true, i8: true, i16: true, i32: true,
+    i64: true, i128: true, f32: true, f64: true, bool: false, char: false, (): true
+);
 
 // SAFETY: the elements are told as one field; how many they are is told by its size.
 unsafe impl<T: Layout, const N: usize> Layout for [T; N] {
@@ -166,6 +174,7 @@ unsafe impl<T: Layout, const N: usize> Layout for [T; N] {
         hash: T::HASH,
         fields: T::FIELDS,
     }];
+    const ANY_BYTES: bool = T::ANY_BYTES;
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use zerocopy::{Immutable, IntoBytes, TryFromBytes};
 
 use crate::error::Corrupt;
+use crate::layout::Layout;
 use crate::sync;
 
 /// Values that are their bytes: no padding, no pointers, and whether bytes are one can be checked.
@@ -36,12 +37,40 @@ pub(crate) unsafe fn store<T: Plain>(place: *mut T, value: &T) {
 /// `place` is valid for atomic reads, and aligned for `T`.
 #[inline(always)]
 pub(crate) unsafe fn load<T: Plain, E: From<Corrupt>>(place: *const T) -> Result<T, E> {
-    let mut copy = MaybeUninit::<T>::uninit();
-    // SAFETY: as promised; the copy is the caller's own.
-    unsafe { sync::load_bytes(copy.as_mut_ptr().cast(), place.cast(), size_of::<T>()) };
+    // SAFETY: as promised.
+    let copy = unsafe { copy(place) };
     // SAFETY: all bytes were written, and nobody else sees them.
     let bytes = unsafe { std::slice::from_raw_parts(copy.as_ptr().cast::<u8>(), size_of::<T>()) };
     T::try_read_from_bytes(bytes).map_err(|_| Corrupt.into())
+}
+
+/// The same for a type that tells whether any bytes are a value: then they are copied once.
+///
+/// # Errors
+/// As [`load`].
+///
+/// # Safety
+/// As [`load`].
+#[inline(always)]
+pub(crate) unsafe fn load_told<T: Plain + Layout, E: From<Corrupt>>(
+    place: *const T,
+) -> Result<T, E> {
+    if T::ANY_BYTES {
+        // SAFETY: as promised; any bytes are a value.
+        return Ok(unsafe { copy(place).assume_init() });
+    }
+    // SAFETY: as promised.
+    unsafe { load(place) }
+}
+
+/// # Safety
+/// As [`load`].
+#[inline(always)]
+unsafe fn copy<T>(place: *const T) -> MaybeUninit<T> {
+    let mut copy = MaybeUninit::<T>::uninit();
+    // SAFETY: as promised; the copy is the caller's own.
+    unsafe { sync::load_bytes(copy.as_mut_ptr().cast(), place.cast(), size_of::<T>()) };
+    copy
 }
 
 #[cfg(test)]

@@ -65,3 +65,12 @@ fn what_differs_has_another_hash() {
     let turned = other::Turned { price: [0; 2], number: 0, side: Side::Buy };
     let _ = (turned.price, turned.number, turned.side);
 }
+
+/// Any bytes are a value of numbers, and of what consists of numbers; not of what has a `bool`, a
+/// `char` or an enum somewhere.
+#[test]
+fn what_any_bytes_are_is_told() {
+    let any = [<[[i32; 2]; 3]>::ANY_BYTES, Price::<f64>::ANY_BYTES];
+    let some = [bool::ANY_BYTES, <[char; 2]>::ANY_BYTES, Side::ANY_BYTES, Order::ANY_BYTES];
+    assert_eq!((any, some), ([true; 2], [false; 4]));
+}

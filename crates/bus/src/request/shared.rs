@@ -113,7 +113,7 @@ unsafe impl<Q: Plain + Layout> Carries<Ask<Q>> for Shared {
     unsafe fn get<E: From<Corrupt>>(place: &Place<Ask<Q>>) -> Result<Ask<Q>, E> {
         let (to, message) = parts(place.to_read().cast_mut());
         // SAFETY: as above.
-        let (to, message) = unsafe { (plain::load(to)?, plain::load(message)?) };
+        let (to, message) = unsafe { (plain::load_told(to)?, plain::load_told(message)?) };
         Ok(Ask { to: Correlation::of_words(to), message })
     }
 
@@ -135,6 +135,6 @@ impl<Q: Plain + Layout, R: Plain + Layout> Exchanges<Q, R> for Shared {
     fn recall(words: &[AtomicU64]) -> Result<Q, Corrupt> {
         assert!(words.len() == <Self as Exchanges<Q, R>>::KEPT_WORDS);
         // SAFETY: as above.
-        unsafe { plain::load(words.as_ptr().cast::<Q>()) }
+        unsafe { plain::load_told(words.as_ptr().cast::<Q>()) }
     }
 }

@@ -55,7 +55,7 @@ unsafe impl<T: Plain + Layout> Carries<T> for Shared {
     #[inline(always)]
     unsafe fn get<E: From<Corrupt>>(place: &Place<T>) -> Result<T, E> {
         // SAFETY: as above.
-        unsafe { plain::load(place.to_read()) }
+        unsafe { plain::load_told(place.to_read()) }
     }
 
     #[inline(always)]
