@@ -24,12 +24,8 @@ pub(crate) unsafe fn store_bytes(to: *mut u8, from: *const u8, len: usize) {
     }
     let mut at = 0;
     while at + 64 <= len {
-        for part in [0, 16, 32, 48] {
-            // SAFETY: within the bytes that the caller promises.
-            unsafe {
-                store_16(to.add(at + part), from.add(at + part).cast::<__m128i>().read_unaligned())
-            };
-        }
+        // SAFETY: within the bytes that the caller promises.
+        unsafe { store_64(to.add(at), from.add(at).cast::<[__m128i; 4]>().read_unaligned()) };
         at += 64;
     }
     while at + 16 <= len {
@@ -61,12 +57,8 @@ pub(crate) unsafe fn load_bytes(to: *mut u8, from: *const u8, len: usize) {
     }
     let mut at = 0;
     while at + 64 <= len {
-        for part in [0, 16, 32, 48] {
-            // SAFETY: within the bytes that the caller promises.
-            unsafe {
-                to.add(at + part).cast::<__m128i>().write_unaligned(load_16(from.add(at + part)))
-            };
-        }
+        // SAFETY: within the bytes that the caller promises.
+        unsafe { to.add(at).cast::<[__m128i; 4]>().write_unaligned(load_64(from.add(at))) };
         at += 64;
     }
     while at + 16 <= len {
@@ -98,6 +90,44 @@ unsafe fn copy_long(to: *mut u8, from: *const u8, len: usize) {
             inout("rcx") len => _,
             inout("rsi") from => _,
             inout("rdi") to => _,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// # Safety
+/// As [`load_bytes`].
+#[inline(always)]
+unsafe fn load_64(from: *const u8) -> [__m128i; 4] {
+    let (a, b, c, d);
+    // SAFETY: reads what the caller promises.
+    unsafe {
+        asm!(
+            "movups {a}, [{from}]",
+            "movups {b}, [{from} + 16]",
+            "movups {c}, [{from} + 32]",
+            "movups {d}, [{from} + 48]",
+            a = out(xmm_reg) a, b = out(xmm_reg) b, c = out(xmm_reg) c, d = out(xmm_reg) d,
+            from = in(reg) from,
+            options(readonly, nostack, preserves_flags),
+        );
+    }
+    [a, b, c, d]
+}
+
+/// # Safety
+/// As [`store_bytes`].
+#[inline(always)]
+unsafe fn store_64(to: *mut u8, [a, b, c, d]: [__m128i; 4]) {
+    // SAFETY: writes what the caller promises.
+    unsafe {
+        asm!(
+            "movups [{to}], {a}",
+            "movups [{to} + 16], {b}",
+            "movups [{to} + 32], {c}",
+            "movups [{to} + 48], {d}",
+            a = in(xmm_reg) a, b = in(xmm_reg) b, c = in(xmm_reg) c, d = in(xmm_reg) d,
+            to = in(reg) to,
             options(nostack, preserves_flags),
         );
     }
