@@ -19,7 +19,7 @@ use crate::bus::{
 pub(super) struct Channels<W, const N: usize>(PhantomData<W>);
 
 /// Words of which a message that is larger is written and read, where it lies.
-const PIECE: usize = 512;
+const PIECE: usize = 128;
 
 type Words<const WORDS: usize> = [u64; WORDS];
 

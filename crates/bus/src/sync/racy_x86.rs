@@ -3,14 +3,12 @@
 //! To the language each of the instructions below is what it could be written as in Rust: as many
 //! relaxed atomic loads, or stores, of one byte, in some order. So two that meet are no data race,
 //! and what is read is some mixture of what was written. The compiler cannot be had to make one
-//! instruction of several atomic accesses, hence the assembly: at 64 bytes a copy takes a quarter of
-//! the time of one by words.
+//! instruction of several atomic accesses, hence the assembly: 1 KiB is given by 125 instructions
+//! instead of 491 (callgrind). The processor's own copy (`rep movsb`) was slower: a round trip of
+//! 64 KiB took 1.44 times that of a ring by hand with it, 1.28 without.
 
 use std::arch::asm;
 use std::arch::x86_64::__m128i;
-
-/// From so many bytes on, the processor's own copy is used.
-const LONG: usize = 4096;
 
 /// Copies bytes to where others may read or write them at the same time.
 ///
@@ -18,10 +16,6 @@ const LONG: usize = 4096;
 /// `to` is valid for atomic writes of `len` bytes, and `from` for reads.
 #[inline(always)]
 pub(crate) unsafe fn store_bytes(to: *mut u8, from: *const u8, len: usize) {
-    if len >= LONG {
-        // SAFETY: as promised.
-        return unsafe { copy_long(to, from, len) };
-    }
     let mut at = 0;
     while at + 64 <= len {
         // SAFETY: within the bytes that the caller promises.
@@ -51,10 +45,6 @@ pub(crate) unsafe fn store_bytes(to: *mut u8, from: *const u8, len: usize) {
 /// `to` is valid for writes of `len` bytes, and `from` for atomic reads.
 #[inline(always)]
 pub(crate) unsafe fn load_bytes(to: *mut u8, from: *const u8, len: usize) {
-    if len >= LONG {
-        // SAFETY: as promised.
-        return unsafe { copy_long(to, from, len) };
-    }
     let mut at = 0;
     while at + 64 <= len {
         // SAFETY: within the bytes that the caller promises.
@@ -75,23 +65,6 @@ pub(crate) unsafe fn load_bytes(to: *mut u8, from: *const u8, len: usize) {
         // SAFETY: as above.
         unsafe { to.add(at).write(load_1(from.add(at))) };
         at += 1;
-    }
-}
-
-/// # Safety
-/// As [`load_bytes`], or as [`store_bytes`].
-#[inline(always)]
-unsafe fn copy_long(to: *mut u8, from: *const u8, len: usize) {
-    // SAFETY: reads and writes the bytes that the caller promises, and no others; the direction flag
-    // is clear, as everywhere in Rust.
-    unsafe {
-        asm!(
-            "rep movsb",
-            inout("rcx") len => _,
-            inout("rsi") from => _,
-            inout("rdi") to => _,
-            options(nostack, preserves_flags),
-        );
     }
 }
 
