@@ -37,9 +37,6 @@ impl<S: Scope> Sender<S> {
         let seat = handle.attach_as(Role::Giver, name)?;
         // SAFETY: the seat is ours, and the attachment, kept beside it, keeps the object.
         let giver = unsafe { seat.shape().giver(seat.parts(), seat.seat()) };
-        // A process asks the kernel once to take part in others' barriers, for which a busy machine
-        // was seen to take most of a second: here, rather than in its first message.
-        _ = seat.parts().head.filled.fence();
         Ok(Self { giver, limit: stream::limit(seat.shape().config().capacity), seat })
     }
 

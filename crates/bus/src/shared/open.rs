@@ -10,7 +10,7 @@ use crate::shared::identity::Watcher;
 use crate::shared::names::{Found, Name, Standing, enter};
 use crate::shared::segment::Segment;
 use crate::shared::store::SegmentStore;
-use crate::sync::Arc;
+use crate::sync::{self, Arc};
 
 /// So long does somebody look for an object that is being made, or handed on.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -38,6 +38,9 @@ pub(crate) fn open<O: Opened>(
     wanted: &O,
 ) -> Result<O::Object, OpenError> {
     let name = Name::new(namespace, name)?;
+    // Once for each process: the kernel was seen to take a second for it on a busy machine, which is
+    // better spent here than in the first message. Who is refused has fences of its own.
+    _ = sync::barrier_in_all_processes();
     let due = Instant::now() + PATIENCE;
     loop {
         let (standing, found) = enter(&name, due.saturating_duration_since(Instant::now()))?;
