@@ -26,6 +26,8 @@
 
 mod sync;
 
+mod aligned;
+
 mod scope;
 pub use scope::{Carries, Heap, InProcess, Local, Place, Private, Scope, Shelf, Word};
 

@@ -13,6 +13,7 @@ use std::sync::Mutex;
 
 use tautline_buffer::MapOptions;
 
+use crate::aligned::Aligned;
 use crate::error::{Corrupt, CreateError};
 use crate::event::{LocalEvent, PrivateEvent, Sleeps};
 use crate::ring::stream::Memory;
@@ -96,7 +97,7 @@ impl Scope for Private {
     type Shared<T> = Rc<T>;
     type Shelf<T> = RefCell<T>;
     type One<T> = Box<T>;
-    type Array<T> = Box<[T]>;
+    type Array<T> = Aligned<T>;
     type Store = Heap;
     type Keep = ();
     type Attention = ();
@@ -121,7 +122,7 @@ impl Scope for Local {
     type Shared<T> = Arc<T>;
     type Shelf<T> = Mutex<T>;
     type One<T> = Box<T>;
-    type Array<T> = Box<[T]>;
+    type Array<T> = Aligned<T>;
     type Store = Heap;
     type Keep = ();
     type Attention = ();
@@ -461,8 +462,9 @@ macro_rules! stores_on_the_heap {
                 what: &'static str,
                 count: usize,
                 make: impl FnMut(usize) -> T,
-            ) -> Result<Box<[T]>, CreateError> {
-                boxed(kind, what, count, make)
+            ) -> Result<Aligned<T>, CreateError> {
+                let bytes = size_of::<T>();
+                Aligned::new(count, make).ok_or(CreateError::NoMemory { kind, what, count, bytes })
             }
 
             fn mirrors(

@@ -27,7 +27,7 @@ impl Scope for Deadly {
     type Shared<T> = Arc<T>;
     type Shelf<T> = std::sync::Mutex<T>;
     type One<T> = Box<T>;
-    type Array<T> = Box<[T]>;
+    type Array<T> = crate::aligned::Aligned<T>;
     type Store = Heap;
     type Keep = ();
     type Attention = ();

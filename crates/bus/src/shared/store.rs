@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use tautline_buffer::{MapOptions, Mirror};
 
 use crate::error::CreateError;
+use crate::ring::Line;
 use crate::ring::stream::Memory;
 use crate::scope::{Keep, Store};
 use crate::shared::Shared;
@@ -62,7 +63,8 @@ impl SegmentStore {
         what: &'static str,
         count: usize,
     ) -> Result<usize, CreateError> {
-        let (bytes, align) = (size_of::<T>(), align_of::<T>());
+        // Each part begins a line: an item of the size of one lies in one.
+        let (bytes, align) = (size_of::<T>(), align_of::<Line<T>>());
         let no_memory = CreateError::NoMemory { kind, what, count, bytes };
         let at = self.room(bytes, align, count).ok_or(no_memory)?;
         self.note(what, at, count, bytes);
