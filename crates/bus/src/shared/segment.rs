@@ -33,8 +33,12 @@ pub(crate) enum Access {
 /// Memory that other processes may have mapped too.
 #[derive(Debug)]
 pub(crate) struct Segment {
-    /// Kept open for others, who find it through the process's table of descriptors.
-    file: OwnedFd,
+    /// Kept open by those who use it for others, who find it through the process's table of
+    /// descriptors. Those who only look close it: a segment that is no more must not be found with
+    /// them.
+    file: Option<OwnedFd>,
+    /// The inode of the file.
+    number: u64,
     base: NonNull<u8>,
     len: usize,
 }
@@ -91,6 +95,9 @@ impl Segment {
         if len == 0 {
             return Err(OpenError::Damaged { what: "it is empty" });
         }
+        let number =
+            rustix::fs::fstat(&file).map_err(|errno| system("look at a segment", errno))?;
+        let number = number.st_ino;
         let prot = match access {
             Access::Read => ProtFlags::READ,
             Access::Write => ProtFlags::READ | ProtFlags::WRITE,
@@ -99,7 +106,8 @@ impl Segment {
         let base = unsafe { mm::mmap(ptr::null_mut(), len, prot, MapFlags::SHARED, &file, 0) };
         let base = base.map_err(|errno| system("map a segment", errno))?;
         let base = NonNull::new(base.cast()).expect("the kernel never maps page zero unasked");
-        Ok(Self { file, base, len })
+        let file = (access == Access::Write).then_some(file);
+        Ok(Self { file, number, base, len })
     }
 
     /// Its bytes.
@@ -136,14 +144,14 @@ impl Segment {
         (is_within && at.is_multiple_of(bytes)).then(|| unsafe { self.base.add(at) })
     }
 
-    /// A number that no other segment has which is open at the same time.
-    pub(crate) fn number(&self) -> Option<u64> {
-        rustix::fs::fstat(&self.file).ok().map(|stat| stat.st_ino)
+    /// A number that no other segment has which is there at the same time.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
-    /// The memory file.
-    pub(crate) fn file(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+    /// The memory file, for those who use it.
+    pub(crate) fn file(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_ref().map(AsFd::as_fd)
     }
 
     /// Where it begins: a page's boundary.

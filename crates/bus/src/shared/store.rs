@@ -139,9 +139,10 @@ impl Store<Shared> for SegmentStore {
         let at = self.room(bytes, align, count).ok_or(no_memory)?;
         self.note("streams", at, count, bytes);
         let Some(segment) = &self.segment else { return Ok(Box::default()) };
+        let file = segment.file().expect("who makes or opens an object keeps its file open");
         let starts = (0..count).map(|index| (at + index * bytes) as u64);
         starts
-            .map(|start| Mirror::of_file(segment.file(), start, bytes, options).map(Memory::of))
+            .map(|start| Mirror::of_file(file, start, bytes, options).map(Memory::of))
             .collect::<Result<_, _>>()
             .map_err(|error| CreateError::Refused { kind, why: error.to_string() })
     }

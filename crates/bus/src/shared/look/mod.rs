@@ -47,13 +47,13 @@ pub struct Look {
     pub lost: u64,
     /// When this was seen.
     pub when: Instant,
-    number: Option<u64>,
+    number: u64,
 }
 
 impl Look {
     /// Whether it is of the same object as another: not of a later one of the same name.
     pub fn is_of_the_same(&self, other: &Self) -> bool {
-        self.name == other.name && self.number == other.number && self.number.is_some()
+        self.name == other.name && self.number == other.number
     }
 }
 

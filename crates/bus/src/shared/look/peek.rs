@@ -79,7 +79,7 @@ impl Peek {
     }
 
     /// Tells it from others of the same name.
-    pub(super) fn number(&self) -> Option<u64> {
+    pub(super) fn number(&self) -> u64 {
         self.segment.number()
     }
 
