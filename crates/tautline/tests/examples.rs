@@ -6,7 +6,7 @@ use std::process::Command;
 /// An example that was built with the tests, as `scripts/test` has it.
 fn example(name: &str) -> PathBuf {
     let beside = Path::new(env!("CARGO_BIN_EXE_tautline")).with_file_name("examples").join(name);
-    assert!(beside.exists(), "build it first: cargo build -p tautline --examples --all-features");
+    assert!(beside.exists(), "build it first: cargo build --workspace --all-features --examples");
     beside
 }
 
