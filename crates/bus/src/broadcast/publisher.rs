@@ -170,7 +170,12 @@ impl<T, S: Shows<T>> Publisher<T, S> {
             // Room first: a message that was taken out of the iterator could not go back.
             let wanted = messages.size_hint().1.unwrap_or(usize::MAX);
             let room = batch.publisher.giver.room(wanted);
-            messages.by_ref().take(room as usize).for_each(|message| batch.stage(message));
+            // By this count, and not by what an iterator makes of a limit.
+            while batch.count < room
+                && let Some(message) = messages.next()
+            {
+                batch.stage(message);
+            }
             sent += batch.count;
             // Where nobody, or a fast one, listens, there may be more room than was known.
             if room == 0 || batch.count < room {

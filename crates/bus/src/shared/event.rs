@@ -77,10 +77,15 @@ impl SharedEvent {
         before | ASLEEP
     }
 
-    fn sleep(&self, announced: u32, limit: Duration) {
-        let limit = futex::Timespec { tv_sec: 0, tv_nsec: limit.subsec_nanos().into() };
+    /// Sleeps while the word is as announced; `false`: nobody ended it in time.
+    fn sleep(&self, announced: u32, limit: Duration) -> bool {
+        let limit = futex::Timespec {
+            tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX),
+            tv_nsec: limit.subsec_nanos().into(),
+        };
         let slept = futex::wait(&self.asleep, futex::Flags::empty(), announced, Some(&limit));
         debug_assert!(matches!(slept, Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT)));
+        slept != Err(Errno::TIMEDOUT)
     }
 
     /// Leaves the number of a doorbell; `false`: there is no room for it.
@@ -211,5 +216,77 @@ impl Sleeps for SharedEvent {
         }
         self.announce();
         if ready() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hint::{black_box, spin_loop};
+    use std::thread;
+
+    use super::*;
+    use crate::ring::Line;
+
+    const ROUNDS: u64 = 40_000;
+
+    /// A word that goes up, and where its reader sleeps; each on lines of its own.
+    struct Stage {
+        word: Line<AtomicU64>,
+        event: SharedEvent,
+        /// The reader is about to sleep for the so many-th time.
+        turn: Line<AtomicU64>,
+    }
+
+    impl Stage {
+        /// Publishes without any order of its own: the event must bring it.
+        fn give(&self, n: u64, fence: Fence) {
+            self.word.0.store(n, Ordering::Relaxed);
+            if self.event.has_sleeper(fence) {
+                self.event.wake(&[]);
+            }
+        }
+
+        /// Sleeps at once, and far longer than users do, who would look again by themselves.
+        fn take(&self, n: u64) {
+            let is_there = || self.word.0.load(Ordering::Relaxed) >= n;
+            while !is_there() {
+                let announced = self.event.announce();
+                let woken = is_there() || self.event.sleep(announced, Duration::from_secs(20));
+                assert!(woken, "the wake-up for {n} is lost");
+            }
+        }
+    }
+
+    /// Lasts some nanoseconds, from one time to the next others.
+    fn dawdle(n: u64, salt: u64) {
+        let steps = n.wrapping_add(salt).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
+        (0..steps).for_each(|step| _ = black_box(step));
+    }
+
+    /// A thread that goes to sleep just when another publishes loses no wake-up: the publisher
+    /// without a fence, where the kernel runs the sleeper's in all threads, and the one with.
+    #[test]
+    fn no_wake_up_is_lost() {
+        let event = || SharedEvent::new(Wait::Park { spin_for: Duration::ZERO });
+        for fence in [event().fence(), Fence::Full] {
+            let [word, turn] = [(); 2].map(|()| Line(AtomicU64::new(0)));
+            let stage = Stage { word, event: event(), turn };
+            thread::scope(|threads| {
+                threads.spawn(|| {
+                    for n in 1..=ROUNDS {
+                        while stage.turn.0.load(Ordering::Acquire) < n {
+                            spin_loop();
+                        }
+                        dawdle(n, 0);
+                        stage.give(n, fence);
+                    }
+                });
+                for n in 1..=ROUNDS {
+                    stage.turn.0.store(n, Ordering::Release);
+                    dawdle(n, 1 << 32);
+                    stage.take(n);
+                }
+            });
+        }
     }
 }

@@ -57,17 +57,7 @@ impl<S: Scope> Source for bytes::Receiver<S> {
 
     #[inline]
     fn look(&mut self, handler: &mut impl FnMut(Self::Event<'_>)) -> Looked {
-        match self.take() {
-            Err(ReceiveError::Empty) => Looked::Nothing,
-            Err(why) => {
-                handler(Err(why));
-                Looked::Over
-            }
-            Ok(message) => {
-                handler(Ok(message));
-                Looked::Handed
-            }
-        }
+        Looked::at(self.take(), handler)
     }
 
     fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -81,17 +71,7 @@ impl<T: 'static, S: Shows<T>> Source for broadcast::Subscriber<T, S> {
 
     #[inline]
     fn look(&mut self, handler: &mut impl FnMut(Self::Event<'_>)) -> Looked {
-        match self.take() {
-            Err(ReceiveError::Empty) => Looked::Nothing,
-            Err(why) => {
-                handler(Err(why));
-                Looked::Over
-            }
-            Ok(message) => {
-                handler(Ok(message));
-                Looked::Handed
-            }
-        }
+        Looked::at(self.take(), handler)
     }
 
     fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
