@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use processes::storm::{Part, Storm, attach, nothing_is_left, strikes};
 use tautline_bus::broadcast::lossy::{self, Lossy, LossyError};
-use tautline_bus::broadcast::{Broadcast, Config};
+use tautline_bus::broadcast::{Broadcast, Config, Subscriber};
 use tautline_bus::completion::TakeError;
-use tautline_bus::request::{self, Requests};
+use tautline_bus::request::{self, Client, Requests};
 use tautline_bus::signal::{self, Signal};
 use tautline_bus::{Full, ReceiveError, SendError, Shared};
 
@@ -213,17 +213,25 @@ fn noted(storm: &Storm, role: &str) -> BTreeMap<u64, u64> {
 }
 
 /// Runs a storm while `watch` sees what happens, in a thread that hears when it is over; gives back
-/// what that has seen, when nobody is there but the test.
-fn weather<R: Send>(
+/// what that has seen, when nobody is there but the test. What it `joins` with is there before the
+/// first of the others: it misses nothing.
+fn weather<J, R: Send>(
     kind: &str,
     roles: &[(&'static str, usize)],
-    watch: impl FnOnce(&Path, &AtomicBool) -> R + Send,
+    joins: impl FnOnce(&str) -> J + Send,
+    watch: impl FnOnce(J, &AtomicBool) -> R + Send,
 ) -> (Storm, R) {
     let folder = tempfile::Builder::new().prefix(kind).tempdir().unwrap();
     let path = folder.path().to_owned();
     let over = AtomicBool::new(false);
+    let (joined, has_joined) = std::sync::mpsc::sync_channel(1);
     std::thread::scope(|scope| {
-        let watching = scope.spawn(|| watch(&path, &over));
+        let watching = scope.spawn(|| {
+            let joint = joins(namespace_of(&path));
+            joined.send(()).unwrap();
+            watch(joint, &over)
+        });
+        has_joined.recv_timeout(Duration::from_secs(10)).expect("the one who watches joins");
         let mut storm = Storm::within(folder, roles);
         storm.rage(strikes() / 10);
         storm.end(roles[0].0);
@@ -240,9 +248,13 @@ fn namespace_of(folder: &Path) -> &str {
 /// is killed.
 #[test]
 fn a_broadcast_loses_nothing_and_wedges_nobody() {
-    let watch = |folder: &Path, over: &AtomicBool| {
-        let broadcast = broadcast(namespace_of(folder));
-        let mut subscriber = broadcast.subscriber().unwrap();
+    let joins = |namespace: &str| {
+        let broadcast = broadcast(namespace);
+        let subscriber = broadcast.subscriber().unwrap();
+        (broadcast, subscriber)
+    };
+    let watch = |(broadcast, mut subscriber): (Broadcast<_, _>, Subscriber<_, _>),
+                 over: &AtomicBool| {
         let mut received: BTreeMap<u64, u64> = BTreeMap::new();
         loop {
             let is_over = over.load(Ordering::Relaxed);
@@ -265,7 +277,8 @@ fn a_broadcast_loses_nothing_and_wedges_nobody() {
         }
         received
     };
-    let (storm, received) = weather("broadcast-", &[("publisher", 2), ("subscriber", 3)], watch);
+    let (storm, received) =
+        weather("broadcast-", &[("publisher", 2), ("subscriber", 3)], joins, watch);
     let sent = noted(&storm, "publisher");
     for (id, sent) in &sent {
         let arrived = received.get(id).copied().unwrap_or(0);
@@ -280,8 +293,8 @@ fn a_broadcast_loses_nothing_and_wedges_nobody() {
 /// A subscriber that lives gets or misses every message of every publisher, and none that is torn.
 #[test]
 fn a_lossy_broadcast_counts_what_is_missed() {
-    let watch = |folder: &Path, over: &AtomicBool| {
-        let mut subscriber = lossy(namespace_of(folder)).subscriber().unwrap();
+    let joins = |namespace: &str| lossy(namespace).subscriber().unwrap();
+    let watch = |mut subscriber: lossy::Subscriber<Message, Shared>, over: &AtomicBool| {
         let (mut seen, mut received, mut missed) = (BTreeMap::new(), 0_u64, 0);
         loop {
             let is_over = over.load(Ordering::Relaxed);
@@ -301,7 +314,7 @@ fn a_lossy_broadcast_counts_what_is_missed() {
         (received, missed)
     };
     let roles = &[("publisher", 2), ("subscriber", 2)];
-    let (storm, (received, missed)) = weather("lossy-", roles, watch);
+    let (storm, (received, missed)) = weather("lossy-", roles, joins, watch);
     let sent = noted(&storm, "publisher");
     let (all, publishers) = (sent.values().sum::<u64>(), sent.len() as u64);
     // The last message of each may have been sent but not noted, or begun and never sent.
@@ -313,14 +326,13 @@ fn a_lossy_broadcast_counts_what_is_missed() {
 /// What was raised is taken or left, whoever is killed.
 #[test]
 fn a_signal_keeps_its_count() {
-    let watch = |folder: &Path, over: &AtomicBool| {
-        let signal = signal(namespace_of(folder));
+    let watch = |signal: Signal<Shared>, over: &AtomicBool| {
         while !over.load(Ordering::Relaxed) {
             std::thread::sleep(SHORT);
         }
         signal.count()
     };
-    let (storm, left) = weather("signal-", &[("raiser", 2), ("waiter", 2)], watch);
+    let (storm, left) = weather("signal-", &[("raiser", 2), ("waiter", 2)], signal, watch);
     let (raised, taken) = (noted(&storm, "raiser"), noted(&storm, "waiter"));
     let (raisers, waiters) = (raised.len() as u64, taken.len() as u64);
     let (raised, taken) = (raised.values().sum::<u64>(), taken.values().sum::<u64>());
@@ -334,9 +346,13 @@ fn a_signal_keeps_its_count() {
 /// slot is lost.
 #[test]
 fn requests_are_answered_whoever_dies() {
-    let watch = |folder: &Path, over: &AtomicBool| {
-        let requests = requests(namespace_of(folder));
-        let mut client = requests.client().unwrap();
+    let joins = |namespace: &str| {
+        let requests = requests(namespace);
+        let client = requests.client().unwrap();
+        (requests, client)
+    };
+    let watch = |(requests, mut client): (Requests<_, _, _>, Client<_, _, _>),
+                 over: &AtomicBool| {
         let mut answered = 0_u64;
         while !over.load(Ordering::Relaxed) {
             let Ok(mut call) = client.call([0, answered]) else { continue };
@@ -358,7 +374,7 @@ fn requests_are_answered_whoever_dies() {
         }
         answered
     };
-    let (storm, answered) = weather("requests-", &[("client", 2), ("server", 3)], watch);
+    let (storm, answered) = weather("requests-", &[("client", 2), ("server", 3)], joins, watch);
     println!("{answered} answered");
     assert!(answered > 0);
     // All seats and all slots can be had again.
