@@ -169,3 +169,23 @@ fn what_is_left_is_dropped() {
 }
 
 struct Message(#[allow(dead_code, reason = "it is counted")] std::rc::Rc<()>);
+
+/// A time that is too long to be counted is for ever: nobody panics over it.
+#[test]
+fn the_longest_times_are_for_ever() {
+    let longest = Some(Duration::MAX);
+    let config =
+        Config { capacity: 1, full: Full::Block(longest), patience: longest, ..Config::default() };
+    let channel = Channel::<u64, Local>::new(config).unwrap();
+    let (mut sender, mut receiver) = (channel.sender().unwrap(), channel.receiver().unwrap());
+    let thread = std::thread::spawn(move || {
+        (0..2).for_each(|n| sender.send(n).unwrap());
+        sender.send_timeout(2, Duration::MAX).unwrap();
+        sender.wait_for_room(longest).unwrap();
+    });
+    receiver.wait(longest).unwrap();
+    assert_eq!(receiver.receive(), Ok(0));
+    assert_eq!(receiver.receive_timeout(Duration::MAX), Ok(1));
+    assert_eq!(receiver.receive(), Ok(2));
+    thread.join().unwrap();
+}

@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::bells::{Ringer, Rings};
+use crate::bells::{Ringer, Rings, due};
 use crate::channel::lanes::Lanes;
 use crate::channel::ringed::Ringed;
 use crate::channel::{Channel, Flavour, Orphans};
@@ -323,7 +323,7 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     #[cold]
     #[inline(never)]
     fn receive_later(&mut self) -> Result<T, ReceiveError> {
-        self.receive_until(self.patience.map(|limit| Instant::now() + limit))
+        self.receive_until(due(self.patience))
     }
 
     /// Receives a message if there is one.
@@ -354,7 +354,7 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     /// # Errors
     /// [`ReceiveError`].
     pub fn receive_timeout(&mut self, limit: Duration) -> Result<T, ReceiveError> {
-        self.receive_until(Some(Instant::now() + limit))
+        self.receive_until(due(Some(limit)))
     }
 
     fn receive_until(&mut self, due: Option<Instant>) -> Result<T, ReceiveError> {
@@ -427,7 +427,7 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     /// [`ReceiveError::TimedOut`], [`ReceiveError::Empty`] in the scope
     /// [`Private`](crate::Private). A channel that is closed is for the next receive to tell.
     pub fn wait(&mut self, limit: Option<Duration>) -> Result<(), ReceiveError> {
-        self.wait_until(limit.map(|limit| Instant::now() + limit))
+        self.wait_until(due(limit))
     }
 
     pub(crate) fn wait_until(&mut self, due: Option<Instant>) -> Result<(), ReceiveError> {

@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::bells::{Ringer, Rings};
+use crate::bells::{Ringer, Rings, due};
 use crate::channel::lanes::Lanes;
 use crate::channel::ringed::Ringed;
 use crate::channel::{Channel, Flavour};
@@ -214,9 +214,7 @@ impl<T, S: Carries<T>> Sender<T, S> {
     fn send_without_room(&mut self, message: T) -> Result<(), SendError<T>> {
         match self.full {
             Full::Refuse => Err(SendError::Full(message)),
-            Full::Block(limit) => {
-                self.send_until(message, limit.map(|limit| Instant::now() + limit))
-            }
+            Full::Block(limit) => self.send_until(message, due(limit)),
             Full::Overwrite => self.overwrite(message),
         }
     }
@@ -252,7 +250,7 @@ impl<T, S: Carries<T>> Sender<T, S> {
     /// # Errors
     /// [`SendError`], with the message.
     pub fn send_timeout(&mut self, message: T, limit: Duration) -> Result<(), SendError<T>> {
-        self.send_until(message, Some(Instant::now() + limit))
+        self.send_until(message, due(Some(limit)))
     }
 
     fn send_until(&mut self, mut message: T, due: Option<Instant>) -> Result<(), SendError<T>> {
@@ -369,8 +367,7 @@ impl<T, S: Carries<T>> Sender<T, S> {
     /// [`SendError::TimedOut`], [`SendError::Full`] in the scope [`Private`](crate::Private), where
     /// nobody could make room meanwhile, [`SendError::Closed`].
     pub fn wait_for_room(&mut self, limit: Option<Duration>) -> Result<(), SendError<()>> {
-        let due = limit.map(|limit| Instant::now() + limit);
-        if !self.end.wait_for_room(due) {
+        if !self.end.wait_for_room(due(limit)) {
             return Err(if S::OTHERS_RUN { SendError::TimedOut(()) } else { SendError::Full(()) });
         }
         if self.end.is_open() { Ok(()) } else { Err(SendError::Closed(())) }
