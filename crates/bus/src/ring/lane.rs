@@ -97,11 +97,18 @@ impl<T, S: Scope> Way<T, S> {
         self.capacity() - (position & self.mask)
     }
 
+    /// The slot of the position, and those that lie behind it in a row.
     #[inline(always)]
-    fn slot(&self, position: u64) -> &Place<T> {
+    fn row(&self, position: u64) -> NonNull<Place<T>> {
         // SAFETY: by the promise of `new`; the index is within the slots, of which there are as
         // many as the mask says, and one.
-        unsafe { self.slots.add((position & self.mask) as usize).as_ref() }
+        unsafe { self.slots.add((position & self.mask) as usize) }
+    }
+
+    #[inline(always)]
+    fn slot(&self, position: u64) -> &Place<T> {
+        // SAFETY: it is there, by the promise of `new`.
+        unsafe { self.row(position).as_ref() }
     }
 }
 
@@ -187,7 +194,7 @@ impl<T, S: Scope> Giver<T, S> {
         S: Carries<T>,
     {
         let first = self.tail.wrapping_add(*staged);
-        let row = NonNull::from(self.way.slot(first));
+        let row = self.way.row(first);
         // Not what the iterator says of itself, which may be anything.
         for at in 0..room.min(self.way.in_a_row(first)) as usize {
             let Some(message) = messages.next() else { return false };
@@ -365,7 +372,7 @@ impl<T, S: Scope> Taker<T, S> {
     #[inline(always)]
     pub(crate) fn row_of(&self, run: &Run) -> (NonNull<Place<T>>, u64) {
         let count = run.end.wrapping_sub(run.next).min(self.way.in_a_row(run.next));
-        (self.way.slot(run.next).into(), count)
+        (self.way.row(run.next), count)
     }
 
     /// Gives the slots of what was taken of a run back to the giver, and the rest to this taker.
