@@ -7,6 +7,7 @@ mod kinds;
 use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tautline_bus::channel::{self, Channel, Receiver, Sender};
 use tautline_bus::completion::{self, Async, TakeError};
 use tautline_bus::{Local, ReceiveError, Wait};
 use tautline_runtime::fiber::{self, Stack};
-use tautline_runtime::listen::{Listen, Listener};
+use tautline_runtime::listen::{Listen, Listener, Looked, Source};
 use tautline_runtime::{Config, Panics, Runtime, WaitMode, task};
 
 /// A receiver by a callback, one by a task and one by a fiber, all of one kind.
@@ -240,6 +241,46 @@ fn a_completion_is_heard_again_and_again() {
         never.on_message(move |(result, _)| told.set(Some(result))).unwrap();
         runtime.poll().unwrap();
         assert_eq!(idle.get(), Some(Err(TakeError::Idle)));
+    }
+}
+
+/// What a sender that lies leaves behind: `bad` damaged messages before each good one.
+struct Damages {
+    bad: u32,
+    looks: u32,
+}
+
+impl Source for Damages {
+    type Event<'e> = Result<u32, ReceiveError>;
+
+    fn look(&mut self, handler: &mut impl FnMut(Self::Event<'_>)) -> Looked {
+        self.looks += 1;
+        if self.looks.is_multiple_of(self.bad + 1) {
+            handler(Ok(self.looks));
+            return Looked::Handed;
+        }
+        handler(Err(ReceiveError::Corrupt));
+        Looked::Damaged
+    }
+
+    fn poll_wait(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
+
+/// One bad message is told like any other and costs no listener its good ones; one where nothing
+/// else comes for as many as a turn hands on has ended, and keeps no loop busy.
+#[test]
+fn one_bad_message_is_not_the_end() {
+    let runtime = runtime(WaitMode::Sleep);
+    for bad in [1, 31, 32] {
+        let heard = Heard::default();
+        let listener = Damages { bad, looks: 0 }.on_message(keep(&heard)).unwrap();
+        (0..100).for_each(|_| _ = runtime.poll_once().unwrap());
+        assert_eq!(listener.is_over(), bad == 32, "{bad}");
+        let good = heard.borrow().iter().filter(|event| event.is_ok()).count();
+        assert_eq!(good as u32, if bad == 32 { 0 } else { 3200 / (bad + 1) });
+        listener.stop();
     }
 }
 

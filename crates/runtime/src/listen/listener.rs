@@ -50,6 +50,7 @@ impl Listener {
             budget: core.config.budgets.messages,
             looks: if watched { LOOKS } else { 0 },
             quiet: 0,
+            damaged: 0,
         });
         let listen = poll_fn(move |context| {
             let Some(going) = &mut listening else { return Poll::Ready(()) };
@@ -115,6 +116,8 @@ struct Listening<S, F> {
     looks: u32,
     /// Those that have.
     quiet: u32,
+    /// What came last in a row and was no message.
+    damaged: usize,
 }
 
 impl<S, F> Listening<S, F>
@@ -127,7 +130,11 @@ where
         let mut left = self.budget;
         while left > 0 {
             match self.source.look(&mut self.handler) {
-                Looked::Handed => (left, self.quiet) = (left - 1, 0),
+                Looked::Handed => (left, self.quiet, self.damaged) = (left - 1, 0, 0),
+                Looked::Damaged if self.damaged + 1 < self.budget => {
+                    (left, self.damaged) = (left - 1, self.damaged + 1);
+                }
+                Looked::Damaged => return Poll::Ready(()),
                 Looked::Over => return Poll::Ready(()),
                 Looked::Nothing if self.rests(context).is_pending() => return Poll::Pending,
                 // Something has come meanwhile.

@@ -10,8 +10,10 @@
 //!   `Wait::Spin` or `Wait::Yield` have nobody who would wake: a loop that listens to one looks
 //!   each turn, and never sleeps.
 //! - The last event is the error that says why nothing can come any more, such as
-//!   `ReceiveError::Closed`. Then, or when the listener is [stopped](Listener::stop), or after a
-//!   panic of the handler, the receiver is detached and the handler dropped.
+//!   `ReceiveError::Closed`. One bad message of many senders is not the end: `ReceiveError::Corrupt`
+//!   is an event like others, up to a turn's worth of them in a row. At the end, or when the
+//!   listener is [stopped](Listener::stop), or after a panic of the handler, the receiver is
+//!   detached and the handler dropped.
 //! - Nothing is allocated but when a receiver is given to the loop.
 
 mod listener;

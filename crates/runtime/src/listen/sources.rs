@@ -17,6 +17,9 @@ pub enum Looked {
     Nothing,
     /// Something, which the handler has seen. More may be there.
     Handed,
+    /// Something that is no message, which the handler has seen as an error. Messages may follow;
+    /// where a turn's worth of these come in a row, nothing is expected any more.
+    Damaged,
     /// What the handler has seen is the last.
     Over,
 }
@@ -30,6 +33,7 @@ impl Looked {
         let looked = match &received {
             Ok(_) => Self::Handed,
             Err(ReceiveError::Empty) => return Self::Nothing,
+            Err(ReceiveError::Corrupt) => Self::Damaged,
             Err(_) => Self::Over,
         };
         handler(received);
@@ -89,6 +93,7 @@ impl<T: Plain, S: Carries<T>> Source for lossy::Subscriber<T, S> {
         let looked = match received {
             Ok(_) | Err(LossyError::Missed(_)) => Looked::Handed,
             Err(LossyError::Receive(ReceiveError::Empty)) => return Looked::Nothing,
+            Err(LossyError::Receive(ReceiveError::Corrupt)) => Looked::Damaged,
             Err(LossyError::Receive(_)) => Looked::Over,
         };
         handler(received);
