@@ -58,6 +58,11 @@ fn the_other_process() {
             assert_eq!(message.view().to_vec(), b"first");
             stay();
         }
+        "borrow two" => {
+            let mut receiver = open(&namespace).receiver().unwrap();
+            let _messages = receiver.drain(2);
+            stay();
+        }
         "borrow two and lose" => {
             let mut receiver = open_losing(&namespace).receiver().unwrap();
             let messages = receiver.drain(2);
@@ -135,6 +140,26 @@ fn what_the_dead_had_borrowed_comes_again() {
     let mut receiver = channel.receiver().unwrap();
     assert_eq!((receive(&mut receiver), receiver.lost()), (b"third".to_vec(), 2));
     assert_eq!(channel.used(), 0);
+}
+
+/// What a receiver had borrowed keeps its mark when the next one dies too, having borrowed less.
+#[test]
+fn the_mark_of_the_first_who_died_outlives_the_second() {
+    let namespace = namespace("marks");
+    let channel = open(&namespace);
+    let mut sender = channel.sender().unwrap();
+    assert_eq!(sender.send_batch(&["first", "second", "third", "fourth"]), 4);
+    drop(sender);
+    Other::at("borrow two", &namespace).kill();
+    Other::at("borrow", &namespace).kill();
+    let mut receiver = channel.receiver().unwrap();
+    let mut received = Vec::new();
+    for _ in 0..4 {
+        let message = receiver.take().unwrap();
+        received.push((message.view().to_vec(), message.is_redelivered()));
+    }
+    let marked = [("first", true), ("second", true), ("third", false), ("fourth", false)];
+    assert_eq!(received, marked.map(|(text, again)| (text.as_bytes().to_vec(), again)));
 }
 
 /// Where the others are trusted messages are written and read in place; a channel of another kind

@@ -293,7 +293,8 @@ impl<S: Scope> Taker<S> {
     /// Says that what lies below `end` is about to be lent.
     #[inline(always)]
     pub(crate) fn lend(&self, end: u64) {
-        if S::MORTAL {
+        // What was lent to a taker before may reach further, and is said to be already.
+        if S::MORTAL && end.wrapping_sub(self.lent_before).cast_signed() > 0 {
             // Release: who finds it after this taker has died finds it before anything that was
             // done with the messages.
             self.way.stream().head.0.lent.store(end, Ordering::Release);
