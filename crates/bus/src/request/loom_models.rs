@@ -179,7 +179,16 @@ fn clear(seat: &Mortal, role: Role) {
 
 /// Takes the request of a call out of the channel, and keeps it.
 fn take(server: &Mortal, to: Correlation) -> Met {
-    let met = server.meet(to);
+    take_as(server, to, false)
+}
+
+/// The same for one that the channel brings again, for who had it has died.
+fn take_again(server: &Mortal, to: Correlation) -> Met {
+    take_as(server, to, true)
+}
+
+fn take_as(server: &Mortal, to: Correlation, again: bool) -> Met {
+    let met = server.meet(to, again);
     if met == Met::New {
         server.has_kept(to);
     }
@@ -203,7 +212,7 @@ fn loom_what_a_dead_server_had_is_served_once_more() {
             served += 1;
         }
         clearer.join().unwrap();
-        served += u32::from(take(&heir, to) == Met::Again);
+        served += u32::from(take_again(&heir, to) == Met::Again);
         served += u32::from(heir.take_over().is_some());
         assert_eq!(served, 1);
         heir.answer(to, Ok(7));
@@ -262,11 +271,11 @@ fn loom_what_was_not_kept_comes_by_the_channel() {
     check(|| {
         let (client, [dead, heir]) = mortals();
         let to = client.issue(&mut 0).unwrap();
-        assert_eq!(dead.meet(to), Met::New);
+        assert_eq!(dead.meet(to, false), Met::New);
         let next = thread::spawn(move || {
             clear(&dead, Role::Taker);
             assert_eq!(heir.take_over(), None);
-            match take(&heir, to) {
+            match take_again(&heir, to) {
                 Met::New => heir.answer(to, Ok(7)),
                 met => assert_eq!(met, Met::Told),
             }
@@ -274,5 +283,46 @@ fn loom_what_was_not_kept_comes_by_the_channel() {
         client.cancel(to);
         next.join().unwrap();
         assert!(client.issue(&mut 0).is_some());
+    });
+}
+
+/// A server dies before it has kept a request, and the channel brings it to another just while a
+/// third process clears the seat: it is served, once.
+#[test]
+fn loom_what_was_not_kept_is_served_while_the_seat_is_cleared() {
+    check(|| {
+        let (client, [dead, heir]) = mortals();
+        let to = client.issue(&mut 0).unwrap();
+        assert_eq!(dead.meet(to, false), Met::New);
+        let clearer = thread::spawn(move || clear(&dead, Role::Taker));
+        assert_eq!(take_again(&heir, to), Met::New);
+        clearer.join().unwrap();
+        assert_eq!(heir.take_over(), None);
+        heir.answer(to, Ok(7));
+        assert_eq!(client.take(to), Ok(7));
+    });
+}
+
+/// A request that a server had which has died is answered by its heir, and its client has gone on to
+/// the next call: the channel, which brings it again, brings nothing to be done.
+#[test]
+fn loom_what_was_answered_does_not_come_as_told() {
+    check(|| {
+        let (client, [dead, heir]) = mortals();
+        let to = client.issue(&mut 0).unwrap();
+        assert_eq!(take(&dead, to), Met::New);
+        clear(&dead, Role::Taker);
+        assert_eq!(heir.take_over(), Some(to));
+        let goes_on = {
+            let client = client.clone();
+            thread::spawn(move || {
+                _ = client.take(to).map(|reply| assert_eq!(reply, 7));
+                client.issue(&mut 0)
+            })
+        };
+        heir.answer(to, Ok(7));
+        assert_eq!(take_again(&heir, to), Met::Served);
+        let next = goes_on.join().unwrap();
+        assert!(next.is_none_or(|next| take(&heir, next) == Met::New));
     });
 }

@@ -172,7 +172,7 @@ impl<Q, R, S: Exchanges<Q, R>> Server<Q, R, S> {
         loop {
             let loan = self.receiver.take()?;
             let mut ask = loan.copy_out()?;
-            let met = self.seat.meet(ask.to);
+            let met = self.seat.meet(ask.to, loan.is_redelivered());
             self.again = loan.is_redelivered() || met == Met::Again;
             match met {
                 Met::New => {

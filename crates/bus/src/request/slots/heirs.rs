@@ -14,7 +14,10 @@
 //! A server keeps the request in the object before it lets the channel have its place; while it has
 //! not (TAKING), the channel brings the request again. Who gives up a call that was taken makes it
 //! CANCELLED, or UNWANTED while nobody has it, and the slot is free when it was answered; one that was
-//! not taken is RETIRED, its slot is free at once, and its request is served as one that was told.
+//! not taken is RETIRED, its slot is free at once, and its request is served as one that was told. If
+//! the channel brings such a request again when its slot has gone on to another call, nobody can tell
+//! whether it was answered, and it is passed over: what is not waited for is rather lost than done
+//! twice.
 
 use super::{
     AGAIN, CANCELLED, Correlation, LIVE, NoReply, RETIRED, Replies, SEAT_SHIFT, Seat, Slot, TAKEN,
@@ -47,7 +50,7 @@ pub(in crate::request) enum Met {
     Again,
     /// Nobody waits for an answer, which would come to another call.
     Told,
-    /// Another server has it, or had, and has answered.
+    /// Another server has it, or had, and has answered, or may have.
     Served,
 }
 
@@ -83,11 +86,13 @@ impl<R, S: Carries<R>> Slot<R, S> {
         });
     }
 
-    /// The server in that seat meets a request.
-    fn meet(&self, generation: u32, seat: usize) -> Met {
+    /// The server in that seat meets a request; `redelivered`: one has died that had it on loan.
+    fn meet(&self, generation: u32, seat: usize, redelivered: bool) -> Met {
         let before = self.change(|asked| {
             let kind = match kind_of(asked) {
-                LIVE => TAKING,
+                // The channel has it with one server at a time: who was taking it has died, be its
+                // seat cleared or not.
+                LIVE | TAKING => TAKING,
                 AGAIN => TAKEN,
                 UNWANTED => CANCELLED,
                 _ => return None,
@@ -95,14 +100,18 @@ impl<R, S: Carries<R>> Slot<R, S> {
             (generation_of(asked) == generation).then(|| word_of(seat, generation, kind))
         });
         if let Some(before) = before {
-            return if kind_of(before) == LIVE { Met::New } else { Met::Again };
+            return if matches!(kind_of(before), LIVE | TAKING) { Met::New } else { Met::Again };
         }
         // Relaxed: it was looked at just now.
         let asked = self.asked.0.load(Ordering::Relaxed);
-        if generation_of(asked) != generation || kind_of(asked) == RETIRED {
-            return Met::Told;
+        match generation_of(asked) == generation {
+            true if kind_of(asked) == RETIRED => Met::Told,
+            true => Met::Served,
+            // The slot has gone on to another call: the client has given this one up before anybody
+            // had it, or the one who died may have left it to another, who has answered.
+            false if redelivered => Met::Served,
+            false => Met::Told,
         }
-        Met::Served
     }
 
     /// Takes what a server had that has died: the generation.
@@ -171,14 +180,16 @@ impl<R: 'static> Replies<R> {
 }
 
 impl<R: 'static, S: Carries<R>> Seat<R, S> {
-    /// What a request is to this server that comes through the channel, where users may die.
-    pub(in crate::request) fn meet(&self, to: Correlation) -> Met {
+    /// What a request is to this server that comes through the channel, where users may die; it is
+    /// `redelivered` if it comes again.
+    pub(in crate::request) fn meet(&self, to: Correlation, redelivered: bool) -> Met {
         let Some(slot) = self.slot(to) else { return Met::Told };
-        match slot.meet(to.generation, self.seat()) {
-            // It comes again, for the one who had it has died: its seat may not be cleared yet.
+        match slot.meet(to.generation, self.seat(), redelivered) {
+            // It comes again, for the one who had it has died: its seat may not be cleared yet. If
+            // somebody else is at that just now, what was kept is found by `take_over`.
             Met::Served => {
                 self.look_after_the_dead();
-                slot.meet(to.generation, self.seat())
+                slot.meet(to.generation, self.seat(), redelivered)
             }
             met => met,
         }
