@@ -2,12 +2,17 @@
 
 mod processes;
 
+use std::os::unix::fs::FileExt;
+use std::task::Poll;
 use std::time::Duration;
 
+use processes::scribbler::find_file;
 use processes::{Other, namespace, part, stay, until};
+use rustix::event::{PollFd, PollFlags, poll};
 use tautline_bus::channel::Channel;
 use tautline_bus::completion::TakeError;
 use tautline_bus::request::{Config, Orphans, Request, Requests};
+use tautline_bus::wakeup::Wakeup;
 use tautline_bus::{Full, OpenError, ReceiveError, Shared};
 
 type Squares = Requests<u64, [u64; 2], Shared>;
@@ -196,4 +201,70 @@ fn calls_that_are_given_up_free_their_slots() {
     }
     let mut call = client.call(7).unwrap();
     assert_eq!(call.wait_for(SHORT), Err(TakeError::TimedOut));
+}
+
+/// Whether the descriptor becomes readable within that time.
+fn is_readable(wakeup: &Wakeup, within: Duration) -> bool {
+    let mut descriptors = [PollFd::new(wakeup, PollFlags::IN)];
+    poll(&mut descriptors, Some(&within.try_into().unwrap())).unwrap() == 1
+}
+
+/// A task that serves sleeps while nothing is asked, and is woken by a request.
+#[test]
+fn a_task_that_serves_sleeps() {
+    let namespace = namespace("sleeps");
+    let squares = open(&namespace);
+    let (mut client, mut server) = (squares.client().unwrap(), squares.server().unwrap());
+    let wakeup = Wakeup::between_processes().unwrap();
+    assert!(wakeup.arm(|context| server.poll_receive(context)).is_pending());
+    assert!(!is_readable(&wakeup, Duration::from_millis(20)), "it is polled without need");
+    let call = client.call(7).unwrap();
+    assert!(is_readable(&wakeup, LONG));
+    match wakeup.arm(|context| server.poll_receive(context)) {
+        Poll::Ready(Ok(request)) => request.reply([7, 49]),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(call.wait(Some(LONG)), Ok([7, 49]));
+}
+
+/// One that only waits is told of a request that a dead server has left.
+#[test]
+fn a_task_is_told_what_the_dead_have_left() {
+    let namespace = namespace("left");
+    let squares = open(&namespace);
+    let mut client = squares.client().unwrap();
+    let calls = [1, 2].map(|n| client.call(n).unwrap());
+    Other::at("take two", &namespace).kill();
+    let mut server = squares.server().unwrap();
+    let wakeup = Wakeup::between_processes().unwrap();
+    for call in calls {
+        assert!(wakeup.arm(|context| server.poll_wait(context)).is_ready());
+        server.try_serve(|n| [n, n * n]).unwrap();
+        assert!(server.is_redelivered());
+        drop(call);
+    }
+    // The last look finds that there is no more.
+    assert_eq!(server.try_receive().map(drop), Err(ReceiveError::Empty));
+    assert!(wakeup.arm(|context| server.poll_wait(context)).is_pending());
+}
+
+/// A request over which somebody has scribbled is told to the server, and to its caller that nobody
+/// answers it.
+#[test]
+fn a_corrupt_request_is_answered() {
+    let namespace = namespace("corrupt");
+    let flags = Requests::<[bool; 64], u64, Shared>::open(&namespace, "flags", config()).unwrap();
+    let (mut client, mut server) = (flags.client().unwrap(), flags.server().unwrap());
+    let call = client.call([true; 64]).unwrap();
+    let segment = find_file(std::process::id(), &namespace, "flags").unwrap();
+    let mut bytes = vec![0; segment.metadata().unwrap().len() as usize];
+    segment.read_exact_at(&mut bytes, 0).unwrap();
+    let at = bytes.windows(64).position(|bytes| bytes == [1; 64]).unwrap();
+    segment.write_all_at(&[2], at as u64).unwrap();
+    assert_eq!(server.try_receive().map(drop), Err(ReceiveError::Corrupt));
+    assert_eq!(call.wait(Some(LONG)), Err(TakeError::Abandoned));
+    // What comes after it is served.
+    let call = client.call([false; 64]).unwrap();
+    server.serve(|_| 7).unwrap();
+    assert_eq!(call.wait(Some(LONG)), Ok(7));
 }

@@ -605,7 +605,8 @@ pub struct Loan<'r, T: 'static, S: Carries<T>> {
 }
 
 impl<T, S: Carries<T>> Loan<'_, T, S> {
-    fn place(&self) -> &Place<T> {
+    /// Where it lies.
+    pub(crate) fn place(&self) -> &Place<T> {
         let place = match &self.message {
             Lent::Lane(place) => *place,
             Lent::Ring(claim) => claim.as_ref().expect("given back once").place(),

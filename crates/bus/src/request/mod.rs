@@ -40,6 +40,8 @@ mod server;
 #[cfg(not(loom))]
 mod shared;
 mod slots;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 pub use self::call::Call;
 pub use self::client::Client;
@@ -56,7 +58,7 @@ use crate::completion::TakeError;
 use crate::error::{AttachError, Corrupt, CreateError, SendError};
 use crate::object::{Handle, Role};
 use crate::policy::{Full, Wait};
-use crate::scope::{Carries, Heap, InProcess};
+use crate::scope::{Carries, Heap, InProcess, Place};
 
 /// How clients and servers deal with each other.
 #[derive(Clone, Copy, Debug)]
@@ -155,6 +157,10 @@ pub trait Exchanges<Q, R>: Carries<Ask<Q>> + Carries<R> {
     /// [`Corrupt`]: it is none.
     #[doc(hidden)]
     fn recall(words: &[Self::Word]) -> Result<Q, Corrupt>;
+
+    /// A request without its message, which is none: to which call it belongs.
+    #[doc(hidden)]
+    fn addressed(place: &Place<Ask<Q>>) -> Ask<()>;
 }
 
 /// Nobody dies alone.
@@ -165,6 +171,10 @@ impl<Q, R, S: InProcess + Carries<Ask<Q>> + Carries<R>> Exchanges<Q, R> for S {
 
     fn recall(_: &[S::Word]) -> Result<Q, Corrupt> {
         Err(Corrupt)
+    }
+
+    fn addressed(_: &Place<Ask<Q>>) -> Ask<()> {
+        Ask { to: Correlation::NONE, message: () }
     }
 }
 

@@ -30,6 +30,10 @@ pub struct Server<Q: 'static, R: 'static, S: Exchanges<Q, R>> {
 /// So long does a server wait, where others may die, before it looks what they have left.
 const SLICE: Duration = Duration::from_millis(5);
 
+/// So many requests that others have, or had, does a server pass over before it says that there is
+/// none for it: another process may send such without end.
+pub(super) const PASSED: usize = 64;
+
 impl<Q, R, S: Exchanges<Q, R>> Server<Q, R, S> {
     pub(super) fn attach(
         requests: &Requests<Q, R, S>,
@@ -89,21 +93,35 @@ impl<Q, R, S: Exchanges<Q, R>> Server<Q, R, S> {
         context: &mut Context<'_>,
     ) -> Poll<Result<Request<Q, R, S>, ReceiveError>> {
         if S::MORTAL {
-            return match self.next_kept() {
-                Err(ReceiveError::Empty) => {
-                    // Nobody in another process could call the waker.
-                    context.waker().wake_by_ref();
-                    Poll::Pending
-                }
-                done => Poll::Ready(done.map(|ask| self.taken(ask))),
-            };
+            return self.poll_kept(context).map_ok(|ask| self.taken(ask));
         }
         self.receiver.poll_receive(context).map_ok(|ask| self.taken(ask))
     }
 
+    /// Where others may die: they wake nobody for what they leave, so that the task must be polled
+    /// every [`SLICE`], as those who lend a doorbell do.
+    fn poll_kept(&mut self, context: &mut Context<'_>) -> Poll<Result<Ask<Q>, ReceiveError>> {
+        match self.next_kept() {
+            Err(ReceiveError::Empty) => {}
+            done => return Poll::Ready(done),
+        }
+        if self.poll_wait(context).is_ready() {
+            // There is more, of which nobody knows how much there is for this server.
+            context.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
     /// Ready when there is a request or no client can come any more; else a waker is left.
     pub fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.receiver.poll_wait(context)
+        let polled = self.receiver.poll_wait(context);
+        if S::MORTAL && polled.is_pending() {
+            self.seat.attend();
+            if self.seat.may_take_over() {
+                return Poll::Ready(());
+            }
+        }
+        polled
     }
 
     /// Takes a request and replies what `work` makes of it; waits for one as [`Server::receive`].
@@ -169,22 +187,40 @@ impl<Q, R, S: Exchanges<Q, R>> Server<Q, R, S> {
         if let Some(to) = self.seat.take_over() {
             return self.recall(to);
         }
-        loop {
-            let loan = self.receiver.take()?;
-            let mut ask = loan.copy_out()?;
-            let met = self.seat.meet(ask.to, loan.is_redelivered());
-            self.again = loan.is_redelivered() || met == Met::Again;
-            match met {
-                Met::New => {
-                    S::keep(self.seat.keeping(ask.to), &ask.message);
-                    self.seat.has_kept(ask.to);
-                }
-                Met::Again => {}
-                Met::Told => ask.to = Correlation::NONE,
-                Met::Served => continue,
+        for _ in 0..PASSED {
+            if let Some(ask) = self.keep_next()? {
+                return Ok(ask);
             }
-            return Ok(ask);
         }
+        Err(ReceiveError::Empty)
+    }
+
+    /// Takes the next request of the channel; `None`: others have it, or had.
+    fn keep_next(&mut self) -> Result<Option<Ask<Q>>, ReceiveError> {
+        let loan = self.receiver.take()?;
+        let ask = loan.copy_out();
+        let to = ask.as_ref().map_or_else(|_| S::addressed(loan.place()).to, |ask| ask.to);
+        let met = self.seat.meet(to, loan.is_redelivered());
+        self.again = loan.is_redelivered() || met == Met::Again;
+        let mut ask = match ask {
+            Ok(ask) => ask,
+            Err(corrupt) => {
+                if matches!(met, Met::New | Met::Again) {
+                    self.seat.answer(to, Err(NoReply::Abandoned));
+                }
+                return Err(corrupt.into());
+            }
+        };
+        match met {
+            Met::New => {
+                S::keep(self.seat.keeping(to), &ask.message);
+                self.seat.has_kept(to);
+            }
+            Met::Again => {}
+            Met::Told => ask.to = Correlation::NONE,
+            Met::Served => return Ok(None),
+        }
+        Ok(Some(ask))
     }
 
     /// A request that the dead had, and that is this server's now.

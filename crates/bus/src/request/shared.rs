@@ -137,4 +137,12 @@ impl<Q: Plain + Layout, R: Plain + Layout> Exchanges<Q, R> for Shared {
         // SAFETY: as above.
         unsafe { plain::load_told(words.as_ptr().cast::<Q>()) }
     }
+
+    fn addressed(place: &Place<Ask<Q>>) -> Ask<()> {
+        let (to, _) = parts(place.to_read().cast_mut());
+        // SAFETY: the place lies in a segment, is valid and aligned, and so are its parts.
+        let words = unsafe { plain::load_told::<_, Corrupt>(to) };
+        let to = words.map_or(Correlation::NONE, Correlation::of_words);
+        Ask { to, message: () }
+    }
 }

@@ -23,10 +23,9 @@ pub(crate) struct Fates {
 /// process's parent has open; without end.
 pub(crate) fn scribble(namespace: &str, name: &str) -> ! {
     let victim = std::os::unix::process::parent_id();
-    let label = format!("/memfd:tautline-bus/{namespace}/{name} (deleted)");
     let mut seed = 0x5eed_u64;
     loop {
-        let Some(file) = find_file(victim, &label) else { continue };
+        let Some(file) = find_file(victim, namespace, name) else { continue };
         let len = file.metadata().unwrap().len();
         // Just being made.
         if len < 16 {
@@ -46,11 +45,14 @@ pub(crate) fn scribble(namespace: &str, name: &str) -> ! {
     }
 }
 
-fn find_file(victim: u32, label: &str) -> Option<File> {
+/// The segment of that name, if the process has it open.
+pub(crate) fn find_file(victim: u32, namespace: &str, name: &str) -> Option<File> {
+    let label = format!("/memfd:tautline-bus/{namespace}/{name} (deleted)");
     let files = fs::read_dir(format!("/proc/{victim}/fd")).ok()?.flatten();
     let mut paths = files.map(|file| file.path());
-    let path = paths.find(|path| fs::read_link(path).is_ok_and(|to| to.as_os_str() == label))?;
-    File::options().write(true).open(path).ok()
+    let path =
+        paths.find(|path| fs::read_link(path).is_ok_and(|to| to.as_os_str() == label.as_str()))?;
+    File::options().read(true).write(true).open(path).ok()
 }
 
 /// Ten thousand rounds of `play` with an object that another process, which plays the part

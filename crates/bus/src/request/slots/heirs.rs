@@ -208,11 +208,17 @@ impl<R: 'static, S: Carries<R>> Seat<R, S> {
         }
     }
 
+    /// Whether there may be something to be taken over.
+    pub(in crate::request) fn may_take_over(&self) -> bool {
+        // Relaxed: who takes over looks again.
+        self.parts().head.again.load(Ordering::Relaxed) != 0
+    }
+
     /// Takes a request over that a server had that has died.
     pub(in crate::request) fn take_over(&self) -> Option<Correlation> {
         let again = &self.parts().head.again;
-        // Relaxed: a flag for the slots' own words.
-        if again.load(Ordering::Relaxed) == 0 {
+        // A flag for the slots' own words.
+        if !self.may_take_over() {
             return None;
         }
         // Acquire pairs with the Release in `server_died`. Should this server die here, whoever
