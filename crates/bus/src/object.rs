@@ -160,6 +160,20 @@ impl<O: Object<S>, S: Scope> Parts<O, S> {
         &self.wakers[role as usize]
     }
 
+    /// Whether somebody clears that seat just now of one who has died.
+    #[cfg(not(loom))]
+    pub(crate) fn is_being_cleared(&self, role: Role, seat: usize) -> bool {
+        // Acquire pairs with the Release of whoever takes or cleared the seat before.
+        let word = self.seats.of(role).get(seat).map(|word| word.load(Ordering::Acquire));
+        word.is_some_and(|word| word & REAPING != 0)
+    }
+
+    /// As somebody leaves that seat who begins to clear it, for tests.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn begin_to_clear(&self, role: Role, seat: usize) {
+        self.seats.of(role)[seat].store(S::user() | REAPING, Ordering::Release);
+    }
+
     /// Counts a handle or a user among those who can reach the object in `roles`.
     fn enter(&self, roles: &[Role]) {
         if S::MORTAL {

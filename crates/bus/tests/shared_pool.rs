@@ -152,6 +152,20 @@ fn a_ticket_on_loan_comes_again() {
     assert_eq!((buffer.view().read::<u32>(0), receiver.is_redelivered()), (Ok(9), true));
 }
 
+/// The same for one who takes the ticket out itself, and finds the buffer with the dead.
+#[test]
+fn a_ticket_is_redeemed_after_the_dead() {
+    let namespace = namespace("after");
+    let (pool, way) = open(&namespace);
+    let (mut borrower, mut sender) = (pool.borrower().unwrap(), way.sender().unwrap());
+    fill(&mut borrower, 9).send(&mut sender).unwrap();
+    Other::at("receive under a loan", &namespace).kill();
+    let mut receiver = way.receiver().unwrap();
+    let loan = receiver.take().unwrap();
+    let buffer = borrower.redeem(loan.ticket().unwrap()).unwrap();
+    assert_eq!((buffer.view().read::<u32>(0), loan.is_redelivered()), (Ok(9), true));
+}
+
 /// A ticket brings its buffer once; what is none, and what was lent anew, is told.
 #[test]
 fn tickets_are_of_one() {

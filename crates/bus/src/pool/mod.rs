@@ -35,6 +35,8 @@ mod pooled;
 mod shape;
 #[cfg(not(loom))]
 mod shared;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 pub use self::borrower::Borrower;
 pub use self::buffer::{Buffer, Draft};

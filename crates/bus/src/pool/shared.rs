@@ -11,9 +11,10 @@ use crate::bells::due;
 use crate::channel::{Loan, Receiver, Sender};
 use crate::error::{Corrupt, CreateError, ReceiveError, SendError};
 use crate::layout::{Field, Layout, Told};
-use crate::object::{Attachment, Handle, Kept};
+use crate::object::{Attachment, Handle, Kept, Role};
 use crate::plain::{self, Plain};
 use crate::policy::Full;
+use crate::ring::lot::Redeemed;
 use crate::scope::{Carries, Place};
 use crate::shared::{
     self, Description, Kind, OpenError, Opened, SegmentStore, Shared, word_of_full, word_of_wait,
@@ -302,6 +303,10 @@ fn read<T: Plain + Layout>(out: &Out<T, Shared>) -> Result<T, Corrupt> {
 
 // ----------------------------------------------------------------------------------- sending
 
+/// So many stale tickets does a borrower pass over before it says that there is no buffer for it:
+/// another process may send such without end.
+pub(super) const PASSED: usize = 64;
+
 impl<T: Pooled + ?Sized> Buffer<T, Shared>
 where
     Shared: Keeps<T>,
@@ -360,16 +365,42 @@ where
     /// [`RedeemError`].
     pub fn redeem(&mut self, ticket: Ticket) -> Result<Buffer<T, Shared>, RedeemError> {
         let (seat, shape) = (self.seat(), self.seat().shape());
+        seat.attend();
         let has_it = (ticket.index() as usize) < shape.config().buffers;
         if !has_it || ticket.len() > shape.size() {
             return Err(RedeemError::Corrupt);
         }
-        if !shape.lot(seat.parts(), seat.seat()).redeem(ticket.index(), ticket.lap()) {
+        let redeemed =
+            match shape.lot(seat.parts(), seat.seat()).redeem(ticket.index(), ticket.lap()) {
+                Redeemed::Now => true,
+                Redeemed::By(_) => self.redeem_after_the_dead(ticket),
+                Redeemed::Before => false,
+            };
+        if !redeemed {
             return Err(RedeemError::Stale);
         }
         // SAFETY: it was just redeemed, and has so many units.
         let out = unsafe { Out::new(Shared::tie(seat), ticket.index(), ticket.len()) };
         Ok(Buffer { out })
+    }
+
+    /// Somebody has the buffer of that ticket, who may have died.
+    #[cold]
+    fn redeem_after_the_dead(&self, ticket: Ticket) -> bool {
+        let seat = self.seat();
+        seat.look_after_the_dead();
+        let (index, lap) = (ticket.index(), ticket.lap());
+        let lot = seat.shape().lot(seat.parts(), seat.seat());
+        match lot.redeem(index, lap) {
+            Redeemed::Now => true,
+            // Another has found the dead first, and will not find this buffer with it.
+            Redeemed::By(dead) if seat.parts().is_being_cleared(Role::Taker, dead) => {
+                lot.inherit(index, lap, dead) || lot.redeem(index, lap) == Redeemed::Now
+            }
+            // Or it has just done so.
+            Redeemed::By(_) => lot.redeem(index, lap) == Redeemed::Now,
+            Redeemed::Before => false,
+        }
     }
 
     /// Receives a buffer: its ticket stays in the channel until it is redeemed, so that nothing is
@@ -397,13 +428,13 @@ where
     /// Receives a buffer if there is one.
     ///
     /// # Errors
-    /// [`ReceiveError`].
+    /// [`ReceiveError`]; [`ReceiveError::Empty`] also when it has passed over so many stale tickets
+    /// that it is left to the next call to find what is behind them.
     pub fn try_receive(
         &mut self,
         from: &mut Receiver<Ticket, Shared>,
     ) -> Result<Buffer<T, Shared>, ReceiveError> {
-        self.seat().attend();
-        loop {
+        for _ in 0..PASSED {
             let loan = from.take()?;
             match self.redeem(loan.copy_out()?) {
                 Ok(buffer) => return Ok(buffer),
@@ -411,6 +442,7 @@ where
                 Err(RedeemError::Corrupt) => return Err(ReceiveError::Corrupt),
             }
         }
+        Err(ReceiveError::Empty)
     }
 }
 

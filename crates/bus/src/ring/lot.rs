@@ -14,6 +14,8 @@
 //! redeems it. Whether the ticket of a slot in phase `AGAIN` is still on its way nobody knows. So it
 //! can be redeemed, by whoever gets the ticket (again), and it can be lent anew when nothing is free
 //! otherwise; its lap moves on then, and a ticket that comes later is told from a current one.
+//! Whoever gets the ticket of a slot that one has who has died, and whose seat somebody is just
+//! clearing, need not wait for that, and inherits it.
 
 use crate::ring::many::Stamped;
 use crate::ring::mortal::{AGAIN, FREE, FULL, READING, State, WRITING};
@@ -100,20 +102,31 @@ impl<'l, T, S: Scope> Lot<'l, T, S> {
         self.exchange(index, from, from.to(self.seat, WRITING));
     }
 
-    /// Takes the slot of a ticket; `false`: it was redeemed before, or there is none such.
-    pub(crate) fn redeem(&self, index: u32, lap: u64) -> bool {
+    /// Takes the slot of a ticket.
+    pub(crate) fn redeem(&self, index: u32, lap: u64) -> Redeemed {
         // A ticket is of one. Its giver may move the slot on meanwhile, once.
         for _ in 0..3 {
-            let Some(state) = self.state(index) else { return false };
-            let is_on_its_way = matches!(state.phase(), SENDING | FULL | AGAIN);
-            if !is_on_its_way || state.ahead_of(lap) != 0 {
-                return false;
+            let Some(state) = self.state(index).filter(|state| state.ahead_of(lap) == 0) else {
+                break;
+            };
+            match state.phase() {
+                SENDING | FULL | AGAIN => {}
+                READING => return Redeemed::By(state.seat()),
+                _ => break,
             }
             if self.exchange(index, state, state.to(self.seat, READING)) {
-                return true;
+                return Redeemed::Now;
             }
         }
-        false
+        Redeemed::Before
+    }
+
+    /// Takes the slot of a ticket that the user in that seat has redeemed, who has died: the caller
+    /// has found its seat being cleared after it has found the slot with it. Whether it was still so:
+    /// it is as if the slot had been put in order first, and redeemed then.
+    pub(crate) fn inherit(&self, index: u32, lap: u64, from: usize) -> bool {
+        let from = State::new(lap, from, READING);
+        self.exchange(index, from, from.to(self.seat, READING))
     }
 
     /// Gives a slot back that this user has.
@@ -134,6 +147,17 @@ impl<'l, T, S: Scope> Lot<'l, T, S> {
             self.exchange(index, state, next);
         }
     }
+}
+
+/// What became of a ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Redeemed {
+    /// Its slot is the caller's.
+    Now,
+    /// The user in that seat has redeemed it, and has the slot.
+    By(usize),
+    /// It was redeemed before, or there is no such slot.
+    Before,
 }
 
 /// What becomes of a slot when the user in that seat is found dead; `None`: it stays.

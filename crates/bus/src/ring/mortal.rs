@@ -55,8 +55,12 @@ impl State {
         self.0 & PHASE
     }
 
+    pub(crate) fn seat(self) -> usize {
+        (self.0 >> SEAT_SHIFT) as usize & (MAX_SEATS - 1)
+    }
+
     pub(crate) fn is_of(self, seat: usize) -> bool {
-        self.0 >> SEAT_SHIFT & (MAX_SEATS as u64 - 1) == seat as u64
+        self.seat() == seat
     }
 
     pub(crate) fn lap(self) -> u64 {

@@ -7,7 +7,7 @@ use crate::error::Corrupt;
 use crate::event::LocalEvent;
 use crate::ring::Line;
 use crate::ring::fan::{self, Start};
-use crate::ring::lot::Lot;
+use crate::ring::lot::{Lot, Redeemed};
 use crate::ring::many::{Ends, Ring, Stamped};
 use crate::ring::tape::{self, Found};
 use crate::scope::{Carries, Heap, InProcess, Place, Scope, Word};
@@ -225,11 +225,26 @@ impl Slots {
 
     /// Takes the slot of a ticket, looks at it and gives it back.
     fn redeem(&self, seat: usize, (index, lap): (u32, u64)) -> Option<u32> {
-        self.of(seat).redeem(index, lap).then(|| {
-            let value = self.read(index);
-            self.of(seat).free(index);
-            value
-        })
+        (self.of(seat).redeem(index, lap) == Redeemed::Now).then(|| self.use_up(seat, index))
+    }
+
+    /// The same for one who comes while somebody clears the dead one's seat, until that is done.
+    fn redeem_or_inherit(&self, seat: usize, (index, lap): (u32, u64)) -> Option<u32> {
+        let has_it = match self.of(seat).redeem(index, lap) {
+            Redeemed::Now => true,
+            Redeemed::By(from) => {
+                self.of(seat).inherit(index, lap, from)
+                    || self.of(seat).redeem(index, lap) == Redeemed::Now
+            }
+            Redeemed::Before => false,
+        };
+        has_it.then(|| self.use_up(seat, index))
+    }
+
+    fn use_up(&self, seat: usize, index: u32) -> u32 {
+        let value = self.read(index);
+        self.of(seat).free(index);
+        value
     }
 }
 
@@ -277,7 +292,30 @@ fn loom_what_is_lent_anew_is_not_redeemed() {
         }
         assert!(matches!(other.join().unwrap(), None | Some(7)));
         assert_eq!(slots.of(2).available(), 1);
-        assert!(!slots.of(2).redeem(ticket.0, ticket.1), "it was redeemed before, or is stale");
+        let redeemed = slots.of(2).redeem(ticket.0, ticket.1);
+        assert_eq!(redeemed, Redeemed::Before, "it was redeemed before, or is stale");
+    });
+}
+
+/// The ticket of a slot that a dead one has brings the slot once, while its seat is being cleared and
+/// when it is.
+#[test]
+fn loom_what_a_dead_one_has_is_inherited_once() {
+    check(|| {
+        let slots = Slots::new(1);
+        let index = slots.of(0).lend(&mut 0).expect("a free slot");
+        slots.write(index, 7);
+        let ticket = (index, slots.of(0).offer(index));
+        slots.of(0).sent(index, ticket.1);
+        assert_eq!(slots.of(1).redeem(index, ticket.1), Redeemed::Now);
+        let clearer = {
+            let slots = slots.clone();
+            thread::spawn(move || slots.of(1).clear())
+        };
+        assert_eq!(slots.redeem_or_inherit(2, ticket), Some(7));
+        clearer.join().unwrap();
+        assert_eq!(slots.of(2).available(), 1);
+        assert_eq!(slots.redeem_or_inherit(2, ticket), None);
     });
 }
 
@@ -291,7 +329,7 @@ fn loom_slots_of_the_dead_come_back() {
         slots.write(index, 7);
         let ticket = (index, slots.of(0).offer(index));
         slots.of(0).sent(index, ticket.1);
-        assert!(slots.of(1).redeem(index, ticket.1));
+        assert_eq!(slots.of(1).redeem(index, ticket.1), Redeemed::Now);
         let other = {
             let slots = slots.clone();
             thread::spawn(move || {
