@@ -108,7 +108,9 @@ impl Agent {
     }
 
     fn compare_clocks(&mut self) {
-        self.timeline.go_on(self.clock);
+        if self.timeline.go_on(self.clock) {
+            self.output.forget_latest();
+        }
         if let Some(directory) = &self.core.directory {
             directory.clock(self.timeline);
         }

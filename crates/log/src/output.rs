@@ -102,7 +102,8 @@ pub(crate) struct Output {
     sites: Vec<Known<'static>>,
     /// Kept for its memory.
     message: String,
-    /// The time of the latest line: no line is told to be older than the one before.
+    /// The time of the latest line: no line is told to be older than the one before, unless the
+    /// clock was set back.
     latest: u64,
     /// The time of lines of the log about itself.
     now: u64,
@@ -119,6 +120,11 @@ impl Output {
     /// What time it is.
     pub(crate) fn set_now(&mut self, now: u64) {
         self.now = now;
+    }
+
+    /// The clock was set: the times of lines may go back once.
+    pub(crate) fn forget_latest(&mut self) {
+        self.latest = 0;
     }
 
     /// Hands a record on; returns the name of the thread, if that is what it tells.

@@ -42,6 +42,11 @@ pub(crate) struct Timeline {
 /// looks make it better.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
 
+/// The time of day is set if it is so many nanoseconds off: whoever slews it takes smaller steps.
+const SLACK: u64 = 5_000_000;
+/// How many nanoseconds a look at both clocks may be off.
+const LOOK: f64 = 50_000.0;
+
 impl Timeline {
     /// Begins now. Takes [`FIRST_LOOK`].
     pub(crate) fn begin(clock: Clock) -> Self {
@@ -50,15 +55,31 @@ impl Timeline {
         Self { first, last: Moment::now(clock) }
     }
 
-    /// The same, up to now.
-    pub(crate) fn go_on(&mut self, clock: Clock) {
-        let now = Moment::now(clock);
-        // The time of day may have been set back meanwhile: begin anew.
-        if now.time <= self.last.time {
-            let back = self.last.time - self.first.time;
-            self.first = Moment { ticks: self.first.ticks, time: now.time.saturating_sub(back) };
+    /// The same, up to now. Says whether the time of day was set meanwhile.
+    pub(crate) fn go_on(&mut self, clock: Clock) -> bool {
+        self.go_on_to(Moment::now(clock))
+    }
+
+    /// If the time of day is not where it would be had both clocks gone on, it was set, forth or
+    /// back: the line is moved there, and is as steep as before.
+    fn go_on_to(&mut self, now: Moment) -> bool {
+        let was_set = now.time.abs_diff(self.time(now.ticks)) > self.tolerance(now);
+        if was_set {
+            let Self { first, last } = *self;
+            self.first = Moment {
+                ticks: now.ticks.saturating_sub(last.ticks.saturating_sub(first.ticks)),
+                time: now.time.saturating_sub(last.time.saturating_sub(first.time)),
+            };
         }
         self.last = now;
+        was_set
+    }
+
+    /// How many nanoseconds the clocks may be apart by that time: more while the line is short.
+    fn tolerance(&self, now: Moment) -> u64 {
+        let known = self.last.ticks.saturating_sub(self.first.ticks).max(1);
+        let since = now.ticks.saturating_sub(self.last.ticks);
+        SLACK.saturating_add((LOOK * (since as f64 / known as f64)) as u64)
     }
 
     /// What time it was, in nanoseconds since 1970.
@@ -101,6 +122,33 @@ mod tests {
         {
             for ticks in [0, 1, u64::MAX / 2, u64::MAX] {
                 Timeline { first, last }.time(ticks);
+            }
+        }
+    }
+
+    /// A clock that is set, forth or back, is followed at once, and neither the steps nor the time
+    /// between them are taken for how fast it goes: later times and spans of time are right.
+    #[test]
+    fn a_clock_that_is_set_is_followed() {
+        const SECOND: u64 = 1_000_000_000;
+        const START: u64 = 1_764_478_279 * SECOND;
+        // Three ticks in a nanosecond, and a look at the start that is some microseconds off.
+        let of = |time: u64, shift: i64| Moment {
+            ticks: 3 * time,
+            time: (START + time).strict_add_signed(shift),
+        };
+        let hour = 3600 * SECOND as i64;
+        for set in [hour, -hour, 20_000_000, -20_000_000, SECOND as i64, -(SECOND as i64)] {
+            let first = of(SECOND, 10_000);
+            let mut line = Timeline { first, last: of(SECOND + 2_000_000, 0) };
+            for second in 2..100 {
+                let shift = if (30..60).contains(&second) { set } else { 0 };
+                let was_set = line.go_on_to(of(second * SECOND, shift));
+                assert_eq!(was_set, second == 30 || second == 60, "{set} {second}");
+                let soon = of(second * SECOND + SECOND / 2, shift);
+                let off = line.time(soon.ticks).abs_diff(soon.time);
+                let most = if second == 2 { 3_000_000 } else { 50_000 };
+                assert!(off < most, "{set} {second}: {off}");
             }
         }
     }
