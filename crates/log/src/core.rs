@@ -170,11 +170,12 @@ impl Core {
         self.filter.passes(site.target(), site.level())
     }
 
-    /// Gives a site its number.
+    /// Gives a site its number, unless this log has ended: a late line of it must not decide for
+    /// the next one.
     pub(crate) fn meet(&self, site: &'static Site) {
         site::meet(
             site,
-            |site| self.wants(site),
+            |site| (!self.is_stopping()).then(|| self.wants(site)),
             |number, site| {
                 if let Some(directory) = &self.directory {
                     directory.site(number, site);

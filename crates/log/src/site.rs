@@ -131,20 +131,22 @@ impl Site {
 static KNOWN: Mutex<Vec<&'static Site>> = Mutex::new(Vec::new());
 
 /// Gives a site its number, after `tell` has been told of both. `wanted` says whether the filter
-/// lets it through.
+/// lets it through, or `None` if it is too late to ask. It is asked under the lock that the next
+/// logger takes to go through all sites.
 pub(crate) fn meet(
     site: &'static Site,
-    wanted: impl FnOnce(&Site) -> bool,
+    wanted: impl FnOnce(&Site) -> Option<bool>,
     tell: impl FnOnce(usize, &'static Site),
 ) {
     let mut known = lock(&KNOWN);
+    let Some(wanted) = wanted(site) else { return };
     let found = known.iter().position(|other| std::ptr::eq(*other, site));
     let number = found.unwrap_or(known.len());
     if found.is_none() {
         known.push(site);
         tell(number, site);
     }
-    site.set(number, wanted(site));
+    site.set(number, wanted);
 }
 
 /// For a new filter: goes through all sites that are known, with their numbers.

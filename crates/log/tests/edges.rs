@@ -54,6 +54,41 @@ fn a_second_start_is_refused() {
 }
 
 /// A configuration that cannot be is refused with its reason, and the next start succeeds.
+/// A line that comes through late, after its log has ended, does not decide for the log that runs
+/// then which lines of its call are wanted.
+#[test]
+fn a_late_line_decides_nothing_for_the_next_log() {
+    use tautline_log::__private::{Site, write};
+    static LATE: Site = Site::new(Level::Info, "late", "", 0, "late", &[]);
+    let _turn = turn();
+    let (first, second) = (Keep::default(), Keep::default());
+    let guard = Logger::start(first.config()).unwrap();
+    info!("so that this thread has a ring");
+    let pass = LATE.gate().expect("all are wanted");
+    drop(guard);
+    let filter = "info,late=off".parse().unwrap();
+    let guard = Logger::start(Config { filter, ..second.config() }).unwrap();
+    write(&LATE, pass, ());
+    write(&LATE, LATE.gate().expect("others are wanted"), ());
+    drop(guard);
+    assert_eq!(second.messages(), [""; 0]);
+}
+
+/// Spans of time beyond those that a clock can tell are as good as for ever.
+#[test]
+fn endless_spans_of_time_are_no_danger() {
+    let _turn = turn();
+    let keep = Keep::default();
+    let guard = Logger::start(Config { poll: Duration::MAX, ..keep.config() }).unwrap();
+    for n in 0..3 {
+        info!("{n}");
+        assert_eq!(flush_within(Duration::MAX), Ok(()));
+        thread::sleep(Duration::from_millis(5)); // it goes to sleep meanwhile
+    }
+    drop(guard);
+    assert_eq!(keep.messages(), ["0", "1", "2"]);
+}
+
 #[test]
 fn impossible_configurations_are_refused() {
     let _turn = turn();
