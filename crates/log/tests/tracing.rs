@@ -222,6 +222,33 @@ fn nested_and_long_events_arrive() {
     assert_eq!(lines[2].fields.last().map(|field| &**field), Some("after=I64(5)"));
 }
 
+/// A value that logs while it is recorded in a span, in that very span, holds nobody up.
+#[test]
+fn a_value_that_logs_while_it_is_recorded_does_not_hang() {
+    let _turn = turn();
+    struct Chatty;
+    impl fmt::Display for Chatty {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            info!("inner");
+            f.write_str("told")
+        }
+    }
+    let (tell, told) = std::sync::mpsc::channel();
+    let act = move || {
+        let lines = logged("info", || {
+            let span = info_span!("order", id = 17, state = tracing::field::Empty).entered();
+            span.record("state", tracing::field::display(Chatty));
+            info!("outer");
+        });
+        tell.send(lines).unwrap();
+    };
+    let thread = std::thread::spawn(act);
+    let lines = told.recv_timeout(std::time::Duration::from_secs(20)).expect("it does not hang");
+    thread.join().unwrap();
+    let seen = messages(&lines);
+    assert_eq!(seen.last(), Some(&"order{id=17 state=told}: outer"), "{seen:?}");
+}
+
 /// An event allocates nothing in its thread, with spans around it, once its call is known.
 #[test]
 fn events_allocate_nothing() {

@@ -22,9 +22,11 @@ pub(super) fn begin<'a, R: LookupSpan<'a>>(span: &SpanRef<'a, R>, attributes: &A
 
 /// Formats what a span has learnt since. What was recorded before stays.
 pub(super) fn add<'a, R: LookupSpan<'a>>(span: &SpanRef<'a, R>, values: &Record<'_>) {
-    let mut extensions = span.extensions_mut();
-    if let Some(fields) = extensions.get_mut::<Fields>() {
-        values.record(fields);
+    // The span is locked only after that: a value may log while it is formatted, in this very span.
+    let mut learnt = Fields::default();
+    values.record(&mut learnt);
+    if let Some(fields) = span.extensions_mut().get_mut::<Fields>() {
+        fields.join(&learnt);
     }
 }
 
@@ -48,6 +50,14 @@ impl Fields {
             let space = if self.0.is_empty() { "" } else { " " };
             // A text takes everything, but a value may refuse to be formatted.
             let _ = write!(self.0, "{space}{field}={value}");
+            self.cut();
+        }
+    }
+
+    fn join(&mut self, more: &Self) {
+        if self.0.len() < LONGEST && !more.0.is_empty() {
+            self.0.push_str(if self.0.is_empty() { "" } else { " " });
+            self.0.push_str(&more.0);
             self.cut();
         }
     }
