@@ -2,6 +2,7 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Error, Expr, Result};
 
@@ -69,7 +70,7 @@ impl<'a> Plan<'a> {
     fn new(call: &'a Call) -> Self {
         let value = |argument: &crate::call::Argument| Value {
             expression: argument.value.clone(),
-            name: argument.name.as_ref().map(|name| name.to_string()),
+            name: argument.name.as_ref().map(|name| name.unraw().to_string()),
             used: false,
         };
         let values = call.arguments.iter().map(value).collect();
@@ -159,10 +160,15 @@ impl<'a> Plan<'a> {
     /// A variable at the place of the call.
     fn capture(&mut self, word: &str) -> Result<usize> {
         let span = self.call.format.span();
-        let Ok(mut variable) = syn::parse_str::<Ident>(word) else {
-            return self.error(format!("`{word}` is no name of a variable"));
+        let variable = match word {
+            "self" => Ident::new(word, span),
+            "Self" | "super" | "crate" | "_" => {
+                return self.error(format!("`{word}` is no name of a variable"));
+            }
+            _ if syn::parse_str::<Ident>(word).is_ok() => Ident::new(word, span),
+            // As `format!` has it, `{type}` shows the variable `r#type`.
+            _ => Ident::new_raw(word, span),
         };
-        variable.set_span(span);
         let expression = syn::parse_quote!(#variable);
         self.values.push(Value { expression, name: Some(word.to_owned()), used: false });
         Ok(self.values.len() - 1)

@@ -33,13 +33,16 @@ pub trait Encode {
 pub struct Texts<'a> {
     room: &'a mut [u8],
     used: usize,
+    /// There was no room for more.
     cut: bool,
+    /// A value could not be formatted.
+    refused: bool,
 }
 
 impl<'a> Texts<'a> {
     #[inline(always)]
     pub(crate) fn new(room: &'a mut [u8]) -> Self {
-        Self { room, used: 0, cut: false }
+        Self { room, used: 0, cut: false, refused: false }
     }
 
     /// Bytes that were written.
@@ -50,7 +53,7 @@ impl<'a> Texts<'a> {
 
     /// Whether there was more.
     pub(crate) fn is_cut(&self) -> bool {
-        self.cut
+        self.cut | self.refused
     }
 
     /// Writes as much as there is room for. After something was cut, nothing more.
@@ -190,9 +193,9 @@ impl Encode for Text<'_> {
 
     fn put(&self, fixed: &mut [u8], texts: &mut Texts<'_>) {
         let before = texts.used;
-        // A value that cannot be formatted shows as far as it got.
+        // A value that cannot be formatted shows as far as it got, and those after it are whole.
         if fmt::Write::write_fmt(texts, self.0).is_err() {
-            texts.cut = true;
+            texts.refused = true;
         }
         fixed[..8].copy_from_slice(&((texts.used - before) as u64).to_le_bytes());
     }

@@ -40,7 +40,8 @@ levels! { $
 
     /// Writes a line about what happens when all goes well.
     ///
-    /// It takes what `format!` takes, and before that, if wanted, a target: `target: "orders",`.
+    /// It takes what `format!` takes, with a literal for the format string (`concat!` and the like are
+    /// not expanded), and before that, if wanted, a target: `target: "orders",`.
     /// Without one, the target is the path of the module. If nobody wants lines of this level, the
     /// arguments are not evaluated.
     ///

@@ -57,6 +57,57 @@ fn lines_read_as_format_writes_them() {
     assert_eq!(keep.messages(), expected);
 }
 
+/// What is named by a word of the language is found, as `format!` finds it: the object of a method, and
+/// variables and arguments with raw names.
+#[test]
+fn words_of_the_language_are_names() {
+    struct Order(u8);
+    impl fmt::Display for Order {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "order {}", self.0)
+        }
+    }
+    impl Order {
+        fn tell(&self) -> Vec<String> {
+            let (r#type, r#plain) = ("limit", 2);
+            vec![
+                same!("{self} {self:?}", self = self.0),
+                same!("{self}: {type:>7} {plain} {plain:type$}", type = 5),
+                same!("{self:>10} {type} {match}", r#match = 3),
+                same!("{type:in$.try$}", r#in = 9, r#try = 3),
+            ]
+        }
+    }
+    let _turn = turn();
+    let keep = Keep::default();
+    let guard = Logger::start(keep.config()).unwrap();
+    let expected = Order(7).tell();
+    drop(guard);
+    assert_eq!(keep.messages(), expected);
+    assert_eq!(keep.lines()[2].fields[0], "self=Text(\"order 7\")");
+}
+
+/// A value that refuses to be formatted shows as far as it got, the line is marked, and all other
+/// values are whole.
+#[test]
+fn a_value_that_refuses_costs_no_other() {
+    struct Refuses;
+    impl fmt::Display for Refuses {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("half")?;
+            Err(fmt::Error)
+        }
+    }
+    let _turn = turn();
+    let keep = Keep::default();
+    let guard = Logger::start(keep.config()).unwrap();
+    info!("{} {} {} {}", Refuses, "after", Shown(1), 2.5);
+    info!("{}", Shown(2));
+    drop(guard);
+    assert_eq!(keep.messages(), ["half after <1> 2.5", "<2>"]);
+    assert_eq!(keep.lines().iter().map(|line| line.truncated).collect::<Vec<_>>(), [true, false]);
+}
+
 /// A line says when, how much it matters, what it is about, from where, and its named arguments.
 #[test]
 fn a_line_says_where_it_is_from() {
