@@ -102,7 +102,7 @@ impl Agent {
             }
             idle = if lines > 0 { 0 } else { idle.saturating_add(1) };
             if idle > 0 && !stopping {
-                thread::park_timeout(self.poll * (1 + idle / 64).min(DROWSY));
+                thread::park_timeout(self.poll.saturating_mul((1 + idle / 64).min(DROWSY)));
             }
         }
     }

@@ -19,6 +19,9 @@ use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock};
 static CORE: Mutex<Option<Arc<Core>>> = Mutex::new(None);
 
 /// Idle rings that are kept for threads to come.
+/// A wait without end is made of such.
+const LONG: Duration = Duration::from_secs(3600);
+
 const IDLE: usize = 64;
 
 /// A logger.
@@ -305,7 +308,8 @@ impl Core {
 
     /// Waits until all lines that this thread has written are out of the hands of the sinks.
     pub(crate) fn flush(&self, limit: Duration) -> Result<(), Unflushed> {
-        let until = Instant::now() + limit;
+        // None: longer than anybody waits.
+        let until = Instant::now().checked_add(limit);
         let mut flush = lock(&self.flush);
         flush.asked += 1;
         let mine = flush.asked;
@@ -314,7 +318,7 @@ impl Core {
             if !self.is_alive() {
                 return Err(Unflushed::Ended);
             }
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until.map_or(LONG, |until| until.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 return Err(Unflushed::TimedOut);
             }

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use common::{Keep, turn};
 use tautline_log::sink::Sink;
 use tautline_log::{
-    Config, FlushError, Full, Line, Logger, StartError, flush, info, prepare_thread, warn,
+    Config, FlushError, Full, Level, Line, Logger, StartError, flush, flush_within, info,
+    prepare_thread, warn,
 };
 
 /// Before a log runs and after it has ended, lines go nowhere, and flushes say so; a log may run
@@ -53,7 +54,6 @@ fn a_second_start_is_refused() {
     assert_eq!(keep.messages(), ["still there"]);
 }
 
-/// A configuration that cannot be is refused with its reason, and the next start succeeds.
 /// A line that comes through late, after its log has ended, does not decide for the log that runs
 /// then which lines of its call are wanted.
 #[test]
@@ -89,6 +89,7 @@ fn endless_spans_of_time_are_no_danger() {
     assert_eq!(keep.messages(), ["0", "1", "2"]);
 }
 
+/// A configuration that cannot be is refused with its reason, and the next start succeeds.
 #[test]
 fn impossible_configurations_are_refused() {
     let _turn = turn();
