@@ -10,6 +10,7 @@ use tautline_bus::record::{self, Clock, MakeError, Reader, Writer};
 use crate::directory::Directory;
 use crate::filter::Filter;
 use crate::logger::Full;
+use crate::output;
 use crate::pen::Pen;
 use crate::record::{self as layout, THREAD};
 use crate::site::{self, Pass, Site};
@@ -18,10 +19,10 @@ use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock};
 /// The logger that runs, or ran last.
 static CORE: Mutex<Option<Arc<Core>>> = Mutex::new(None);
 
-/// Idle rings that are kept for threads to come.
 /// A wait without end is made of such.
 const LONG: Duration = Duration::from_secs(3600);
 
+/// Idle rings that are kept for threads to come.
 const IDLE: usize = 64;
 
 /// A logger.
@@ -40,6 +41,8 @@ pub(crate) struct Core {
     inbox: Mutex<Inbox>,
     /// Lines that no ring took.
     lost: AtomicU64,
+    /// Whether making a ring has failed, which is told once.
+    refused: AtomicBool,
     /// The thread that reads.
     agent: Mutex<Option<Thread>>,
     /// Whether that thread reads.
@@ -53,12 +56,15 @@ pub(crate) struct Core {
 #[derive(Debug, Default)]
 struct Inbox {
     new: Vec<Ring>,
-    idle: Vec<(Writer, usize, u64)>,
+    idle: Vec<Unused>,
     /// Rings that there are.
     count: usize,
     /// The number of the next.
     next: usize,
 }
+
+/// A ring that no thread writes to: its writer, its number, and where it goes on.
+type Unused = (Writer, usize, u64);
 
 /// The reading end of a ring, and its number.
 #[derive(Debug)]
@@ -72,6 +78,8 @@ pub(crate) struct Ring {
 struct Flush {
     asked: u64,
     done: u64,
+    /// The last one that was not done in its time.
+    missed: u64,
 }
 
 /// What a core is made of.
@@ -153,6 +161,7 @@ impl Core {
             directory,
             inbox: Mutex::default(),
             lost: AtomicU64::new(0),
+            refused: AtomicBool::new(false),
             agent: Mutex::new(None),
             alive: AtomicBool::new(true),
             stopping: AtomicBool::new(false),
@@ -206,8 +215,8 @@ impl Core {
         Some(pen)
     }
 
-    /// An idle ring, or a new one: its writer, its number, and where it goes on.
-    fn ring(&self) -> Option<(Writer, usize, u64)> {
+    /// An idle ring, or a new one.
+    fn ring(&self) -> Option<Unused> {
         let mut inbox = lock(&self.inbox);
         if let Some(idle) = inbox.idle.pop() {
             return Some(idle);
@@ -215,19 +224,46 @@ impl Core {
         if inbox.count >= self.threads {
             return None;
         }
+        let made = self.make_ring(&mut inbox);
+        drop(inbox);
+        made.inspect_err(|error| self.tell_refusal(error)).ok()
+    }
+
+    /// Once: the lines of such threads are counted from then on.
+    #[cold]
+    fn tell_refusal(&self, error: &MakeError) {
+        if !self.refused.swap(true, Ordering::Relaxed) {
+            output::say(format_args!(
+                "there is no ring for thread {}, whose lines are lost, nor for others: {error}",
+                thread_name()
+            ));
+        }
+    }
+
+    /// Makes a ring ahead of time, for the first thread.
+    ///
+    /// # Errors
+    /// Those of making it: other rings could not be made either.
+    pub(crate) fn prepare(&self) -> Result<(), MakeError> {
+        let mut inbox = lock(&self.inbox);
+        if self.threads == 0 {
+            return Ok(());
+        }
+        let ring = self.make_ring(&mut inbox)?;
+        inbox.idle.push(ring);
+        Ok(())
+    }
+
+    fn make_ring(&self, inbox: &mut Inbox) -> Result<Unused, MakeError> {
         let number = inbox.next;
-        let (writer, reader) = self.make_ring(number).ok()?;
+        let (writer, reader) = match &self.directory {
+            Some(directory) => record::in_file(&directory.ring(number), self.rings)?,
+            None => record::in_memory(self.rings)?,
+        };
         inbox.count += 1;
         inbox.next += 1;
         inbox.new.push(Ring { reader, number });
-        Some((writer, number, 0))
-    }
-
-    fn make_ring(&self, number: usize) -> Result<(Writer, Reader), MakeError> {
-        match &self.directory {
-            Some(directory) => record::in_file(&directory.ring(number), self.rings),
-            None => record::in_memory(self.rings),
-        }
+        Ok((writer, number, 0))
     }
 
     /// Moves the rings that are new to `rings`.
@@ -320,12 +356,19 @@ impl Core {
             }
             let left = until.map_or(LONG, |until| until.saturating_duration_since(Instant::now()));
             if left.is_zero() {
+                flush.missed = flush.missed.max(mine);
                 return Err(Unflushed::TimedOut);
             }
             let waited = self.flushed.wait_timeout(flush, left);
             flush = waited.unwrap_or_else(crate::sync::PoisonError::into_inner).0;
         }
         Ok(())
+    }
+
+    /// Whether a flush was not done in its time, and is not done yet.
+    pub(crate) fn hangs(&self) -> bool {
+        let flush = lock(&self.flush);
+        flush.missed > flush.done
     }
 
     /// How many flushes were asked for, for the agent before it looks at the rings.

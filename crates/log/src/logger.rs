@@ -112,8 +112,12 @@ pub enum StartError {
     /// The longest line is too short for a line without texts.
     #[error("lines of {0} bytes have no room for their arguments: allow at least {SHORTEST_LIMIT}")]
     Longest(usize),
-    /// The rings cannot be made.
-    #[error("no ring can be made: {0}")]
+    /// The rings cannot be made: there is no room for one, or the file system of the directory
+    /// cannot give it ahead of time.
+    #[error(
+        "no ring can be made: {0}; take a smaller `ring_bytes`, make room, or name a directory on \
+         another file system"
+    )]
     Ring(#[from] record::MakeError),
     /// The directory cannot be used.
     #[error("cannot use the directory {path} for the rings: {source}")]
@@ -180,8 +184,6 @@ impl Logger {
         if config.longest < SHORTEST_LIMIT {
             return Err(StartError::Longest(config.longest));
         }
-        // What could not be made for the first line is told now.
-        drop(record::in_memory(rings)?);
         let clock = Clock::new();
         let timeline = Timeline::begin(clock);
         let Config { filter, full, threads, directory, keep, sinks, core: cpu, poll, .. } = config;
@@ -195,6 +197,8 @@ impl Logger {
         let agent = Agent::new(core.clone(), timeline, poll, sinks);
         // From here on the guard puts everything away.
         let mut guard = Guard { core: core.clone(), thread: None };
+        // What could not be made for the first line is told now.
+        core.prepare()?;
         let thread = run(agent, cpu)?;
         core.set_agent(thread.thread().clone());
         guard.thread = Some(thread);
