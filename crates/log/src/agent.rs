@@ -24,6 +24,9 @@ const CLOCK_STEP: Duration = Duration::from_secs(1);
 const DROWSY: u32 = 8;
 /// How long it goes on reading after it was told to stop, while lines still come.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long it waits at the end for sinks that cannot write, and how often they try.
+const LAST_TRIES: Duration = Duration::from_secs(2);
+const TRY_STEP: Duration = Duration::from_millis(5);
 
 /// What it reads with.
 pub(crate) struct Agent {
@@ -73,8 +76,8 @@ impl Agent {
         }
     }
 
-    /// Reads until it is told to stop and has read everything.
-    pub(crate) fn run(mut self) {
+    /// Reads until it is told to stop and has read everything. Says whether everything got out.
+    pub(crate) fn run(mut self) -> bool {
         pen::silence();
         let core = self.core.clone();
         let _end = End(&core);
@@ -85,15 +88,14 @@ impl Agent {
             let (stopping, asked) = (core.is_stopping(), core.asked());
             let everything = stopping || asked > flushed;
             let lines = self.pass(everything);
-            if everything {
-                self.output.flush();
+            if everything && self.output.flush() {
                 core.flushed(asked);
                 flushed = asked;
             }
             if stopping {
                 let until = *last.get_or_insert_with(|| Instant::now() + LAST_WORDS);
                 if lines == 0 || Instant::now() > until {
-                    return;
+                    return self.finish();
                 }
             }
             if Instant::now() > clock_due {
@@ -105,6 +107,28 @@ impl Agent {
                 thread::park_timeout(self.poll.saturating_mul((1 + idle / 64).min(DROWSY)));
             }
         }
+    }
+
+    /// Waits a while for sinks that cannot write.
+    fn finish(&mut self) -> bool {
+        let until = Instant::now() + LAST_TRIES;
+        while !self.output.flush() {
+            if Instant::now() > until {
+                self.tell_held();
+                return false;
+            }
+            thread::sleep(TRY_STEP);
+        }
+        self.core.flushed(self.core.asked());
+        true
+    }
+
+    #[cold]
+    fn tell_held(&self) {
+        let count = self.output.held();
+        let kept = self.core.directory.as_ref().map(|directory| directory.path().display());
+        let kept = kept.map(|path| format!("; see what is left in {path}")).unwrap_or_default();
+        output::say(format_args!("{count} lines were not written before the end{kept}"));
     }
 
     fn compare_clocks(&mut self) {

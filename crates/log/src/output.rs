@@ -175,14 +175,20 @@ impl Output {
         give(&mut self.sinks, &mut self.unflushed, &line);
     }
 
-    /// Lets the sinks hand on what they hold back.
-    pub(crate) fn flush(&mut self) {
-        if !std::mem::take(&mut self.unflushed) {
-            return;
+    /// Lets the sinks hand on what they hold back, and says whether they could.
+    pub(crate) fn flush(&mut self) -> bool {
+        if self.unflushed {
+            for sink in &mut self.sinks {
+                complain(sink.flush());
+            }
+            self.unflushed = self.held() > 0;
         }
-        for sink in &mut self.sinks {
-            complain(sink.flush());
-        }
+        !self.unflushed
+    }
+
+    /// How many lines the sinks could not hand on yet.
+    pub(crate) fn held(&self) -> u64 {
+        self.sinks.iter().map(|sink| sink.held()).sum()
     }
 }
 

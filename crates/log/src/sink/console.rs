@@ -57,6 +57,10 @@ impl<W: Write + Send, F: Form> Sink for Console<W, F> {
         self.stream.flush()
     }
 
+    fn held(&self) -> u64 {
+        self.stream.held()
+    }
+
     fn lost(&self) -> u64 {
         self.stream.lost()
     }

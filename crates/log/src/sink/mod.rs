@@ -74,7 +74,14 @@ pub trait Sink: Send {
     /// As those of [`line`](Self::line).
     fn flush(&mut self) -> io::Result<()>;
 
-    /// How many lines it has taken, and could not hand on.
+    /// How many lines it has taken and keeps back, though a flush asked for them: it could not hand
+    /// them on, and tries again with each later call. The log flushes again until there are none;
+    /// until then [`flush`](crate::flush()) does not succeed.
+    fn held(&self) -> u64 {
+        0
+    }
+
+    /// How many lines it has taken, and has given up.
     fn lost(&self) -> u64 {
         0
     }
@@ -87,6 +94,10 @@ impl<S: Sink + ?Sized> Sink for Box<S> {
 
     fn flush(&mut self) -> io::Result<()> {
         (**self).flush()
+    }
+
+    fn held(&self) -> u64 {
+        (**self).held()
     }
 
     fn lost(&self) -> u64 {

@@ -14,7 +14,8 @@ const LIMIT: usize = 1 << 20;
 ///
 /// While writes fail, 1 MiB of lines is kept; more are dropped, and counted. When they succeed again
 /// the text goes on at the byte where it broke off, so that no line stays half-written, and a line
-/// tells how many are missing.
+/// tells how many are missing. When nobody reads any more (`BrokenPipe`), what waits is lost at once:
+/// whoever comes to read later is told how many lines are missing, and begins with a whole one.
 ///
 /// ```
 /// use tautline_log::{Level, Line, sink::{Json, Sink, Stream}};
@@ -33,6 +34,8 @@ pub struct Stream<W, F> {
     /// Text whose first `written` bytes are written.
     pending: String,
     written: usize,
+    /// The last flush has not got everything out.
+    owing: bool,
     /// The last write has failed, and was told of.
     failing: bool,
     /// Bytes of text taken since the start.
@@ -46,7 +49,8 @@ impl<W: Write, F: Form> Stream<W, F> {
     /// A sink that writes to `writer`.
     pub fn new(writer: W, form: F) -> Self {
         let (pending, written) = (String::with_capacity(2 * BATCH), 0);
-        Self { writer, form, pending, written, failing: false, taken: 0, lost: 0, told: 0 }
+        let (owing, failing) = (false, false);
+        Self { writer, form, pending, written, owing, failing, taken: 0, lost: 0, told: 0 }
     }
 
     /// What it writes to.
@@ -110,6 +114,18 @@ impl<W: Write, F: Form> Stream<W, F> {
         self.writer.flush()
     }
 
+    /// Lines that are not written to their ends. A form makes one line of each.
+    fn waiting(&self) -> u64 {
+        self.pending.as_bytes()[self.written..].iter().filter(|byte| **byte == b'\n').count() as u64
+    }
+
+    /// Nobody will ever read what waits.
+    fn give_up(&mut self) {
+        self.lost += self.waiting();
+        self.written = self.pending.len();
+        self.owing = false;
+    }
+
     /// Makes room, but for the rest of a character that is written in part.
     fn forget_written(&mut self) {
         let end = self.pending.floor_char_boundary(self.written);
@@ -134,10 +150,15 @@ impl<W: Write + Send, F: Form> Sink for Stream<W, F> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        let some = !self.pending.is_empty();
         let done = self.write_all();
+        self.owing = done.is_err();
+        if done.as_ref().is_err_and(|error| error.kind() == ErrorKind::BrokenPipe) {
+            self.give_up();
+        }
         self.forget_written();
         match done {
-            Ok(()) => self.failing = false,
+            Ok(()) => self.failing &= !some,
             // A pipe that somebody has set to be non-blocking, and that is not read at the moment.
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) if !self.failing => {
@@ -147,6 +168,11 @@ impl<W: Write + Send, F: Form> Sink for Stream<W, F> {
             Err(_) => {}
         }
         Ok(())
+    }
+
+    fn held(&self) -> u64 {
+        // The writer may hold something back itself.
+        if self.owing { self.waiting().max(1) } else { 0 }
     }
 
     fn lost(&self) -> u64 {

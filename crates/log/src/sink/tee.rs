@@ -56,6 +56,10 @@ impl Sink for Tee {
         self.each(|sink| sink.flush())
     }
 
+    fn held(&self) -> u64 {
+        self.sinks.iter().map(|sink| sink.held()).sum()
+    }
+
     fn lost(&self) -> u64 {
         self.sinks.iter().map(|sink| sink.lost()).sum()
     }

@@ -190,6 +190,10 @@ impl<F: Form> Sink for File<F> {
         self.stream.flush().map_err(|error| named(&self.current.path, &error))
     }
 
+    fn held(&self) -> u64 {
+        self.stream.held()
+    }
+
     fn lost(&self) -> u64 {
         self.stream.lost()
     }
