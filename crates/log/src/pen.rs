@@ -232,6 +232,10 @@ impl Pen {
     /// The number of a site, which may be met for the first time, if it is wanted.
     fn number(&self, site: &'static Site) -> Option<u32> {
         if site.number().is_none() && !site.is_off() {
+            // A child that was made by `fork` has its parent's index open, and must not write to it.
+            if self.core.is_forked() {
+                return None;
+            }
             self.core.meet(site);
         }
         site.number()
