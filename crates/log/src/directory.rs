@@ -73,6 +73,8 @@ struct Index {
     file: File,
     /// Where the next entry goes.
     end: u64,
+    /// Entries that could not be written yet.
+    waiting: Vec<u8>,
     /// Clocks that were told.
     clocks: u64,
 }
@@ -104,7 +106,7 @@ impl Directory {
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         let directory = Self {
             path,
-            index: Mutex::new(Index { file, end: ENTRIES_AT, clocks: 0 }),
+            index: Mutex::new(Index { file, end: ENTRIES_AT, waiting: Vec::new(), clocks: 0 }),
             failed: AtomicBool::new(false),
         };
         directory.begin(timeline)?;
@@ -159,7 +161,9 @@ impl Directory {
 
     /// Tells how the clock goes.
     pub(crate) fn clock(&self, timeline: Timeline) {
-        let told = lock(&self.index).clock(timeline);
+        let mut index = lock(&self.index);
+        let told = index.clock(timeline).and(index.write_waiting());
+        drop(index);
         self.tell_failure(told);
     }
 
@@ -175,7 +179,8 @@ impl Directory {
         {
             let path = self.path.display();
             output::say(format_args!(
-                "cannot write the index in {path}, which may then not be recovered: {error}"
+                "cannot write the index in {path}, and tries again; until it can, lines of new \
+                 call sites cannot be recovered: {error}"
             ));
         }
     }
@@ -188,11 +193,17 @@ impl Directory {
 
 impl Index {
     fn entry(&mut self, payload: &[u8]) -> io::Result<()> {
-        let mut bytes = (payload.len() as u32).to_le_bytes().to_vec();
-        bytes.extend(checksum(payload).to_le_bytes());
-        bytes.extend(payload);
-        self.file.write_all_at(&bytes, self.end)?;
-        self.end += bytes.len() as u64;
+        self.waiting.extend((payload.len() as u32).to_le_bytes());
+        self.waiting.extend(checksum(payload).to_le_bytes());
+        self.waiting.extend(payload);
+        self.write_waiting()
+    }
+
+    /// Writes entries; what fails is written with the next one, or when the clock is told.
+    fn write_waiting(&mut self) -> io::Result<()> {
+        self.file.write_all_at(&self.waiting, self.end)?;
+        self.end += self.waiting.len() as u64;
+        self.waiting.clear();
         Ok(())
     }
 

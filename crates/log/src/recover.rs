@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::fmt::Write;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,12 +10,12 @@ use std::path::{Path, PathBuf};
 use tautline_bus::record::{Record, Remains, RemainsError};
 use thiserror::Error;
 
-use crate::Line;
 use crate::directory::{self, Entry, SiteEntry, Told as Index};
 use crate::format::Template;
 use crate::output::{self, Known, Told};
 use crate::record::{self, FOREIGN, Malformed, Read};
 use crate::timeline::Timeline;
+use crate::{Level, Line};
 
 /// Why a directory, or a part of it, tells nothing.
 #[derive(Debug, Error)]
@@ -140,8 +141,8 @@ impl Recovered {
         }
     }
 
-    /// What could not be read. Lines in which something was damaged are counted when they are
-    /// visited, not here.
+    /// What could not be read. Records that are none, and those whose call site is unknown, are
+    /// counted as damaged places of their ring; the latter are shown, as lines that say so.
     pub fn problems(&self) -> &[RecoverError] {
         &self.problems
     }
@@ -182,12 +183,13 @@ impl Run {
     }
 
     fn look_for_damage(&self, index: PathBuf, problems: &mut Vec<RecoverError>) {
+        let teller = Teller::new(&self.index);
         if self.index.damaged {
             problems.push(RecoverError::Places { path: index, count: 1 });
         }
         for ring in &self.rings {
             let odd = |record: &Record<'_>| {
-                usize::from(record.after_damage) + usize::from(record::ticks(record.bytes).is_err())
+                usize::from(record.after_damage) + usize::from(!teller.knows(record.bytes))
             };
             let count: usize = ring.remains.records().map(|record| odd(&record)).sum();
             if count > 0 {
@@ -208,7 +210,7 @@ impl Run {
             let ring = &mut rings[index];
             if let Some(record) = ring.held.take() {
                 let was = if record.released { Was::HandedOn } else { Was::Waiting };
-                // A record that is none is passed over.
+                // A record that is none was counted as damage.
                 teller.tell(ring.thread, record.bytes, |line| show(line, was)).ok();
             }
             due.extend(ring.next().map(|ticks| Reverse((ticks, index))));
@@ -274,6 +276,16 @@ impl<'a> Teller<'a> {
         Self { timeline: index.timeline, sites, message: String::new(), latest: 0 }
     }
 
+    /// Whether a record can be told in full.
+    fn knows(&self, record: &[u8]) -> bool {
+        let told = Told { time: 0, thread: "" };
+        let whole = |read: Read<'_>| match read.site {
+            FOREIGN => output::foreign(&told, &read).is_ok(),
+            site => self.sites.contains_key(&u64::from(site)),
+        };
+        output::thread_name(record).is_some() || Read::of(record).is_ok_and(whole)
+    }
+
     fn tell(
         &mut self,
         thread: &str,
@@ -290,9 +302,28 @@ impl<'a> Teller<'a> {
             show(&output::foreign(&told, &read)?);
             return Ok(());
         }
-        let known = self.sites.get(&u64::from(read.site)).ok_or(Malformed)?;
-        known.tell(&told, &read, &mut self.message, show);
+        match self.sites.get(&u64::from(read.site)) {
+            Some(known) => known.tell(&told, &read, &mut self.message, show),
+            None => show(&unknown(&told, read.site, &mut self.message)),
+        }
         Ok(())
+    }
+}
+
+/// A line whose call site the index does not name: that there was one is worth to be told.
+fn unknown<'a>(told: &Told<'a>, site: u32, message: &'a mut String) -> Line<'a> {
+    message.clear();
+    let _ = write!(message, "(call site {site} is unknown)"); // a text takes everything
+    Line {
+        time: told.time,
+        level: Level::Error,
+        target: "",
+        file: "",
+        line: 0,
+        thread: told.thread,
+        message,
+        truncated: true,
+        fields: &[],
     }
 }
 
