@@ -21,7 +21,7 @@ use crate::output;
 use crate::pen;
 use crate::sink::{Console, Sink};
 use crate::site::{open_gate, shut_gate};
-use crate::sync::Arc;
+use crate::sync::{Arc, AtomicU32, Ordering};
 use crate::timeline::Timeline;
 
 /// What a thread does whose ring is full.
@@ -143,8 +143,8 @@ pub enum StartError {
 /// Why it is not sure that all lines are out.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum FlushError {
-    /// It took too long: a sink hangs, or is slow.
-    #[error("the sinks have not taken all lines in time: one of them hangs, or is slow")]
+    /// It took too long: a sink hangs, is slow, or cannot write.
+    #[error("not all lines are out in time: a sink hangs, is slow, or cannot write")]
     TimedOut,
     /// No log runs, or its thread has ended, by a panic of a sink.
     #[error("no log runs that could be flushed")]
@@ -203,6 +203,7 @@ impl Logger {
         core.set_agent(thread.thread().clone());
         guard.thread = Some(thread);
         flush_on_panic();
+        flush_at_exit();
         open_gate(core.generation, lowest);
         tell_others(lowest);
         Ok(guard)
@@ -224,16 +225,14 @@ fn tell_others(#[allow(unused_variables, reason = "there may be none")] lowest: 
 }
 
 /// Starts the thread, on that core if one is named.
-fn run(agent: Agent, cpu: Option<usize>) -> Result<JoinHandle<()>, StartError> {
+fn run(agent: Agent, cpu: Option<usize>) -> Result<JoinHandle<bool>, StartError> {
     let (tell, told) = mpsc::channel();
     let body = move || {
         let placed = cpu.map_or(Ok(()), run_on);
         let begun = placed.is_ok();
         // Whoever asked is still there.
         drop(tell.send(placed));
-        if begun {
-            agent.run();
-        }
+        !begun || agent.run()
     };
     let name = crate::output::OWN_THREAD.to_owned();
     let thread = thread::Builder::new().name(name).spawn(body).map_err(StartError::Thread)?;
@@ -270,8 +269,41 @@ fn flush_on_panic() {
     });
 }
 
+/// How long an exit waits for them.
+const EXIT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The process whose log it is that an exit flushes.
+static FLUSHES: AtomicU32 = AtomicU32::new(0);
+
+/// Lets the lines before an exit out that drops no guard.
+fn flush_at_exit() {
+    static ONCE: Once = Once::new();
+    // Relaxed: no other memory hangs on it.
+    FLUSHES.store(std::process::id(), Ordering::Relaxed);
+    ONCE.call_once(|| {
+        if let Err(error) = tautline_bus::at_exit(at_exit) {
+            output::say(format_args!("an exit will not flush the log: {error}"));
+        }
+    });
+}
+
+extern "C" fn at_exit() {
+    // A child made by `fork` has no log, and whoever held a lock there is gone.
+    if FLUSHES.load(Ordering::Relaxed) == std::process::id()
+        && !pen::is_silent()
+        && let Some(core) = core::current_core()
+        && !core.hangs()
+    {
+        // There is nobody to tell, and nothing to be done.
+        core.flush(EXIT_PATIENCE).ok();
+    }
+}
+
 /// Waits until all lines that this thread has written so far are out of the hands of the sinks; for
-/// 10 seconds at most. It happens by itself when the guard is dropped, and when a thread panics.
+/// 10 seconds at most. While a sink cannot write, as when a disk is full, it does not succeed.
+///
+/// It happens by itself when the guard is dropped, when a thread panics, and in
+/// [`std::process::exit`], for two seconds at most.
 ///
 /// # Errors
 /// [`FlushError`].
@@ -298,7 +330,7 @@ pub fn flush() -> Result<(), FlushError> {
 /// let guard = Logger::start(Config::default())?;
 /// info!("the last word");
 /// if flush_within(Duration::from_secs(2)) == Err(FlushError::TimedOut) {
-///     std::mem::forget(guard); // it would wait for the sinks
+///     std::mem::forget(guard); // it would wait for the sinks; an exit then does not
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -315,11 +347,15 @@ pub fn flush_within(limit: Duration) -> Result<(), FlushError> {
 
 /// Keeps the log running. When it is dropped, all lines that were written before go out, and the log
 /// ends: what is written after that goes nowhere.
+///
+/// Sinks that cannot write then have two seconds more. How many lines they still hold after that is
+/// told on standard error, and the folder of the run stays, as after a kill.
 #[must_use = "the log ends when the guard is dropped"]
 #[derive(Debug)]
 pub struct Guard {
     core: Arc<Core>,
-    thread: Option<JoinHandle<()>>,
+    /// Says whether all lines got out.
+    thread: Option<JoinHandle<bool>>,
 }
 
 impl Guard {
@@ -340,7 +376,7 @@ impl Drop for Guard {
         tell_others(None);
         pen::put_late_away();
         self.core.stop();
-        let in_peace = self.thread.take().is_none_or(|thread| thread.join().is_ok());
+        let in_peace = self.thread.take().is_none_or(|thread| thread.join().is_ok_and(|out| out));
         self.core.end();
         if let Some(directory) = &self.core.directory
             && in_peace
