@@ -45,7 +45,10 @@ pub(crate) struct Agent {
 /// A ring, and where it stands.
 struct Lane {
     ring: Ring,
+    /// Whose lines it holds.
     thread: String,
+    /// Whether that was told by a record of its own yet.
+    named: bool,
     /// The record that was taken and not handed on, if it holds one.
     record: Vec<u8>,
     holds: bool,
@@ -120,6 +123,10 @@ impl Agent {
             thread::sleep(TRY_STEP);
         }
         self.core.flushed(self.core.asked());
+        let lost = self.output.lost();
+        if lost > 0 {
+            output::say(format_args!("{lost} lines were given up by sinks that cannot take them"));
+        }
         true
     }
 
@@ -161,7 +168,7 @@ impl Agent {
             let read =
                 self.output.record(self.core.filter(), &self.timeline, &lane.thread, &lane.record);
             match read {
-                Ok(Some(thread)) => lane.thread = thread,
+                Ok(Some(thread)) => (lane.thread, lane.named) = (thread, true),
                 Ok(None) => {}
                 Err(Malformed) => lane.tell_damage(&mut self.output),
             }
@@ -204,6 +211,7 @@ impl Agent {
         lane.ring.reader.skip();
         lane.hand_on();
         lane.until = lane.handed_on;
+        lane.named = true; // as well as it will ever be
         lane.tell_damage(&mut self.output);
     }
 
@@ -219,7 +227,8 @@ impl Agent {
     /// Tells how many lines were dropped.
     fn tell_losses(&mut self) -> usize {
         let mut told = 0;
-        for lane in &mut self.lanes {
+        // Those of a thread whose name has not been read yet are not told before it.
+        for lane in self.lanes.iter_mut().filter(|lane| lane.named) {
             let dropped = lane.ring.reader.dropped().wrapping_sub(lane.told_dropped);
             if dropped > 0 {
                 lane.told_dropped = lane.told_dropped.wrapping_add(dropped);
@@ -239,8 +248,7 @@ impl Agent {
     /// Gives back the rings of threads that have ended, once they were read to the end.
     fn bury(&mut self) {
         let core = &self.core;
-        let stays = |back| matches!(back, Back::Idle);
-        self.lanes.retain_mut(|lane| !lane.is_done() || stays(core.give_back(&mut lane.ring)));
+        self.lanes.retain_mut(|lane| !lane.is_done() || lane.stays(core));
     }
 }
 
@@ -256,8 +264,15 @@ impl Lane {
     fn new(ring: Ring) -> Self {
         let handed_on = ring.reader.position();
         let thread = format!("ring {}", ring.number);
-        let record = Vec::new();
-        Self { ring, thread, record, holds: false, handed_on, until: 0, told_dropped: 0 }
+        let (record, named) = (Vec::new(), false);
+        Self { ring, thread, named, record, holds: false, handed_on, until: 0, told_dropped: 0 }
+    }
+
+    /// Gives the ring back, and says whether another thread may get it.
+    fn stays(&mut self, core: &Core) -> bool {
+        self.thread = format!("ring {}", self.ring.number);
+        self.named = false;
+        matches!(core.give_back(&mut self.ring), Back::Idle)
     }
 
     /// Takes the next record, if it holds none; returns the time of the one that it holds.

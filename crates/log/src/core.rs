@@ -14,10 +14,14 @@ use crate::output;
 use crate::pen::Pen;
 use crate::record::{self as layout, THREAD};
 use crate::site::{self, Pass, Site};
-use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock};
+use crate::sync::{Arc, AtomicBool, AtomicU32, AtomicU64, Condvar, Mutex, Ordering, lock};
 
 /// The logger that runs, or ran last.
 static CORE: Mutex<Option<Arc<Core>>> = Mutex::new(None);
+
+/// The process that it is of. Looked at before the lock: in a child made by `fork`, whoever held that
+/// may not be there to let go of it.
+static PROCESS: AtomicU32 = AtomicU32::new(0);
 
 /// A wait without end is made of such.
 const LONG: Duration = Duration::from_secs(3600);
@@ -111,17 +115,25 @@ pub(crate) fn install<E>(parts: impl FnOnce() -> Result<Parts, E>) -> Result<Arc
         },
     );
     *current = Some(core.clone());
+    // Relaxed, here and below: what it says of is behind the lock.
+    PROCESS.store(core.process, Ordering::Relaxed);
     Ok(core)
+}
+
+/// The logger that runs, or ran last, if it is of this process.
+fn latest() -> Option<Arc<Core>> {
+    let is_here = PROCESS.load(Ordering::Relaxed) == std::process::id();
+    is_here.then(|| lock(&CORE).clone())?
 }
 
 /// The core that a line goes to which has passed, if it is still there.
 fn current(pass: Pass) -> Option<Arc<Core>> {
-    lock(&CORE).clone().filter(|core| core.generation == pass.0 && core.is_alive())
+    latest().filter(|core| core.generation == pass.0 && core.is_alive())
 }
 
 /// What lets a line through, if a logger runs.
 pub(crate) fn running() -> Option<Pass> {
-    let core = lock(&CORE).clone()?;
+    let core = latest()?;
     core.is_alive().then_some(Pass(core.generation))
 }
 
@@ -130,21 +142,18 @@ pub(crate) fn current_core() -> Option<Arc<Core>> {
     running().and_then(current)
 }
 
-/// Counts a line that no ring takes.
-pub(crate) fn lose_one(pass: Pass) {
-    if let Some(core) = current(pass) {
+/// Counts a line that no ring takes, if the logger wants it.
+pub(crate) fn lose_one(pass: Pass, wanted: impl FnOnce(&Core) -> bool) {
+    if let Some(core) = current(pass)
+        && wanted(&core)
+    {
         core.lost.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// Gets a pen for this thread; without a ring for it, the line counts as lost.
+/// Gets a pen for this thread, if there is a ring for it.
 pub(crate) fn attach(pass: Pass) -> Option<Pen> {
-    let core = current(pass)?;
-    let pen = core.clone().pen();
-    if pen.is_none() {
-        core.lost.fetch_add(1, Ordering::Relaxed);
-    }
-    pen
+    current(pass)?.pen()
 }
 
 impl Core {
@@ -178,7 +187,7 @@ impl Core {
         &self.filter
     }
 
-    fn wants(&self, site: &Site) -> bool {
+    pub(crate) fn wants(&self, site: &Site) -> bool {
         self.filter.passes(site.target(), site.level())
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::core::Core;
 use crate::encode::{Number, Str, Text};
 use crate::pen::with_pen;
 use crate::record::{self, HEAD, MOST, Tag};
@@ -25,7 +26,8 @@ pub(crate) fn write_foreign(origin: &Origin<'_>, message: fmt::Arguments<'_>) {
     let (level, line) = (number(origin.level as u64), number(origin.line.into()));
     let (target, file) = (Str(short(origin.target)), Str(short(origin.file)));
     let arguments = (level, (line, (target, (file, (Text(message), ())))));
-    with_pen(pass, |pen| {
+    let wanted = |core: &Core| core.filter().passes(origin.target, origin.level);
+    with_pen(pass, wanted, |pen| {
         if pen.wants(origin.level, origin.target) {
             pen.foreign(&arguments);
         }

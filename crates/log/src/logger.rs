@@ -21,7 +21,7 @@ use crate::output;
 use crate::pen;
 use crate::sink::{Console, Sink};
 use crate::site::{open_gate, shut_gate};
-use crate::sync::{Arc, AtomicU32, Ordering};
+use crate::sync::Arc;
 use crate::timeline::Timeline;
 
 /// What a thread does whose ring is full.
@@ -272,14 +272,9 @@ fn flush_on_panic() {
 /// How long an exit waits for them.
 const EXIT_PATIENCE: Duration = Duration::from_secs(2);
 
-/// The process whose log it is that an exit flushes.
-static FLUSHES: AtomicU32 = AtomicU32::new(0);
-
 /// Lets the lines before an exit out that drops no guard.
 fn flush_at_exit() {
     static ONCE: Once = Once::new();
-    // Relaxed: no other memory hangs on it.
-    FLUSHES.store(std::process::id(), Ordering::Relaxed);
     ONCE.call_once(|| {
         if let Err(error) = tautline_bus::at_exit(at_exit) {
             output::say(format_args!("an exit will not flush the log: {error}"));
@@ -288,9 +283,8 @@ fn flush_at_exit() {
 }
 
 extern "C" fn at_exit() {
-    // A child made by `fork` has no log, and whoever held a lock there is gone.
-    if FLUSHES.load(Ordering::Relaxed) == std::process::id()
-        && !pen::is_silent()
+    // In a child made by `fork` there is none.
+    if !pen::is_silent()
         && let Some(core) = core::current_core()
         && !core.hangs()
     {

@@ -190,6 +190,11 @@ impl Output {
     pub(crate) fn held(&self) -> u64 {
         self.sinks.iter().map(|sink| sink.held()).sum()
     }
+
+    /// How many lines the sinks have given up.
+    pub(crate) fn lost(&self) -> u64 {
+        self.sinks.iter().map(|sink| sink.lost()).sum()
+    }
 }
 
 fn give(sinks: &mut [Box<dyn Sink>], unflushed: &mut bool, line: &Line<'_>) {

@@ -74,30 +74,40 @@ fn quick<A: Arguments>(site: &Site, pass: Pass, arguments: &A) -> bool {
 #[cold]
 #[inline(never)]
 fn not_quick<A: Arguments>(site: &'static Site, pass: Pass, arguments: &A) {
-    if !site.is_off() {
-        careful(site, pass, arguments);
-    }
+    careful(site, pass, arguments);
 }
 
 #[inline(never)]
 fn careful<A: Arguments>(site: &'static Site, pass: Pass, arguments: &A) {
-    with_pen(pass, |pen| pen.careful(site, arguments));
+    if !site.is_off() {
+        with_pen(pass, |core| core.wants(site), |pen| pen.careful(site, arguments));
+    }
 }
 
-/// Lets this thread write with the pen that it may use now, if there is one.
-pub(crate) fn with_pen(pass: Pass, write: impl FnOnce(&mut Pen)) {
+/// Lets this thread write with the pen that it may use now. If there is none, the line counts as lost
+/// if it is `wanted`.
+pub(crate) fn with_pen(
+    pass: Pass,
+    wanted: impl FnOnce(&Core) -> bool,
+    write: impl FnOnce(&mut Pen),
+) {
     if is_silent() {
         return;
     }
     let mut write = Some(write);
     for place in [&PEN, &INNER] {
         match in_place(place, pass, &mut write) {
-            Found::Done => return,
+            Found::Done => break,
             Found::InUse => {}
-            Found::Gone => return late(pass, write),
+            Found::Gone => {
+                late(pass, &mut write);
+                break;
+            }
         }
     }
-    core::lose_one(pass);
+    if write.is_some() {
+        core::lose_one(pass, wanted);
+    }
 }
 
 enum Found {
@@ -123,12 +133,14 @@ fn in_place<W: FnOnce(&mut Pen)>(
     found.unwrap_or(Found::Gone)
 }
 
-/// Writes with what is there, or with a new pen.
+/// Writes with what is there, or with a new pen, if there is one.
 fn take_up<W: FnOnce(&mut Pen)>(place: &mut Option<Pen>, pass: Pass, write: &mut Option<W>) {
     if place.as_ref().is_none_or(|pen| pen.generation != pass.0) {
         *place = core::attach(pass);
     }
-    if let (Some(pen), Some(write)) = (place, write.take()) {
+    if let Some(pen) = place
+        && let Some(write) = write.take()
+    {
         write(pen);
     }
 }
@@ -136,15 +148,14 @@ fn take_up<W: FnOnce(&mut Pen)>(place: &mut Option<Pen>, pass: Pass, write: &mut
 /// How often a thread tries to get at the common pen.
 const LATE_TRIES: u32 = 1000;
 
-fn late<W: FnOnce(&mut Pen)>(pass: Pass, mut write: Option<W>) {
+fn late<W: FnOnce(&mut Pen)>(pass: Pass, write: &mut Option<W>) {
     for _ in 0..LATE_TRIES {
         // Not waited for without end: it may be this thread that holds it, within a line.
         if let Ok(mut pen) = LATE.try_lock() {
-            return take_up(&mut pen, pass, &mut write);
+            return take_up(&mut pen, pass, write);
         }
         thread::yield_now();
     }
-    core::lose_one(pass);
 }
 
 /// Whether a log runs that wants such lines. A thread that has a pen asks nobody else.
@@ -170,7 +181,7 @@ pub(crate) fn wants(level: Level, target: &str) -> bool {
 /// ```
 pub fn prepare_thread() {
     if let Some(pass) = core::running() {
-        with_pen(pass, |_| ());
+        with_pen(pass, |_| false, |_| ());
     }
 }
 

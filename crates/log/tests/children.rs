@@ -45,6 +45,24 @@ impl<S: Sink> Sink for AtLast<S> {
     }
 }
 
+/// Loses all lines.
+struct Forgetful(u64);
+
+impl Sink for Forgetful {
+    fn line(&mut self, _: &Line<'_>) -> io::Result<()> {
+        self.0 += 1;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn lost(&self) -> u64 {
+        self.0
+    }
+}
+
 /// For so long that the test fails.
 fn hang() {
     thread::sleep(Duration::from_secs(20));
@@ -59,6 +77,7 @@ fn a_child() {
     let sink: Box<dyn Sink> = match &*role {
         "exits in a sink" => Box::new(AtLast(file, || exit(7))),
         "exits while a sink hangs" | "exits after it gave up" => Box::new(AtLast(file, hang)),
+        "loses lines" => Box::new(Forgetful(0)),
         _ => Box::new(file),
     };
     // So long that nothing comes of itself.
@@ -71,7 +90,7 @@ fn a_child() {
         assert!(error.to_string().contains("ring-0"), "{error}");
         exit(7);
     }
-    let _guard = started.unwrap();
+    let guard = started.unwrap();
     info!("one");
     thread::sleep(Duration::from_millis(50)); // the log's own thread sleeps again
     info!("the last");
@@ -85,6 +104,10 @@ fn a_child() {
         }
         // It wakes the thread that exits.
         "exits in a sink" => flush_within(Duration::from_secs(20)).unwrap(),
+        "loses lines" => {
+            drop(guard);
+            exit(7)
+        }
         other => panic!("no role: {other}"),
     }
 }
@@ -131,11 +154,24 @@ fn an_exit_lets_the_lines_out() {
 fn without_room_for_a_ring_there_is_no_log() {
     let folder = tempfile::tempdir().unwrap();
     let mut shell = Command::new("sh");
-    // Files of 64 KiB at most; who writes more is told so, and not killed.
-    shell.args(["-c", "trap '' XFSZ; ulimit -f 128; exec \"$0\" \"$@\""]);
+    // A ring in memory still fits, but no file of it, which has a page more. Who writes more is told so,
+    // and not killed.
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 516; exec \"$0\" \"$@\""]);
     shell.arg(std::env::current_exe().unwrap());
     let output = child(shell, "has no room", folder.path());
     assert_eq!(output.status.code(), Some(7), "{output:?}");
     let left = fs::read_dir(folder.path().join("rings")).unwrap().count();
     assert_eq!(left, 0, "nothing is left behind");
+}
+
+/// What sinks have lost is told at the end, on standard error.
+#[test]
+fn lines_that_sinks_lost_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Command::new(std::env::current_exe().unwrap());
+    let output = child(program, "loses lines", folder.path());
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stderr);
+    let line = "tautline-log: 2 lines were given up by sinks that cannot take them";
+    assert!(told.lines().any(|told| told == line), "{told}");
 }

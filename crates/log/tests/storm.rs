@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::{Keep, turn};
 use tautline_log::sink::Sink;
-use tautline_log::{Config, Full, Line, Logger, Value, info, warn};
+use tautline_log::{Config, Full, Line, Logger, Value, info, prepare_thread, warn};
 
 /// Checks that the lines of each thread come in order, without gaps, and that times do not go back.
 #[derive(Clone, Default)]
@@ -178,4 +178,65 @@ fn threads_without_a_ring_are_told() {
     drop(guard);
     let expected = ["has a ring", "3 lines of threads without a ring were dropped"];
     assert_eq!(keep.messages(), expected);
+}
+
+/// What is no line, and what nobody wants, is not counted among the lines that no ring took.
+#[test]
+fn only_lines_that_are_wanted_count_as_dropped() {
+    let _turn = turn();
+    let keep = Keep::default();
+    let filter = "info,quiet=off".parse().unwrap();
+    let guard = Logger::start(Config { threads: 0, filter, ..keep.config() }).unwrap();
+    for _ in 0..3 {
+        prepare_thread();
+        info!(target: "quiet", "{:?}", Some(1));
+        info!(target: "quiet", "{}", 1);
+    }
+    info!("{:?}", Some(1));
+    info!("{}", 1);
+    drop(guard);
+    assert_eq!(keep.messages(), ["2 lines of threads without a ring were dropped"]);
+}
+
+/// Keeps lines, and takes none while the door is shut.
+#[derive(Clone, Default)]
+struct Door(Arc<Mutex<()>>, Keep);
+
+impl Sink for Door {
+    fn line(&mut self, line: &Line<'_>) -> io::Result<()> {
+        drop(self.0.lock().unwrap());
+        self.1.line(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A thread that gets the ring of another which has ended, and fills it while its name has not been
+/// read, is told by its own name of what it dropped.
+#[test]
+fn drops_are_those_of_the_thread_that_dropped() {
+    let _turn = turn();
+    let door = Door::default();
+    let sinks: Vec<Box<dyn Sink>> = vec![Box::new(door.clone())];
+    let config = Config { sinks, full: Full::Drop, ring_bytes: 8192, ..Config::default() };
+    let guard = Logger::start(Config { longest: 1024, ..config }).unwrap();
+    let run = |name: &str, lines: u32| {
+        let write = move || (0..lines).for_each(|n| info!("{n}"));
+        thread::Builder::new().name(name.to_owned()).spawn(write).unwrap().join().unwrap();
+    };
+    info!("of this thread, so that the other ring is that of the others");
+    run("first", 1);
+    (0..2).for_each(|_| tautline_log::flush().unwrap());
+    let shut = door.0.lock().unwrap();
+    info!("held");
+    thread::sleep(Duration::from_millis(100)); // the sink has got it
+    run("second", 1000);
+    drop(shut);
+    drop(guard);
+    let messages = door.1.messages();
+    let told: Vec<_> = messages.iter().filter(|text| text.ends_with("dropped")).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].ends_with("lines of thread second were dropped"), "{told:?}");
 }

@@ -9,6 +9,7 @@ use tracing_subscriber::registry::{LookupSpan, Scope};
 
 use super::site::{self, MOST, Set};
 use super::span;
+use crate::core::Core;
 use crate::encode::Texts;
 use crate::pen::with_pen;
 use crate::record::{HEAD, Tag, mark_cut, put_head, tag_bytes};
@@ -20,7 +21,8 @@ pub(super) fn write<'a, R: LookupSpan<'a>>(event: &Event<'_>, spans: Option<Scop
     let set = Set { fields: fields.present, spans: spans.is_some() };
     let (set, site) = site::of(event.metadata(), set);
     let Some(pass) = site.gate() else { return };
-    with_pen(pass, |pen| {
+    let wanted = |core: &Core| core.wants(site);
+    with_pen(pass, wanted, |pen| {
         pen.line_of(site, |record, ticks, number| {
             let plan = Plan::new(set, &mut fields);
             let (head, room) = record.split_at_mut(plan.head);
