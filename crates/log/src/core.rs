@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use rustix::param::page_size;
 use tautline_bus::record::{self, Clock, MakeError, Reader, Writer};
 
 use crate::directory::Directory;
@@ -211,7 +212,9 @@ impl Core {
         let (writer, number, position) = self.ring()?;
         let thread = thread_name();
         if let Some(directory) = &self.directory {
-            directory.thread(number, position, &thread);
+            // As it is rounded up.
+            let capacity = self.rings.capacity.next_power_of_two().max(page_size());
+            directory.thread(number, capacity as u64, position, &thread);
         }
         let mut pen = Pen::new(self.generation, writer, self.clock, self);
         pen.put(layout::HEAD + thread.len(), |record, ticks| {

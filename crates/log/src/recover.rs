@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use tautline_bus::record::{Record, Remains, RemainsError};
 use thiserror::Error;
 
-use crate::directory::{self, Entry, SiteEntry, Told as Index};
+use crate::directory::{self, Owner, SiteEntry, Told as Index};
 use crate::format::Template;
 use crate::output::{self, Known, Told};
 use crate::record::{self, FOREIGN, Malformed, Read};
@@ -42,12 +42,21 @@ pub enum RecoverError {
     /// The file of a ring tells nothing.
     #[error(transparent)]
     Ring(#[from] RemainsError),
-    /// A part of a ring, or of an index, is damaged: what stands before and behind it is told.
+    /// A part of a file is damaged: what stands before and behind it is told.
     #[error("{path} is damaged in {count} places: what stood there is lost")]
     Places {
         /// The file.
         path: PathBuf,
         /// How many.
+        count: usize,
+    },
+    /// The index does not name the call sites of some lines: it is damaged, or there was no room on
+    /// the disk for it. They are shown without their texts.
+    #[error("of {count} lines in {path} the call sites are unknown: what they said is lost")]
+    Sites {
+        /// The file of the ring.
+        path: PathBuf,
+        /// How many lines.
         count: usize,
     },
 }
@@ -79,14 +88,17 @@ struct Ring {
     path: PathBuf,
     number: u64,
     remains: Remains,
+    /// Whose records they are, in order.
+    owners: Vec<Owner>,
 }
 
 /// Reads what is left in a directory ([`Config::directory`](crate::Config::directory)), or of one of
 /// the runs in it: what the rings hold, also lines that the sinks had got and that were not written
 /// over yet. It needs neither the program that wrote them nor its process; that may still run.
 ///
-/// Nothing in the directory is trusted, and nothing is changed. What is damaged is passed over, and
-/// is among the [`problems`](Recovered::problems).
+/// Nothing in the directory is trusted, and nothing is changed: what is no regular file is not read,
+/// nor what is larger than it can be. What is damaged is passed over, and is among the
+/// [`problems`](Recovered::problems).
 ///
 /// # Errors
 /// [`RecoverError`], if nothing can be told.
@@ -141,8 +153,8 @@ impl Recovered {
         }
     }
 
-    /// What could not be read. Records that are none, and those whose call site is unknown, are
-    /// counted as damaged places of their ring; the latter are shown, as lines that say so.
+    /// What could not be read, and how much of it: records that are none are counted as damaged
+    /// places of their ring; lines whose call sites are unknown are shown, as lines that say so.
     pub fn problems(&self) -> &[RecoverError] {
         &self.problems
     }
@@ -166,15 +178,18 @@ impl Run {
             let path = entry.map_err(fail(folder))?.path();
             let Some(number) = ring_number(&path) else { continue };
             match Remains::read(&path) {
-                Ok(remains) => rings.push(Ring { path, number, remains }),
+                Ok(remains) => rings.push(Ring { path, number, remains, owners: Vec::new() }),
                 // It was empty.
                 Err(RemainsError::Unmade { .. }) => {}
                 Err(error) => problems.push(error.into()),
             }
         }
         rings.sort_by_key(|ring| ring.number);
+        for ring in &mut rings {
+            ring.owners = owners(folder, ring.number, problems);
+        }
         let path = folder.join("index");
-        let bytes = fs::read(&path).map_err(fail(&path))?;
+        let bytes = directory::read_file(&path).map_err(fail(&path))?;
         let index = directory::read_index(&bytes)
             .map_err(|what| RecoverError::Index { path: path.clone(), what })?;
         let run = Self { index, rings };
@@ -188,20 +203,28 @@ impl Run {
             problems.push(RecoverError::Places { path: index, count: 1 });
         }
         for ring in &self.rings {
-            let odd = |record: &Record<'_>| {
-                usize::from(record.after_damage) + usize::from(!teller.knows(record.bytes))
-            };
-            let count: usize = ring.remains.records().map(|record| odd(&record)).sum();
-            if count > 0 {
-                problems.push(RecoverError::Places { path: ring.path.clone(), count });
+            let (mut places, mut unknown) = (0, 0);
+            for record in ring.remains.records() {
+                places += usize::from(record.after_damage);
+                match teller.knows(record.bytes) {
+                    Ok(true) => {}
+                    Ok(false) => unknown += 1,
+                    Err(Malformed) => places += 1,
+                }
+            }
+            let path = || ring.path.clone();
+            if places > 0 {
+                problems.push(RecoverError::Places { path: path(), count: places });
+            }
+            if unknown > 0 {
+                problems.push(RecoverError::Sites { path: path(), count: unknown });
             }
         }
     }
 
     fn visit(&self, show: &mut impl FnMut(&Line<'_>, Was)) {
         let mut teller = Teller::new(&self.index);
-        let mut rings: Vec<_> =
-            self.rings.iter().map(|ring| InOrder::new(ring, &self.index)).collect();
+        let mut rings: Vec<_> = self.rings.iter().map(InOrder::new).collect();
         let mut due: BinaryHeap<_> = BinaryHeap::new();
         for (index, ring) in rings.iter_mut().enumerate() {
             due.extend(ring.next().map(|ticks| Reverse((ticks, index))));
@@ -211,7 +234,7 @@ impl Run {
             if let Some(record) = ring.held.take() {
                 let was = if record.released { Was::HandedOn } else { Was::Waiting };
                 // A record that is none was counted as damage.
-                teller.tell(ring.thread, record.bytes, |line| show(line, was)).ok();
+                teller.tell(&ring.thread, record.bytes, |line| show(line, was)).ok();
             }
             due.extend(ring.next().map(|ticks| Reverse((ticks, index))));
         }
@@ -222,36 +245,51 @@ fn ring_number(path: &Path) -> Option<u64> {
     path.file_name()?.to_str()?.strip_prefix("ring-")?.parse().ok()
 }
 
+/// Whose records are in a ring. Without such a file, which a full disk may have prevented, the ring
+/// itself tells of those whose first record is still there.
+fn owners(folder: &Path, ring: u64, problems: &mut Vec<RecoverError>) -> Vec<Owner> {
+    let path = folder.join(format!("threads-{ring}"));
+    match directory::read_file(&path) {
+        Ok(bytes) => {
+            let (owners, damaged) = directory::read_threads(&bytes);
+            if damaged {
+                problems.push(RecoverError::Places { path, count: 1 });
+            }
+            return owners;
+        }
+        Err(source) if source.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => problems.push(RecoverError::Read { path, source }),
+    }
+    Vec::new()
+}
+
 /// The records of a ring, one after the other.
 struct InOrder<'a> {
     records: Box<dyn Iterator<Item = Record<'a>> + 'a>,
     held: Option<Record<'a>>,
-    /// From which positions on they are of which threads.
-    threads: Vec<(u64, &'a str)>,
-    thread: &'a str,
+    /// Owners whose records are still to come.
+    owners: std::iter::Peekable<std::slice::Iter<'a, Owner>>,
+    thread: String,
     /// The time of the last one: within a thread the order is that of the records.
     latest: u64,
 }
 
 impl<'a> InOrder<'a> {
-    fn new(ring: &'a Ring, index: &'a Index) -> Self {
-        let of_ring = |entry: &'a Entry| match entry {
-            Entry::Thread { ring: of, position, name } if *of == ring.number => {
-                Some((*position, name.as_str()))
-            }
-            _ => None,
-        };
-        let mut threads: Vec<_> = index.entries.iter().filter_map(of_ring).collect();
-        threads.sort_by_key(|(position, _)| *position);
+    fn new(ring: &'a Ring) -> Self {
         let records = Box::new(ring.remains.records());
-        Self { records, held: None, threads, thread: "", latest: 0 }
+        let owners = ring.owners.iter().peekable();
+        Self { records, held: None, owners, thread: String::new(), latest: 0 }
     }
 
     /// Holds the next record, and says when it is due.
     fn next(&mut self) -> Option<u64> {
         let record = self.records.find(|record| record::ticks(record.bytes).is_ok())?;
-        let begun = self.threads.partition_point(|(position, _)| *position <= record.position);
-        self.thread = begun.checked_sub(1).map_or("", |last| self.threads[last].1);
+        while let Some(owner) = self.owners.next_if(|owner| owner.position <= record.position) {
+            self.thread.clone_from(&owner.name);
+        }
+        if let Some(name) = output::thread_name(record.bytes) {
+            self.thread = name;
+        }
         self.latest = self.latest.max(record::ticks(record.bytes).unwrap_or_default());
         self.held = Some(record);
         Some(self.latest)
@@ -268,22 +306,20 @@ struct Teller<'a> {
 
 impl<'a> Teller<'a> {
     fn new(index: &'a Index) -> Self {
-        let site = |entry: &'a Entry| match entry {
-            Entry::Site(site) => Some((site.number, known(site))),
-            Entry::Thread { .. } => None,
-        };
-        let sites = index.entries.iter().filter_map(site).collect();
+        let sites = index.sites.iter().map(|site| (site.number, known(site))).collect();
         Self { timeline: index.timeline, sites, message: String::new(), latest: 0 }
     }
 
-    /// Whether a record can be told in full.
-    fn knows(&self, record: &[u8]) -> bool {
-        let told = Told { time: 0, thread: "" };
-        let whole = |read: Read<'_>| match read.site {
-            FOREIGN => output::foreign(&told, &read).is_ok(),
-            site => self.sites.contains_key(&u64::from(site)),
-        };
-        output::thread_name(record).is_some() || Read::of(record).is_ok_and(whole)
+    /// Whether a record can be told in full, or its call site is unknown.
+    fn knows(&self, record: &[u8]) -> Result<bool, Malformed> {
+        if output::thread_name(record).is_some() {
+            return Ok(true);
+        }
+        let read = Read::of(record)?;
+        match read.site {
+            FOREIGN => output::foreign(&Told { time: 0, thread: "" }, &read).map(|_| true),
+            site => Ok(self.sites.contains_key(&u64::from(site))),
+        }
     }
 
     fn tell(

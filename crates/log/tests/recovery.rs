@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use common::{Keep, Kept, turn};
 use tautline_log::sink::Sink;
-use tautline_log::{Config, Line, Logger, RecoverError, Was, info, recover};
+use tautline_log::{Config, Line, Logger, RecoverError, Was, flush, info, recover};
 
 // --------------------------------------------------------------------------------- the child
 
@@ -266,6 +266,109 @@ fn scribbled_directories_are_no_danger() {
         }
     }
     assert!(shown > 10_000, "{shown}: what is whole is shown");
+}
+
+/// A copy of a run, but for its index, of which only the head is there.
+fn without_sites(run: &Path, copy: &Path) {
+    fs::create_dir(copy).unwrap();
+    for entry in fs::read_dir(run).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, copy.join(path.file_name().unwrap())).unwrap();
+    }
+    let index = fs::OpenOptions::new().write(true).open(copy.join("index")).unwrap();
+    index.set_len(192).unwrap();
+}
+
+/// Lines whose call sites the index does not name are counted, and shown as what they are.
+#[test]
+fn lines_of_unknown_calls_are_counted() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let directory = Some(folder.path().join("rings"));
+    let guard = Logger::start(Config { directory, ..Keep::default().config() }).unwrap();
+    let write = || (0..3).for_each(|n| info!("{n}"));
+    thread::Builder::new().name("writer".to_owned()).spawn(write).unwrap().join().unwrap();
+    let copy = folder.path().join("copy");
+    without_sites(guard.folder().unwrap(), &copy);
+    drop(guard);
+    let recovered = recover(&copy).unwrap();
+    let [RecoverError::Sites { path, count: 3 }] = recovered.problems() else {
+        panic!("{:?}", recovered.problems());
+    };
+    assert_eq!(path, &copy.join("ring-0"));
+    let mut shown = 0;
+    recovered.visit(|line, _| {
+        assert!(line.message.contains("is unknown") && line.truncated, "{}", line.message);
+        assert_eq!(line.thread, "writer");
+        shown += 1;
+    });
+    assert_eq!(shown, 3);
+}
+
+/// What is no regular file is not read, nor waited for, wherever it stands in the folder of a run.
+#[test]
+fn pipes_and_links_are_not_read() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let directory = Some(folder.path().join("rings"));
+    let guard = Logger::start(Config { directory, ..Keep::default().config() }).unwrap();
+    info!("whole");
+    let run = guard.folder().unwrap().to_owned();
+    let pipe = |path: &Path| {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    };
+    pipe(&run.join("ring-77"));
+    pipe(&run.join("threads-0.new"));
+    std::os::unix::fs::symlink("/dev/zero", run.join("ring-78")).unwrap();
+    std::os::unix::fs::symlink(run.join("ring-0"), run.join("ring-79")).unwrap();
+    let other = folder.path().join("rings/run-0-0");
+    fs::create_dir(&other).unwrap();
+    pipe(&other.join("index"));
+    let (tell, told) = std::sync::mpsc::channel();
+    let directory = folder.path().join("rings");
+    thread::spawn(move || tell.send(recover(&directory)));
+    let recovered =
+        told.recv_timeout(Duration::from_secs(20)).expect("it waits for nobody").unwrap();
+    assert_eq!(recovered.problems().len(), 4, "{:?}", recovered.problems());
+    let mut messages = Vec::new();
+    recovered.visit(|line, _| messages.push(line.message.to_owned()));
+    assert_eq!(messages, ["whole"]);
+    drop(guard);
+}
+
+/// However many threads come and go, the folder of a run does not grow with them, and each of their
+/// lines that is left has its name.
+#[test]
+fn the_folder_does_not_grow_with_threads() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let directory = Some(folder.path().join("rings"));
+    let config = Config { directory, ring_bytes: 8192, longest: 1024, ..Keep::default().config() };
+    let guard = Logger::start(config).unwrap();
+    let run = guard.folder().unwrap().to_owned();
+    let size = || -> u64 {
+        let files = fs::read_dir(&run).unwrap();
+        files.map(|file| file.unwrap().metadata().unwrap().len()).sum()
+    };
+    let mut most = 0;
+    for n in 0..6000 {
+        let write = move || info!("of {n}");
+        thread::Builder::new().name(format!("t {n}")).spawn(write).unwrap().join().unwrap();
+        if n % 10 == 0 {
+            (0..2).for_each(|_| flush().unwrap()); // rings that were read are given back
+        }
+        if n == 4000 {
+            most = size() + (16 << 10);
+        }
+    }
+    assert!(size() < most, "{} of {most}", size());
+    let lines = recovered(folder.path());
+    assert!(lines.len() > 50, "{}", lines.len());
+    for (line, _) in lines {
+        assert_eq!(line.thread.replace('t', "of"), line.message);
+    }
+    drop(guard);
 }
 
 /// A process may be killed while it makes a ring: before the file has its room, and before it says

@@ -5,10 +5,13 @@
 
 use std::error::Error;
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::mem::offset_of;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use super::kept::{Standing, Words};
 use super::page::{Intro, MAGIC, VERSION, WORDS_AT};
@@ -18,8 +21,10 @@ use crate::ring::stream::{self, HEADER, Stream};
 /// The records that are in the file of a ring.
 #[derive(Debug)]
 pub struct Remains {
-    /// Bytes of the ring twice in a row, as they are mapped: records go round the end in one piece.
+    /// Bytes of the ring, and its first once more, for a record that goes round the end.
     bytes: Vec<u8>,
+    capacity: u64,
+    longest: u64,
     /// Where the oldest record may begin.
     start: u64,
     /// Before it the reader had given the records up.
@@ -104,16 +109,25 @@ impl Error for RemainsError {
 }
 
 impl Remains {
-    /// Reads the file of a ring.
+    /// Reads the file of a ring. What is no regular file, or a link to one, is not read, nor is more
+    /// than a ring can hold.
     ///
     /// # Errors
     /// [`RemainsError`].
     pub fn read(path: &Path) -> Result<Self, RemainsError> {
         let read = |source| RemainsError::Read { path: path.to_owned(), source };
         let damaged = |what| RemainsError::Damaged { path: path.to_owned(), what };
-        let mut file = File::open(path).map_err(read)?;
+        // A pipe would not be opened before somebody writes to it.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let mut options = OpenOptions::new();
+        let options = options.read(true).custom_flags(flags.bits() as i32);
+        let mut file = options.open(path).map_err(read)?;
+        let metadata = file.metadata().map_err(read)?;
+        if !metadata.is_file() {
+            return Err(damaged("it is no regular file"));
+        }
         let unmade = || RemainsError::Unmade { path: path.to_owned() };
-        if file.metadata().map_err(read)?.len() == 0 {
+        if metadata.len() == 0 {
             return Err(unmade());
         }
         let page = first_page(&mut file).map_err(read)?;
@@ -126,6 +140,10 @@ impl Remains {
             return Err(RemainsError::Version { path: path.to_owned(), found: intro.version });
         }
         check(intro).map_err(damaged)?;
+        // Before memory is taken for it.
+        if metadata.len() < intro.head + intro.capacity {
+            return Err(damaged("it is shorter than it says"));
+        }
         let mut bytes = vec![0; intro.capacity as usize];
         file.seek(SeekFrom::Start(intro.head)).map_err(read)?;
         file.read_exact(&mut bytes).map_err(read)?;
@@ -153,9 +171,11 @@ impl Remains {
         // one that was not released.
         let written = tail_later.saturating_add(stream::record(intro.longest));
         let start = written.saturating_sub(intro.capacity).min(head_later);
-        bytes.extend_from_within(..);
+        bytes.extend_from_within(..stream::record(intro.longest) as usize);
         Ok(Self {
             bytes,
+            capacity: intro.capacity,
+            longest: intro.longest,
             start: start.min(tail),
             head,
             tail,
@@ -201,11 +221,12 @@ impl Remains {
     /// How long the record is that begins there, if one does.
     fn length(&self, position: u64) -> Option<u64> {
         let len = stream::length(word(&self.bytes, self.offset(position)), position)?;
-        (stream::record(len) <= self.tail - position).then_some(len)
+        let fits = len <= self.longest && stream::record(len) <= self.tail - position;
+        fits.then_some(len)
     }
 
     fn offset(&self, position: u64) -> usize {
-        (position % (self.bytes.len() as u64 / 2)) as usize
+        (position % self.capacity) as usize
     }
 
     fn message(&self, position: u64, len: u64) -> &[u8] {
