@@ -173,6 +173,10 @@ impl Sink for OfProgram {
         self.0.flush()
     }
 
+    fn held(&self) -> u64 {
+        self.0.held()
+    }
+
     fn lost(&self) -> u64 {
         self.0.lost()
     }
