@@ -26,7 +26,8 @@ const AWAKE: u32 = 0;
 /// Set: somebody sleeps, or is about to. The other bits count wake-ups.
 const ASLEEP: u32 = 1;
 
-/// Threads whose tasks can wait on one event, each for any number of them. More look again and again.
+/// Threads whose tasks can wait on one event, each for any number of them. Where there are more each
+/// that comes puts another out, which is rung for it, looks, and comes again.
 const BELLS: usize = 14;
 
 /// No number.
@@ -88,17 +89,33 @@ impl SharedEvent {
         slept != Err(Errno::TIMEDOUT)
     }
 
-    /// Leaves the number of a doorbell; `false`: there is no room for it.
-    fn leave(&self, number: u64) -> bool {
+    /// Leaves the number of a doorbell.
+    fn leave(&self, number: u64) {
         // Relaxed: if it is there, and is taken out just now, it is rung.
         if self.bells.iter().any(|bell| bell.load(Ordering::Relaxed) == number) {
-            return true;
+            return;
         }
         // Relaxed: the announcement publishes it.
         let leave = |bell: &AtomicU64| {
             bell.compare_exchange(NOBODY, number, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         };
-        self.bells.iter().any(leave)
+        if !self.bells.iter().any(leave) {
+            self.displace(number);
+        }
+    }
+
+    /// Leaves a number where there is no room for it, for one of those that were left before: by
+    /// somebody who waits no more, or has died, or who is told to look again.
+    #[cold]
+    fn displace(&self, number: u64) {
+        /// Whose turn it is to be put out: any, but not the same always.
+        static TURN: AtomicU64 = AtomicU64::new(0);
+        // Relaxed, here and below: as in `leave`.
+        let turn = TURN.fetch_add(1, Ordering::Relaxed) as usize % BELLS;
+        let other = self.bells[turn].swap(number, Ordering::Relaxed);
+        if other != NOBODY {
+            doorbell::ring(other);
+        }
     }
 
     /// Rings whoever has left a number, once.
@@ -210,10 +227,11 @@ impl Sleeps for SharedEvent {
         // Relaxed: see `wait_mode`.
         let sleeps = self.wait.load(Ordering::Relaxed) >= PARK;
         let number = if sleeps { doorbell::expect(context.waker()) } else { None };
-        if !number.is_some_and(|number| self.leave(number)) {
+        let Some(number) = number else {
             context.waker().wake_by_ref();
             return Poll::Pending;
-        }
+        };
+        self.leave(number);
         self.announce();
         if ready() { Poll::Ready(()) } else { Poll::Pending }
     }
@@ -222,10 +240,17 @@ impl Sleeps for SharedEvent {
 #[cfg(test)]
 mod tests {
     use std::hint::{black_box, spin_loop};
+    use std::rc::Rc;
+    use std::sync::Arc;
+    use std::task::{Wake, Waker};
     use std::thread;
+
+    use rustix::event::{PollFd, PollFlags, poll};
 
     use super::*;
     use crate::ring::Line;
+    use crate::shared::doorbell::Doorbell;
+    use crate::waker::WakerCell;
 
     const ROUNDS: u64 = 40_000;
 
@@ -288,5 +313,57 @@ mod tests {
                 }
             });
         }
+    }
+    /// How often a task was woken.
+    #[derive(Default)]
+    struct Woken(AtomicU32);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Somebody with a doorbell of its own waits on the event, for what never comes.
+    fn wait_by(doorbell: &Rc<Doorbell>, event: &SharedEvent) -> Arc<Woken> {
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let mut context = Context::from_waker(&waker);
+        let polled = doorbell.lend(|| event.poll(&LocalWaker::new(), &mut context, || false));
+        assert!(polled.is_pending());
+        woken
+    }
+
+    fn is_rung(doorbell: &Doorbell) -> bool {
+        let now = futex::Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut [PollFd::new(doorbell, PollFlags::IN)], Some(&now)).unwrap() == 1
+    }
+
+    /// As many as there is room for have waited and gone, without anything having come: the next
+    /// sleeps, and is rung.
+    #[test]
+    fn those_who_have_gone_leave_room() {
+        let event = SharedEvent::new(Wait::Park { spin_for: Duration::ZERO });
+        for _ in 0..BELLS {
+            wait_by(&Rc::new(Doorbell::new().unwrap()), &event);
+        }
+        let doorbell = Rc::new(Doorbell::new().unwrap());
+        let woken = wait_by(&doorbell, &event);
+        assert_eq!(woken.0.load(Ordering::Relaxed), 0, "it is polled again and again");
+        event.wake(&[]);
+        assert!(is_rung(&doorbell));
+    }
+
+    /// One more waits than there is room for: nobody is forgotten, for who is put out is told.
+    #[test]
+    fn who_is_put_out_is_told() {
+        let event = SharedEvent::new(Wait::Park { spin_for: Duration::ZERO });
+        let bells: Vec<_> = (0..=BELLS).map(|_| Rc::new(Doorbell::new().unwrap())).collect();
+        bells.iter().for_each(|doorbell| _ = wait_by(doorbell, &event));
+        let is_put_out: Vec<_> = bells.iter().map(|doorbell| is_rung(doorbell)).collect();
+        assert_eq!(is_put_out.iter().filter(|rung| **rung).count(), 1);
+        assert!(!is_put_out[BELLS], "not the one who came last");
+        event.wake(&[]);
+        assert!(bells.iter().all(|doorbell| is_rung(doorbell)));
     }
 }
