@@ -50,13 +50,18 @@ pub struct Doorbell {
     waiting: RefCell<Vec<Waker>>,
 }
 
-/// How a thread gets its doorbell when something on it first waits for another process.
-pub type Hang = fn() -> Option<Rc<Doorbell>>;
+/// How something on a thread comes to wait for another process: its waker is left with the thread's
+/// doorbell, of which this tells the number, as [`Doorbell::expect`] does. [`UNHEARD`], if there is no
+/// doorbell to be had: the waker is called within [`SLICE`]. `None`: nobody would call it.
+pub type Hang = fn(&Waker) -> Option<u64>;
+
+/// The number of no doorbell.
+pub const UNHEARD: u64 = 0;
 
 thread_local! {
     /// The doorbell that the caller of a poll answers.
     static LENT: RefCell<Option<Rc<Doorbell>>> = const { RefCell::new(None) };
-    /// Where else to get one.
+    /// How to wait otherwise.
     static HANG: Cell<Option<Hang>> = const { Cell::new(None) };
 }
 
@@ -136,7 +141,8 @@ impl Doorbell {
         work()
     }
 
-    fn expect(&self, waker: &Waker) -> u64 {
+    /// Leaves a waker, to be called when this is answered; returns the number by which it is rung.
+    pub fn expect(&self, waker: &Waker) -> u64 {
         let mut waiting = self.waiting.borrow_mut();
         if !waiting.iter().any(|other| other.will_wake(waker)) {
             waiting.push(waker.clone());
@@ -152,36 +158,41 @@ impl AsFd for Doorbell {
     }
 }
 
-/// Says where this thread gets its doorbell, or that there is none any more. What it gets so is
-/// answered by whoever has said it.
+/// Says how something on this thread comes to wait, or that nobody looks after it any more. The
+/// doorbell that it is left with is answered by whoever has said so.
 pub fn hang(hang: Option<Hang>) {
     // The thread's own values may be gone already, and nothing waits on it any more.
     _ = HANG.try_with(|before| before.set(hang));
 }
 
-/// Leaves a waker with the thread's doorbell; returns the number by which it is rung. `None`: nobody
-/// would answer.
+/// Leaves a waker with the thread's doorbell; returns the number by which it is rung, as [`Hang`]
+/// does.
 pub(crate) fn expect(waker: &Waker) -> Option<u64> {
     let lent = LENT.with(|lent| lent.borrow().clone());
-    let doorbell = match lent {
-        Some(doorbell) => doorbell,
-        None => HANG.get()?()?,
-    };
-    Some(doorbell.expect(waker))
+    match lent {
+        Some(doorbell) => Some(doorbell.expect(waker)),
+        None => HANG.get()?(waker),
+    }
 }
 
 /// Rings a doorbell, of any process.
 pub(crate) fn ring(number: u64) {
-    static RINGER: OnceLock<Option<UnixDatagram>> = OnceLock::new();
-    let ringer = RINGER.get_or_init(|| {
-        let socket = UnixDatagram::unbound().ok()?;
-        socket.set_nonblocking(true).ok()?;
-        Some(socket)
-    });
-    if let (Some(ringer), Ok(address)) = (ringer, address(number)) {
-        // Nothing to be done about a failure: see the module.
+    // Nothing to be done about a failure: see the module.
+    if let (Some(ringer), Ok(address)) = (ringer(), address(number)) {
         _ = ringer.send_to_addr(&[1], &address);
     }
+}
+
+/// By what this process rings; it is tried again as long as there is no descriptor for it.
+fn ringer() -> Option<&'static UnixDatagram> {
+    static RINGER: OnceLock<UnixDatagram> = OnceLock::new();
+    if let Some(ringer) = RINGER.get() {
+        return Some(ringer);
+    }
+    let socket = UnixDatagram::unbound().ok()?;
+    socket.set_nonblocking(true).ok()?;
+    // Another thread's, if that was faster.
+    Some(RINGER.get_or_init(|| socket))
 }
 
 fn address(number: u64) -> io::Result<SocketAddr> {

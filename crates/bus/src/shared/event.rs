@@ -17,7 +17,7 @@ use rustix::thread::futex;
 
 use crate::event::{Fence, Next, Patience, Sleeps};
 use crate::policy::Wait;
-use crate::shared::doorbell::{self, SLICE};
+use crate::shared::doorbell::{self, SLICE, UNHEARD};
 use crate::sync::{self, AtomicU32, AtomicU64, Ordering};
 use crate::waker::LocalWaker;
 
@@ -31,7 +31,7 @@ const ASLEEP: u32 = 1;
 const BELLS: usize = 14;
 
 /// No number.
-const NOBODY: u64 = 0;
+const NOBODY: u64 = UNHEARD;
 
 /// So often does somebody try to be the one who wakes.
 const ATTEMPTS: usize = 64;
@@ -231,6 +231,9 @@ impl Sleeps for SharedEvent {
             context.waker().wake_by_ref();
             return Poll::Pending;
         };
+        if number == UNHEARD {
+            return Poll::Pending;
+        }
         self.leave(number);
         self.announce();
         if ready() { Poll::Ready(()) } else { Poll::Pending }
