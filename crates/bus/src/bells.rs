@@ -42,6 +42,21 @@ impl<S: Scope> Bells<S> {
     }
 }
 
+impl<S: Scope> Bells<S> {
+    /// The slots were put in order of a user of that kind who has died: counts the messages that were
+    /// given up, and wakes whoever sleeps, for whom a message or a place may have come of it.
+    pub(crate) fn put_in_order(&self, role: Role, given_up: u64, wakers: [&[S::Waker]; 2]) {
+        let counter = match role {
+            Role::Giver => &self.dropped,
+            Role::Taker => &self.lost,
+        };
+        // Relaxed: a count, which orders nothing.
+        counter.fetch_add(given_up, Ordering::Relaxed);
+        self.filled.notify(wakers[Role::Taker as usize]);
+        self.freed.notify(wakers[Role::Giver as usize]);
+    }
+}
+
 /// An object through which messages go.
 pub(crate) trait Rings<S: Scope>: Object<S, Head = Bells<S>> {
     /// Nobody is left of that kind: says so, and wakes who waits for them.

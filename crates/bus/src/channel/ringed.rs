@@ -7,8 +7,7 @@ use crate::bells::{Bells, Rings};
 use crate::channel::{Config, Orphans};
 use crate::object::{Object, Parts, Role};
 use crate::ring::many::{Ends, Ring, Stamped};
-use crate::scope::{Carries, Word};
-use crate::sync::Ordering;
+use crate::scope::Carries;
 
 /// The shape of it.
 pub(crate) struct Ringed<T> {
@@ -87,14 +86,8 @@ impl<T: 'static, S: Carries<T>> Object<S> for Ringed<T> {
         // SAFETY: the parts are there for as long as this runs.
         let ring = unsafe { self.ring(parts, role, seat) };
         let given_up = ring.clear(role == Role::Taker && self.config.orphans == Orphans::Redeliver);
-        let counter = match role {
-            Role::Giver => &parts.head.dropped,
-            Role::Taker => &parts.head.lost,
-        };
-        // Relaxed: a count, which orders nothing.
-        counter.fetch_add(given_up, Ordering::Relaxed);
-        // Whoever waits may find a message again, or a place that is free.
-        Self::stir(parts, role);
+        let wakers = [Role::Giver, Role::Taker].map(|role| parts.wakers(role));
+        parts.head.put_in_order(role, given_up, wakers);
     }
 
     fn teardown(&self, parts: &Parts<Self, S>) {

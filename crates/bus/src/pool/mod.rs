@@ -43,6 +43,8 @@ pub use self::buffer::{Buffer, Draft};
 pub use self::error::LoanError;
 pub use self::pooled::{Block, Keeps, Pooled};
 #[cfg(not(loom))]
+pub(crate) use self::shape::RETURNED_AT;
+#[cfg(not(loom))]
 pub use self::shared::{RedeemError, Ticket};
 
 use std::fmt;

@@ -31,6 +31,10 @@ pub struct Head<S: Scope> {
     ends: Ends<S>,
 }
 
+/// Bytes of the head before the event.
+#[cfg(not(loom))]
+pub(crate) const RETURNED_AT: usize = std::mem::offset_of!(Head<crate::shared::Shared>, returned);
+
 impl<S: Scope> fmt::Debug for Head<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Head").field("returned", &self.returned).finish_non_exhaustive()

@@ -14,7 +14,10 @@ use rustix::io::Errno;
 use rustix::mm::{self, MapFlags, ProtFlags};
 use rustix::process::{Resource, getrlimit};
 
+use crate::bells::Bells;
+use crate::shared::Shared;
 use crate::shared::error::OpenError;
+use crate::shared::event::SharedEvent;
 use crate::sync::{AtomicU32, AtomicU64};
 use crate::view::View;
 
@@ -48,6 +51,21 @@ pub(crate) struct Segment {
 unsafe impl Send for Segment {}
 // SAFETY: as above.
 unsafe impl Sync for Segment {}
+
+/// What consists of atomic words alone, at most a page of them.
+///
+/// # Safety
+/// Any bytes are one, and it is changed by its words' own methods alone.
+pub(crate) unsafe trait Words {}
+
+// SAFETY: a word is.
+unsafe impl Words for AtomicU64 {}
+// SAFETY: as above.
+unsafe impl Words for AtomicU32 {}
+// SAFETY: these are words alone.
+unsafe impl Words for SharedEvent {}
+// SAFETY: these are events and words.
+unsafe impl Words for Bells<Shared> {}
 
 impl Segment {
     /// A new one of so many bytes, zeroed and reserved, under that label.
@@ -122,26 +140,15 @@ impl Segment {
         unsafe { View::new(NonNull::slice_from_raw_parts(self.base, self.len)) }
     }
 
-    /// The word at that place, a multiple of 8; `None`: it is none of the segment's. One that was
-    /// opened to be read must not be written to: that would end the process.
-    pub(crate) fn word(&self, at: usize) -> Option<&AtomicU64> {
-        let place = self.place(at, size_of::<AtomicU64>())?;
-        // SAFETY: within the segment and aligned; all bytes are a word.
-        Some(unsafe { place.cast::<AtomicU64>().as_ref() })
-    }
-
-    /// Half a word, at a multiple of 4; the same otherwise.
-    pub(crate) fn half(&self, at: usize) -> Option<&AtomicU32> {
-        let place = self.place(at, size_of::<AtomicU32>())?;
-        // SAFETY: as above.
-        Some(unsafe { place.cast::<AtomicU32>().as_ref() })
-    }
-
-    /// Where so many bytes lie, at a multiple of that.
-    fn place(&self, at: usize, bytes: usize) -> Option<NonNull<u8>> {
-        let is_within = at.checked_add(bytes).is_some_and(|end| end <= self.len);
-        // SAFETY: within the segment, which begins at a page's boundary.
-        (is_within && at.is_multiple_of(bytes)).then(|| unsafe { self.base.add(at) })
+    /// Words at that place, a multiple of their alignment; `None`: they are none of the segment's. Those
+    /// of one that was opened to be read must not be written to: that would end the process.
+    pub(crate) fn words<T: Words>(&self, at: usize) -> Option<&T> {
+        let is_within = at.checked_add(size_of::<T>()).is_some_and(|end| end <= self.len);
+        (is_within && at.is_multiple_of(align_of::<T>())).then(|| {
+            // SAFETY: within the segment, and aligned, for that begins at a page's boundary; all
+            // bytes are such words.
+            unsafe { self.base.add(at).cast::<T>().as_ref() }
+        })
     }
 
     /// A number that no other segment has which is there at the same time.

@@ -1,24 +1,25 @@
 //! Clearing the seats of the dead, for an object whose users are all asleep: whoever attaches, sends
 //! or waits does the same.
 
-use std::mem::offset_of;
-
 use super::depth::{RING_AGAIN, is_ringed};
 use super::peek::{Group, Peek};
 use super::users::{User, givers, seated};
 use crate::bells::Bells;
-use crate::object::REAPING;
+use crate::event::Sleeps;
+use crate::object::{REAPING, Role};
+use crate::pool::RETURNED_AT;
 use crate::ring::fan::{CURSORS, NOBODY};
 use crate::ring::lot;
 use crate::ring::many::Stamped;
 use crate::ring::mortal::{FREE, State, VOID};
 use crate::shared::Shared;
 use crate::shared::error::OpenError;
+use crate::shared::event::SharedEvent;
 use crate::shared::header::{Kind, Part};
 use crate::shared::identity::Identity;
 use crate::shared::names::Name;
 use crate::shared::segment::Access;
-use crate::sync::Ordering;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// What was done about the dead.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,7 +57,7 @@ pub fn clean(name: &str) -> Result<Cleaned, OpenError> {
             cleaned.left.push(user);
             continue;
         }
-        let seat = peek.place_to_write(&group.seats, index, 0)?;
+        let seat = peek.to_write::<AtomicU64>(&group.seats, index, 0)?;
         // Acquire: what the dead user has done is seen; only one of us clears its seat.
         if seat.compare_exchange(word, reaping, Ordering::Acquire, Ordering::Relaxed).is_ok() {
             put_in_order(&peek, &group, index)?;
@@ -74,14 +75,17 @@ fn put_in_order(peek: &Peek, group: &Group, index: u64) -> Result<(), OpenError>
     match (peek.kind, taker) {
         (Kind::Channel, _) if is_ringed(group) => clear_ring(peek, group, index),
         (Kind::Broadcast, Some(seat)) => {
-            let cursor = peek.place_to_write(&group.rows, CURSORS as u64 + seat, 0)?;
+            let cursor: &AtomicU64 = peek.to_write(&group.rows, CURSORS as u64 + seat, 0)?;
             // Release: as a subscriber that leaves.
             cursor.store(NOBODY, Ordering::Release);
+            bells(peek, group)?.freed.notify(&[]);
             Ok(())
         }
         (Kind::Pool, _) => {
             let change = |state| lot::without(state, index as usize);
-            exchange_all(peek, &group.rows, change, |_, _| Ok(())).map(drop)
+            exchange_all(peek, &group.rows, change, |_, _| Ok(()))?;
+            peek.to_write::<SharedEvent>(&group.heads, 0, RETURNED_AT)?.notify(&[]);
+            Ok(())
         }
         // Positions are published when something is whole: nothing is half done.
         _ => Ok(()),
@@ -93,26 +97,30 @@ fn clear_ring(peek: &Peek, group: &Group, index: u64) -> Result<(), OpenError> {
     let shape = &peek.said.shape;
     let (receivers, loses) = (shape[3], shape[7] != 0);
     // Slots know the receivers first.
-    let (user, redeliver) = match index.checked_sub(givers(peek)) {
-        Some(seat) => (seat, !loses),
-        None => (receivers.wrapping_add(index), false),
+    let (role, user) = match index.checked_sub(givers(peek)) {
+        Some(seat) => (Role::Taker, seat),
+        None => (Role::Giver, receivers.wrapping_add(index)),
     };
+    let redeliver = role == Role::Taker && !loses;
     let change = |state: State| state.without(user as usize, redeliver);
     let given_up = exchange_all(peek, &group.slots, change, |slot, from| {
-        let void = peek.half_to_write(&group.slots, slot, Stamped::<u8, Shared>::VOID_AT)?;
+        let at = Stamped::<u8, Shared>::VOID_AT;
+        let void: &AtomicU32 = peek.to_write(&group.slots, slot, at)?;
         // Relaxed: the stamp takes it along.
         void.store((from.lap() as u32).wrapping_add(1), Ordering::Relaxed);
         Ok(())
     })?;
     if redeliver {
-        let again = peek.place_to_write(&group.rows, 0, RING_AGAIN)?;
+        let again: &AtomicU64 = peek.to_write(&group.rows, 0, RING_AGAIN)?;
         // Release: who finds it set finds the slots in their phase.
         again.store(1, Ordering::Release);
     }
-    let lost = peek.place_to_write(&group.heads, 0, offset_of!(Bells<Shared>, lost))?;
-    // Relaxed: a count, which orders nothing.
-    lost.fetch_add(given_up, Ordering::Relaxed);
+    bells(peek, group)?.put_in_order(role, given_up, [&[], &[]]);
     Ok(())
+}
+
+fn bells<'p>(peek: &'p Peek, group: &Group) -> Result<&'p Bells<Shared>, OpenError> {
+    peek.to_write(&group.heads, 0, 0)
 }
 
 /// Puts slots from one state into another, and tells of those that become void before they do.
@@ -125,7 +133,7 @@ fn exchange_all(
 ) -> Result<u64, OpenError> {
     let mut freed = 0;
     for slot in 0..slots.count {
-        let word = peek.place_to_write(slots, slot, 0)?;
+        let word: &AtomicU64 = peek.to_write(slots, slot, 0)?;
         // Acquire: what was done to the slot before is done.
         let from = State(word.load(Ordering::Acquire));
         let Some(to) = change(from) else { continue };
@@ -138,3 +146,6 @@ fn exchange_all(
     }
     Ok(freed)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,8 @@
 use crate::shared::error::OpenError;
 use crate::shared::header::{Description, Heading, Kind, Part, part_name};
 use crate::shared::names::{Around, Name};
-use crate::shared::segment::{Access, Segment};
-use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::shared::segment::{Access, Segment, Words};
+use crate::sync::{AtomicU64, Ordering, fence};
 
 /// A segment and where its parts lie.
 #[derive(Debug)]
@@ -134,43 +134,27 @@ impl Peek {
     /// # Errors
     /// [`OpenError::Damaged`]: there is no such place.
     pub(super) fn word(&self, part: &Part, index: u64, at: usize) -> Result<u64, OpenError> {
-        let word = self.segment.word(self.place(part, index, at, 8)?).ok_or(NO_SENSE)?;
+        let word: &AtomicU64 =
+            self.segment.words(self.place(part, index, at, 8)?).ok_or(NO_SENSE)?;
         // Acquire pairs with the Release of whoever published by this word.
         Ok(word.load(Ordering::Acquire))
     }
 
-    /// A word in an item of a part, to be written to.
+    /// Words in an item of a part, to be written to.
     ///
     /// # Errors
     /// As [`Peek::word`].
     ///
     /// # Panics
     /// If the segment was opened to be read.
-    pub(super) fn place_to_write(
+    pub(super) fn to_write<T: Words>(
         &self,
         part: &Part,
         index: u64,
         at: usize,
-    ) -> Result<&AtomicU64, OpenError> {
+    ) -> Result<&T, OpenError> {
         assert_eq!(self.access, Access::Write);
-        self.segment.word(self.place(part, index, at, 8)?).ok_or(NO_SENSE)
-    }
-
-    /// The same of half a word.
-    ///
-    /// # Errors
-    /// As [`Peek::word`].
-    ///
-    /// # Panics
-    /// As [`Peek::place_to_write`].
-    pub(super) fn half_to_write(
-        &self,
-        part: &Part,
-        index: u64,
-        at: usize,
-    ) -> Result<&AtomicU32, OpenError> {
-        assert_eq!(self.access, Access::Write);
-        self.segment.half(self.place(part, index, at, 4)?).ok_or(NO_SENSE)
+        self.segment.words(self.place(part, index, at, size_of::<T>())?).ok_or(NO_SENSE)
     }
 
     /// A copy of bytes of the segment, made before whatever is read next.
