@@ -113,33 +113,37 @@ impl fmt::Write for Texts<'_> {
     }
 }
 
-/// A number, or what is stored as one.
-#[derive(Clone, Copy, Debug)]
-pub struct Number<const TAG: u8>(pub(crate) u64);
+/// What a number is stored in.
+pub trait Word: Copy {
+    #[doc(hidden)]
+    const BYTES: usize;
 
-impl<const TAG: u8> Encode for Number<TAG> {
-    const TAG: u8 = TAG;
-    const FIXED: usize = 8;
-    const DYNAMIC: bool = false;
-
-    #[inline(always)]
-    fn text_len(&self) -> usize {
-        0
-    }
-
-    #[inline(always)]
-    fn put(&self, fixed: &mut [u8], _texts: &mut Texts<'_>) {
-        fixed[..8].copy_from_slice(&self.0.to_le_bytes());
-    }
+    #[doc(hidden)]
+    fn store(self, place: &mut [u8]);
 }
 
-/// A number of 128 bits.
-#[derive(Clone, Copy, Debug)]
-pub struct Wide<const TAG: u8>(u128);
+macro_rules! words {
+    ($($word:ty),*) => {$(
+        impl Word for $word {
+            const BYTES: usize = size_of::<Self>();
 
-impl<const TAG: u8> Encode for Wide<TAG> {
+            #[inline(always)]
+            fn store(self, place: &mut [u8]) {
+                place[..Self::BYTES].copy_from_slice(&self.to_le_bytes());
+            }
+        }
+    )*};
+}
+
+words!(u64, u128);
+
+/// A number, or what is stored as one.
+#[derive(Clone, Copy, Debug)]
+pub struct Number<W, const TAG: u8>(pub(crate) W);
+
+impl<W: Word, const TAG: u8> Encode for Number<W, TAG> {
     const TAG: u8 = TAG;
-    const FIXED: usize = 16;
+    const FIXED: usize = W::BYTES;
     const DYNAMIC: bool = false;
 
     #[inline(always)]
@@ -149,7 +153,7 @@ impl<const TAG: u8> Encode for Wide<TAG> {
 
     #[inline(always)]
     fn put(&self, fixed: &mut [u8], _texts: &mut Texts<'_>) {
-        fixed[..16].copy_from_slice(&self.0.to_le_bytes());
+        self.0.store(fixed);
     }
 }
 
@@ -343,70 +347,70 @@ impl<T: ?Sized> PickText for Pick<'_, T> {}
 
 /// A width or a precision.
 #[inline(always)]
-pub fn count(count: &usize) -> Number<{ Tag::U64 as u8 }> {
+pub fn count(count: &usize) -> Number<u64, { Tag::U64 as u8 }> {
     Number(*count as u64)
 }
 
 macro_rules! scalars {
-    ($($from:ty => $form:ident<$tag:ident>, |$value:ident| $to:expr;)*) => {$(
+    ($($from:ty => $word:ident $tag:ident, |$value:ident| $to:expr;)*) => {$(
         impl Scalar for $from {
-            type Form<'a> = $form<{ Tag::$tag as u8 }>;
+            type Form<'a> = Number<$word, { Tag::$tag as u8 }>;
 
             #[inline(always)]
             fn form(&self) -> Self::Form<'_> {
                 let $value = *self;
-                $form($to)
+                Number($to)
             }
         }
     )*};
 }
 
 scalars! {
-    u8 => Number<U64>, |n| n.into();
-    u16 => Number<U64>, |n| n.into();
-    u32 => Number<U64>, |n| n.into();
-    u64 => Number<U64>, |n| n;
-    usize => Number<U64>, |n| n as u64;
-    i8 => Number<I64>, |n| i64::from(n) as u64;
-    i16 => Number<I64>, |n| i64::from(n) as u64;
-    i32 => Number<I64>, |n| i64::from(n) as u64;
-    i64 => Number<I64>, |n| n as u64;
-    isize => Number<I64>, |n| n as u64;
-    u128 => Wide<U128>, |n| n;
-    i128 => Wide<I128>, |n| n as u128;
-    f32 => Number<F32>, |n| n.to_bits().into();
-    f64 => Number<F64>, |n| n.to_bits();
-    bool => Number<Bool>, |yes| yes.into();
-    char => Number<Char>, |c| u32::from(c).into();
+    u8 => u64 U64, |n| n.into();
+    u16 => u64 U64, |n| n.into();
+    u32 => u64 U64, |n| n.into();
+    u64 => u64 U64, |n| n;
+    usize => u64 U64, |n| n as u64;
+    i8 => u64 I64, |n| i64::from(n) as u64;
+    i16 => u64 I64, |n| i64::from(n) as u64;
+    i32 => u64 I64, |n| i64::from(n) as u64;
+    i64 => u64 I64, |n| n as u64;
+    isize => u64 I64, |n| n as u64;
+    u128 => u128 U128, |n| n;
+    i128 => u128 I128, |n| n as u128;
+    f32 => u64 F32, |n| n.to_bits().into();
+    f64 => u64 F64, |n| n.to_bits();
+    bool => u64 Bool, |yes| yes.into();
+    char => u64 Char, |c| u32::from(c).into();
 }
 
 macro_rules! bits {
-    ($($from:ty => $form:ident<$tag:ident>, |$value:ident| $to:expr;)*) => {$(
+    ($($from:ty => $word:ident $tag:ident, |$value:ident| $to:expr;)*) => {$(
         impl Bits for $from {
-            type Form = $form<{ Tag::$tag as u8 }>;
+            type Form = Number<$word, { Tag::$tag as u8 }>;
 
             #[inline(always)]
             fn bits(&self) -> Self::Form {
                 let $value = *self;
-                $form($to)
+                Number($to)
             }
         }
     )*};
 }
 
 bits! {
-    u8 => Number<U64>, |n| n.into();
-    u16 => Number<U64>, |n| n.into();
-    u32 => Number<U64>, |n| n.into();
-    u64 => Number<U64>, |n| n;
-    usize => Number<U64>, |n| n as u64;
-    i8 => Number<U64>, |n| n.cast_unsigned().into();
-    i16 => Number<U64>, |n| n.cast_unsigned().into();
-    i32 => Number<U64>, |n| n.cast_unsigned().into();
-    i64 => Number<U64>, |n| n.cast_unsigned();
-    isize => Number<U64>, |n| n as u64;
-    u128 => Wide<U128>, |n| n;
-    i128 => Wide<U128>, |n| n.cast_unsigned();
+    u8 => u64 U64, |n| n.into();
+    u16 => u64 U64, |n| n.into();
+    u32 => u64 U64, |n| n.into();
+    u64 => u64 U64, |n| n;
+    usize => u64 U64, |n| n as u64;
+    i8 => u64 U64, |n| n.cast_unsigned().into();
+    i16 => u64 U64, |n| n.cast_unsigned().into();
+    i32 => u64 U64, |n| n.cast_unsigned().into();
+    i64 => u64 U64, |n| n.cast_unsigned();
+    isize => u64 U64, |n| n as u64;
+    u128 => u128 U128, |n| n;
+    i128 => u128 U128, |n| n.cast_unsigned();
 }
 
 macro_rules! texts {

@@ -22,7 +22,7 @@ pub(crate) struct Origin<'a> {
 /// Writes a line whose text is formatted here, if a log runs that wants it.
 pub(crate) fn write_foreign(origin: &Origin<'_>, message: fmt::Arguments<'_>) {
     let Some(pass) = site::gate(origin.level) else { return };
-    let number = Number::<{ Tag::U64 as u8 }>;
+    let number = Number::<u64, { Tag::U64 as u8 }>;
     let (level, line) = (number(origin.level as u64), number(origin.line.into()));
     let (target, file) = (Str(short(origin.target)), Str(short(origin.file)));
     let arguments = (level, (line, (target, (file, (Text(message), ())))));

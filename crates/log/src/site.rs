@@ -23,10 +23,10 @@ pub(crate) fn shut_gate() {
     GATE.fetch_or(SHUT, Ordering::Relaxed);
 }
 
-/// Whether lines of a level pass, for those who have no site.
-#[cfg(any(feature = "log", feature = "tracing"))]
+/// Whether lines of a level pass.
+#[inline(always)]
 pub(crate) fn gate(level: Level) -> Option<Pass> {
-    // Relaxed: as in `Site::gate`.
+    // Relaxed: a hint. What it leads to is looked at by who uses it.
     let gate = GATE.load(Ordering::Relaxed);
     (level as u64 >= gate & 0xff).then_some(Pass(gate >> 8))
 }
@@ -78,9 +78,7 @@ impl Site {
     /// Whether its level passes.
     #[inline(always)]
     pub fn gate(&self) -> Option<Pass> {
-        // Relaxed: a hint. What it leads to is looked at by who uses it.
-        let gate = GATE.load(Ordering::Relaxed);
-        (self.level as u64 >= gate & 0xff).then_some(Pass(gate >> 8))
+        gate(self.level)
     }
 
     /// Its level.
