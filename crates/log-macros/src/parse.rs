@@ -85,7 +85,6 @@ impl Parser<'_> {
 
     /// From behind the brace to behind the closing one.
     fn place(&mut self) -> Result<Place, String> {
-        self.blanks();
         let named = self.name()?;
         self.blanks();
         let mut place = Place {
@@ -130,11 +129,8 @@ impl Parser<'_> {
 
     fn flags(&mut self) -> String {
         let mut flags = String::new();
-        for flag in ['+', '-', '#'] {
-            if self.accept(flag) {
-                flags.push(flag);
-            }
-        }
+        flags.extend(['+', '-'].into_iter().find(|sign| self.accept(*sign)));
+        flags.extend(self.accept('#').then_some('#'));
         let mut ahead = self.rest.clone();
         // `0$` is the width of the first argument.
         if ahead.next() == Some('0') && ahead.next() != Some('$') {
@@ -237,7 +233,7 @@ mod tests {
         let place = only("{:.*}");
         assert_eq!(place.precision, Count::Of(Name::Index(0)));
         assert_eq!(place.argument, Name::Index(1));
-        assert_eq!(only("{ 3 :e }").argument, Name::Index(3));
+        assert_eq!(only("{3 :e }").argument, Name::Index(3));
         assert_eq!(only("{:e}").kind, "e");
         assert_eq!(only("{:02X}").flags, "0");
     }
@@ -268,6 +264,8 @@ mod tests {
             ("{a b}", "no place for `b`"),
             ("{99999}", "too large"),
             ("{:5!}", "no place for `!`"),
+            ("{ 3}", "no place for `3`"),
+            ("{:+-}", "no place for `-`"),
         ] {
             let error = parse(format).unwrap_err();
             assert!(error.contains(why), "{format}: {error}");

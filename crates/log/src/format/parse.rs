@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! text   := { literal | '{{' | '}}' | hole }
-//! hole   := '{' [argument] [':' spec] [blanks] '}'
+//! hole   := '{' [argument] [blanks] [':' spec] [blanks] '}'
 //! spec   := [[fill] align] ['+' | '-'] ['#'] ['0'] [count] ['.' ('*' | count)] [kind]
 //! count  := digits | argument '$'
 //! argument := digits | name
@@ -122,15 +122,20 @@ impl Parser<'_> {
     /// What stands behind the brace at `start`, up to the other one.
     fn hole(&mut self, start: usize) -> Result<Hole, TemplateError> {
         let named = self.argument()?;
+        self.blanks();
         let spec = if self.takes(":") { self.spec()? } else { Spec::default() };
         // `.*` has taken its precision from the line of arguments before.
         let argument = named.unwrap_or_else(|| self.following());
-        self.at = self.text.len() - self.rest().trim_start().len();
+        self.blanks();
         match (self.takes("}"), self.rest()) {
             (true, _) => Ok(Hole { argument, spec }),
             (false, "") => Err(TemplateError::Unclosed(start)),
             (false, _) => Err(TemplateError::Syntax(self.at)),
         }
+    }
+
+    fn blanks(&mut self) {
+        self.at = self.text.len() - self.rest().trim_start().len();
     }
 
     /// The argument that no placeholder has asked for yet.
