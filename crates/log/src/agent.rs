@@ -125,7 +125,7 @@ impl Agent {
         self.core.flushed(self.core.asked());
         let lost = self.output.lost();
         if lost > 0 {
-            output::say(format_args!("{lost} lines were given up by sinks that cannot take them"));
+            output::say(format_args!("lines that sinks could not hand on, and gave up: {lost}"));
         }
         true
     }
@@ -135,7 +135,7 @@ impl Agent {
         let count = self.output.held();
         let kept = self.core.directory.as_ref().map(|directory| directory.path().display());
         let kept = kept.map(|path| format!("; see what is left in {path}")).unwrap_or_default();
-        output::say(format_args!("{count} lines were not written before the end{kept}"));
+        output::say(format_args!("lines that were not written before the end: {count}{kept}"));
     }
 
     fn compare_clocks(&mut self) {

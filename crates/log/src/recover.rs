@@ -52,7 +52,7 @@ pub enum RecoverError {
     },
     /// The index does not name the call sites of some lines: it is damaged, or there was no room on
     /// the disk for it. They are shown without their texts.
-    #[error("of {count} lines in {path} the call sites are unknown: what they said is lost")]
+    #[error("{path}: lines whose call sites are unknown, so that what they said is lost: {count}")]
     Sites {
         /// The file of the ring.
         path: PathBuf,
