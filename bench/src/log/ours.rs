@@ -12,8 +12,19 @@ use super::{ends::Log, out::Out};
 /// With its default configuration.
 pub(super) struct Memory(Running);
 
-/// With rings in files.
-pub(super) struct Files(Running);
+/// With rings in files. Fields are dropped in this order: the log puts its files away first.
+pub(super) struct Files(Running, Folder);
+
+/// A folder that is removed at the end, when nothing is in it any more.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir(&self.0) {
+            eprintln!("cannot remove {}: {error}", self.0.display());
+        }
+    }
+}
 
 struct Running {
     out: Out,
@@ -54,7 +65,9 @@ impl Log for Memory {
 impl Log for Files {
     fn open() -> io::Result<Self> {
         let name = format!("tautline-bench-log-{}", std::process::id());
-        Running::start(Some(PathBuf::from("/dev/shm").join(name))).map(Self)
+        let folder = PathBuf::from("/dev/shm").join(name);
+        let running = Running::start(Some(folder.clone()))?;
+        Ok(Self(running, Folder(folder)))
     }
 
     #[inline(always)]

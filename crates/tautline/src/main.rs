@@ -18,7 +18,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use cli::{Asked, Refusal, Request};
-use notice::LogError;
+use notice::{LogArgs, LogError};
 use output::Output;
 use tautline_relay::RunError;
 use tautline_relay::stats::Summary;
@@ -60,15 +60,23 @@ fn main() -> ExitCode {
 
 fn answer() -> ExitCode {
     match cli::parse(std::env::args_os().collect()) {
-        Ok(Asked { request, log }) => {
-            finish(notice::start(&log).map_err(Failure::from).and_then(|()| serve(&request)))
-        }
+        Ok(Asked { request, log }) => finish(begin(&request, &log).and_then(|()| serve(&request))),
         Err(Refusal::Told(text)) => finish(write!(io::stdout(), "{text}").map_err(Failure::from)),
         Err(Refusal::Wrong(line)) => {
             notice::say(line);
             ExitCode::from(2)
         }
     }
+}
+
+/// Starts the log for who has a loop, and for who asks for it: all others have nothing to say but their
+/// last word, and have said it before a log has started.
+fn begin(request: &Request, log: &LogArgs) -> Result<(), Failure> {
+    let has_loop = matches!(request, Request::Relay { .. } | Request::Demo { .. });
+    if has_loop || !log.is_default() {
+        notice::start(log)?;
+    }
+    Ok(())
 }
 
 /// A reader that has seen enough (`tautline doctor | head`) is no failure.

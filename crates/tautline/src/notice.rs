@@ -88,7 +88,7 @@ pub(crate) enum LogError {
 
 impl LogArgs {
     /// Whether nothing was said about the log.
-    fn is_default(&self) -> bool {
+    pub(crate) fn is_default(&self) -> bool {
         *self == Self::default()
     }
 
@@ -203,13 +203,16 @@ pub(crate) fn start(args: &LogArgs) -> Result<(), LogError> {
     Ok(())
 }
 
-/// Tells a line of the program itself. Whoever has closed standard error wants to hear no more: that
-/// is no reason to end. Whoever does not read misses what is too much.
+/// Tells a line of the program itself, through the log if there is one. Whoever has closed standard
+/// error wants to hear no more: that is no reason to end. Whoever does not read misses what is too
+/// much.
 pub(crate) fn say(line: impl Display) {
     if log().is_some() {
         error!(target: PROGRAM, "{}", line);
     } else {
-        drop(writeln!(io::stderr(), "tautline: {line}"));
+        let mut text = String::from("tautline: ");
+        sink::escape(&line.to_string(), &mut text);
+        drop(writeln!(io::stderr(), "{text}"));
     }
 }
 

@@ -126,6 +126,40 @@ fn a_killed_program_leaves_its_log() {
     assert!(recovered().contains("tcp-listen://127.0.0.1:0: bound to"), "{}", recovered());
 }
 
+/// Proves that lines that cannot be told in full are counted, that the others are told all the same,
+/// and that the code says so.
+#[test]
+fn what_is_lost_of_a_log_is_told() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let config = tautline::log::Config {
+        directory: Some(folder.path().join("rings")),
+        ..tautline::log::Config::default()
+    };
+    let guard = tautline::log::Logger::start(config).expect("there is room");
+    tautline::log::error!("of a call that is not known any more");
+    let copy = folder.path().join("copy");
+    fs::create_dir(&copy).expect("a temporary folder");
+    let run = guard.folder().expect("it was asked for");
+    for name in ["index", "ring-0", "threads-0"] {
+        fs::copy(run.join(name), copy.join(name)).expect("it is there");
+    }
+    drop(guard);
+    let whole = run_on(&copy);
+    assert_eq!((whole.status.code(), stderr(&whole)), (Some(0), String::new()));
+    let index = fs::OpenOptions::new().write(true).open(copy.join("index")).expect("it is there");
+    index.set_len(192).expect("it has more");
+    let output = run_on(&copy);
+    let (told, error) = (String::from_utf8_lossy(&output.stdout), stderr(&output));
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(told.lines().count() == 1 && told.contains("is unknown"), "{told}");
+    let first = error.lines().next().unwrap_or_default();
+    assert!(first.contains("ring-0: lines whose") && first.ends_with(": 1"), "{error}");
+}
+
+fn run_on(folder: &Path) -> Output {
+    run(&[&["log", "recover", text(folder)]])
+}
+
 /// Proves that a log that cannot be had is one line that names what is wrong: with code 1 if the
 /// system refuses, with 2 if the options do not go together.
 #[test]
@@ -151,9 +185,12 @@ fn impossible_logs_are_refused() {
 /// Proves that a message from outside cannot pass itself off as a line of its own.
 #[test]
 fn names_from_outside_forge_no_lines() {
-    let output =
-        run(&[&["relay", "--from", "file:/no\n/such\x1b[2J", "--to", "udp://127.0.0.1:9"]]);
-    let error = stderr(&output);
-    assert_eq!(error.lines().count(), 1, "{error:?}");
-    assert!(!error.trim_end().contains(char::is_control), "{error:?}");
+    for arguments in [
+        &["relay", "--from", "file:/no\n/such\x1b[2J", "--to", "udp://127.0.0.1:9"][..],
+        &["log", "recover", "/no\n/such\x1b[2J"],
+    ] {
+        let error = stderr(&run(&[arguments]));
+        assert_eq!(error.lines().count(), 1, "{error:?}");
+        assert!(!error.trim_end().contains(char::is_control), "{error:?}");
+    }
 }
