@@ -152,9 +152,9 @@ pub(crate) fn lose_one(pass: Pass, wanted: impl FnOnce(&Core) -> bool) {
     }
 }
 
-/// Gets a pen for this thread, if there is a ring for it.
-pub(crate) fn attach(pass: Pass) -> Option<Pen> {
-    current(pass)?.pen()
+/// Gets a pen for this thread, or for all that bear that name, if there is a ring for it.
+pub(crate) fn attach(pass: Pass, name: Option<&str>) -> Option<Pen> {
+    current(pass)?.pen(name.map_or_else(thread_name, str::to_owned))
 }
 
 impl Core {
@@ -208,9 +208,8 @@ impl Core {
 
     // -------------------------------------------------------------------------------- rings
 
-    fn pen(self: Arc<Self>) -> Option<Pen> {
+    fn pen(self: Arc<Self>, thread: String) -> Option<Pen> {
         let (writer, number, position) = self.ring()?;
-        let thread = thread_name();
         if let Some(directory) = &self.directory {
             // As it is rounded up.
             let capacity = self.rings.capacity.next_power_of_two().max(page_size());

@@ -23,8 +23,9 @@
 //!
 //! What is defined: a line that is written by a sink, on the log's own thread, goes nowhere, for it
 //! would never end. One that is written while an argument of another is formatted goes to a second
-//! ring. One from the destructor of a thread's variable goes to a common ring. Before the log has
-//! started and after its guard was dropped, lines go nowhere; so they do in a child made by `fork`.
+//! ring. One from the destructor of a thread's variable may go to a common ring, and is then said to be
+//! of `(a thread that ends)`. Before the log has started and after its guard was dropped, lines go
+//! nowhere; so they do in a child made by `fork`.
 
 #![forbid(unsafe_code)]
 

@@ -125,7 +125,7 @@ fn in_place<W: FnOnce(&mut Pen)>(
 ) -> Found {
     let found = place.try_with(|place| match place.try_borrow_mut() {
         Ok(mut pen) => {
-            take_up(&mut pen, pass, write);
+            take_up(&mut pen, pass, None, write);
             Found::Done
         }
         Err(_) => Found::InUse,
@@ -133,10 +133,15 @@ fn in_place<W: FnOnce(&mut Pen)>(
     found.unwrap_or(Found::Gone)
 }
 
-/// Writes with what is there, or with a new pen, if there is one.
-fn take_up<W: FnOnce(&mut Pen)>(place: &mut Option<Pen>, pass: Pass, write: &mut Option<W>) {
+/// Writes with what is there, or with a new pen, if there is one, of this thread or of that name.
+fn take_up<W: FnOnce(&mut Pen)>(
+    place: &mut Option<Pen>,
+    pass: Pass,
+    name: Option<&str>,
+    write: &mut Option<W>,
+) {
     if place.as_ref().is_none_or(|pen| pen.generation != pass.0) {
-        *place = core::attach(pass);
+        *place = core::attach(pass, name);
     }
     if let Some(pen) = place
         && let Some(write) = write.take()
@@ -145,6 +150,9 @@ fn take_up<W: FnOnce(&mut Pen)>(place: &mut Option<Pen>, pass: Pass, write: &mut
     }
 }
 
+/// The thread that their lines are said to be of.
+const LATE_NAME: &str = "(a thread that ends)";
+
 /// How often a thread tries to get at the common pen.
 const LATE_TRIES: u32 = 1000;
 
@@ -152,7 +160,7 @@ fn late<W: FnOnce(&mut Pen)>(pass: Pass, write: &mut Option<W>) {
     for _ in 0..LATE_TRIES {
         // Not waited for without end: it may be this thread that holds it, within a line.
         if let Ok(mut pen) = LATE.try_lock() {
-            return take_up(&mut pen, pass, write);
+            return take_up(&mut pen, pass, Some(LATE_NAME), write);
         }
         thread::yield_now();
     }

@@ -174,23 +174,27 @@ thread_local! {
 }
 
 /// Lines from the destructors of a thread's variables are written, whether those come before or
-/// after the log's own.
+/// after the log's own; the latter are not said to be of another thread.
 #[test]
 fn lines_at_the_end_of_a_thread_are_written() {
     let _turn = turn();
     let keep = Keep::default();
     let guard = Logger::start(keep.config()).unwrap();
-    thread::spawn(|| {
-        EARLY.set(Some(LogsAtTheEnd("early")));
-        info!("its first line");
-        LATER.set(Some(LogsAtTheEnd("later")));
-    })
-    .join()
-    .unwrap();
+    for name in ["one", "two"] {
+        let write = || {
+            EARLY.set(Some(LogsAtTheEnd("early")));
+            info!("its first line");
+            LATER.set(Some(LogsAtTheEnd("later")));
+        };
+        thread::Builder::new().name(name.to_owned()).spawn(write).unwrap().join().unwrap();
+    }
     drop(guard);
-    let mut messages = keep.messages();
-    messages.sort();
-    assert_eq!(messages, ["early at the end", "its first line", "later at the end"]);
+    let lines = keep.lines();
+    let mut seen: Vec<_> = lines.iter().map(|line| (&*line.thread, &*line.message)).collect();
+    seen.sort();
+    let own = |name| [(name, "its first line"), (name, "later at the end")];
+    let late = ("(a thread that ends)", "early at the end");
+    assert_eq!(seen, [&[late, late][..], &own("one"), &own("two")].concat());
 }
 
 /// A sink that logs does not hang: its lines go nowhere, and it cannot wait for itself.
