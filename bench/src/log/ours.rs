@@ -13,7 +13,10 @@ use super::{ends::Log, out::Out};
 pub(super) struct Memory(Running);
 
 /// With rings in files. Fields are dropped in this order: the log puts its files away first.
-pub(super) struct Files(Running, Folder);
+pub(super) struct Files {
+    running: Running,
+    _folder: Folder,
+}
 
 /// A folder that is removed at the end, when nothing is in it any more.
 struct Folder(PathBuf);
@@ -67,7 +70,7 @@ impl Log for Files {
         let name = format!("tautline-bench-log-{}", std::process::id());
         let folder = PathBuf::from("/dev/shm").join(name);
         let running = Running::start(Some(folder.clone()))?;
-        Ok(Self(running, Folder(folder)))
+        Ok(Self { running, _folder: Folder(folder) })
     }
 
     #[inline(always)]
@@ -76,6 +79,6 @@ impl Log for Files {
     }
 
     fn written(&self) -> u64 {
-        self.0.out.lines()
+        self.running.out.lines()
     }
 }
