@@ -156,3 +156,55 @@ fn representations(input: &DeriveInput) -> Result<Vec<String>> {
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(input: &str) -> String {
+        let input = syn::parse_str(input).expect("it is Rust");
+        implement(&input).expect_err("it has no layout").to_string()
+    }
+
+    /// What has no layout is refused, and the error says what to do instead.
+    #[test]
+    fn what_has_no_layout_is_refused() {
+        assert!(refused("struct Order { number: u64 }").starts_with("add #[repr(C)]"));
+        assert!(refused("#[repr(packed(2))] struct Order(u64);").starts_with("add #[repr(C)]"));
+        assert!(refused("enum Side { Buy, Sell }").starts_with("add #[repr(u8)]"));
+        assert!(refused("#[repr(C)] enum Side { Buy, Sell }").starts_with("add #[repr(u8)]"));
+        assert!(refused("#[repr(u8)] enum Side { Buy(u8) }").ends_with("a structure with a tag"));
+        assert!(refused("#[repr(C)] union Word { a: u32, b: f32 }").starts_with("a union"));
+        let attribute = refused("#[layout(krate = other)] #[repr(C)] struct Order(u64);");
+        assert_eq!(attribute, "this is not known: #[layout(crate = path)]");
+    }
+
+    /// An error points at the variant that is wrong.
+    #[test]
+    fn an_error_points_at_its_place() {
+        let input = "#[repr(u8)]\nenum Side {\n    Buy,\n    Sell { price: u64 },\n}";
+        let error = implement(&syn::parse_str(input).expect("it is Rust")).expect_err("data");
+        assert_eq!(error.span().start().line, 4);
+    }
+
+    /// Other attributes of a representation, and where the trait is found, are taken.
+    #[test]
+    fn representations_are_taken() {
+        for input in [
+            "#[repr(C, align(64))] struct Order { number: u64 }",
+            "#[repr(C)] #[repr(packed(2))] struct Order(u8, u16);",
+            "#[repr(transparent)] struct Price<T>(T);",
+            "#[repr(i16)] enum Side { Buy = -1, Sell = 1 }",
+            "#[layout(crate = tautline::bus)] #[repr(C)] struct Order {}",
+        ] {
+            let written = implement(&syn::parse_str(input).expect("it is Rust"));
+            let written = written.expect("it has a layout").to_string();
+            assert!(written.contains(":: Layout for"), "{written}");
+            assert_eq!(
+                written.contains("tautline :: bus ::"),
+                input.contains("crate"),
+                "{written}"
+            );
+        }
+    }
+}
