@@ -508,9 +508,18 @@ pub struct Attachment<O: Object<S>, S: Scope> {
 
 impl<O: Object<S>, S: Scope> Attachment<O, S> {
     /// Looks, now and then, whether another user has died, and clears its seat if so. For those
-    /// who send or wait; costs nothing where users cannot die.
+    /// who send or look in passing: of calls that follow each other fast, only some find out whether
+    /// it is time to. Costs nothing where users cannot die.
     #[inline(always)]
     pub fn attend(&self) {
+        if S::MORTAL && self.attention.is_due_in_passing() {
+            self.kept.parts.reap(&self.kept.shape);
+        }
+    }
+
+    /// The same for those who wait, whose next look may be a sleep away.
+    #[inline(always)]
+    pub fn attend_in_wait(&self) {
         if S::MORTAL && self.attention.is_due() {
             self.kept.parts.reap(&self.kept.shape);
         }

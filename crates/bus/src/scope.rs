@@ -431,6 +431,8 @@ pub trait Attention: fmt::Debug {
     fn new() -> Self;
     /// Whether it is time to look again; counts as a look if so.
     fn is_due(&self) -> bool;
+    /// The same, but of calls that follow each other fast not all find out.
+    fn is_due_in_passing(&self) -> bool;
 }
 
 impl Attention for () {
@@ -438,6 +440,11 @@ impl Attention for () {
 
     #[inline(always)]
     fn is_due(&self) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn is_due_in_passing(&self) -> bool {
         false
     }
 }

@@ -155,6 +155,35 @@ fn those_who_wait_or_send_notice_a_death() {
     notice("loan", "lend", [1, 1], [1, 0], &mut || _ = sender.loan());
 }
 
+/// Who sends now and then notices a death by its next call; who has just sent fast, where not every
+/// call reads the clock, by its eighth at the latest, however slowly these come.
+#[test]
+fn a_few_calls_are_enough_to_notice_a_death() {
+    let namespace = namespace("few");
+    let channel = Numbers::open(&namespace, "numbers", config()).unwrap();
+    let mut sender = channel.sender().unwrap();
+    let pause = Duration::from_millis(12);
+    for (before, calls) in [(0, 1), (3, 1), (1000, 8)] {
+        let mut victim = child("lend", &namespace);
+        wait_for(&mut victim, "ready");
+        for _ in 0..before {
+            _ = sender.try_send(1);
+            // Slow calls, or fast ones.
+            std::thread::sleep(if before < 10 { pause } else { Duration::ZERO });
+        }
+        victim.kill().unwrap();
+        victim.wait().unwrap();
+        for call in 1.. {
+            std::thread::sleep(pause);
+            _ = sender.try_send(1);
+            if channel.users() == [1, 0] {
+                break;
+            }
+            assert!(call < calls, "{call} calls after {before}");
+        }
+    }
+}
+
 /// A message that a receiver had on loan when it was killed goes to the next one.
 #[test]
 fn what_the_dead_had_on_loan_comes_again() {

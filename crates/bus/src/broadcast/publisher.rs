@@ -148,7 +148,7 @@ impl<T, S: Shows<T>> Publisher<T, S> {
             let parts = self.seat.parts();
             let cell = &parts.wakers(Role::Giver)[self.seat.seat()];
             let ready = || {
-                self.seat.attend();
+                self.seat.attend_in_wait();
                 self.giver.has_room() || self.ringer.is_shut(parts, Role::Giver)
             };
             if parts.head.freed.poll(cell, context, ready).is_pending() {
@@ -223,7 +223,7 @@ impl<T, S: Shows<T>> Publisher<T, S> {
     fn wait_until(&mut self, due: Option<Instant>) -> Result<(), SendError<()>> {
         let parts = self.seat.parts();
         let ready = || {
-            self.seat.attend();
+            self.seat.attend_in_wait();
             self.giver.has_room() || self.ringer.is_shut(parts, Role::Giver)
         };
         if !parts.head.freed.wait(due, ready) {

@@ -200,7 +200,7 @@ impl<T, S: Shows<T>> Subscriber<T, S> {
         let Self { taker, ringer, seat } = self;
         let parts = seat.parts();
         let ready = || {
-            seat.attend();
+            seat.attend_in_wait();
             taker.knows_of_some() || taker.look() != Ok(false) || ringer.is_shut(parts, Role::Taker)
         };
         if parts.head.filled.wait(due, ready) {
@@ -215,7 +215,7 @@ impl<T, S: Shows<T>> Subscriber<T, S> {
         let parts = seat.parts();
         let cell = &parts.wakers(Role::Taker)[seat.seat()];
         let ready = || {
-            seat.attend();
+            seat.attend_in_wait();
             taker.knows_of_some() || taker.look() != Ok(false) || ringer.is_shut(parts, Role::Taker)
         };
         parts.head.filled.poll(cell, context, ready)

@@ -137,7 +137,7 @@ impl<S: Scope> Receiver<S> {
         let parts = seat.parts();
         let cell = &parts.wakers(Role::Taker)[seat.seat()];
         let ready = || {
-            seat.attend();
+            seat.attend_in_wait();
             seek(current, others, next) != Ok(false) || !Streams::gives(parts)
         };
         parts.head.filled.poll(cell, context, ready)
@@ -147,7 +147,7 @@ impl<S: Scope> Receiver<S> {
         let Self { current, others, next, seat, .. } = self;
         let parts = seat.parts();
         let ready = || {
-            seat.attend();
+            seat.attend_in_wait();
             seek(current, others, next) != Ok(false) || !Streams::gives(parts)
         };
         if parts.head.filled.wait(due, ready) {

@@ -118,7 +118,7 @@ impl<S: Scope> Sender<S> {
             let parts = self.seat.parts();
             let cell = &parts.wakers(Role::Giver)[self.seat.seat()];
             let ready = || {
-                self.seat.attend();
+                self.seat.attend_in_wait();
                 self.giver.has_room(len) || !Streams::takes(parts)
             };
             if parts.head.freed.poll(cell, context, ready).is_pending() {
@@ -203,7 +203,7 @@ impl<S: Scope> Sender<S> {
             }
             let parts = self.seat.parts();
             let ready = || {
-                self.seat.attend();
+                self.seat.attend_in_wait();
                 self.giver.has_room(len) || !Streams::takes(parts)
             };
             if !parts.head.freed.wait(due, ready) {

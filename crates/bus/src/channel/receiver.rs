@@ -204,7 +204,7 @@ impl<T, S: Carries<T>> End<T, S> {
             Self::Lanes(takers, ringer, seat) => {
                 let parts = seat.parts();
                 let ready = || {
-                    seat.attend();
+                    seat.attend_in_wait();
                     takers.seek() != Ok(false) || ringer.is_shut(parts, Role::Taker)
                 };
                 parts.head.filled.wait(deadline, ready)
@@ -212,7 +212,7 @@ impl<T, S: Carries<T>> End<T, S> {
             Self::Ring(ring, seat) => {
                 let parts = seat.parts();
                 let ready = || {
-                    seat.attend();
+                    seat.attend_in_wait();
                     ring.ring.has_some() || !Ringed::gives(parts)
                 };
                 parts.head.filled.wait(deadline, ready)
@@ -226,7 +226,7 @@ impl<T, S: Carries<T>> End<T, S> {
                 let parts = seat.parts();
                 let cell = &parts.wakers(Role::Taker)[seat.seat()];
                 let ready = || {
-                    seat.attend();
+                    seat.attend_in_wait();
                     takers.seek() != Ok(false) || ringer.is_shut(parts, Role::Taker)
                 };
                 parts.head.filled.poll(cell, context, ready)
@@ -235,7 +235,7 @@ impl<T, S: Carries<T>> End<T, S> {
                 let parts = seat.parts();
                 let cell = &parts.wakers(Role::Taker)[seat.seat()];
                 let ready = || {
-                    seat.attend();
+                    seat.attend_in_wait();
                     ring.ring.has_some() || !Ringed::gives(parts)
                 };
                 parts.head.filled.poll(cell, context, ready)

@@ -114,7 +114,7 @@ impl<T, S: Carries<T>> End<T, S> {
             Self::Lane(giver, ringer, seat) => {
                 let parts = seat.parts();
                 let ready = || {
-                    seat.attend();
+                    seat.attend_in_wait();
                     giver.has_room() || ringer.is_shut(parts, Role::Giver)
                 };
                 parts.head.freed.wait(deadline, ready)
@@ -122,7 +122,7 @@ impl<T, S: Carries<T>> End<T, S> {
             Self::Ring(ring, seat) => {
                 let parts = seat.parts();
                 let ready = || {
-                    seat.attend();
+                    seat.attend_in_wait();
                     ring.has_room() || !Ringed::takes(parts)
                 };
                 parts.head.freed.wait(deadline, ready)
@@ -136,7 +136,7 @@ impl<T, S: Carries<T>> End<T, S> {
                 let parts = seat.parts();
                 let cell = &parts.wakers(Role::Giver)[seat.seat()];
                 let ready = || {
-                    seat.attend();
+                    seat.attend_in_wait();
                     giver.has_room() || ringer.is_shut(parts, Role::Giver)
                 };
                 parts.head.freed.poll(cell, context, ready)
@@ -145,7 +145,7 @@ impl<T, S: Carries<T>> End<T, S> {
                 let parts = seat.parts();
                 let cell = &parts.wakers(Role::Giver)[seat.seat()];
                 let ready = || {
-                    seat.attend();
+                    seat.attend_in_wait();
                     ring.has_room() || !Ringed::takes(parts)
                 };
                 parts.head.freed.poll(cell, context, ready)

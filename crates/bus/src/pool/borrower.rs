@@ -88,7 +88,7 @@ impl<T: Pooled + ?Sized, S: Keeps<T>> Borrower<T, S> {
             };
             let (parts, shape) = (self.seat.parts(), self.seat.shape());
             let ready = || {
-                self.seat.attend();
+                self.seat.attend_in_wait();
                 shape.has_some(parts)
             };
             if !parts.head.returned.wait(due, ready) {
@@ -112,7 +112,7 @@ impl<T: Pooled + ?Sized, S: Keeps<T>> Borrower<T, S> {
             let (parts, shape) = (self.seat.parts(), self.seat.shape());
             let cell = &parts.wakers(Role::Taker)[self.seat.seat()];
             let ready = || {
-                self.seat.attend();
+                self.seat.attend_in_wait();
                 shape.has_some(parts)
             };
             if parts.head.returned.poll(cell, context, ready).is_pending() {

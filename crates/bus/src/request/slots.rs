@@ -394,7 +394,7 @@ impl<R: 'static, S: Carries<R>> Seat<R, S> {
     /// Ready when this client could begin a call; leaves a waker otherwise: with all who could free
     /// a slot.
     pub(super) fn poll_free(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.attend();
+        self.attend_in_wait();
         if self.has_free() {
             return Poll::Ready(());
         }
@@ -478,7 +478,7 @@ impl<R: 'static, S: Carries<R>> Seat<R, S> {
             sync::spin_loop();
         }
         let ready = || {
-            self.attend();
+            self.attend_in_wait();
             self.is_answered(to)
         };
         slot.bell.wait(due, ready)
@@ -486,7 +486,7 @@ impl<R: 'static, S: Carries<R>> Seat<R, S> {
 
     pub(super) fn poll(&self, to: Correlation, context: &mut Context<'_>) -> Poll<()> {
         let Some(slot) = self.slot(to) else { return Poll::Ready(()) };
-        self.attend();
+        self.attend_in_wait();
         let cell = &self.shape().cell(self.parts(), to.slot)[0];
         slot.bell.poll(cell, context, || self.is_answered(to))
     }

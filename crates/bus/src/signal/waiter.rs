@@ -82,7 +82,7 @@ impl<S: Scope> Waiter<S> {
             }
             let parts = self.seat.parts();
             let ready = || {
-                self.seat.attend();
+                self.seat.attend_in_wait();
                 Count::now(parts) != 0 || !Count::gives(parts)
             };
             if !parts.head.filled.wait(due, ready) {
@@ -121,7 +121,7 @@ impl<S: Scope> Waiter<S> {
         let parts = self.seat.parts();
         let cell = &parts.wakers(Role::Taker)[self.seat.seat()];
         let ready = || {
-            self.seat.attend();
+            self.seat.attend_in_wait();
             Count::now(parts) != 0 || !Count::gives(parts)
         };
         parts.head.filled.poll(cell, context, ready)

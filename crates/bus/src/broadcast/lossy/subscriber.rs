@@ -150,7 +150,7 @@ impl<T: Plain, S: Carries<T>> Subscriber<T, S> {
     fn wait_until(&mut self, due: Option<Instant>) -> Result<(), ReceiveError> {
         let parts = self.seat.parts();
         let ready = || {
-            self.seat.attend();
+            self.seat.attend_in_wait();
             self.corrupt || self.taker.has_some() || !Tape::gives(parts)
         };
         if parts.head.filled.wait(due, ready) {
@@ -164,7 +164,7 @@ impl<T: Plain, S: Carries<T>> Subscriber<T, S> {
         let parts = self.seat.parts();
         let cell = &parts.wakers(Role::Taker)[self.seat.seat()];
         let ready = || {
-            self.seat.attend();
+            self.seat.attend_in_wait();
             self.corrupt || self.taker.has_some() || !Tape::gives(parts)
         };
         parts.head.filled.poll(cell, context, ready)
