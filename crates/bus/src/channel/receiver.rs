@@ -314,7 +314,8 @@ impl<T, S: Carries<T>> Receiver<T, S> {
 
     #[inline(always)]
     fn seek(&mut self) -> Result<Found<T, S>, Corrupt> {
-        if S::MORTAL && mem::take(&mut self.corrupt) {
+        if S::MORTAL && self.corrupt {
+            self.corrupt = false;
             return Err(Corrupt);
         }
         self.end.seek()
