@@ -37,6 +37,7 @@ pub use policy::{Full, Wait};
 mod error;
 pub use error::{AttachError, Corrupt, CreateError, ReceiveError, SendError};
 
+mod alarm;
 mod event;
 mod parker;
 mod waker;

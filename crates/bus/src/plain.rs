@@ -51,6 +51,7 @@ pub(crate) unsafe fn load<T: Plain, E: From<Corrupt>>(place: *const T) -> Result
 ///
 /// # Safety
 /// As [`load`].
+#[cfg_attr(loom, allow(dead_code, reason = "segments are not modelled"))]
 #[inline(always)]
 pub(crate) unsafe fn load_told<T: Plain + Layout, E: From<Corrupt>>(
     place: *const T,

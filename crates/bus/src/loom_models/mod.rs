@@ -5,6 +5,7 @@
 //! RUSTFLAGS="--cfg loom" cargo test --release -p tautline-bus --lib loom
 //! ```
 
+mod alarm;
 mod broadcast;
 mod bytes;
 mod event;

@@ -15,26 +15,19 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::thread::futex;
 
+use crate::alarm::Alarm;
 use crate::event::{Fence, Next, Patience, Sleeps};
 use crate::policy::Wait;
 use crate::shared::doorbell::{self, SLICE, UNHEARD};
 use crate::sync::{self, AtomicU32, AtomicU64, Ordering};
 use crate::waker::LocalWaker;
 
-/// Nobody sleeps, and nobody was woken yet.
-const AWAKE: u32 = 0;
-/// Set: somebody sleeps, or is about to. The other bits count wake-ups.
-const ASLEEP: u32 = 1;
-
-/// Threads whose tasks can wait on one event, each for any number of them. Where there are more each
-/// that comes puts another out, which is rung for it, looks, and comes again.
+/// Threads whose tasks can wait on one event, each for any number of them, and be rung.
 const BELLS: usize = 14;
 
-/// No number.
-const NOBODY: u64 = UNHEARD;
-
-/// So often does somebody try to be the one who wakes.
-const ATTEMPTS: usize = 64;
+/// Where numbers find no room, one look in so many puts another out. That one may come again: if each
+/// look did, they would never rest.
+const TURNS: u64 = 8;
 
 const SPIN: u32 = 0;
 const YIELD: u32 = 1;
@@ -45,14 +38,11 @@ const PARK: u32 = 2;
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub struct SharedEvent {
-    /// [`ASLEEP`] and a count, or anything that another process has written.
-    asleep: AtomicU32,
+    alarm: Alarm<BELLS>,
     /// How users wait; what is unknown counts as [`PARK`].
     wait: AtomicU32,
     /// Nanoseconds.
-    spin_for: AtomicU64,
-    /// The doorbells to be rung, or [`NOBODY`].
-    bells: [AtomicU64; BELLS],
+    spin_for: AtomicU32,
 }
 
 const _: () = assert!(size_of::<SharedEvent>() == 128, "one pair of lines");
@@ -64,18 +54,27 @@ impl SharedEvent {
             SPIN => Wait::Spin,
             YIELD => Wait::Yield,
             _ => Wait::Park {
-                spin_for: Duration::from_nanos(self.spin_for.load(Ordering::Relaxed)).min(SLICE),
+                spin_for: Duration::from_nanos(self.spin_for.load(Ordering::Relaxed).into())
+                    .min(SLICE),
             },
         }
     }
 
     /// Says that somebody is about to sleep. Returns what the word is until somebody is woken.
     fn announce(&self) -> u32 {
-        // Ordered by the fence, which pairs with the one in `notify`. Release pairs with the exchange
-        // in `wake`: it sees the number that was left before.
-        let before = self.asleep.fetch_or(ASLEEP, Ordering::Release);
-        sync::heavy_fence_for_processes(sync::barrier_in_all_processes());
-        before | ASLEEP
+        let asymmetric = sync::barrier_in_all_processes();
+        self.alarm.announce(|| sync::heavy_fence_for_processes(asymmetric))
+    }
+
+    /// Leaves the number of a doorbell. Where there is no room for it, one in so many looks puts
+    /// another out; whoever is without looks every [`SLICE`].
+    fn leave(&self, number: u64) {
+        if !self.alarm.leave(number)
+            && let Some(turn) = turn()
+            && let Some(other) = self.alarm.displace(turn, number)
+        {
+            doorbell::ring(other);
+        }
     }
 
     /// Sleeps while the word is as announced; `false`: nobody ended it in time.
@@ -84,52 +83,18 @@ impl SharedEvent {
             tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX),
             tv_nsec: limit.subsec_nanos().into(),
         };
-        let slept = futex::wait(&self.asleep, futex::Flags::empty(), announced, Some(&limit));
+        let slept = futex::wait(self.alarm.word(), futex::Flags::empty(), announced, Some(&limit));
         debug_assert!(matches!(slept, Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT)));
         slept != Err(Errno::TIMEDOUT)
     }
+}
 
-    /// Leaves the number of a doorbell.
-    fn leave(&self, number: u64) {
-        // Relaxed: if it is there, and is taken out just now, it is rung.
-        if self.bells.iter().any(|bell| bell.load(Ordering::Relaxed) == number) {
-            return;
-        }
-        // Relaxed: the announcement publishes it.
-        let leave = |bell: &AtomicU64| {
-            bell.compare_exchange(NOBODY, number, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-        };
-        if !self.bells.iter().any(leave) {
-            self.displace(number);
-        }
-    }
-
-    /// Leaves a number where there is no room for it, for one of those that were left before: by
-    /// somebody who waits no more, or has died, or who is told to look again.
-    #[cold]
-    fn displace(&self, number: u64) {
-        /// Whose turn it is to be put out: any, but not the same always.
-        static TURN: AtomicU64 = AtomicU64::new(0);
-        // Relaxed, here and below: as in `leave`.
-        let turn = TURN.fetch_add(1, Ordering::Relaxed) as usize % BELLS;
-        let other = self.bells[turn].swap(number, Ordering::Relaxed);
-        if other != NOBODY {
-            doorbell::ring(other);
-        }
-    }
-
-    /// Rings whoever has left a number, once.
-    fn ring_all(&self) {
-        for bell in &self.bells {
-            // Relaxed: what was announced was acquired; of several, one takes it out.
-            if bell.load(Ordering::Relaxed) != NOBODY {
-                let number = bell.swap(NOBODY, Ordering::Relaxed);
-                if number != NOBODY {
-                    doorbell::ring(number);
-                }
-            }
-        }
-    }
+/// Whose turn it is to be put out: any, but not the same always. `None`: nobody's, this time.
+fn turn() -> Option<usize> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    // Relaxed: a count, which orders nothing.
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    count.is_multiple_of(TURNS).then_some((count / TURNS) as usize)
 }
 
 impl Sleeps for SharedEvent {
@@ -142,10 +107,9 @@ impl Sleeps for SharedEvent {
             Wait::Park { spin_for } => (PARK, spin_for),
         };
         Self {
-            asleep: AtomicU32::new(AWAKE),
+            alarm: Alarm::new(),
             wait: AtomicU32::new(mode),
-            spin_for: AtomicU64::new(u64::try_from(spin_for.as_nanos()).unwrap_or(u64::MAX)),
-            bells: [const { AtomicU64::new(NOBODY) }; BELLS],
+            spin_for: AtomicU32::new(u32::try_from(spin_for.as_nanos()).unwrap_or(u32::MAX)),
         }
     }
 
@@ -164,33 +128,18 @@ impl Sleeps for SharedEvent {
     #[inline(always)]
     fn has_sleeper(&self, fence: Fence) -> bool {
         // Pairs with the fence in `announce`: either the sleeper sees what was published, or this
-        // sees that it sleeps. Relaxed: ordered by the fence.
-        fence.stand() && self.asleep.load(Ordering::Relaxed) & ASLEEP != 0
+        // sees that it sleeps.
+        fence.stand() && self.alarm.is_slept_on()
     }
 
     #[cold]
     #[inline(never)]
     fn wake(&self, _: &[LocalWaker]) {
-        // Relaxed: an exchange always meets the latest value, so that one of several wakes; what
-        // was published was made visible by the fence. A bounded number of times, for another
-        // process may write to the word without end.
-        let mut now = self.asleep.load(Ordering::Relaxed);
-        for _ in 0..ATTEMPTS {
-            if now & ASLEEP == 0 {
-                return;
-            }
-            // One more clears the bit and counts: who was about to sleep on the old value does not.
-            let next = now.wrapping_add(1);
-            // Acquire pairs with the Release in `announce`. Release, with the fence there: who
-            // announces after this sees what was published before it.
-            match self.asleep.compare_exchange(now, next, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => break,
-                Err(other) => now = other,
-            }
+        if self.alarm.end_sleep() {
+            // Nothing to be done about a failure: sleepers look again by themselves.
+            _ = futex::wake(self.alarm.word(), futex::Flags::empty(), i32::MAX as u32);
+            self.alarm.ring_all(doorbell::ring);
         }
-        // Nothing to be done about a failure: sleepers look again by themselves.
-        _ = futex::wake(&self.asleep, futex::Flags::empty(), i32::MAX as u32);
-        self.ring_all();
     }
 
     fn wait(&self, deadline: Option<Instant>, mut ready: impl FnMut() -> bool) -> bool {
@@ -317,6 +266,7 @@ mod tests {
             });
         }
     }
+
     /// How often a task was woken.
     #[derive(Default)]
     struct Woken(AtomicU32);
@@ -342,8 +292,11 @@ mod tests {
         poll(&mut [PollFd::new(doorbell, PollFlags::IN)], Some(&now)).unwrap() == 1
     }
 
+    /// As often as this, one who finds no room has put another out.
+    const OFTEN: usize = 32;
+
     /// As many as there is room for have waited and gone, without anything having come: the next
-    /// sleeps, and is rung.
+    /// sleeps, and after some of its looks it is one of those who are rung.
     #[test]
     fn those_who_have_gone_leave_room() {
         let event = SharedEvent::new(Wait::Park { spin_for: Duration::ZERO });
@@ -351,18 +304,23 @@ mod tests {
             wait_by(&Rc::new(Doorbell::new().unwrap()), &event);
         }
         let doorbell = Rc::new(Doorbell::new().unwrap());
-        let woken = wait_by(&doorbell, &event);
-        assert_eq!(woken.0.load(Ordering::Relaxed), 0, "it is polled again and again");
+        for _ in 0..OFTEN {
+            let woken = wait_by(&doorbell, &event);
+            assert_eq!(woken.0.load(Ordering::Relaxed), 0, "it is polled again and again");
+        }
         event.wake(&[]);
         assert!(is_rung(&doorbell));
     }
 
-    /// One more waits than there is room for: nobody is forgotten, for who is put out is told.
+    /// One more waits than there is room for: nobody is forgotten, for who is put out is told; and not
+    /// each look puts another out.
     #[test]
     fn who_is_put_out_is_told() {
         let event = SharedEvent::new(Wait::Park { spin_for: Duration::ZERO });
         let bells: Vec<_> = (0..=BELLS).map(|_| Rc::new(Doorbell::new().unwrap())).collect();
-        bells.iter().for_each(|doorbell| _ = wait_by(doorbell, &event));
+        let wait = |doorbell| _ = wait_by(doorbell, &event);
+        bells.iter().for_each(wait);
+        (0..OFTEN).for_each(|_| wait(&bells[BELLS]));
         let is_put_out: Vec<_> = bells.iter().map(|doorbell| is_rung(doorbell)).collect();
         assert_eq!(is_put_out.iter().filter(|rung| **rung).count(), 1);
         assert!(!is_put_out[BELLS], "not the one who came last");
