@@ -183,7 +183,11 @@ fn all_is_recovered_from_the_directory_alone() {
     for (role, deleted) in [("sticks", false), ("aborts", false), ("sticks", true)] {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("program");
-        fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        // By another process: a child of another test, between its fork and its exec, would hold the
+        // file that is written here, which then cannot be run.
+        let copied =
+            Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status();
+        assert!(copied.unwrap().success());
         let child = start(&program, role, folder.path());
         let told = kill_after(child, if role == "aborts" { usize::MAX } else { 9000 });
         if deleted {
