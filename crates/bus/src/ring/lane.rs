@@ -16,45 +16,12 @@
 use std::ptr::NonNull;
 
 use crate::error::Corrupt;
-use crate::ring::Line;
+use crate::ring::indices::{self, Indices};
 use crate::scope::{Carries, Local, Place, Scope, Word};
 use crate::sync::Ordering;
 
-/// The two indices.
-#[derive(Debug)]
-#[repr(C)]
-pub(crate) struct Lane<S: Scope> {
-    /// The position that is given next. Written by the giver alone.
-    pub(crate) tail: Line<S::Word>,
-    /// Written by the taker alone.
-    pub(crate) head: Line<Head<S>>,
-}
-
-/// How far the taker has got.
-#[derive(Debug)]
-#[repr(C)]
-pub(crate) struct Head<S: Scope> {
-    /// The position that is taken next: all slots below are free.
-    pub(crate) released: S::Word,
-    /// Where takers can die: messages below this position have been lent.
-    lent: S::Word,
-}
-
-impl<S: Scope> Lane<S> {
-    pub(crate) fn new() -> Self {
-        let head = Head { released: S::Word::new(0), lent: S::Word::new(0) };
-        Self { tail: Line(S::Word::new(0)), head: Line(head) }
-    }
-
-    /// Messages in the ring, at this moment; at most `capacity`, whatever the words say.
-    pub(crate) fn len(&self, capacity: usize) -> usize {
-        // Relaxed: a hint, old by the time that it is used. The head first: it never passes a
-        // tail that was read after it.
-        let head = self.head.0.released.load(Ordering::Relaxed);
-        let len = self.tail.0.load(Ordering::Relaxed).wrapping_sub(head);
-        len.min(capacity as u64) as usize
-    }
-}
+/// The indices of a lane; they count messages.
+pub(crate) type Lane<S> = Indices<S>;
 
 /// What both ends of a lane know: where it lies. The memory outlives them: whoever makes one
 /// keeps the object.
@@ -241,9 +208,7 @@ impl<T, S: Scope> Taker<T, S> {
     pub(crate) unsafe fn new(lane: &Lane<S>, slots: &[Place<T>]) -> Self {
         // Relaxed: the seat has handed over what the last taker wrote.
         let head = lane.head.0.released.load(Ordering::Relaxed);
-        let lent = lane.head.0.lent.load(Ordering::Relaxed);
-        // What cannot be was written by another process.
-        let lent = if lent.wrapping_sub(head) <= slots.len() as u64 { lent } else { head };
+        let lent = lane.head.0.lent_before(head, slots.len() as u64);
         // SAFETY: as promised.
         Self { way: unsafe { Way::new(lane, slots) }, head, tail: head, lent }
     }
@@ -256,8 +221,7 @@ impl<T, S: Scope> Taker<T, S> {
 
     #[inline(always)]
     fn was_lent_at(&self, position: u64) -> bool {
-        // Behind the head by less than half of all positions: passed already.
-        S::MORTAL && self.lent.wrapping_sub(position).cast_signed() > 0
+        S::MORTAL && indices::is_below(position, self.lent)
     }
 
     /// Passes over what was lent to takers that have died; returns how many messages that are.
@@ -277,12 +241,7 @@ impl<T, S: Scope> Taker<T, S> {
 
     #[inline(always)]
     fn lend_at(&self, position: u64) {
-        // What was lent to a taker before is said to be already, with what follows it.
-        if S::MORTAL && !self.was_lent_at(position) {
-            // Release: who finds it after this taker has died finds it before anything that was
-            // done with the message.
-            self.way.lane().head.0.lent.store(position.wrapping_add(1), Ordering::Release);
-        }
+        self.way.lane().head.0.lend(position.wrapping_add(1), self.lent);
     }
 
     /// Whether it knows of a message, without a look.

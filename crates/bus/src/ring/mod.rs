@@ -15,6 +15,7 @@
 
 pub(crate) mod fan;
 pub(crate) mod funnel;
+pub(crate) mod indices;
 pub(crate) mod lane;
 pub(crate) mod lot;
 pub(crate) mod many;

@@ -11,45 +11,13 @@ use std::slice;
 use tautline_buffer::{Error, MapOptions, Mirror};
 
 use crate::error::Corrupt;
-use crate::ring::{Line, MAX_CAPACITY};
+use crate::ring::MAX_CAPACITY;
+use crate::ring::indices::{self, Indices};
 use crate::scope::{Local, Scope, Word};
 use crate::sync::{Ordering, Witness};
 
-/// The two indices.
-#[derive(Debug)]
-#[repr(C)]
-pub(crate) struct Stream<S: Scope> {
-    /// The position that is given next. Written by the giver alone.
-    pub(crate) tail: Line<S::Word>,
-    /// Written by the taker alone.
-    pub(crate) head: Line<Head<S>>,
-}
-
-/// How far the taker has got.
-#[derive(Debug)]
-#[repr(C)]
-pub(crate) struct Head<S: Scope> {
-    /// The position that is taken next: all bytes below are free.
-    pub(crate) released: S::Word,
-    /// Where takers can die: messages below this position have been lent.
-    lent: S::Word,
-}
-
-impl<S: Scope> Stream<S> {
-    pub(crate) fn new() -> Self {
-        let head = Head { released: S::Word::new(0), lent: S::Word::new(0) };
-        Self { tail: Line(S::Word::new(0)), head: Line(head) }
-    }
-
-    /// Bytes in the ring, headers included, at this moment; at most `capacity`, whatever the words
-    /// say.
-    pub(crate) fn len(&self, capacity: usize) -> usize {
-        // Relaxed: a hint. The head first: it never passes a tail that was read after it.
-        let head = self.head.0.released.load(Ordering::Relaxed);
-        let len = self.tail.0.load(Ordering::Relaxed).wrapping_sub(head);
-        len.min(capacity as u64) as usize
-    }
-}
+/// The indices of a stream; they count bytes, headers included.
+pub(crate) type Stream<S> = Indices<S>;
 
 /// Where the bytes lie.
 #[derive(Debug)]
@@ -276,10 +244,7 @@ impl<S: Scope> Taker<S> {
     pub(crate) unsafe fn new(stream: &Stream<S>, memory: &Memory) -> Self {
         // Relaxed: the seat has handed over what the last taker wrote.
         let head = stream.head.0.released.load(Ordering::Relaxed) & !(HEADER - 1);
-        let lent = stream.head.0.lent.load(Ordering::Relaxed);
-        // What cannot be was written by another process.
-        let is_sane = lent.wrapping_sub(head) <= memory.capacity() as u64;
-        let lent_before = if is_sane { lent } else { head };
+        let lent_before = stream.head.0.lent_before(head, memory.capacity() as u64);
         // SAFETY: as promised.
         Self { way: unsafe { Way::new(stream, memory) }, head, tail: head, lent_before }
     }
@@ -287,18 +252,13 @@ impl<S: Scope> Taker<S> {
     /// Whether the message at `position` was lent to a taker that has died.
     #[inline(always)]
     pub(crate) fn was_lent(&self, position: u64) -> bool {
-        S::MORTAL && self.lent_before.wrapping_sub(position) as i64 > 0
+        S::MORTAL && indices::is_below(position, self.lent_before)
     }
 
     /// Says that what lies below `end` is about to be lent.
     #[inline(always)]
     pub(crate) fn lend(&self, end: u64) {
-        // What was lent to a taker before may reach further, and is said to be already.
-        if S::MORTAL && end.wrapping_sub(self.lent_before).cast_signed() > 0 {
-            // Release: who finds it after this taker has died finds it before anything that was
-            // done with the messages.
-            self.way.stream().head.0.lent.store(end, Ordering::Release);
-        }
+        self.way.stream().head.0.lend(end, self.lent_before);
     }
 
     /// Passes over what was lent to takers that have died; returns how many messages that are.

@@ -5,24 +5,22 @@ use std::mem::offset_of;
 use super::peek::{Group, Peek};
 use crate::bells::Bells;
 use crate::ring::fan::{CURSORS, NOBODY, TAIL};
-use crate::ring::lane::Lane;
+use crate::ring::indices::Indices;
 use crate::ring::many::Ends;
 use crate::ring::mortal::{AGAIN, FREE, State};
-use crate::ring::stream::Stream;
 use crate::shared::Shared;
 use crate::shared::error::OpenError;
 use crate::shared::header::Kind;
 
-pub(super) const LANE_TAIL: usize = offset_of!(Lane<Shared>, tail);
-pub(super) const LANE_HEAD: usize = offset_of!(Lane<Shared>, head.0.released);
-pub(super) const STREAM_TAIL: usize = offset_of!(Stream<Shared>, tail);
-pub(super) const STREAM_HEAD: usize = offset_of!(Stream<Shared>, head.0.released);
+/// Of a lane or a stream.
+pub(super) const TAIL_AT: usize = offset_of!(Indices<Shared>, tail);
+pub(super) const HEAD_AT: usize = offset_of!(Indices<Shared>, head.0.released);
 pub(super) const RING_TAIL: usize = offset_of!(Ends<Shared>, tail);
 const RING_HEAD: usize = offset_of!(Ends<Shared>, head);
 pub(super) const RING_AGAIN: usize = offset_of!(Ends<Shared>, again);
 
 // By its size a row tells which ring it is of.
-const _: () = assert!(size_of::<Lane<Shared>>() != size_of::<Ends<Shared>>());
+const _: () = assert!(size_of::<Indices<Shared>>() != size_of::<Ends<Shared>>());
 
 /// Something with positions of its own: a lane, a ring, a cursor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,11 +70,11 @@ pub(super) fn queues(peek: &Peek) -> Result<Vec<Queue>, OpenError> {
         Kind::Channel | Kind::Requests if is_ringed(&group) => ring(peek, &group),
         Kind::Channel | Kind::Requests => {
             let capacity = group.slots.count / group.rows.count.max(1);
-            lanes(peek, &group, "messages", [LANE_TAIL, LANE_HEAD], capacity)
+            lanes(peek, &group, "messages", capacity)
         }
         Kind::Bytes => {
             let capacity = peek.streams()?.size;
-            lanes(peek, &group, "bytes", [STREAM_TAIL, STREAM_HEAD], capacity)
+            lanes(peek, &group, "bytes", capacity)
         }
         Kind::Broadcast => cursors(peek, &group),
         Kind::Lossy => tape(peek, &group),
@@ -90,14 +88,13 @@ fn lanes(
     peek: &Peek,
     group: &Group,
     unit: &'static str,
-    [tail, head]: [usize; 2],
     capacity: u64,
 ) -> Result<Vec<Queue>, OpenError> {
     let mut found = Vec::new();
     for lane in 0..group.rows.count {
         // The head first: it never passes a tail that was read after it.
-        let taken = peek.word(&group.rows, lane, head)?;
-        let given = peek.word(&group.rows, lane, tail)?;
+        let taken = peek.word(&group.rows, lane, HEAD_AT)?;
+        let given = peek.word(&group.rows, lane, TAIL_AT)?;
         if given != 0 || taken != 0 {
             found.push(Queue::between(format!("lane {lane}"), unit, [given, taken], capacity));
         }

@@ -10,7 +10,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::depth::{LANE_HEAD, LANE_TAIL, RING_TAIL, STREAM_HEAD, STREAM_TAIL, is_ringed};
+use super::depth::{HEAD_AT, RING_TAIL, TAIL_AT, is_ringed};
 use super::kind_name;
 use super::peek::{Group, Peek};
 use super::value::{Shape, Value};
@@ -224,8 +224,7 @@ impl Ring {
     /// The position that is given next.
     fn tail(&self, peek: &Peek, lane: u64) -> Result<u64, OpenError> {
         let (row, at) = match self.kind {
-            Flavour::Lanes => (lane, LANE_TAIL),
-            Flavour::Streams => (lane, STREAM_TAIL),
+            Flavour::Lanes | Flavour::Streams => (lane, TAIL_AT),
             Flavour::Ringed => (0, RING_TAIL),
             Flavour::Fan => (TAIL as u64, 0),
             Flavour::Tape => (0, 0),
@@ -266,16 +265,16 @@ impl Ring {
             return Ok(Found::Nothing);
         }
         let bytes = self.copy(peek, lane, position)?;
-        Ok(match self.oldest(peek, lane, position, LANE_HEAD)? {
+        Ok(match self.oldest(peek, lane, position)? {
             oldest if oldest == position => Found::Message(bytes, position.wrapping_add(1)),
             oldest => Found::Overtaken(oldest),
         })
     }
 
     /// The oldest position from that one on over which its giver does not write.
-    fn oldest(&self, peek: &Peek, lane: u64, from: u64, head: usize) -> Result<u64, OpenError> {
+    fn oldest(&self, peek: &Peek, lane: u64, from: u64) -> Result<u64, OpenError> {
         let ahead = self.ahead(peek, lane, from)?;
-        let taken = peek.word(&self.group.rows, lane, head)?.wrapping_sub(from) as i64;
+        let taken = peek.word(&self.group.rows, lane, HEAD_AT)?.wrapping_sub(from) as i64;
         if taken <= 0 && ahead > self.capacity {
             return Err(NO_SENSE);
         }
@@ -303,7 +302,7 @@ impl Ring {
             Some(len) => self.bytes_of(peek, lane, position.wrapping_add(stream::HEADER), len)?,
             None => Vec::new(),
         };
-        let oldest = self.oldest(peek, lane, position, STREAM_HEAD)?;
+        let oldest = self.oldest(peek, lane, position)?;
         match len {
             Some(len) if oldest == position => {
                 Ok(Found::Message(bytes, position.wrapping_add(stream::record(len))))
