@@ -35,6 +35,7 @@
 //! ```
 
 pub mod lossy;
+mod names;
 mod publisher;
 mod shape;
 #[cfg(not(loom))]
@@ -50,6 +51,7 @@ pub use crate::ring::fan::Start;
 use std::fmt;
 use std::time::Duration;
 
+use self::names::names_a_broadcast;
 use self::shape::Fan;
 use crate::bells::Rings;
 use crate::error::{AttachError, CreateError};
@@ -98,17 +100,7 @@ pub struct Broadcast<T: 'static, S: Shows<T>> {
     handle: Handle<Fan<T>, S>,
 }
 
-impl<T, S: Shows<T>> Clone for Broadcast<T, S> {
-    fn clone(&self) -> Self {
-        Self { handle: self.handle.clone() }
-    }
-}
-
-impl<T, S: Shows<T>> fmt::Debug for Broadcast<T, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.handle.fmt(f)
-    }
-}
+names_a_broadcast!(Broadcast of Fan, [T: 'static, S: Shows<T>]);
 
 impl<T, S: Shows<T>> Broadcast<T, S> {
     /// A broadcast.
@@ -143,38 +135,6 @@ impl<T, S: Shows<T>> Broadcast<T, S> {
         Ok(Self { handle: Handle::create_in(Fan::new(config), store)? })
     }
 
-    /// Attaches the publisher.
-    ///
-    /// # Errors
-    /// [`AttachError`], when there is one.
-    pub fn publisher(&self) -> Result<Publisher<T, S>, AttachError> {
-        Publisher::attach(&self.handle, None)
-    }
-
-    /// The same under a name, which errors tell to those who find no seat.
-    ///
-    /// # Errors
-    /// [`AttachError`].
-    pub fn publisher_as(&self, name: &str) -> Result<Publisher<T, S>, AttachError> {
-        Publisher::attach(&self.handle, Some(name))
-    }
-
-    /// Attaches a subscriber, which gets what is sent from now on.
-    ///
-    /// # Errors
-    /// [`AttachError`], when [`Config::subscribers`] are attached.
-    pub fn subscriber(&self) -> Result<Subscriber<T, S>, AttachError> {
-        self.subscriber_from(Start::Next, None)
-    }
-
-    /// The same under a name, which errors tell to those who find no seat.
-    ///
-    /// # Errors
-    /// [`AttachError`].
-    pub fn subscriber_as(&self, name: &str) -> Result<Subscriber<T, S>, AttachError> {
-        self.subscriber_from(Start::Next, Some(name))
-    }
-
     /// Attaches a subscriber that begins there: [`Start::Oldest`] gives it the last messages, at
     /// least three quarters of the capacity if so many were sent.
     ///
@@ -197,17 +157,6 @@ impl<T, S: Shows<T>> Broadcast<T, S> {
         Subscriber::attach(&self.handle, start, name)
     }
 
-    /// Lets nothing be sent any more: sends fail with [`SendError::Closed`](crate::SendError), and
-    /// subscribers get what is left.
-    pub fn close(&self) {
-        Fan::close(self.handle.parts());
-    }
-
-    /// What was decided when it was made.
-    pub fn config(&self) -> Config {
-        self.handle.shape().config()
-    }
-
     /// Messages that the slowest subscriber has before it, at this moment: a hint.
     pub fn len(&self) -> usize {
         fan::len::<S>(&self.handle.parts().rows, self.config().capacity)
@@ -216,10 +165,5 @@ impl<T, S: Shows<T>> Broadcast<T, S> {
     /// Whether there are none at this moment: a hint.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// Users of both kinds at this moment: publishers, subscribers.
-    pub fn users(&self) -> [usize; 2] {
-        [Role::Giver, Role::Taker].map(|role| self.handle.parts().users(role))
     }
 }

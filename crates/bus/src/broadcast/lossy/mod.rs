@@ -34,6 +34,7 @@ use std::time::Duration;
 use self::shape::Tape;
 use crate::bells::Rings;
 use crate::broadcast::Start;
+use crate::broadcast::names::names_a_broadcast;
 use crate::error::{AttachError, CreateError};
 use crate::object::{Handle, Role};
 use crate::plain::Plain;
@@ -68,17 +69,7 @@ pub struct Lossy<T: Plain, S: Carries<T>> {
     handle: Handle<Tape<T>, S>,
 }
 
-impl<T: Plain, S: Carries<T>> Clone for Lossy<T, S> {
-    fn clone(&self) -> Self {
-        Self { handle: self.handle.clone() }
-    }
-}
-
-impl<T: Plain, S: Carries<T>> fmt::Debug for Lossy<T, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.handle.fmt(f)
-    }
-}
+names_a_broadcast!(Lossy of Tape, [T: Plain, S: Carries<T>]);
 
 impl<T: Plain, S: Carries<T>> Lossy<T, S> {
     /// A lossy broadcast.
@@ -106,38 +97,6 @@ impl<T: Plain, S: Carries<T>> Lossy<T, S> {
         Ok(Self { handle: Handle::create_in(Tape::new(config), store)? })
     }
 
-    /// Attaches the publisher.
-    ///
-    /// # Errors
-    /// [`AttachError`], when there is one.
-    pub fn publisher(&self) -> Result<Publisher<T, S>, AttachError> {
-        Publisher::attach(&self.handle, None)
-    }
-
-    /// The same under a name, which errors tell to those who find no seat.
-    ///
-    /// # Errors
-    /// [`AttachError`].
-    pub fn publisher_as(&self, name: &str) -> Result<Publisher<T, S>, AttachError> {
-        Publisher::attach(&self.handle, Some(name))
-    }
-
-    /// Attaches a subscriber, which gets what is sent from now on.
-    ///
-    /// # Errors
-    /// [`AttachError`], when [`Config::subscribers`] are attached.
-    pub fn subscriber(&self) -> Result<Subscriber<T, S>, AttachError> {
-        self.subscriber_from(Start::Next, None)
-    }
-
-    /// The same under a name, which errors tell to those who find no seat.
-    ///
-    /// # Errors
-    /// [`AttachError`].
-    pub fn subscriber_as(&self, name: &str) -> Result<Subscriber<T, S>, AttachError> {
-        self.subscriber_from(Start::Next, Some(name))
-    }
-
     /// Attaches a subscriber that begins there.
     ///
     /// # Errors
@@ -148,21 +107,5 @@ impl<T: Plain, S: Carries<T>> Lossy<T, S> {
         name: Option<&str>,
     ) -> Result<Subscriber<T, S>, AttachError> {
         Subscriber::attach(&self.handle, start, name)
-    }
-
-    /// Lets nothing be sent any more: sends fail with [`SendError::Closed`](crate::SendError), and
-    /// subscribers get what is left.
-    pub fn close(&self) {
-        Tape::close(self.handle.parts());
-    }
-
-    /// What was decided when it was made.
-    pub fn config(&self) -> Config {
-        self.handle.shape().config()
-    }
-
-    /// Users of both kinds at this moment: publishers, subscribers.
-    pub fn users(&self) -> [usize; 2] {
-        [Role::Giver, Role::Taker].map(|role| self.handle.parts().users(role))
     }
 }
