@@ -9,20 +9,8 @@ use std::net::TcpStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::{everywhere, listener};
+use common::{everywhere, limit_descriptors, listener};
 use socket2::{Domain, Socket, Type};
-
-/// Lets the process open at most `most` descriptors.
-fn limit_descriptors(most: u64) {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: both calls read or write the structure, which is ours.
-    let changed = unsafe {
-        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit), 0);
-        limit.rlim_cur = most.min(limit.rlim_max);
-        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit)
-    };
-    assert_eq!(changed, 0);
-}
 
 /// Accepting stops while there is no descriptor for a connection, does not spin
 /// meanwhile, and goes on by itself; the connection that waited is served.

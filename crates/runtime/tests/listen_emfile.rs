@@ -10,23 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use common::{REAL, small};
+use common::{REAL, limit_descriptors, small};
 use tautline_bus::channel::{Channel, Config, Receiver};
 use tautline_bus::{ReceiveError, Shared};
 use tautline_runtime::listen::{Listen, Looked, Source};
 use tautline_runtime::{Runtime, WaitMode};
-
-/// Lets the process open at most `most` descriptors.
-fn limit_descriptors(most: u64) {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: both calls read or write the structure, which is ours.
-    let changed = unsafe {
-        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit), 0);
-        limit.rlim_cur = most.min(limit.rlim_max);
-        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit)
-    };
-    assert_eq!(changed, 0);
-}
 
 /// Counts what the porter says.
 struct Lines(AtomicUsize);

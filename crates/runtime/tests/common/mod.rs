@@ -54,3 +54,15 @@ pub(crate) fn listener() -> (Descriptor, socket2::SockAddr) {
 pub(crate) fn tcp() -> Descriptor {
     Descriptor::socket(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap()
 }
+
+/// Lets the process open at most `most` descriptors.
+pub(crate) fn limit_descriptors(most: u64) {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls read or write the structure, which is ours.
+    let changed = unsafe {
+        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit), 0);
+        limit.rlim_cur = most.min(limit.rlim_max);
+        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit)
+    };
+    assert_eq!(changed, 0);
+}
