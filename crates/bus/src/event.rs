@@ -208,24 +208,12 @@ impl Sleeps for LocalEvent {
         }
     }
 
-    fn wait(&self, deadline: Option<Instant>, mut ready: impl FnMut() -> bool) -> bool {
-        let mut patience = Patience::new(self.wait, deadline);
-        loop {
-            if ready() {
-                return true;
-            }
-            match patience.next() {
-                Next::Again => {}
-                Next::Sleep(limit) => {
-                    let announced = self.announce();
-                    if ready() {
-                        return true;
-                    }
-                    self.bed.sleep(&self.asleep, announced, limit);
-                }
-                Next::Late => return ready(),
-            }
-        }
+    fn wait(&self, deadline: Option<Instant>, ready: impl FnMut() -> bool) -> bool {
+        Patience::new(self.wait, deadline).wait(
+            ready,
+            || self.announce(),
+            |announced, limit| self.bed.sleep(&self.asleep, announced, limit),
+        )
     }
 
     fn poll(
@@ -269,7 +257,7 @@ impl LocalEvent {
 }
 
 /// What somebody does who finds nothing.
-pub(crate) enum Next {
+enum Next {
     /// Looks again.
     Again,
     /// Sleeps, at most for so long.
@@ -297,7 +285,34 @@ impl Patience {
         Self { wait, deadline, looks: 0, began: None }
     }
 
-    pub(crate) fn next(&mut self) -> Next {
+    /// Looks until it is `ready`; `false`: it was not in time. Who sleeps announces it first, looks
+    /// once more, and sleeps then: unless what was announced has been ended meanwhile, and for so
+    /// long at most.
+    pub(crate) fn wait(
+        mut self,
+        mut ready: impl FnMut() -> bool,
+        announce: impl Fn() -> u32,
+        sleep: impl Fn(u32, Option<Duration>),
+    ) -> bool {
+        loop {
+            if ready() {
+                return true;
+            }
+            match self.next() {
+                Next::Again => {}
+                Next::Sleep(limit) => {
+                    let announced = announce();
+                    if ready() {
+                        return true;
+                    }
+                    sleep(announced, limit);
+                }
+                Next::Late => return ready(),
+            }
+        }
+    }
+
+    fn next(&mut self) -> Next {
         self.looks += 1;
         if self.looks < Self::UNTIMED && !cfg!(loom) {
             sync::spin_loop();

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use rustix::thread::futex;
 
 use crate::alarm::Alarm;
-use crate::event::{Fence, Next, Patience, Sleeps};
+use crate::event::{Fence, Patience, Sleeps};
 use crate::policy::Wait;
 use crate::shared::doorbell::{self, SLICE, UNHEARD};
 use crate::sync::{self, AtomicU32, AtomicU64, Ordering};
@@ -142,24 +142,14 @@ impl Sleeps for SharedEvent {
         }
     }
 
-    fn wait(&self, deadline: Option<Instant>, mut ready: impl FnMut() -> bool) -> bool {
-        let mut patience = Patience::new(self.wait_mode(), deadline);
-        loop {
-            if ready() {
-                return true;
-            }
-            match patience.next() {
-                Next::Again => {}
-                Next::Sleep(limit) => {
-                    let announced = self.announce();
-                    if ready() {
-                        return true;
-                    }
-                    self.sleep(announced, limit.map_or(SLICE, |limit| limit.min(SLICE)));
-                }
-                Next::Late => return ready(),
-            }
-        }
+    fn wait(&self, deadline: Option<Instant>, ready: impl FnMut() -> bool) -> bool {
+        Patience::new(self.wait_mode(), deadline).wait(
+            ready,
+            || self.announce(),
+            |announced, limit| {
+                self.sleep(announced, limit.map_or(SLICE, |limit| limit.min(SLICE)));
+            },
+        )
     }
 
     /// The waker stays with the doorbell of this thread. Where it has none that would be answered,
