@@ -4,6 +4,8 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::scope::Scope;
+
 /// Why an object could not be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -178,6 +180,13 @@ impl Error for Corrupt {}
 impl From<Corrupt> for ReceiveError {
     fn from(_: Corrupt) -> Self {
         Self::Corrupt
+    }
+}
+
+impl ReceiveError {
+    /// What a wait says that has found nothing up to its deadline.
+    pub(crate) fn late<S: Scope>() -> Self {
+        if S::OTHERS_RUN { Self::TimedOut } else { Self::Empty }
     }
 }
 

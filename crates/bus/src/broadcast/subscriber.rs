@@ -206,7 +206,7 @@ impl<T, S: Shows<T>> Subscriber<T, S> {
         if parts.head.filled.wait(due, ready) {
             return Ok(());
         }
-        Err(if S::OTHERS_RUN { ReceiveError::TimedOut } else { ReceiveError::Empty })
+        Err(ReceiveError::late::<S>())
     }
 
     /// Ready when there is a message or the broadcast is closed; else a waker is left.

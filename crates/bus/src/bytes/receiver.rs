@@ -153,7 +153,7 @@ impl<S: Scope> Receiver<S> {
         if parts.head.filled.wait(due, ready) {
             return Ok(());
         }
-        Err(if S::OTHERS_RUN { ReceiveError::TimedOut } else { ReceiveError::Empty })
+        Err(ReceiveError::late::<S>())
     }
 
     /// Borrows the messages that are there, at most `limit`; their room is free, all at once, when

@@ -365,8 +365,7 @@ impl<T, S: Carries<T>> Receiver<T, S> {
                 done => return done,
             }
             if !self.end.wait(due) {
-                let why = if S::OTHERS_RUN { ReceiveError::TimedOut } else { ReceiveError::Empty };
-                return Err(why);
+                return Err(ReceiveError::late::<S>());
             }
         }
     }
@@ -435,7 +434,7 @@ impl<T, S: Carries<T>> Receiver<T, S> {
         if self.end.wait(due) {
             return Ok(());
         }
-        Err(if S::OTHERS_RUN { ReceiveError::TimedOut } else { ReceiveError::Empty })
+        Err(ReceiveError::late::<S>())
     }
 
     /// The messages that are there, at most `limit`; senders get their places back, all at once,

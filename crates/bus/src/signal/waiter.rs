@@ -86,8 +86,7 @@ impl<S: Scope> Waiter<S> {
                 Count::now(parts) != 0 || !Count::gives(parts)
             };
             if !parts.head.filled.wait(due, ready) {
-                let why = if S::OTHERS_RUN { ReceiveError::TimedOut } else { ReceiveError::Empty };
-                return Err(why);
+                return Err(ReceiveError::late::<S>());
             }
         }
     }
