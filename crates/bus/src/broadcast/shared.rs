@@ -7,8 +7,8 @@ use crate::error::CreateError;
 use crate::layout::{Layout, Told};
 use crate::plain::Plain;
 use crate::shared::{
-    self, Carried, Description, Kind, OpenError, Opened, SegmentStore, Shared, word_of_full,
-    word_of_wait,
+    self, Carried, Description, Kind, Namespace, OpenError, Opened, SegmentStore, Shared,
+    word_of_full, word_of_wait,
 };
 
 impl<T: Plain + Layout> Broadcast<T, Shared> {
@@ -31,8 +31,12 @@ impl<T: Plain + Layout> Broadcast<T, Shared> {
     /// assert_eq!((one.receive()?, other.receive()?), (7, 7));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn open(namespace: &str, name: &str, config: Config) -> Result<Self, OpenError> {
-        shared::open(namespace, name, &Wanted::<T> { config, messages: PhantomData })
+    pub fn open(
+        namespace: impl Into<Namespace>,
+        name: &str,
+        config: Config,
+    ) -> Result<Self, OpenError> {
+        shared::open(namespace.into(), name, &Wanted::<T> { config, messages: PhantomData })
     }
 }
 

@@ -3,8 +3,8 @@
 use super::{Bytes, Config, Orphans};
 use crate::error::CreateError;
 use crate::shared::{
-    self, Description, Kind, OpenError, Opened, SegmentStore, Shared, mirror_size, word_of_full,
-    word_of_wait,
+    self, Description, Kind, Namespace, OpenError, Opened, SegmentStore, Shared, mirror_size,
+    word_of_full, word_of_wait,
 };
 
 impl Bytes<Shared> {
@@ -28,8 +28,12 @@ impl Bytes<Shared> {
     /// assert_eq!(receiver.receive()?.view().to_vec(), b"hello");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn open(namespace: &str, name: &str, config: Config) -> Result<Self, OpenError> {
-        shared::open(namespace, name, &Wanted(config))
+    pub fn open(
+        namespace: impl Into<Namespace>,
+        name: &str,
+        config: Config,
+    ) -> Result<Self, OpenError> {
+        shared::open(namespace.into(), name, &Wanted(config))
     }
 }
 

@@ -9,8 +9,8 @@ use crate::ring::many::Stamped;
 use crate::ring::mortal::MAX_SEATS;
 use crate::scope::Carries;
 use crate::shared::{
-    self, Carried, Description, Kind, OpenError, Opened, SegmentStore, Shared, word_of_full,
-    word_of_wait,
+    self, Carried, Description, Kind, Namespace, OpenError, Opened, SegmentStore, Shared,
+    word_of_full, word_of_wait,
 };
 
 impl<T: Layout> Channel<T, Shared>
@@ -33,12 +33,16 @@ where
     /// assert!(matches!(other, Err(OpenError::Mismatch { .. })));
     /// # Ok::<(), OpenError>(())
     /// ```
-    pub fn open(namespace: &str, name: &str, config: Config) -> Result<Self, OpenError> {
+    pub fn open(
+        namespace: impl Into<Namespace>,
+        name: &str,
+        config: Config,
+    ) -> Result<Self, OpenError> {
         if config.is_ringed() && config.senders.saturating_add(config.receivers) > MAX_SEATS {
             let what = "a shared channel whose users share one ring has at most 65,536 of them";
             return Err(CreateError::Conflict { what }.into());
         }
-        shared::open(namespace, name, &Wanted::<T> { config, messages: PhantomData })
+        shared::open(namespace.into(), name, &Wanted::<T> { config, messages: PhantomData })
     }
 }
 

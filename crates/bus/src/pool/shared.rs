@@ -17,7 +17,8 @@ use crate::policy::Full;
 use crate::ring::lot::Redeemed;
 use crate::scope::{Carries, Place};
 use crate::shared::{
-    self, Description, Kind, OpenError, Opened, SegmentStore, Shared, word_of_full, word_of_wait,
+    self, Description, Kind, Namespace, OpenError, Opened, SegmentStore, Shared, word_of_full,
+    word_of_wait,
 };
 
 // ---------------------------------------------------------------------------------- tickets
@@ -178,13 +179,13 @@ impl Pool<[u8], Shared> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn open_bytes(
-        namespace: &str,
+        namespace: impl Into<Namespace>,
         name: &str,
         size: usize,
         config: Config,
     ) -> Result<Self, OpenError> {
         let told = format!("{size} bytes");
-        open(namespace, name, move || Buffers::of_bytes(config, size), config, 0, told)
+        open(namespace.into(), name, move || Buffers::of_bytes(config, size), config, 0, told)
     }
 }
 
@@ -197,14 +198,18 @@ impl<T: Plain + Layout> Pool<T, Shared> {
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn open(namespace: &str, name: &str, config: Config) -> Result<Self, OpenError> {
+    pub fn open(
+        namespace: impl Into<Namespace>,
+        name: &str,
+        config: Config,
+    ) -> Result<Self, OpenError> {
         let told = Told::<T>::new().to_string();
-        open(namespace, name, move || Buffers::new(config, 1), config, T::HASH, told)
+        open(namespace.into(), name, move || Buffers::new(config, 1), config, T::HASH, told)
     }
 }
 
 fn open<T: Pooled + ?Sized>(
-    namespace: &str,
+    namespace: Namespace,
     name: &str,
     shape: impl Fn() -> Result<Buffers<T>, CreateError>,
     config: Config,

@@ -12,8 +12,8 @@ use crate::plain::{self, Plain};
 use crate::ring::mortal::MAX_SEATS;
 use crate::scope::{Carries, Place};
 use crate::shared::{
-    self, Carried, Description, Kind, OpenError, Opened, SegmentStore, Shared, word_of_full,
-    word_of_wait,
+    self, Carried, Description, Kind, Namespace, OpenError, Opened, SegmentStore, Shared,
+    word_of_full, word_of_wait,
 };
 use crate::sync::AtomicU64;
 
@@ -38,13 +38,17 @@ impl<Q: Plain + Layout, R: Plain + Layout> Requests<Q, R, Shared> {
     /// # thread.join().unwrap()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn open(namespace: &str, name: &str, config: Config) -> Result<Self, OpenError> {
+    pub fn open(
+        namespace: impl Into<Namespace>,
+        name: &str,
+        config: Config,
+    ) -> Result<Self, OpenError> {
         if config.servers > MAX_SERVERS || config.clients.saturating_add(config.servers) > MAX_SEATS
         {
             let what = "requests between processes have at most 65,536 clients and servers";
             return Err(CreateError::Conflict { what }.into());
         }
-        shared::open(namespace, name, &Wanted::<Q, R> { config, messages: PhantomData })
+        shared::open(namespace.into(), name, &Wanted::<Q, R> { config, messages: PhantomData })
     }
 }
 

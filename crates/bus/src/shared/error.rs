@@ -35,9 +35,25 @@ pub enum OpenError {
         /// What the system said.
         why: String,
     },
+    /// A participant is there, but its door does not answer.
+    NoAnswer {
+        /// Its user.
+        uid: u32,
+        /// Its process, if it is of this PID namespace.
+        pid: Option<u32>,
+    },
+    /// The object is another user's, who does not let this one in.
+    NotAGuest {
+        /// The name.
+        name: String,
+        /// The user that it belongs to.
+        owner: u32,
+        /// The user of this process.
+        own: u32,
+    },
     /// Nobody has the object within the time.
     NotFound {
-        /// The name.
+        /// The name; in front of that of another user's object stand its number and a colon.
         name: String,
     },
     /// No messages go through the object that is there.
@@ -68,7 +84,7 @@ pub enum OpenError {
     Owner {
         /// Its owner.
         owner: u32,
-        /// Who asks.
+        /// The user that it should belong to.
         own: u32,
     },
     /// The segment was made in another PID namespace, where other numbers name the processes.
@@ -112,9 +128,16 @@ impl fmt::Display for OpenError {
                 "process {pid} takes part, but its descriptors cannot be read ({why}): run as the \
                  same user in the same PID namespace, with /proc mounted"
             ),
-            Self::NotFound { name } => {
-                write!(f, "nobody has '{name}' on the bus: start its maker, or look at the name")
+            Self::NoAnswer { uid, pid } => {
+                process(f, *uid, *pid)?;
+                f.write_str(" takes part, but does not answer: let it go on, or end it")
             }
+            Self::NotAGuest { name, owner, own } => write!(
+                f,
+                "user {owner} does not let user {own} use '{name}': name {own} among the guests of \
+                 the namespace where user {owner} opens it, or run as user {owner}"
+            ),
+            Self::NotFound { name } => not_found(f, name),
             Self::NoMessages { kind } => {
                 write!(f, "a {kind} has no messages to tap: tautline bus stat tells what it holds")
             }
@@ -153,6 +176,24 @@ impl fmt::Display for OpenError {
     }
 }
 
+fn not_found(f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
+    match name.split_once(':') {
+        Some((user, name)) => write!(
+            f,
+            "nobody has '{name}' of user {user} on the bus: start a process of user {user} that \
+             opens it to guests, or look at the name"
+        ),
+        None => write!(f, "nobody has '{name}' on the bus: start its maker, or look at the name"),
+    }
+}
+
+fn process(f: &mut fmt::Formatter<'_>, uid: u32, pid: Option<u32>) -> fmt::Result {
+    match pid {
+        Some(pid) => write!(f, "process {pid} of user {uid}"),
+        None => write!(f, "a process of user {uid}"),
+    }
+}
+
 fn squatted(
     f: &mut fmt::Formatter<'_>,
     name: &str,
@@ -160,10 +201,9 @@ fn squatted(
     pid: Option<u32>,
 ) -> fmt::Result {
     write!(f, "the name '{name}' is held by ")?;
-    match (uid, pid) {
-        (Some(uid), Some(pid)) => write!(f, "process {pid} of user {uid}")?,
-        (Some(uid), None) => write!(f, "a process of user {uid}")?,
-        _ => write!(f, "a process that does not take part (see /proc/net/unix)")?,
+    match uid {
+        Some(uid) => process(f, uid, pid)?,
+        None => f.write_str("a process that does not take part (see /proc/net/unix)")?,
     }
     f.write_str(": end it, or choose another namespace")
 }

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 
 use crate::layout::{Layout, Told};
 use crate::policy::{Full, Wait};
+use crate::shared::access::{Guests, MAX_USERS};
 use crate::shared::error::OpenError;
 use crate::shared::identity::Identity;
 use crate::shared::segment::Segment;
@@ -19,7 +20,7 @@ pub(super) const HEADER_BYTES: usize = 8192;
 const MAGIC: u64 = 0x5441_5554_4c49_4e45;
 
 /// Raised whenever the layout of any object changes.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Words in which an object tells its shape.
 const SHAPE_WORDS: usize = 16;
@@ -49,6 +50,7 @@ struct Header {
     parts: [PartWords; PARTS],
     /// Where the message lies within its slot, and its bytes.
     message: [AtomicU64; 2],
+    guests: GuestWords,
     text_bytes: AtomicU64,
     /// Words too: others may write to what this process only borrows.
     text: [AtomicU64; TEXT_BYTES / 8],
@@ -56,6 +58,21 @@ struct Header {
     /// The layout of a message as text.
     told: [AtomicU64; TOLD_BYTES / 8],
 }
+
+/// Who may have the segment besides its owner.
+#[repr(C)]
+struct GuestWords {
+    /// [`NO_GUESTS`], [`USERS`] or [`GROUP`].
+    kind: AtomicU32,
+    /// How many users.
+    count: AtomicU32,
+    /// The users, or the group.
+    who: [AtomicU32; MAX_USERS],
+}
+
+const NO_GUESTS: u32 = 0;
+const USERS: u32 = 1;
+const GROUP: u32 = 2;
 
 #[repr(C)]
 struct PartWords {
@@ -215,7 +232,7 @@ impl<'s> Heading<'s> {
     }
 
     /// Says that this process is about to make the object.
-    pub(super) fn begin(&self, what: &Description) -> Result<(), OpenError> {
+    pub(super) fn begin(&self, what: &Description, guests: &Guests) -> Result<(), OpenError> {
         let words = self.words();
         let own = Identity::own()?;
         // Relaxed, all of them: `declare_ready` publishes them.
@@ -228,6 +245,7 @@ impl<'s> Heading<'s> {
         }
         words.message[0].store(what.carried.at, Ordering::Relaxed);
         words.message[1].store(what.carried.size, Ordering::Relaxed);
+        words.guests.store(guests);
         self.text().write(&what.text);
         self.told().write(&what.carried.told);
         // Release: who sees the magic number sees the maker.
@@ -276,6 +294,14 @@ impl<'s> Heading<'s> {
             .then(|| Identity::of_word(words.maker.load(Ordering::Relaxed)))
     }
 
+    /// Who may have it besides its owner, once it is ready.
+    ///
+    /// # Errors
+    /// [`OpenError::Damaged`].
+    pub(super) fn guests(&self) -> Result<Guests, OpenError> {
+        self.words().guests.load().ok_or(OpenError::Damaged { what: "its guests make no sense" })
+    }
+
     /// Reads what the segment says of itself, once it is ready.
     ///
     /// # Errors
@@ -303,6 +329,33 @@ impl<'s> Heading<'s> {
                 told: self.told().read(),
             },
         })
+    }
+}
+
+impl GuestWords {
+    fn store(&self, guests: &Guests) {
+        let (kind, who) = match guests {
+            Guests::Nobody => (NO_GUESTS, &[][..]),
+            Guests::Users(users) => (USERS, &users[..]),
+            Guests::Group(group) => (GROUP, std::slice::from_ref(group)),
+        };
+        // Relaxed, here and below: as the rest of the header.
+        self.kind.store(kind, Ordering::Relaxed);
+        self.count.store(who.len() as u32, Ordering::Relaxed);
+        for (word, who) in self.who.iter().zip(who) {
+            word.store(*who, Ordering::Relaxed);
+        }
+    }
+
+    fn load(&self) -> Option<Guests> {
+        let count = self.count.load(Ordering::Relaxed) as usize;
+        let who = self.who.get(..count)?.iter().map(|word| word.load(Ordering::Relaxed));
+        match self.kind.load(Ordering::Relaxed) {
+            NO_GUESTS => Some(Guests::Nobody),
+            USERS => Some(Guests::Users(who.collect())),
+            GROUP => who.last().map(Guests::Group),
+            _ => None,
+        }
     }
 }
 

@@ -80,7 +80,9 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    /// Whether that process has ended. One that cannot be asked about counts as alive.
+    /// Whether that process has ended. One that cannot be asked about counts as alive: so does one
+    /// whose number another process has by now, of another user, where `/proc` is mounted so that it
+    /// hides those (`hidepid`); its end is told by the end of that one.
     pub(crate) fn has_ended(&mut self, who: Identity) -> bool {
         match self.known.iter().position(|(known, _)| *known == who) {
             Some(index) => self.has_ended_since(index),
@@ -103,8 +105,10 @@ impl Watcher {
             Ok(pidfd) => pidfd,
             Err(errno) => return errno == Errno::SRCH,
         };
-        // After the descriptor was opened: if the time is right now, the descriptor is of it.
-        if !start_time(who.pid()).is_ok_and(|start| Identity::new(who.pid(), start) == who) {
+        // After the descriptor was opened: if the time is right now, the descriptor is of it. There
+        // is none to be read of one that has just ended, and the descriptor says so, nor of another
+        // user's process that `/proc` hides, which is alive.
+        if start_time(who.pid()).is_ok_and(|start| Identity::new(who.pid(), start) != who) {
             return true;
         }
         if is_readable(&pidfd) {

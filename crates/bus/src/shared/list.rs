@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use crate::shared::access::Stance;
+use crate::shared::around::Seeker;
 use crate::shared::error::OpenError;
 use crate::shared::header::Heading;
-use crate::shared::names::{Around, Presence, own_prefix, presences};
+use crate::shared::names::{Name, own_user, prefix_of};
+use crate::shared::presence::{Around, presences};
 use crate::shared::segment::Access;
 
 /// An object that processes share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Listed {
-    /// Its namespace and its name, `namespace/name`.
+    /// Its namespace and its name, `namespace/name`; in front of another user's, its number and `:`.
     pub name: String,
     /// The processes that take part, in ascending order; a process that has opened the object
     /// several times stands here as often.
@@ -41,33 +44,49 @@ pub struct Listed {
 /// # Ok::<(), tautline_bus::OpenError>(())
 /// ```
 pub fn list() -> Result<Vec<Listed>, OpenError> {
-    let mut names: BTreeMap<String, Vec<Presence>> = BTreeMap::new();
-    for presence in presences(&own_prefix())? {
-        if let Some(name) = presence.name() {
-            names.entry(name.to_string()).or_default().push(presence);
-        }
-    }
-    Ok(names.into_iter().map(|(name, present)| look_at(name, &present)).collect())
+    list_of(own_user())
 }
 
-fn look_at(name: String, present: &[Presence]) -> Listed {
-    let mut processes: Vec<u32> = present.iter().map(|one| one.who.pid()).collect();
-    processes.sort_unstable();
-    let mut why = "it is being made".to_owned();
-    for one in present {
-        match describe(one) {
-            Ok(Some((bytes, what))) => return Listed { name, processes, bytes: Some(bytes), what },
-            Ok(None) => {}
-            Err(error) => why = error.to_string(),
+/// The same of another user: what its names are and who takes part, as their sockets say; and what
+/// each is where this process's user is a guest, otherwise why that cannot be told.
+///
+/// # Errors
+/// As [`list`].
+///
+/// ```
+/// use tautline_bus::shared;
+/// for object in shared::list_of(1000)? {
+///     println!("{}: {}", object.name, object.what); // 1000:feeds/prices: channel of ..
+/// }
+/// # Ok::<(), tautline_bus::OpenError>(())
+/// ```
+pub fn list_of(user: u32) -> Result<Vec<Listed>, OpenError> {
+    let mut names: BTreeMap<String, (Name, Vec<u32>)> = BTreeMap::new();
+    for presence in presences(&prefix_of(user))? {
+        if let Some(name) = presence.name() {
+            let (_, processes) =
+                names.entry(name.to_string()).or_insert_with(|| (name, Vec::new()));
+            processes.push(presence.who.pid());
         }
     }
-    Listed { name, processes, bytes: None, what: why }
+    let listed = names.into_iter().map(|(text, (name, processes))| look_at(text, &name, processes));
+    Ok(listed.collect())
+}
+
+fn look_at(text: String, name: &Name, mut processes: Vec<u32>) -> Listed {
+    processes.sort_unstable();
+    let (bytes, what) = match describe(name) {
+        Ok(Some((bytes, what))) => (Some(bytes), what),
+        Ok(None) => (None, "it is being made".to_owned()),
+        Err(error) => (None, error.to_string()),
+    };
+    Listed { name: text, processes, bytes, what }
 }
 
 /// Reads what the segment says of itself; nothing while it is not there or not ready.
-fn describe(presence: &Presence) -> Result<Option<(usize, String)>, OpenError> {
-    let Some(name) = presence.name() else { return Ok(None) };
-    let segment = match presence.segment_as(&name.label(), Access::Read)? {
+fn describe(name: &Name) -> Result<Option<(usize, String)>, OpenError> {
+    let (stance, access) = (&Stance::Guest(name.owner()), Access::Read);
+    let segment = match (Seeker { name, stance, own: None, access }).look()? {
         Around::Segment(segment) => segment,
         Around::Unreachable(error) => return Err(error),
         Around::Joining | Around::Nobody => return Ok(None),
@@ -76,5 +95,9 @@ fn describe(presence: &Presence) -> Result<Option<(usize, String)>, OpenError> {
     if !heading.is_ready() {
         return Ok(None);
     }
-    Ok(Some((segment.len(), heading.read()?.text)))
+    let (mut what, guests) = (heading.read()?.text, heading.guests()?);
+    if guests.are_any() {
+        what += &format!(", open to {guests}");
+    }
+    Ok(Some((segment.len(), what)))
 }

@@ -40,6 +40,10 @@
 //! it from another is an error that says so. A child made by a bare `fork` must not use what its
 //! parent had.
 
+mod access;
+mod around;
+mod credentials;
+mod door;
 pub mod doorbell;
 mod error;
 mod event;
@@ -49,12 +53,14 @@ mod list;
 mod look;
 mod names;
 mod open;
+mod presence;
 mod scope;
 mod segment;
 mod store;
 
+pub use self::access::{Guests, Namespace};
 pub use self::error::OpenError;
-pub use self::list::{Listed, list};
+pub use self::list::{Listed, list, list_of};
 pub use self::look::{Cleaned, Look, Passed, Queue, Tap, Tapped, User, Value, clean, look};
 pub use self::names::check as check_name;
 pub(crate) use self::open::{Opened, open};

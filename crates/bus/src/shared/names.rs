@@ -3,7 +3,8 @@
 //!
 //! Two kinds of abstract Unix sockets stand for a name; the kernel removes both with their process:
 //!
-//! - the *key*, one for a name: who has it bound may make the object if nobody has it;
+//! - the *key*, one for a name: the process of the owner that has it bound may make the object if
+//!   nobody has it;
 //! - a *presence* for each participant, which tells its process.
 //!
 //! A participant keeps the segment's descriptor open. Whoever may read its table of descriptors
@@ -12,7 +13,7 @@
 //! ```text
 //! bind a presence
 //! bind the key ── is free ──▶ look at the others' presences ── one has the segment ──▶ open it
-//!      │                           │ none is left ──▶ make the segment
+//!      │                           │ none is left, seen twice ──▶ make the segment
 //!      │                           └ one has none yet: it joins; wait, it withdraws or finds
 //!      └ is taken ──▶ look at the others' presences ── one has the segment ──▶ open it
 //!                                  └ none: withdraw the presence, wait, begin again
@@ -20,21 +21,49 @@
 //!
 //! So there is never a second segment. Who makes one has the key, and has seen that no presence
 //! is left; who opens one had bound its presence before, so that it is seen. When the holder of
-//! the key dies, the next newcomer takes it over, and finds the segment with any participant.
+//! the key dies, the next newcomer takes it over, and finds the segment with any participant. Seen
+//! twice, for the kernel lists sockets piece by piece: in the midst of a list a participant may come
+//! whose place has passed, get the segment from one whose place has not, and that one end. It is
+//! there when the list is read anew.
+//!
+//! # Guests
+//!
+//! Where the owner lets other users in ([`Guests`]), tables of descriptors do not do: no user reads
+//! those of another. There the presence of each participant, be it of the owner (a *host*) or a
+//! guest, is a *door*: a socket of another type at the same kind of address, which listens, and
+//! a thread behind it (`door.rs`). It hands the segment to the owner's processes and to guests, and
+//! says "none yet" while its own is joining. It counts as a presence from the moment it listens.
+//!
+//! Guests come another way, for they neither have the key nor make anything:
+//!
+//! ```text
+//! ask at the doors ── one has the segment ──▶ listen at a door of one's own ──▶ ask again
+//!      │                                           │ one has it ──▶ open it
+//!      └ none: wait, begin again ◀── withdraw ─────┘ none: it has just ended
+//! ```
+//!
+//! What was said above still holds. A guest that opens a segment had its door before, and hosts that
+//! hold the key wait for it while it says "none yet"; when all hosts have gone, the next one finds
+//! the segment at the door of a guest, which knows from the segment who may have it. A guest listens
+//! only when it has just seen that there is something to open, so that any number of guests who wait
+//! for a maker do not keep it from making. `around.rs` says whose word counts for what: a user that
+//! a host does not know as a guest is nobody for it, whatever it has bound.
 
-use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, UCred};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
+use crate::shared::access::{Guests, Stance};
+use crate::shared::around::Seeker;
+use crate::shared::credentials::Peer;
+use crate::shared::door::Door;
 use crate::shared::error::OpenError;
-use crate::shared::identity::{Identity, start_time};
+use crate::shared::identity::Identity;
+use crate::shared::presence::{Around, Presence, presences};
 use crate::shared::segment::{Access, Segment};
 use crate::sync::{AtomicU64, Ordering};
 
@@ -47,6 +76,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// What an object is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Name {
+    /// The user that it belongs to.
+    owner: u32,
     namespace: String,
     name: String,
 }
@@ -54,7 +85,7 @@ pub(crate) struct Name {
 impl Name {
     /// # Errors
     /// [`OpenError::BadName`].
-    pub(crate) fn new(namespace: &str, name: &str) -> Result<Self, OpenError> {
+    pub(crate) fn new(owner: u32, namespace: &str, name: &str) -> Result<Self, OpenError> {
         for part in [namespace, name] {
             let bad = |why| OpenError::BadName { name: part.to_owned(), why };
             if part.is_empty() || part.len() > MAX_NAME {
@@ -65,12 +96,22 @@ impl Name {
                 return Err(bad("only letters, digits, '.', '_' and '-' may stand in it"));
             }
         }
-        Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
+        Ok(Self { owner, namespace: namespace.to_owned(), name: name.to_owned() })
     }
 
     /// The address of the key. Users do not meet: each has names of its own.
     fn key(&self) -> String {
-        format!("{}{}/{}", own_prefix(), self.namespace, self.name)
+        format!("{}{}/{}", prefix_of(self.owner), self.namespace, self.name)
+    }
+
+    /// The user that it belongs to.
+    pub(crate) fn owner(&self) -> u32 {
+        self.owner
+    }
+
+    /// It belongs to the user of this process.
+    pub(crate) fn is_own(&self) -> bool {
+        self.owner == own_user()
     }
 
     /// Those who take part.
@@ -81,15 +122,19 @@ impl Name {
         presences(&format!("{}#", self.key()))
     }
 
-    /// Out of `namespace/name`.
+    /// Out of `namespace/name`, or `user:namespace/name` of another user.
     ///
     /// # Errors
     /// [`OpenError::BadName`].
     pub(crate) fn of_text(text: &str) -> Result<Self, OpenError> {
-        let why = "write NAMESPACE/NAME";
+        let why = "write NAMESPACE/NAME, or USER:NAMESPACE/NAME with the number of another user";
         let bad = || OpenError::BadName { name: text.to_owned(), why };
-        let (namespace, name) = text.split_once('/').ok_or_else(bad)?;
-        Self::new(namespace, name)
+        let (owner, path) = match text.split_once(':') {
+            Some((owner, path)) => (owner.parse().map_err(|_| bad())?, path),
+            None => (own_user(), text),
+        };
+        let (namespace, name) = path.split_once('/').ok_or_else(bad)?;
+        Self::new(owner, namespace, name)
     }
 
     /// What the segment's file is called in the tables of descriptors.
@@ -100,6 +145,9 @@ impl Name {
 
 impl std::fmt::Display for Name {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.is_own() {
+            write!(f, "{}:", self.owner)?;
+        }
         write!(f, "{}/{}", self.namespace, self.name)
     }
 }
@@ -116,20 +164,48 @@ impl std::fmt::Display for Name {
 /// assert!(check_name("feeds", "all prices").is_err());
 /// ```
 pub fn check(namespace: &str, name: &str) -> Result<(), OpenError> {
-    Name::new(namespace, name).map(drop)
+    Name::new(own_user(), namespace, name).map(drop)
 }
 
-/// How the addresses of all names of this user begin.
-pub(crate) fn own_prefix() -> String {
-    format!("tautline-bus/{}/", rustix::process::geteuid().as_raw())
+/// How the addresses of all names of a user begin.
+pub(crate) fn prefix_of(user: u32) -> String {
+    format!("tautline-bus/{user}/")
+}
+
+/// The user of this process.
+pub(crate) fn own_user() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 /// What a participant holds under a name.
 #[derive(Debug)]
 pub(crate) struct Standing {
-    _presence: UnixDatagram,
+    presence: Seen,
     /// Of whoever could bind it.
     _key: Option<UnixListener>,
+}
+
+/// A presence.
+#[derive(Debug)]
+enum Seen {
+    /// Where nobody but the owner comes.
+    Quiet(#[expect(dead_code, reason = "held, and never used")] UnixDatagram),
+    Door(Door),
+}
+
+impl Standing {
+    /// Lets those have the segment who may, where there is a door.
+    ///
+    /// # Errors
+    /// There is no descriptor to be had.
+    pub(crate) fn hand_out(&self, segment: &Segment, guests: Guests) -> Result<(), OpenError> {
+        match (&self.presence, segment.file()) {
+            (Seen::Door(door), Some(file)) => door
+                .open(file, guests)
+                .map_err(|source| OpenError::System { what: "hand a segment out", source }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What somebody finds who comes under a name.
@@ -140,23 +216,39 @@ pub(crate) enum Found {
     Nobody,
 }
 
-/// Comes under a name.
+/// Comes under a name, and waits at most for so long.
 ///
 /// # Errors
 /// [`OpenError`]; nothing is held then.
-pub(crate) fn enter(name: &Name, patience: Duration) -> Result<(Standing, Found), OpenError> {
+pub(crate) fn enter(
+    name: &Name,
+    stance: &Stance,
+    patience: Duration,
+) -> Result<(Standing, Found), OpenError> {
     let due = Instant::now() + patience;
+    match stance {
+        Stance::Host(guests) => enter_as_host(name, stance, guests, due),
+        Stance::Guest(_) => enter_as_guest(name, stance, due),
+    }
+}
+
+fn enter_as_host(
+    name: &Name,
+    stance: &Stance,
+    guests: &Guests,
+    due: Instant,
+) -> Result<(Standing, Found), OpenError> {
     let mut unreachable = None;
     loop {
-        let (presence, address) = bind_presence(name)?;
+        let (presence, address) = bind_presence(name, guests.are_any())?;
+        let seeker = Seeker { name, stance, own: Some(&address), access: Access::Write };
         if let Some(key) = bind_key(name)? {
-            let found = direct(name, &address, due)?;
-            return Ok((Standing { _presence: presence, _key: Some(key) }, found));
+            let found = direct(&seeker, due)?;
+            return Ok((Standing { presence, _key: Some(key) }, found));
         }
-        match look_around(name, &address)? {
+        match seeker.look()? {
             Around::Segment(segment) => {
-                let standing = Standing { _presence: presence, _key: None };
-                return Ok((standing, Found::Segment(segment)));
+                return Ok((Standing { presence, _key: None }, Found::Segment(segment)));
             }
             Around::Unreachable(error) => unreachable = Some(error),
             Around::Nobody | Around::Joining => {}
@@ -171,16 +263,50 @@ pub(crate) fn enter(name: &Name, patience: Duration) -> Result<(Standing, Found)
 }
 
 /// What the holder of the key does: waits until somebody has the segment, or nobody is left.
-fn direct(name: &Name, own: &str, due: Instant) -> Result<Found, OpenError> {
+fn direct(seeker: &Seeker<'_>, due: Instant) -> Result<Found, OpenError> {
+    let mut seen_empty = false;
     loop {
-        let error = match look_around(name, own)? {
+        let error = match seeker.look()? {
             Around::Segment(segment) => return Ok(Found::Segment(segment)),
-            Around::Nobody => return Ok(Found::Nobody),
+            Around::Nobody if seen_empty => return Ok(Found::Nobody),
+            Around::Nobody => {
+                seen_empty = true;
+                continue;
+            }
             Around::Unreachable(error) => error,
-            Around::Joining => OpenError::NotFound { name: name.to_string() },
+            Around::Joining => OpenError::NotFound { name: seeker.name.to_string() },
         };
+        seen_empty = false;
         if Instant::now() >= due {
             return Err(error);
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// What a guest does, which makes nothing: it is seen only once there is something to be had.
+fn enter_as_guest(
+    name: &Name,
+    stance: &Stance,
+    due: Instant,
+) -> Result<(Standing, Found), OpenError> {
+    let mut unreachable = None;
+    loop {
+        let seeker = Seeker { name, stance, own: None, access: Access::Write };
+        match seeker.look()? {
+            Around::Segment(_) => {
+                let (presence, address) = bind_presence(name, true)?;
+                let seeker = Seeker { own: Some(&address), ..seeker };
+                if let Around::Segment(segment) = seeker.look()? {
+                    return Ok((Standing { presence, _key: None }, Found::Segment(segment)));
+                }
+            }
+            Around::Unreachable(error) => unreachable = Some(error),
+            Around::Nobody | Around::Joining => {}
+        }
+        if Instant::now() >= due {
+            let missing = || OpenError::NotFound { name: name.to_string() };
+            return Err(unreachable.unwrap_or_else(missing));
         }
         thread::sleep(PAUSE);
     }
@@ -193,8 +319,8 @@ fn abstract_address(text: &str) -> Result<SocketAddr, OpenError> {
         .map_err(|source| OpenError::System { what: "address a socket", source })
 }
 
-/// Binds a presence; returns its address too.
-fn bind_presence(name: &Name) -> Result<(UnixDatagram, String), OpenError> {
+/// Binds a presence, with a door or without; returns its address too.
+fn bind_presence(name: &Name, with_door: bool) -> Result<(Seen, String), OpenError> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let own = Identity::own()
         .map_err(|source| OpenError::System { what: "tell this process's start time", source })?;
@@ -202,8 +328,13 @@ fn bind_presence(name: &Name) -> Result<(UnixDatagram, String), OpenError> {
         // Relaxed: any number that this process has not used will do.
         let count = COUNT.fetch_add(1, Ordering::Relaxed) & 0xffff;
         let address = format!("{}#{:x}.{:x}.{count:x}", name.key(), own.pid(), own.start());
-        match UnixDatagram::bind_addr(&abstract_address(&address)?) {
-            Ok(socket) => return Ok((socket, address)),
+        let bound = if with_door {
+            Door::at(&address, name.owner()).map(Seen::Door)
+        } else {
+            UnixDatagram::bind_addr(&abstract_address(&address)?).map(Seen::Quiet)
+        };
+        match bound {
+            Ok(seen) => return Ok((seen, address)),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
             Err(source) => return Err(OpenError::System { what: "bind a presence", source }),
         }
@@ -221,149 +352,19 @@ fn bind_key(name: &Name) -> Result<Option<UnixListener>, OpenError> {
 
 /// Nobody who takes part has the object, yet its key is bound: by whom?
 fn who_squats(name: &Name) -> OpenError {
-    let credentials = credentials_of(&name.key()).ok();
-    let pid = credentials.map(|of| of.pid.as_raw_nonzero().get().unsigned_abs());
+    let peer = listener_at(&name.key()).ok();
     OpenError::Squatted {
         name: name.to_string(),
-        uid: credentials.map(|of| of.uid.as_raw()),
-        pid: pid.filter(|pid| *pid != 0),
+        uid: peer.as_ref().map(|peer| peer.uid),
+        pid: peer.and_then(|peer| peer.pid),
     }
 }
 
 /// Who listens at that abstract address. Does not wait: the queue of one who never accepts may be
 /// full.
-fn credentials_of(address: &str) -> Result<UCred, Errno> {
+fn listener_at(address: &str) -> io::Result<Peer> {
     let (family, flags) = (AddressFamily::UNIX, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK);
     let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new_abstract_name(address.as_bytes())?)?;
-    rustix::net::sockopt::socket_peercred(&socket)
-}
-
-// --------------------------------------------------------------------------------- looking
-
-/// What is to be seen of the others under a name.
-pub(crate) enum Around {
-    /// Somebody has the segment.
-    Segment(Segment),
-    /// Somebody is there who has none yet.
-    Joining,
-    /// Somebody is there whose segment cannot be had, for now at least.
-    Unreachable(OpenError),
-    /// Nobody is there.
-    Nobody,
-}
-
-fn look_around(name: &Name, own: &str) -> Result<Around, OpenError> {
-    let mut around = Around::Nobody;
-    for other in name.presences()? {
-        if other.address == own {
-            continue;
-        }
-        match other.segment(&name.label())? {
-            Around::Segment(segment) => return Ok(Around::Segment(segment)),
-            Around::Nobody => {}
-            Around::Joining => around = Around::Joining,
-            Around::Unreachable(error) => around = Around::Unreachable(error),
-        }
-    }
-    Ok(around)
-}
-
-/// A participant, as the kernel's list of sockets has it.
-#[derive(Debug)]
-pub(crate) struct Presence {
-    /// The address of its socket.
-    pub(crate) address: String,
-    /// The process that it names.
-    pub(crate) who: Identity,
-    /// The socket, by its number in the kernel.
-    inode: u64,
-}
-
-/// All presences whose address begins so.
-///
-/// # Errors
-/// When `/proc/net/unix` cannot be read.
-pub(crate) fn presences(prefix: &str) -> Result<Vec<Presence>, OpenError> {
-    let list = fs::read("/proc/net/unix")
-        .map_err(|source| OpenError::System { what: "read /proc/net/unix", source })?;
-    // Other programs' addresses may hold any bytes.
-    let list = String::from_utf8_lossy(&list);
-    Ok(list.lines().filter_map(|line| Presence::parse(line, prefix)).collect())
-}
-
-impl Presence {
-    /// The namespace and the name that it stands for.
-    pub(crate) fn name(&self) -> Option<Name> {
-        let mut parts = self.address.rsplit_once('#')?.0.split('/').skip(2);
-        Name::new(parts.next()?, parts.next()?).ok()
-    }
-
-    /// A line of `/proc/net/unix` (`proc_net(5)`): the address is last, with `@` for the zero in
-    /// front of an abstract one.
-    fn parse(line: &str, prefix: &str) -> Option<Self> {
-        let mut fields = line.split_ascii_whitespace().skip(6);
-        let inode = fields.next()?.parse().ok()?;
-        let address = fields.next()?.strip_prefix('@')?;
-        if !address.starts_with(prefix) {
-            return None;
-        }
-        let mut numbers = address.rsplit_once('#')?.1.split('.');
-        let mut number = || u64::from_str_radix(numbers.next()?, 16).ok();
-        let (pid, start) = (u32::try_from(number()?).ok()?, number()?);
-        Some(Self { address: address.to_owned(), who: Identity::new(pid, start), inode })
-    }
-
-    /// Opens the segment of that label from the table of descriptors of its process.
-    pub(crate) fn segment(&self, label: &str) -> Result<Around, OpenError> {
-        self.segment_as(label, Access::Write)
-    }
-
-    /// The same, for what it is wanted for.
-    pub(crate) fn segment_as(&self, label: &str, access: Access) -> Result<Around, OpenError> {
-        let pid = self.who.pid();
-        if !start_time(pid).is_ok_and(|start| Identity::new(pid, start) == self.who) {
-            // It has just ended, or its number means nothing here.
-            let why = "there is no such process here".to_owned();
-            return Ok(Around::Unreachable(OpenError::Unreachable { pid, why }));
-        }
-        match self.find_descriptor(label, access) {
-            Ok(Some(file)) => match Segment::adopt(file, access) {
-                // It may be on its way: a file is there before it is sized and sealed.
-                Err(error @ (OpenError::NotSealed { .. } | OpenError::Damaged { .. })) => {
-                    Ok(Around::Unreachable(error))
-                }
-                done => done.map(Around::Segment),
-            },
-            Ok(None) => Ok(Around::Joining),
-            Err(error) => {
-                Ok(Around::Unreachable(OpenError::Unreachable { pid, why: error.to_string() }))
-            }
-        }
-    }
-
-    /// The memory file of that label, if the process has it, and the presence is really its own.
-    fn find_descriptor(&self, label: &str, access: Access) -> io::Result<Option<OwnedFd>> {
-        let folder = format!("/proc/{}/fd", self.who.pid());
-        let presence = format!("socket:[{}]", self.inode);
-        let memory = format!("/memfd:{label} (deleted)");
-        let (mut is_present, mut path) = (false, None);
-        for entry in fs::read_dir(&folder)? {
-            let entry = entry?.path();
-            // Closed meanwhile.
-            let Ok(target) = fs::read_link(&entry) else { continue };
-            is_present |= target.as_os_str() == presence.as_str();
-            if target.as_os_str() == memory.as_str() {
-                path = Some(entry);
-            }
-        }
-        match path {
-            Some(path) if is_present => {
-                let file =
-                    fs::File::options().read(true).write(access == Access::Write).open(path)?;
-                Ok(Some(file.into()))
-            }
-            _ => Ok(None),
-        }
-    }
+    Peer::of(&socket)
 }

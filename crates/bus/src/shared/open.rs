@@ -4,10 +4,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::CreateError;
+use crate::shared::access::{Guests, Namespace, Stance};
 use crate::shared::error::OpenError;
 use crate::shared::header::{Description, Heading};
 use crate::shared::identity::Watcher;
-use crate::shared::names::{Found, Name, Standing, enter};
+use crate::shared::names::{Found, Name, Standing, enter, own_user};
 use crate::shared::segment::Segment;
 use crate::shared::store::SegmentStore;
 use crate::sync::{self, Arc};
@@ -33,23 +34,33 @@ pub(crate) trait Opened: Sized {
 /// # Errors
 /// [`OpenError`].
 pub(crate) fn open<O: Opened>(
-    namespace: &str,
+    namespace: Namespace,
     name: &str,
     wanted: &O,
 ) -> Result<O::Object, OpenError> {
-    let name = Name::new(namespace, name)?;
+    let (namespace, stance) = namespace.into_parts()?;
+    let owner = match &stance {
+        Stance::Host(_) => own_user(),
+        Stance::Guest(owner) => *owner,
+    };
+    let name = Name::new(owner, &namespace, name)?;
     // Once for each process: the kernel was seen to take a second for it on a busy machine, which is
     // better spent here than in the first message. Who is refused has fences of its own.
     _ = sync::barrier_in_all_processes();
     let due = Instant::now() + PATIENCE;
     loop {
-        let (standing, found) = enter(&name, due.saturating_duration_since(Instant::now()))?;
-        match found {
-            Found::Nobody => return make(&name, standing, wanted),
-            Found::Segment(segment) => {
-                if let Some(object) = join(segment, standing, wanted, due)? {
+        let patience = due.saturating_duration_since(Instant::now());
+        let (standing, found) = enter(&name, &stance, patience)?;
+        let standing = Arc::new(standing);
+        match (found, &stance) {
+            (Found::Segment(segment), _) => {
+                if let Some(object) = join(segment, standing, &stance, wanted, due)? {
                     return Ok(object);
                 }
+            }
+            (Found::Nobody, Stance::Host(guests)) => return make(&name, guests, standing, wanted),
+            (Found::Nobody, Stance::Guest(_)) => {
+                return Err(OpenError::NotFound { name: name.to_string() });
             }
         }
         // Its maker died over it: begin again.
@@ -57,20 +68,28 @@ pub(crate) fn open<O: Opened>(
 }
 
 /// Makes the segment, which others find from the moment at which there is one.
-fn make<O: Opened>(name: &Name, standing: Standing, wanted: &O) -> Result<O::Object, OpenError> {
+fn make<O: Opened>(
+    name: &Name,
+    guests: &Guests,
+    standing: Arc<Standing>,
+    wanted: &O,
+) -> Result<O::Object, OpenError> {
     let mut measure = SegmentStore::measure();
     drop(wanted.in_store(&mut measure)?);
     let segment = Arc::new(Segment::create(&name.label(), measure.bytes())?);
-    Heading::of(&segment)?.begin(&wanted.description())?;
-    let object = wanted.in_store(&mut SegmentStore::of(segment.clone(), standing, true))?;
+    Heading::of(&segment)?.begin(&wanted.description(), guests)?;
+    let object = wanted.in_store(&mut SegmentStore::of(segment.clone(), standing.clone(), true))?;
     Heading::of(&segment)?.declare_ready();
+    // At the door there is what is whole.
+    standing.hand_out(&segment, guests.clone())?;
     Ok(object)
 }
 
 /// Uses a segment that another has made; `None`: its maker has died before it was ready.
 fn join<O: Opened>(
     segment: Segment,
-    standing: Standing,
+    standing: Arc<Standing>,
+    stance: &Stance,
     wanted: &O,
     due: Instant,
 ) -> Result<Option<O::Object>, OpenError> {
@@ -89,6 +108,14 @@ fn join<O: Opened>(
     if (own.layout, own.shape) != (found.layout, found.shape) {
         return Err(OpenError::Mismatch { wanted: own.text, found: found.text });
     }
+    let guests = heading.guests()?;
+    if let Stance::Host(own) = stance
+        && *own != guests
+    {
+        let told = |guests: &Guests| format!("{}, open to {guests}", found.text);
+        return Err(OpenError::Mismatch { wanted: told(own), found: told(&guests) });
+    }
+    standing.hand_out(&segment, guests)?;
     let mut store = SegmentStore::of(Arc::new(segment), standing, false);
     match wanted.in_store(&mut store) {
         Err(CreateError::NoMemory { .. }) => Err(OpenError::Damaged { what: "it is too short" }),

@@ -37,7 +37,7 @@ pub(crate) enum Access {
 #[derive(Debug)]
 pub(crate) struct Segment {
     /// Kept open by those who use it for others, who find it through the process's table of
-    /// descriptors. Those who only look close it: a segment that is no more must not be found with
+    /// descriptors, or get it at its door. Those who only look close it: a segment that is no more must not be found with
     /// them.
     file: Option<OwnedFd>,
     /// The inode of the file.
@@ -91,20 +91,19 @@ impl Segment {
         Self::map(file, len, Access::Write)
     }
 
-    /// One that another process has made.
+    /// One that another process has made, which must be of that user.
     ///
     /// # Errors
     /// [`OpenError::NotSealed`], [`OpenError::Owner`], [`OpenError::System`].
-    pub(crate) fn adopt(file: OwnedFd, access: Access) -> Result<Self, OpenError> {
+    pub(crate) fn adopt(file: OwnedFd, access: Access, owner: u32) -> Result<Self, OpenError> {
         let seals = rustix::fs::fcntl_get_seals(&file)
             .map_err(|errno| system("read the seals of a segment", errno))?;
         if !seals.contains(SEALS) {
             return Err(OpenError::NotSealed { seals: seals.bits() });
         }
         let stat = rustix::fs::fstat(&file).map_err(|errno| system("look at a segment", errno))?;
-        let own = rustix::process::geteuid().as_raw();
-        if stat.st_uid != own {
-            return Err(OpenError::Owner { owner: stat.st_uid, own });
+        if stat.st_uid != owner {
+            return Err(OpenError::Owner { owner: stat.st_uid, own: owner });
         }
         Self::map(file, stat.st_size as usize, access)
     }

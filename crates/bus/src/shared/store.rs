@@ -46,8 +46,8 @@ impl SegmentStore {
     }
 
     /// Lays out in a segment.
-    pub(super) fn of(segment: Arc<Segment>, standing: Standing, fresh: bool) -> Self {
-        let standing = Some(Arc::new(standing));
+    pub(super) fn of(segment: Arc<Segment>, standing: Arc<Standing>, fresh: bool) -> Self {
+        let standing = Some(standing);
         Self { segment: Some(segment), standing, at: HEADER_BYTES, fresh, parts: 0 }
     }
 

@@ -3,7 +3,7 @@
 use super::{Config, Signal};
 use crate::error::CreateError;
 use crate::shared::{
-    self, Description, Kind, OpenError, Opened, SegmentStore, Shared, word_of_wait,
+    self, Description, Kind, Namespace, OpenError, Opened, SegmentStore, Shared, word_of_wait,
 };
 
 impl Signal<Shared> {
@@ -26,8 +26,12 @@ impl Signal<Shared> {
     /// ready.waiter()?.wait()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn open(namespace: &str, name: &str, config: Config) -> Result<Self, OpenError> {
-        shared::open(namespace, name, &Wanted(config))
+    pub fn open(
+        namespace: impl Into<Namespace>,
+        name: &str,
+        config: Config,
+    ) -> Result<Self, OpenError> {
+        shared::open(namespace.into(), name, &Wanted(config))
     }
 }
 

@@ -4,9 +4,12 @@
 //! All of it may be anything. Each part is held against the segment's length when it is read, and
 //! each place again when it is looked at.
 
+use crate::shared::access::Stance;
+use crate::shared::around::Seeker;
 use crate::shared::error::OpenError;
 use crate::shared::header::{Description, Heading, Kind, Part, part_name};
-use crate::shared::names::{Around, Name};
+use crate::shared::names::Name;
+use crate::shared::presence::Around;
 use crate::shared::segment::{Access, Segment, Words};
 use crate::sync::{AtomicU64, Ordering, fence};
 
@@ -45,15 +48,13 @@ impl Peek {
     /// # Errors
     /// As [`Peek::at`].
     pub(super) fn at_as(name: &Name, access: Access) -> Result<Self, OpenError> {
-        let mut error = OpenError::NotFound { name: name.to_string() };
-        for one in name.presences()? {
-            match one.segment_as(&name.label(), access)? {
-                Around::Segment(segment) => return Self::of(segment, access),
-                Around::Unreachable(why) => error = why,
-                Around::Joining | Around::Nobody => {}
-            }
+        // As a guest, who may be anybody: of the owner's processes too each may look.
+        let stance = &Stance::Guest(name.owner());
+        match (Seeker { name, stance, own: None, access }).look()? {
+            Around::Segment(segment) => Self::of(segment, access),
+            Around::Unreachable(why) => Err(why),
+            Around::Joining | Around::Nobody => Err(OpenError::NotFound { name: name.to_string() }),
         }
-        Err(error)
     }
 
     /// # Errors

@@ -170,7 +170,11 @@ impl Tap {
         self.checked = Instant::now();
         match Peek::at(&self.name) {
             Ok(now) => Ok(now.number() != self.peek.number()),
-            Err(OpenError::NotFound { .. } | OpenError::Unreachable { .. }) => Ok(true),
+            Err(
+                OpenError::NotFound { .. }
+                | OpenError::Unreachable { .. }
+                | OpenError::NoAnswer { .. },
+            ) => Ok(true),
             Err(error) => Err(error),
         }
     }

@@ -1,5 +1,7 @@
 //! Who is attached to an object.
 
+use std::fs;
+
 use super::peek::Peek;
 use crate::shared::error::OpenError;
 use crate::shared::header::Kind;
@@ -15,6 +17,8 @@ pub struct User {
     pub seat: usize,
     /// Its process.
     pub process: u32,
+    /// Its user, if the system tells.
+    pub uid: Option<u32>,
     /// Its process has ended: the seat is cleared by whoever attaches next, sends or waits.
     pub is_dead: bool,
 }
@@ -56,9 +60,18 @@ pub(super) fn seated(peek: &Peek) -> Result<Vec<(u64, u64, User)>, OpenError> {
         let (role, seat) =
             if index < givers { (roles[0], index) } else { (roles[1], index - givers) };
         let is_dead = watcher.has_ended(who);
-        found.push((index, word, User { role, seat: seat as usize, process: who.pid(), is_dead }));
+        let (seat, process) = (seat as usize, who.pid());
+        let uid = if is_dead { None } else { user_of(process) };
+        found.push((index, word, User { role, seat, process, uid, is_dead }));
     }
     Ok(found)
+}
+
+/// The effective user of a process (`proc_pid_status(5)`); `None`: it has ended, or `/proc` hides it.
+fn user_of(process: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    users.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 pub(super) fn users(peek: &Peek) -> Result<Vec<User>, OpenError> {
