@@ -43,6 +43,15 @@ impl Guests {
         }
     }
 
+    /// Whether a user may be among them, as far as its number tells.
+    pub(crate) fn may_include(&self, user: u32) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Users(users) => users.contains(&user),
+            Self::Group(_) => true,
+        }
+    }
+
     /// The same, as it is compared: in ascending order, each once.
     ///
     /// # Errors

@@ -2,7 +2,8 @@
 //!
 //! A process of the owner looks into the tables of descriptors of its like, which takes no help of
 //! theirs. Whoever else has the object is asked at its door, after the kernel has told who listens
-//! there: any process may listen at any address. What is believed of whom:
+//! there: any process may bind any address. Of one that cannot be asked the kernel tells whose
+//! socket it is, which keeps foreign ones from being waited for. What is believed of whom:
 //!
 //! - of the owner's processes, all that they answer;
 //! - by a host, of the guests that it has named, the same: those who join are waited for. Others are
@@ -98,25 +99,44 @@ impl Seeker<'_> {
 
     fn meet(&self, other: &Presence) -> Result<Met, OpenError> {
         if !other.is_door {
-            return Ok(Met::Told(if self.name.is_own() {
-                other.by_table(self.name, self.access)?
-            } else {
-                // As it seems: who has bound that address nobody tells.
-                Around::Unreachable(self.no_guest())
-            }));
+            return self.without_door(other).map(Met::Told);
         }
-        let unreachable = |why| {
-            let pid = other.who.pid();
-            Ok(Met::Told(Around::Unreachable(OpenError::Unreachable { pid, why })))
-        };
-        match door::call(&other.address) {
+        let unreachable = |why| OpenError::Unreachable { pid: other.who.pid(), why };
+        Ok(match door::call(&other.address) {
             Ok(Called::Reached(peer, caller)) if peer.uid == self.name.owner() => {
-                Ok(Met::Owner(peer, caller))
+                Met::Owner(peer, caller)
             }
-            Ok(Called::Reached(peer, caller)) => Ok(Met::Other(peer, caller)),
-            Ok(Called::Gone) => Ok(Met::Told(Around::Nobody)),
-            Ok(Called::Crowded) => unreachable("too many call at its door".to_owned()),
-            Err(error) => unreachable(error.to_string()),
+            Ok(Called::Reached(peer, caller)) => Met::Other(peer, caller),
+            Ok(Called::Gone) => Met::Told(Around::Nobody),
+            Ok(Called::Crowded) => Met::Told(match other.user() {
+                Some(uid) if self.is_nobody(uid) => Around::Nobody,
+                Some(uid) => Around::Unreachable(OpenError::NoAnswer { uid, pid: None }),
+                None => Around::Unreachable(unreachable("too many call at its door".to_owned())),
+            }),
+            Err(error) => Met::Told(Around::Unreachable(unreachable(error.to_string()))),
+        })
+    }
+
+    /// What is to be had of a participant that lets nobody but its like in: those of the owner.
+    fn without_door(&self, other: &Presence) -> Result<Around, OpenError> {
+        let found = if self.name.is_own() {
+            other.by_table(self.name, self.access)?
+        } else {
+            Around::Unreachable(self.no_guest())
+        };
+        let is_forged = || other.user().is_some_and(|user| user != self.name.owner());
+        Ok(match found {
+            Around::Segment(segment) => Around::Segment(segment),
+            _ if is_forged() => Around::Nobody,
+            other => other,
+        })
+    }
+
+    /// Whether a user that cannot be asked counts for nothing.
+    fn is_nobody(&self, user: u32) -> bool {
+        match self.stance {
+            Stance::Host(guests) => user != self.name.owner() && !guests.may_include(user),
+            Stance::Guest(_) => false,
         }
     }
 

@@ -1,13 +1,16 @@
-//! Who is at the other end of a Unix socket, as the kernel tells: `SO_PEERCRED` and
-//! `SO_PEERGROUPS` (`unix(7)`, Linux 4.13).
+//! Whose a Unix socket is, as the kernel tells: who is at the other end of one's own by
+//! `SO_PEERCRED` and `SO_PEERGROUPS` (`unix(7)`, Linux 4.13), and who has made any by `sock_diag(7)`
+//! (its users since Linux 5.3).
 //!
-//! Asked here by hand, for `rustix` has no call for the groups, and takes a process number for one
-//! that is never zero, which it is where the peer belongs to another PID namespace. The numbers of
-//! the options are those of x86, ARM and RISC-V.
+//! The options are asked for by hand: `rustix` has no call for the groups, and takes a process number
+//! for one that is never zero, which it is where the peer belongs to another PID namespace. Their
+//! numbers are those of x86, ARM and RISC-V.
 
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
 
 const SOL_SOCKET: c_int = 1;
 const SO_PEERCRED: c_int = 17;
@@ -89,8 +92,71 @@ fn ask(socket: &impl AsFd, name: c_int, words: &mut [u32]) -> io::Result<usize> 
     Ok((len / WORD) as usize)
 }
 
+// ------------------------------------------------------------------------------ any socket
+
+/// `SOCK_DIAG_BY_FAMILY`: both the question and the answer.
+const BY_FAMILY: u16 = 20;
+/// `NLM_F_REQUEST`.
+const REQUEST: u16 = 1;
+/// `UDIAG_SHOW_UID`.
+const SHOW_USER: u32 = 0x40;
+/// `UNIX_DIAG_UID`.
+const USER: u16 = 7;
+/// Bytes of a message's header, and of what every answer begins with.
+const HEADER: usize = 16;
+const SOCKET: usize = 16;
+
+/// The user who has made the Unix socket of that number; `None`: it is gone, or the kernel does not
+/// tell.
+pub(crate) fn user_of_socket(number: u64) -> Option<u32> {
+    let flags = SocketFlags::CLOEXEC;
+    let kind = Some(netlink::SOCK_DIAG);
+    let kernel =
+        rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, kind).ok()?;
+    let question = question(u32::try_from(number).ok()?);
+    rustix::net::send(&kernel, &question, SendFlags::empty()).ok()?;
+    // Answered within the call before: there is nothing to wait for.
+    let mut answer = [0; 256];
+    let (len, _) = rustix::net::recv(&kernel, &mut answer[..], RecvFlags::DONTWAIT).ok()?;
+    user_in(answer.get(..len)?)
+}
+
+/// `struct nlmsghdr`, then `struct unix_diag_req`: the socket of that number, in any state.
+fn question(number: u32) -> Vec<u8> {
+    const BYTES: u32 = 40;
+    let mut bytes = Vec::with_capacity(BYTES as usize);
+    bytes.extend(BYTES.to_ne_bytes());
+    bytes.extend(BY_FAMILY.to_ne_bytes());
+    bytes.extend(REQUEST.to_ne_bytes());
+    bytes.extend([0; 8]);
+    bytes.extend([AddressFamily::UNIX.as_raw() as u8, 0, 0, 0]);
+    // The last two: any cookie.
+    for word in [u32::MAX, number, SHOW_USER, u32::MAX, u32::MAX] {
+        bytes.extend(word.to_ne_bytes());
+    }
+    bytes
+}
+
+/// The user among the attributes that follow `struct unix_diag_msg`.
+fn user_in(answer: &[u8]) -> Option<u32> {
+    let half = |bytes: &[u8], at: usize| Some(u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
+    if half(answer, 4)? != BY_FAMILY {
+        return None;
+    }
+    let mut rest = answer.get(HEADER + SOCKET..)?;
+    while rest.len() >= 8 {
+        let (len, kind) = (half(rest, 0)?, half(rest, 2)?);
+        if kind == USER {
+            return Some(u32::from_ne_bytes(*rest[4..].first_chunk()?));
+        }
+        rest = rest.get(usize::from(len).max(4).next_multiple_of(4)..)?;
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
     use std::os::unix::net::UnixStream;
 
     use super::*;
@@ -103,5 +169,32 @@ mod tests {
         assert_eq!(peer.pid, Some(std::process::id()));
         assert_eq!(peer.uid, rustix::process::geteuid().as_raw());
         assert!(peer.groups.contains(&rustix::process::getegid().as_raw()), "{peer:?}");
+    }
+
+    /// The kernel tells whose a socket is by its number, and nothing of one that is not there.
+    #[test]
+    fn the_kernel_tells_whose_a_socket_is() {
+        let (one, _other) = UnixStream::pair().unwrap();
+        let path = format!("/proc/self/fd/{}", one.as_raw_fd());
+        let number = std::fs::metadata(path).unwrap().ino();
+        assert_eq!(user_of_socket(number), Some(rustix::process::geteuid().as_raw()));
+        drop((one, _other));
+        assert_eq!(user_of_socket(number), None);
+    }
+
+    /// An answer that is cut off anywhere, or says that its parts have no length, tells nothing.
+    #[test]
+    fn answers_that_are_cut_off_tell_nothing() {
+        let mut answer = vec![0; HEADER + SOCKET];
+        answer[4..6].copy_from_slice(&BY_FAMILY.to_ne_bytes());
+        for word in [[8, 6], [7, 7], [8, USER]] {
+            answer.extend(word.map(u16::to_ne_bytes).concat());
+            answer.extend(7u32.to_ne_bytes());
+        }
+        answer[HEADER + SOCKET + 10] = 6;
+        assert_eq!(user_in(&answer), Some(7));
+        (0..answer.len()).for_each(|len| assert_eq!(user_in(&answer[..len]), None, "{len}"));
+        answer[HEADER + SOCKET] = 0;
+        assert_eq!(user_in(&answer[..HEADER + SOCKET + 8]), None);
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 
+use crate::shared::credentials::user_of_socket;
 use crate::shared::error::OpenError;
 use crate::shared::identity::{Identity, start_time};
 use crate::shared::names::Name;
@@ -83,6 +84,11 @@ impl Presence {
         let mut number = || u64::from_str_radix(numbers.next()?, 16).ok();
         let (pid, start) = (u32::try_from(number()?).ok()?, number()?);
         Some(Self { address: address.to_owned(), who: Identity::new(pid, start), is_door, inode })
+    }
+
+    /// The user who has bound it, if the kernel tells.
+    pub(crate) fn user(&self) -> Option<u32> {
+        user_of_socket(self.inode)
     }
 
     /// Opens the segment of that name from the table of descriptors of its process, which must be

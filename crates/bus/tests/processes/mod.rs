@@ -5,8 +5,9 @@
 
 pub(crate) mod scribbler;
 pub(crate) mod storm;
+pub(crate) mod users;
 
-use std::io::{BufRead, BufReader};
+use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,12 @@ pub(crate) struct Other(Child);
 impl Other {
     /// Starts it.
     pub(crate) fn play(part: &str, namespace: &str) -> Self {
-        let child = Command::new(std::env::current_exe().unwrap())
+        Self::play_in(Command::new(std::env::current_exe().unwrap()), part, namespace)
+    }
+
+    /// Starts it by a command that runs this program.
+    pub(crate) fn play_in(mut command: Command, part: &str, namespace: &str) -> Self {
+        let child = command
             .args(["--exact", "the_other_process", "--nocapture"])
             .env("TAUTLINE_BUS_PART", part)
             .env("TAUTLINE_BUS_NAMESPACE", namespace)
@@ -46,10 +52,36 @@ impl Other {
 
     /// Starts it, and waits until it says that it is there.
     pub(crate) fn at(part: &str, namespace: &str) -> Self {
-        let mut other = Self::play(part, namespace);
-        let output = BufReader::new(other.0.stdout.take().unwrap());
-        assert!(output.lines().any(|line| line.unwrap().ends_with("ready")), "{part} ended");
-        other
+        Self::play(part, namespace).ready()
+    }
+
+    /// Waits until it says that it is there.
+    pub(crate) fn ready(mut self) -> Self {
+        self.told("ready");
+        self
+    }
+
+    /// Waits until it prints a line that begins so, and returns the rest of it.
+    pub(crate) fn told(&mut self, word: &str) -> String {
+        // Byte by byte, so that nothing of the next line is taken.
+        let output = self.0.stdout.as_mut().unwrap();
+        loop {
+            let mut line = Vec::new();
+            while !line.ends_with(b"\n") {
+                let mut byte = [0];
+                assert_ne!(output.read(&mut byte).unwrap(), 0, "it ended before '{word}'");
+                line.push(byte[0]);
+            }
+            let line = String::from_utf8(line).unwrap();
+            if let Some(rest) = line.strip_prefix(word) {
+                return rest.trim().to_owned();
+            }
+        }
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
     }
 
     /// Kills it.
