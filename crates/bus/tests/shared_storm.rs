@@ -10,9 +10,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use processes::storm::{Part, Storm, attach, nothing_is_left, strikes};
+use processes::users::{GUEST, OWNER, are_to_be_had};
 use tautline_bus::bytes::{self, Bytes, ReserveError};
 use tautline_bus::channel::{self, Channel, Config};
 use tautline_bus::pool::{self, Borrower, Pool, RedeemError, Ticket};
+use tautline_bus::shared::{Guests, Namespace};
 use tautline_bus::{Full, SendError, Shared};
 
 const SENDERS: usize = 3;
@@ -42,11 +44,20 @@ impl Way for Numbers {
     type Sender = channel::Sender<[u64; 2], Shared>;
     type Receiver = channel::Receiver<[u64; 2], Shared>;
 
-    /// A lane for each sender, or one ring for all, as the namespace begins.
+    /// A lane for each sender, or one ring for all, as the namespace begins; of another user, if it
+    /// has guests and this is one.
     fn open(namespace: &str) -> Self {
-        let receivers = if namespace.starts_with("ring") { RECEIVERS } else { 1 };
+        let receivers = if namespace.starts_with("lanes") { 1 } else { RECEIVERS };
         let config = Config { capacity: 32, senders: SENDERS + 1, receivers, ..Config::default() };
-        Numbers::open(namespace, "storm", config).unwrap()
+        let place = if !namespace.starts_with("guests") {
+            Namespace::new(namespace)
+        } else if rustix::process::geteuid().as_raw() == OWNER {
+            // Root among them, which the test is.
+            Namespace::new(namespace).guests(Guests::Users(vec![0, GUEST]))
+        } else {
+            Namespace::of_user(namespace, OWNER)
+        };
+        Numbers::open(place, "storm", config).unwrap()
     }
 
     fn sender(&self) -> Option<Self::Sender> {
@@ -220,7 +231,7 @@ fn a_user_of_the_storm() {
 fn play<W: Way>(mut part: Part) {
     let way = W::open(part.namespace());
     part.joined();
-    if part.role == "sender" {
+    if part.role.starts_with("sender") {
         return send::<W>(way, part);
     }
     let mut receiver = attach(|| way.receiver());
@@ -262,6 +273,31 @@ fn storm<W: Way>(kind: &str, strikes: usize) {
 fn the_killed_lose_nothing_and_leave_nothing() {
     storm::<Numbers>("lanes-", strikes() / 2);
     storm::<Numbers>("ring-", strikes() / 2);
+}
+
+/// Hosts and guests in turn, and all hosts or all guests at once: each time the next find the same
+/// segment with those who are left, and the books balance.
+#[test]
+fn the_killed_of_several_users_lose_nothing_and_leave_nothing() {
+    if !are_to_be_had("hosts and guests that are killed") {
+        return;
+    }
+    let roles = [("sender", 2), ("receiver", 1), ("sender-guest", 1), ("receiver-guest", 1)];
+    let folder = tempfile::Builder::new().prefix("guests-").tempdir().unwrap();
+    let is_guest = |role: &str| role.ends_with("guest");
+    let mut storm = Storm::among(folder, &roles, |role| {
+        Some(if role.ends_with("guest") { GUEST } else { OWNER })
+    });
+    let segments = storm.segments();
+    assert_eq!(segments.len(), 1);
+    for round in 0..strikes().div_ceil(100) {
+        storm.rage(5);
+        storm.replace(|role| is_guest(role) == (round % 2 == 0));
+        assert_eq!(storm.segments(), segments, "after round {round}");
+    }
+    drain_the_rest::<Numbers>(&mut storm);
+    balance(&storm);
+    nothing_is_left(storm.namespace());
 }
 
 /// The same around a byte channel, whose messages arrive whole.

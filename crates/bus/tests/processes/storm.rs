@@ -6,10 +6,12 @@
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use super::users::{program_of, segments_of};
 
 /// So many are killed.
 pub(crate) fn strikes() -> usize {
@@ -70,6 +72,8 @@ pub(crate) fn attach<U>(try_to: impl Fn() -> Option<U>) -> U {
 pub(crate) struct Storm {
     pub(crate) folder: tempfile::TempDir,
     users: Vec<User>,
+    /// As which user those of a role run; `None`: as that of the test.
+    user_of: fn(&str) -> Option<u32>,
     seed: u64,
 }
 
@@ -86,7 +90,18 @@ impl Storm {
 
     /// The same in a folder that is there already.
     pub(crate) fn within(folder: tempfile::TempDir, roles: &[(&'static str, usize)]) -> Self {
-        let mut storm = Self { folder, users: Vec::new(), seed: 0x5eed };
+        Self::among(folder, roles, |_| None)
+    }
+
+    /// The same among several users of the system.
+    pub(crate) fn among(
+        folder: tempfile::TempDir,
+        roles: &[(&'static str, usize)],
+        user_of: fn(&str) -> Option<u32>,
+    ) -> Self {
+        // All note what they do in there.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let mut storm = Self { folder, users: Vec::new(), user_of, seed: 0x5eed };
         for &(role, count) in roles {
             for _ in 0..count {
                 storm.start(role);
@@ -119,7 +134,11 @@ impl Storm {
     }
 
     fn start(&mut self, role: &'static str) {
-        let process = Command::new(std::env::current_exe().unwrap())
+        let mut command = match (self.user_of)(role) {
+            Some(user) => program_of(user, &[user], || Ok(())),
+            None => Command::new(std::env::current_exe().unwrap()),
+        };
+        let process = command
             .args(["--exact", "a_user_of_the_storm", "--nocapture"])
             .env("TAUTLINE_STORM_ROLE", role)
             .env("TAUTLINE_STORM_FOLDER", self.folder.path())
@@ -152,45 +171,51 @@ impl Storm {
         std::thread::sleep(Duration::from_micros(self.random(3000)));
     }
 
-    /// The segments that users have open, by their numbers.
-    fn segments(&self) -> HashSet<u64> {
-        let label = format!("/memfd:tautline-bus/{}/storm (deleted)", self.namespace());
-        let mut found = HashSet::new();
-        for user in &self.users {
-            let Ok(files) = fs::read_dir(format!("/proc/{}/fd", user.process.id())) else {
-                continue;
-            };
-            for file in files.flatten() {
-                if fs::read_link(file.path()).is_ok_and(|to| to.as_os_str() == label.as_str())
-                    && let Ok(file) = fs::metadata(file.path())
-                {
-                    found.insert(file.ino());
-                }
-            }
+    /// Kills all of those roles at once, and starts as many again at once.
+    pub(crate) fn replace(&mut self, is_meant: impl Fn(&str) -> bool) {
+        let (mut meant, others) = std::mem::take(&mut self.users)
+            .into_iter()
+            .partition::<Vec<_>, _>(|u| is_meant(u.role));
+        self.users = others;
+        for user in &mut meant {
+            user.process.kill().unwrap();
         }
-        found
+        let first = self.users.len();
+        for user in &mut meant {
+            self.start(user.role);
+            user.process.wait().unwrap();
+        }
+        for user in &mut self.users[first..] {
+            wait_until_joined(&mut user.process);
+        }
     }
 
-    /// Tells all to stop, waits until those of that role have, and kills the others.
+    /// The segments that users have open, by their numbers.
+    pub(crate) fn segments(&self) -> HashSet<u64> {
+        let of = |user: &User| segments_of(user.process.id(), self.namespace(), "storm");
+        self.users.iter().flat_map(of).collect()
+    }
+
+    /// Tells all to stop, waits until those have whose role begins so, and kills the others.
     pub(crate) fn end(&mut self, orderly: &str) {
         File::create(self.folder.path().join("stop")).unwrap();
-        for user in self.users.iter_mut().filter(|user| user.role == orderly) {
+        let is_orderly = |user: &&mut User| user.role.starts_with(orderly);
+        for user in self.users.iter_mut().filter(is_orderly) {
             assert!(user.process.wait().unwrap().success());
         }
-        for user in self.users.iter_mut().filter(|user| user.role != orderly) {
+        for user in self.users.iter_mut().filter(|user| !is_orderly(user)) {
             user.process.kill().unwrap();
             user.process.wait().unwrap();
         }
     }
 
-    /// What users of that role have noted, in words.
+    /// What users have noted whose role begins so, in words.
     pub(crate) fn notes(&self, role: &str) -> Vec<(u64, Vec<u64>)> {
         let mut notes = Vec::new();
         for file in fs::read_dir(self.folder.path()).unwrap().flatten() {
             let name = file.file_name().into_string().unwrap();
-            let Some(pid) = name.strip_prefix(role).and_then(|rest| rest.strip_prefix('-')) else {
-                continue;
-            };
+            let parts = name.rsplit_once('-');
+            let Some((_, pid)) = parts.filter(|(of, _)| of.starts_with(role)) else { continue };
             let bytes = fs::read(file.path()).unwrap();
             let words = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
             notes.push((pid.parse().unwrap(), words.collect()));
