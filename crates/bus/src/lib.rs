@@ -2,7 +2,7 @@
 //!
 //! An object is made in a *scope*, which says who may hold handles to it: [`Private`] (one
 //! thread, no atomics), [`Local`] (any thread of the process) or `Shared` (any process of the
-//! user; all objects but completions and agents). The scope is a type, and the code that uses a handle reads the same in
+//! user, and of those it lets in; all objects but completions and agents). The scope is a type, and the code that uses a handle reads the same in
 //! each. A handle names an object; to use it one *attaches*,
 //! which takes one of a bounded number of seats, and dropping what attaching gave *detaches*.
 //!

@@ -470,6 +470,51 @@ fn the_object_outlasts_host_and_guest() {
     assert!(!sockets.contains(&format!("/{namespace}/numbers")), "{sockets}");
 }
 
+/// A guest that is stopped and alone has the object is waited for, and named when that takes too
+/// long: nobody makes a second one. A host that is stopped keeps neither hosts nor, with another
+/// there, guests out.
+#[test]
+fn those_who_are_stopped_are_waited_for() {
+    if !are_to_be_had("guests that are stopped") {
+        return;
+    }
+    let namespace = &namespace("stopped");
+    let come = |user, how: &str| outcome(start(user, &format!("come {how}"), namespace)).0;
+    let host = start(OWNER, "hold guests", namespace).ready();
+    let guest = start(GUEST, "hold guest", namespace).ready();
+    host.signal(libc::SIGSTOP);
+    let told = come(OWNER, "guests");
+    assert!(told.starts_with("opened"), "{told}");
+    let told = come(GUEST, "guest");
+    assert!(told.starts_with("opened"), "{told}");
+    host.kill();
+    guest.signal(libc::SIGSTOP);
+    let told = come(OWNER, "guests");
+    let named = format!("process {} of user {GUEST} takes part, but does not answer", guest.id());
+    assert!(told.starts_with("NoAnswer") && told.contains(&named), "{told}");
+    guest.signal(libc::SIGCONT);
+    let told = come(OWNER, "guests");
+    assert!(told.starts_with("opened"), "{told}");
+}
+
+/// Any number of guests may wait for a host: it makes the object, and they all find it.
+#[test]
+fn guests_may_come_first() {
+    if !are_to_be_had("guests that come before their host") {
+        return;
+    }
+    for _ in 0..3 {
+        let namespace = &namespace("first");
+        let guests: Vec<_> = (0..8).map(|_| start(GUEST, "come guest", namespace)).collect();
+        thread::sleep(Duration::from_millis(200));
+        let _host = start(OWNER, "hold guests", namespace).ready();
+        for guest in guests {
+            let (told, _) = outcome(guest);
+            assert!(told.starts_with("opened"), "{told}");
+        }
+    }
+}
+
 /// The seat of one who was killed is free for one of another user who waits, in both directions.
 #[test]
 fn the_seats_of_other_users_are_freed() {
@@ -556,24 +601,30 @@ fn those_who_squat_fool_nobody() {
         let named = format!("held by process {} of user {STRANGER}", squatter.id());
         assert!(told.contains(&named) && took < LONG, "{told}");
     }
-    for how in ["quietly", "silent", "joining", "with-a-file", "with-a-segment"] {
-        let name = namespace(how);
-        let _squatter = start(STRANGER, &format!("squat {how}"), &name).ready();
-        // A guest finds nothing else.
-        let (told, took) = outcome(start(GUEST, "come guest", &name));
-        let waits = ["quietly", "joining"].contains(&how) && told.starts_with("NotFound");
-        let is_named = told.contains(&format!("user {STRANGER}"));
-        assert!(waits || is_named, "{how}: {told}");
-        assert!(took < LONG, "{took:?}");
-        for host in ["alone", "guests"] {
-            let (told, _) = outcome(start(OWNER, &format!("come {host}"), &name));
-            assert!(told.starts_with("opened"), "{how} {host}: {told}");
+    thread::scope(|threads| {
+        for how in ["quietly", "silent", "joining", "with-a-file", "with-a-segment"] {
+            threads.spawn(move || a_squatter_fools_nobody(how, &namespace(how)));
         }
-        // Where there is a host, guests find it.
-        let _host = start(OWNER, "hold guests", &name).ready();
-        let (told, _) = outcome(start(GUEST, "come guest", &name));
-        assert!(told.starts_with("opened"), "{how}: {told}");
+    });
+}
+
+fn a_squatter_fools_nobody(how: &str, namespace: &str) {
+    let _squatter = start(STRANGER, &format!("squat {how}"), namespace).ready();
+    let come = |user, how: &str| outcome(start(user, &format!("come {how}"), namespace));
+    // A guest finds nothing else.
+    let (told, took) = come(GUEST, "guest");
+    let waits = ["quietly", "joining"].contains(&how) && told.starts_with("NotFound");
+    let is_named = told.contains(&format!("user {STRANGER}"));
+    assert!(waits || is_named, "{how}: {told}");
+    assert!(took < LONG, "{took:?}");
+    for host in ["alone", "guests"] {
+        let (told, _) = come(OWNER, host);
+        assert!(told.starts_with("opened"), "{how} {host}: {told}");
     }
+    // Where there is a host, guests find it.
+    let _host = start(OWNER, "hold guests", namespace).ready();
+    let (told, _) = come(GUEST, "guest");
+    assert!(told.starts_with("opened"), "{how}: {told}");
 }
 
 /// Guests see what a host has, by its name and that of its user; who is none sees that it is there.

@@ -43,6 +43,9 @@ enum Command {
 enum BusCommand {
     /// All objects, with their sizes, the processes that take part, and what they carry.
     List {
+        /// Those of another user, by its number: what they carry is told to its guests alone.
+        #[arg(long, value_name = "UID", value_parser = user)]
+        user: Option<u32>,
         /// One JSON array instead of lines.
         #[arg(long)]
         json: bool,
@@ -234,6 +237,8 @@ pub(crate) enum Request {
     LogRecover(RecoverArgs),
     /// Tell what is on the bus.
     BusList {
+        /// Of another user.
+        user: Option<u32>,
         /// As JSON.
         json: bool,
     },
@@ -292,12 +297,17 @@ fn request(command: Command) -> Request {
         }
         Command::Doctor(args) => Request::Doctor { json: args.json },
         Command::Log { command: LogCommand::Recover(args) } => Request::LogRecover(args),
-        Command::Bus { command } => match command.unwrap_or(BusCommand::List { json: false }) {
-            BusCommand::List { json } => Request::BusList { json },
-            BusCommand::Stat(args) => Request::BusStat(args),
-            BusCommand::Tap(args) => Request::BusTap(args),
-            BusCommand::Clean { name, json } => Request::BusClean { name, json },
-        },
+        Command::Bus { command } => of_bus(command),
+    }
+}
+
+fn of_bus(command: Option<BusCommand>) -> Request {
+    match command {
+        None => Request::BusList { user: None, json: false },
+        Some(BusCommand::List { user, json }) => Request::BusList { user, json },
+        Some(BusCommand::Stat(args)) => Request::BusStat(args),
+        Some(BusCommand::Tap(args)) => Request::BusTap(args),
+        Some(BusCommand::Clean { name, json }) => Request::BusClean { name, json },
     }
 }
 
@@ -324,6 +334,11 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A user, by its number.
+fn user(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "write the number of a user, as id -u tells it".to_owned())
+}
+
 /// The name of an object of the bus.
 fn name(text: &str) -> Result<String, String> {
     if text.contains('*') {
@@ -332,10 +347,13 @@ fn name(text: &str) -> Result<String, String> {
     pattern(text)
 }
 
-/// The same, in which stars may stand.
+/// The same, in which stars may stand. In front of another user's stands its number and a colon.
 fn pattern(text: &str) -> Result<String, String> {
+    let (user, path) = text.split_once(':').map_or((None, text), |(user, path)| (Some(user), path));
+    let is_user = user.is_none_or(|user| user.parse::<u32>().is_ok());
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-*/".contains(c);
-    if text != "*" && text.matches('/').count() != 1 || !text.chars().all(allowed) {
+    let is_path = path == "*" || path.matches('/').count() == 1;
+    if !is_user || !is_path || !path.chars().all(allowed) {
         return Err("write NAMESPACE/NAME as tautline bus list shows it".to_owned());
     }
     Ok(text.to_owned())
@@ -491,6 +509,8 @@ mod tests {
             ("tautline bus tap prices", "<NAMESPACE/NAME>: prices: ", "NAMESPACE/NAME as"),
             ("tautline bus tap feeds/*", "<NAMESPACE/NAME>: feeds/*: ", "one object"),
             ("tautline bus tap a/b --count 0", "--count: ", "1.."),
+            ("tautline bus tap me:a/b", "<NAMESPACE/NAME>: me:a/b: ", "NAMESPACE/NAME as"),
+            ("tautline bus list --user me", "--user: me: ", "id -u"),
             ("tautline bus stat a/b/c", "[NAMESPACE/NAME]: a/b/c: ", "NAMESPACE/NAME as"),
             ("tautline bus stat --every -1", "--every: ", "0.01 to 86400"),
             ("tautline bus stat --every soon", "--every: ", "10s"),

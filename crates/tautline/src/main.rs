@@ -101,7 +101,7 @@ fn serve(request: &Request) -> Result<(), Failure> {
     match request {
         Request::Doctor { json } => examine(*json),
         Request::LogRecover(args) => recover(args),
-        Request::BusList { json } => Ok(bus::tell(&tautline_bus::shared::list()?, *json)?),
+        Request::BusList { user, json } => bus::list(*user, *json),
         Request::BusStat(args) => bus::stat(args),
         Request::BusTap(args) => bus::tap(args),
         Request::BusClean { name, json } => bus::clean(name.as_deref(), *json),

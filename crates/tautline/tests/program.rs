@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
@@ -92,6 +93,12 @@ fn what_is_on_the_bus_is_listed() {
     let text = String::from_utf8(listed.stdout).expect("the list is text");
     let line = text.lines().find(|line| line.starts_with(&name)).expect("it is in the list");
     assert!(line.contains(&std::process::id().to_string()) && line.contains("u64"), "{line}");
+    // This user's objects are those of the user of its number.
+    let user = std::fs::metadata("/proc/self").expect("/proc is there").uid().to_string();
+    let of_user = text(&run(&["bus", "list", "--user", &user]));
+    assert!(of_user.lines().any(|other| other == line), "{of_user}");
+    let told = text(&run(&["bus", "stat", &format!("{user}:{name}")]));
+    assert!(told.starts_with(&name), "{told}");
     drop(channel);
 
     let listed = run(&["bus", "list", "--json"]);

@@ -14,7 +14,7 @@ use crate::shared::store::{Kept, Mapped, MappedOne, SegmentStore};
 use crate::sync::{self, Arc, AtomicU32, AtomicU64, Ordering};
 use crate::waker::LocalWaker;
 
-/// Any process of the user: objects are opened by a name. Carries [`Plain`] data with a [`Layout`].
+/// Any process of the user, and of those it lets in: objects are opened by a name. Carries [`Plain`] data with a [`Layout`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Shared;
 

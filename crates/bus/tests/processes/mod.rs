@@ -84,6 +84,12 @@ impl Other {
         self.0.id()
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: i32) {
+        // SAFETY: it takes two numbers, and the process is a child that was not waited for.
+        assert_eq!(unsafe { libc::kill(self.0.id().cast_signed(), signal) }, 0);
+    }
+
     /// Kills it.
     pub(crate) fn kill(mut self) {
         self.0.kill().unwrap();

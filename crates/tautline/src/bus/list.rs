@@ -1,12 +1,20 @@
-//! `tautline bus`: what processes of this user share.
+//! `tautline bus list`: what processes of a user share.
 
 use std::io::{self, Write};
 
 use serde_json::json;
-use tautline_bus::shared::Listed;
+use tautline_bus::shared::{self, Listed};
+
+use crate::Failure;
+
+/// Tells the objects of a user, or of this one.
+pub(crate) fn list(user: Option<u32>, json: bool) -> Result<(), Failure> {
+    let objects = user.map_or_else(shared::list, shared::list_of)?;
+    Ok(tell(&objects, json)?)
+}
 
 /// The objects, one a line, or as one JSON array.
-pub(crate) fn tell(objects: &[Listed], json: bool) -> io::Result<()> {
+fn tell(objects: &[Listed], json: bool) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     if json {
         let objects: Vec<_> = objects.iter().map(as_json).collect();

@@ -1,4 +1,5 @@
-//! `tautline bus`: what processes of this user share, seen by somebody who takes no part.
+//! `tautline bus`: what processes of this user, or of one whose guest it is, share, seen by somebody
+//! who takes no part.
 
 mod clean;
 mod list;
@@ -6,7 +7,7 @@ mod stat;
 mod tap;
 
 pub(crate) use self::clean::clean;
-pub(crate) use self::list::tell;
+pub(crate) use self::list::list;
 pub(crate) use self::stat::stat;
 pub(crate) use self::tap::tap;
 
@@ -19,8 +20,12 @@ use tautline_bus::shared::{self, User};
 /// [`OpenError::NotFound`]: a name was given, and nobody has such an object.
 fn names(pattern: Option<&str>) -> Result<Vec<String>, OpenError> {
     let pattern = pattern.unwrap_or("*");
-    let all = shared::list()?.into_iter().map(|listed| listed.name);
-    let names: Vec<_> = all.filter(|name| fits(pattern.as_bytes(), name.as_bytes())).collect();
+    let user = pattern.split_once(':').and_then(|(user, _)| user.parse().ok());
+    let all = user.map_or_else(shared::list, shared::list_of)?;
+    let all = all.into_iter().map(|listed| listed.name);
+    // Of the user nothing is left to be compared, and of this process's own names do not tell.
+    let path = |name: &str| name.rsplit(':').next().unwrap_or_default().as_bytes().to_vec();
+    let names: Vec<_> = all.filter(|name| fits(&path(pattern), &path(name))).collect();
     if names.is_empty() && pattern != "*" {
         return Err(OpenError::NotFound { name: pattern.to_owned() });
     }

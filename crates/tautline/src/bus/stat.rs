@@ -104,7 +104,7 @@ fn lines((name, look): &Seen, before: Option<&Look>) -> Vec<String> {
         Err(error) => return vec![format!("{name}  {error}")],
     };
     let mut lines = vec![format!("{name}  {} KiB  {}", look.bytes.div_ceil(1024), look.what)];
-    lines.extend(look.users.iter().map(user_line));
+    lines.extend(look.users.iter().map(|user| user_line(look, user)));
     lines.extend(look.queues.iter().map(|queue| queue_line(look, before, queue)));
     if look.dropped != 0 || look.lost != 0 {
         lines.push(format!("  dropped {}  lost {}", look.dropped, look.lost));
@@ -112,10 +112,12 @@ fn lines((name, look): &Seen, before: Option<&Look>) -> Vec<String> {
     lines
 }
 
-fn user_line(user: &User) -> String {
-    let User { role, seat, process, is_dead, .. } = user;
+fn user_line(look: &Look, user: &User) -> String {
+    let User { role, seat, process, uid, is_dead, .. } = user;
+    let guest = uid.filter(|uid| *uid != look.owner);
+    let guest = guest.map_or_else(String::new, |uid| format!("  guest, user {uid}"));
     let end = if *is_dead { "  DEAD: tautline bus clean clears its seat" } else { "" };
-    format!("  {role} {seat}  process {process}{end}")
+    format!("  {role} {seat}  process {process}{guest}{end}")
 }
 
 fn queue_line(look: &Look, before: Option<&Look>, queue: &Queue) -> String {
@@ -147,8 +149,8 @@ fn as_json((name, look): &Seen, before: Option<&Look>) -> Value {
 }
 
 fn user_json(user: &User) -> Value {
-    let User { role, seat, process, is_dead, .. } = user;
-    json!({ "role": role, "seat": seat, "process": process, "dead": is_dead })
+    let User { role, seat, process, uid, is_dead, .. } = user;
+    json!({ "role": role, "seat": seat, "process": process, "uid": uid, "dead": is_dead })
 }
 
 fn queue_json(look: &Look, before: Option<&Look>, queue: &Queue) -> Value {

@@ -29,8 +29,10 @@ use crate::shared::names::Name;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Look {
-    /// Its namespace and its name, `namespace/name`.
+    /// Its namespace and its name, `namespace/name`; in front of another user's, its number and `:`.
     pub name: String,
+    /// The user that it belongs to; those of others who are attached are guests.
+    pub owner: u32,
     /// What it is: "channel".
     pub kind: &'static str,
     /// Its kind, the layout of its messages and its limits, as text.
@@ -57,12 +59,13 @@ impl Look {
     }
 }
 
-/// Looks at the object of that name, `namespace/name`.
+/// Looks at the object of that name, `namespace/name`; at another user's, whose guest one is, by
+/// `user:namespace/name` with its number.
 ///
 /// Takes no part: when its users have gone meanwhile it is gone when this returns.
 ///
 /// # Errors
-/// [`OpenError::BadName`], [`OpenError::NotFound`], and what is wrong with the segment.
+/// [`OpenError::BadName`], [`OpenError::NotFound`], [`OpenError::NotAGuest`], and what is wrong with the segment.
 ///
 /// ```
 /// use tautline_bus::{Shared, channel::{Channel, Config}, shared};
@@ -81,6 +84,7 @@ pub fn look(name: &str) -> Result<Look, OpenError> {
     let [dropped, lost] = depth::losses(&peek)?;
     Ok(Look {
         name: name.to_string(),
+        owner: name.owner(),
         kind: kind_name(peek.kind),
         what: peek.said.text.clone(),
         bytes: peek.bytes(),
