@@ -377,6 +377,7 @@ fn those_who_were_named_are_let_in_and_no_others() {
         let _host = start(OWNER, &format!("hold {host}"), namespace).ready();
         outcome(start_with(user, groups, "come guest", namespace)).0
     };
+    let many: Vec<u32> = (GROUP - 100..=GROUP).collect();
     for (host, user, groups, is_in) in [
         ("guests", GUEST, &[GUEST][..], true),
         ("guests", STRANGER, &[STRANGER], false),
@@ -384,6 +385,7 @@ fn those_who_were_named_are_let_in_and_no_others() {
         ("guests", OWNER, &[OWNER], true),
         ("group", GUEST, &[GROUP], true),
         ("group", GUEST, &[GUEST, GROUP], true),
+        ("group", GUEST, &many, true),
         ("group", GUEST, &[GUEST], false),
         ("alone", GUEST, &[OWNER], false),
         ("alone", OWNER, &[OWNER], true),

@@ -88,10 +88,8 @@ fn what_is_on_the_bus_is_listed() {
     let name = format!("{namespace}/prices");
     let channel = Channel::<[u64; 2], Shared>::open(&namespace, "prices", Default::default())
         .expect("it can be made");
-    let listed = run(&["bus", "list"]);
-    assert!(listed.status.success());
-    let text = String::from_utf8(listed.stdout).expect("the list is text");
-    let line = text.lines().find(|line| line.starts_with(&name)).expect("it is in the list");
+    let listed = text(&run(&["bus", "list"]));
+    let line = listed.lines().find(|line| line.starts_with(&name)).expect("it is in the list");
     assert!(line.contains(&std::process::id().to_string()) && line.contains("u64"), "{line}");
     // This user's objects are those of the user of its number.
     let user = std::fs::metadata("/proc/self").expect("/proc is there").uid().to_string();

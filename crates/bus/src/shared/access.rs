@@ -139,6 +139,9 @@ impl Namespace {
 
     /// Lets those in besides the owner, to whatever is opened by what this returns. Has no effect
     /// on the names of another user.
+    ///
+    /// Each object that is opened where there are guests has a thread, which sleeps until somebody
+    /// comes to that object.
     #[must_use]
     pub fn guests(mut self, guests: Guests) -> Self {
         if let Stance::Host(before) = &mut self.stance {

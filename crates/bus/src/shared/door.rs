@@ -4,9 +4,9 @@
 //! A door is a socket that listens at an abstract address, and a thread that sleeps there until
 //! somebody comes. It asks the kernel who that is, reads nothing of what it says, answers with one
 //! byte, and with the descriptor where it may, and hangs up: a caller that sends nothing, takes
-//! nothing or stays holds nobody up, for an answer always fits into a new connection. The thread
-//! runs on any core, wherever the one that has opened the object is pinned: else it would have to
-//! wait for that to pause.
+//! nothing or stays holds nobody up, for an answer always fits into a new connection. Where the one
+//! that has opened the object is pinned the thread runs elsewhere, if it may: else it would have to
+//! wait for that to pause, or disturb it.
 //!
 //! Who calls asks the kernel in turn who listens, before it believes anything; see `around.rs`.
 
@@ -111,7 +111,7 @@ impl Drop for Door {
 
 impl Inside {
     fn serve(&self) {
-        run_anywhere();
+        run_elsewhere();
         loop {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             match rustix::net::accept_with(&self.listener, flags) {
@@ -137,12 +137,15 @@ impl Inside {
     }
 }
 
-/// A thread inherits where it may run; this one must not depend on another to pause.
-fn run_anywhere() {
-    let mut all = CpuSet::new();
-    (0..CpuSet::MAX_CPU).for_each(|core| all.set(core));
-    // Those that the control group leaves. Without it, it runs where the other does.
-    _ = rustix::thread::sched_setaffinity(None, &all);
+/// A thread inherits where it may run; this one leaves those cores to the other.
+fn run_elsewhere() {
+    let Ok(inherited) = rustix::thread::sched_getaffinity(None) else { return };
+    let mut others = CpuSet::new();
+    let cores = (0..CpuSet::MAX_CPU).filter(|core| !inherited.is_set(*core));
+    cores.for_each(|core| others.set(core));
+    // Refused where there are none, or none that the control group leaves: the other is not pinned,
+    // or there is no other core.
+    _ = rustix::thread::sched_setaffinity(None, &others);
 }
 
 fn send(caller: &OwnedFd, answer: u8, files: &[BorrowedFd<'_>]) -> Result<(), Errno> {
