@@ -86,8 +86,8 @@ impl Seeker<'_> {
         }
         for other in foreign {
             let found = match self.meet(other)? {
-                Met::Other(peer, caller) => self.ask_other(&peer, &caller, until)?,
-                // The address is somebody else's since.
+                Met::Other(peer, caller) => self.ask_other(&peer, &caller, until),
+                // It has ended, or the address is somebody else's since.
                 Met::Told(_) | Met::Owner(..) => Around::Joining,
             };
             if let Some(segment) = keep(found) {
@@ -106,10 +106,11 @@ impl Seeker<'_> {
             Ok(Called::Reached(peer, caller)) if peer.uid == self.name.owner() => {
                 Met::Owner(peer, caller)
             }
+            Ok(Called::Reached(peer, _)) if self.is_nobody(&peer) => Met::Told(Around::Nobody),
             Ok(Called::Reached(peer, caller)) => Met::Other(peer, caller),
             Ok(Called::Gone) => Met::Told(Around::Nobody),
             Ok(Called::Crowded) => Met::Told(match other.user() {
-                Some(uid) if self.is_nobody(uid) => Around::Nobody,
+                Some(uid) if self.must_be_nobody(uid) => Around::Nobody,
                 Some(uid) => Around::Unreachable(OpenError::NoAnswer { uid, pid: None }),
                 None => Around::Unreachable(unreachable("too many call at its door".to_owned())),
             }),
@@ -132,12 +133,15 @@ impl Seeker<'_> {
         })
     }
 
-    /// Whether a user that cannot be asked counts for nothing.
-    fn is_nobody(&self, user: u32) -> bool {
-        match self.stance {
-            Stance::Host(guests) => user != self.name.owner() && !guests.may_include(user),
-            Stance::Guest(_) => false,
-        }
+    /// Whether somebody who is not of the owner counts for nothing.
+    fn is_nobody(&self, peer: &Peer) -> bool {
+        matches!(self.stance, Stance::Host(guests) if !guests.include(peer))
+    }
+
+    /// The same of somebody of whom only the user is known.
+    fn must_be_nobody(&self, user: u32) -> bool {
+        let is_foreign = user != self.name.owner();
+        is_foreign && matches!(self.stance, Stance::Host(guests) if !guests.may_include(user))
     }
 
     fn ask_owner(
@@ -164,13 +168,8 @@ impl Seeker<'_> {
         }
     }
 
-    fn ask_other(&self, peer: &Peer, caller: &Caller, until: Instant) -> Result<Around, OpenError> {
-        if let Stance::Host(guests) = self.stance
-            && !guests.include(peer)
-        {
-            return Ok(Around::Nobody);
-        }
-        Ok(match answer(caller, until) {
+    fn ask_other(&self, peer: &Peer, caller: &Caller, until: Instant) -> Around {
+        match answer(caller, until) {
             Answer::File(file) => match self.adopt_from(file, peer) {
                 Some(segment) => Around::Segment(segment),
                 None => Around::Unreachable(self.squatted(peer)),
@@ -178,7 +177,7 @@ impl Seeker<'_> {
             Answer::NoneYet | Answer::HungUp => Around::Joining,
             Answer::Refused => Around::Unreachable(self.no_guest()),
             Answer::Silent => Around::Unreachable(no_answer(peer)),
-        })
+        }
     }
 
     /// The segment out of what another user has sent, if it is what it should be.
