@@ -23,8 +23,14 @@ use processes::{Other, namespace, part, stay};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::os::fd::AsFd;
+use tautline_bus::broadcast::Broadcast;
+use tautline_bus::broadcast::lossy::Lossy;
+use tautline_bus::bytes::Bytes;
 use tautline_bus::channel::{Channel, Config, Receiver, Sender};
+use tautline_bus::pool::Pool;
+use tautline_bus::request::Requests;
 use tautline_bus::shared::{self, Guests, Namespace};
+use tautline_bus::signal::Signal;
 use tautline_bus::wakeup::Wakeup;
 use tautline_bus::{OpenError, Shared, Wait};
 
@@ -125,6 +131,11 @@ fn the_other_process() {
             let _sender = channel.sender().unwrap();
             stay();
         }
+        "open all" => {
+            let _all = all_kinds(&namespace, how);
+            stay();
+        }
+        "use all" => use_all_kinds(&namespace, how),
         "watch" => watch(&namespace, how),
         "outlast" => outlast(&namespace, how),
         "look" => look(&namespace),
@@ -135,6 +146,49 @@ fn the_other_process() {
         "squat" => squat(&namespace, how),
         other => panic!("there is no part {other}"),
     }
+}
+
+type Kinds = (
+    Bytes<Shared>,
+    Pool<[u8], Shared>,
+    Signal<Shared>,
+    Broadcast<u64, Shared>,
+    Lossy<u64, Shared>,
+    Requests<u64, u64, Shared>,
+);
+
+/// One of each kind but channels.
+fn all_kinds(namespace: &str, how: &str) -> Kinds {
+    let place = &place(namespace, how);
+    (
+        Bytes::open(place, "bytes", Default::default()).unwrap(),
+        Pool::open_bytes(place, "pool", 100, Default::default()).unwrap(),
+        Signal::open(place, "signal", Default::default()).unwrap(),
+        Broadcast::open(place, "broadcast", Default::default()).unwrap(),
+        Lossy::open(place, "lossy", Default::default()).unwrap(),
+        Requests::open(place, "requests", Default::default()).unwrap(),
+    )
+}
+
+/// Writes to all of them, those among them that are mapped twice.
+fn use_all_kinds(namespace: &str, how: &str) {
+    let (bytes, pool, signal, broadcast, lossy, requests) = all_kinds(namespace, how);
+    let (mut sender, mut receiver) = (bytes.sender().unwrap(), bytes.receiver().unwrap());
+    for n in 0..10_000_usize {
+        let text = vec![n as u8; n % 100];
+        sender.send(&text).unwrap();
+        assert_eq!(receiver.take().unwrap().view().to_vec(), text);
+    }
+    let mut borrower = pool.borrower().unwrap();
+    borrower.loan().unwrap().view_mut().copy_from(0, b"a frame");
+    let mut waiter = signal.waiter().unwrap();
+    signal.raiser().unwrap().raise(3);
+    assert_eq!(waiter.take_all(), 3);
+    let mut subscriber = broadcast.subscriber().unwrap();
+    broadcast.publisher().unwrap().send(7).unwrap();
+    assert_eq!(subscriber.receive(), Ok(7));
+    lossy.publisher().unwrap().send(8).unwrap();
+    let (_client, _server) = (requests.client().unwrap(), requests.server().unwrap());
 }
 
 /// Says whether it may, and how long that took.
@@ -403,6 +457,17 @@ fn those_who_were_named_are_let_in_and_no_others() {
     let (told, _) = outcome(start(GUEST, "come guest", &namespace("nothing")));
     assert!(told.starts_with("NotFound"), "{told}");
     assert!(told.contains(&format!("of user {OWNER}")), "{told}");
+}
+
+/// Objects of every kind are opened by guests, and used.
+#[test]
+fn guests_use_objects_of_every_kind() {
+    if !are_to_be_had("guests of every kind of object") {
+        return;
+    }
+    let namespace = &namespace("kinds");
+    let _host = start(OWNER, "open all guests", namespace).ready();
+    start(GUEST, "use all guest", namespace).done();
 }
 
 /// Hosts that differ in whom they let in are told both.
