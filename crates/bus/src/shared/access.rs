@@ -1,13 +1,18 @@
 //! Who may open an object: its owner alone, unless the owner says who else.
 
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use crate::error::CreateError;
 use crate::shared::credentials::Peer;
 use crate::shared::error::OpenError;
+use crate::shared::reservation::due;
 
 /// The most users that are guests by name; more are a group.
 pub(crate) const MAX_USERS: usize = 64;
+
+/// So long does somebody look for an object that is being made, or handed on.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Who may open an object besides the user that it belongs to.
 ///
@@ -110,6 +115,7 @@ impl fmt::Display for Guests {
 pub struct Namespace {
     name: String,
     stance: Stance,
+    patience: Duration,
 }
 
 /// How somebody comes to an object.
@@ -125,16 +131,16 @@ impl Namespace {
     /// The names of this process's user under that word, open to nobody else. It must have 1 to 30
     /// letters, digits, dots, hyphens or underscores, which is found out when something is opened.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), stance: Stance::Host(Guests::Nobody) }
+        Self { name: name.into(), stance: Stance::Host(Guests::Nobody), patience: PATIENCE }
     }
 
     /// The names of another user, whose guest this process is. Its objects are found and never
-    /// made: one that is not there within two seconds is [`OpenError::NotFound`], and one whose
+    /// made: one that is not there within [`Namespace::patience`] is [`OpenError::NotFound`], and one whose
     /// owner has not named this user is [`OpenError::NotAGuest`].
     ///
     /// With the number of this process's own user it finds what is there whoever its guests are.
     pub fn of_user(name: impl Into<String>, user: u32) -> Self {
-        Self { name: name.into(), stance: Stance::Guest(user) }
+        Self { name: name.into(), stance: Stance::Guest(user), patience: PATIENCE }
     }
 
     /// Lets those in besides the owner, to whatever is opened by what this returns. Has no effect
@@ -148,6 +154,20 @@ impl Namespace {
             *before = guests;
         }
         self
+    }
+
+    /// How long an open waits for an object that another makes, or has reserved, or that is handed on
+    /// from one who dies: two seconds, if this is not said. One that has the name and makes nothing is
+    /// [`OpenError::Reserved`] then.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// When somebody gives up who begins to open something now.
+    pub(crate) fn due(&self) -> Instant {
+        due(self.patience)
     }
 
     /// The word, and how this process comes.

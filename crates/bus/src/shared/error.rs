@@ -28,6 +28,23 @@ pub enum OpenError {
         /// Its process, if the kernel tells, and it is of this PID namespace.
         pid: Option<u32>,
     },
+    /// A process of the owner keeps the name for an object that it has not made yet.
+    Reserved {
+        /// The name.
+        name: String,
+        /// Its process, if it is of this PID namespace.
+        pid: Option<u32>,
+    },
+    /// The object is there: its name cannot be reserved any more.
+    Taken {
+        /// The name.
+        name: String,
+    },
+    /// The name is of another user's namespace, where nothing can be made.
+    NotOurs {
+        /// The name.
+        name: String,
+    },
     /// A participant is there, but cannot be reached.
     Unreachable {
         /// The process number that it gave.
@@ -123,6 +140,24 @@ impl fmt::Display for OpenError {
             Self::BadName { name, why } => write!(f, "'{name}' cannot be a name: {why}"),
             Self::Create(error) => error.fmt(f),
             Self::Squatted { name, uid, pid } => squatted(f, name, *uid, *pid),
+            Self::Reserved { name, pid } => {
+                write!(f, "'{name}' is reserved by ")?;
+                match pid {
+                    Some(pid) => write!(f, "process {pid}")?,
+                    None => f.write_str("a process of another PID namespace")?,
+                }
+                f.write_str(
+                    ", which has not opened it yet: wait longer (Namespace::patience), or end that \
+                     process",
+                )
+            }
+            Self::Taken { name } => {
+                write!(f, "'{name}' is there already: open it, or reserve another name")
+            }
+            Self::NotOurs { name } => write!(
+                f,
+                "'{name}' cannot be reserved in the namespace of another user: run as that user"
+            ),
             Self::Unreachable { pid, why } => write!(
                 f,
                 "process {pid} takes part, but its descriptors cannot be read ({why}): run as the \

@@ -77,6 +77,7 @@ mod look;
 mod names;
 mod open;
 mod presence;
+mod reservation;
 mod scope;
 mod segment;
 mod store;
@@ -87,6 +88,7 @@ pub use self::list::{Listed, list, list_of};
 pub use self::look::{Cleaned, Look, Passed, Queue, Tap, Tapped, User, Value, clean, look};
 pub use self::names::check as check_name;
 pub(crate) use self::open::{Opened, open};
+pub use self::reservation::Reservation;
 pub use self::scope::Shared;
 pub use self::store::{Mapped, MappedOne};
 pub(crate) use self::{

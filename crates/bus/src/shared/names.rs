@@ -26,6 +26,9 @@
 //! whose place has passed, get the segment from one whose place has not, and that one end. It is
 //! there when the list is read anew.
 //!
+//! A name can be reserved before there is an object (`reservation.rs`): the key and a presence without
+//! a segment, for which newcomers wait as for any other.
+//!
 //! # Guests
 //!
 //! Where the owner lets other users in ([`Guests`]), tables of descriptors do not do: no user reads
@@ -64,6 +67,7 @@ use crate::shared::door::Door;
 use crate::shared::error::OpenError;
 use crate::shared::identity::Identity;
 use crate::shared::presence::{Around, Presence, presences};
+use crate::shared::reservation::due;
 use crate::shared::segment::{Access, Segment};
 use crate::sync::{AtomicU64, Ordering};
 
@@ -181,6 +185,8 @@ pub(crate) fn own_user() -> u32 {
 #[derive(Debug)]
 pub(crate) struct Standing {
     presence: Seen,
+    /// Where the presence is bound.
+    address: String,
     /// Of whoever could bind it.
     _key: Option<UnixListener>,
 }
@@ -225,11 +231,25 @@ pub(crate) fn enter(
     stance: &Stance,
     patience: Duration,
 ) -> Result<(Standing, Found), OpenError> {
-    let due = Instant::now() + patience;
+    let due = due(patience);
     match stance {
         Stance::Host(guests) => enter_as_host(name, stance, guests, due),
         Stance::Guest(_) => enter_as_guest(name, stance, due),
     }
+}
+
+/// Comes under a name that was kept: as the one who has the key.
+///
+/// # Errors
+/// As [`enter`].
+pub(crate) fn enter_kept(
+    name: &Name,
+    stance: &Stance,
+    standing: &Standing,
+    patience: Duration,
+) -> Result<Found, OpenError> {
+    let own = Some(standing.address.as_str());
+    direct(&Seeker { name, stance, own, access: Access::Write }, due(patience))
 }
 
 fn enter_as_host(
@@ -240,23 +260,25 @@ fn enter_as_host(
 ) -> Result<(Standing, Found), OpenError> {
     let mut unreachable = None;
     loop {
+        let mut is_kept = false;
         let (presence, address) = bind_presence(name, guests.are_any())?;
         let seeker = Seeker { name, stance, own: Some(&address), access: Access::Write };
         if let Some(key) = bind_key(name)? {
             let found = direct(&seeker, due)?;
-            return Ok((Standing { presence, _key: Some(key) }, found));
+            return Ok((Standing { presence, address, _key: Some(key) }, found));
         }
         match seeker.look()? {
             Around::Segment(segment) => {
-                return Ok((Standing { presence, _key: None }, Found::Segment(segment)));
+                return Ok((Standing { presence, address, _key: None }, Found::Segment(segment)));
             }
             Around::Unreachable(error) => unreachable = Some(error),
-            Around::Nobody | Around::Joining => {}
+            Around::Joining => is_kept = true,
+            Around::Nobody => {}
         }
         // Withdrawn, so that the holder of the key need not wait for this.
         drop(presence);
         if Instant::now() >= due {
-            return Err(unreachable.unwrap_or_else(|| who_squats(name)));
+            return Err(unreachable.unwrap_or_else(|| who_has(name, is_kept)));
         }
         thread::sleep(PAUSE);
     }
@@ -298,7 +320,10 @@ fn enter_as_guest(
                 let (presence, address) = bind_presence(name, true)?;
                 let seeker = Seeker { own: Some(&address), ..seeker };
                 if let Around::Segment(segment) = seeker.look()? {
-                    return Ok((Standing { presence, _key: None }, Found::Segment(segment)));
+                    return Ok((
+                        Standing { presence, address, _key: None },
+                        Found::Segment(segment),
+                    ));
                 }
             }
             Around::Unreachable(error) => unreachable = Some(error),
@@ -350,14 +375,16 @@ fn bind_key(name: &Name) -> Result<Option<UnixListener>, OpenError> {
     }
 }
 
-/// Nobody who takes part has the object, yet its key is bound: by whom?
-fn who_squats(name: &Name) -> OpenError {
+/// Nobody who takes part has the object, yet its key is bound: by whom? Somebody who takes part keeps
+/// it, or somebody who does not has it.
+fn who_has(name: &Name, is_kept: bool) -> OpenError {
     let peer = listener_at(&name.key()).ok();
-    OpenError::Squatted {
-        name: name.to_string(),
-        uid: peer.as_ref().map(|peer| peer.uid),
-        pid: peer.and_then(|peer| peer.pid),
+    let (uid, pid) = (peer.as_ref().map(|peer| peer.uid), peer.and_then(|peer| peer.pid));
+    let (name, is_own) = (name.to_string(), uid == Some(name.owner()));
+    if is_kept && is_own {
+        return OpenError::Reserved { name, pid };
     }
+    OpenError::Squatted { name, uid, pid }
 }
 
 /// Who listens at that abstract address. Does not wait: the queue of one who never accepts may be

@@ -8,13 +8,11 @@ use crate::shared::access::{Guests, Namespace, Stance};
 use crate::shared::error::OpenError;
 use crate::shared::header::{Description, Heading};
 use crate::shared::identity::Watcher;
-use crate::shared::names::{Found, Name, Standing, enter, own_user};
+use crate::shared::names::{Found, Name, Standing, enter, enter_kept, own_user};
+use crate::shared::reservation::Taken;
 use crate::shared::segment::Segment;
 use crate::shared::store::SegmentStore;
 use crate::sync::{self, Arc};
-
-/// So long does somebody look for an object that is being made, or handed on.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long somebody waits before it looks again.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -38,6 +36,7 @@ pub(crate) fn open<O: Opened>(
     name: &str,
     wanted: &O,
 ) -> Result<O::Object, OpenError> {
+    let due = namespace.due();
     let (namespace, stance) = namespace.into_parts()?;
     let owner = match &stance {
         Stance::Host(_) => own_user(),
@@ -47,24 +46,52 @@ pub(crate) fn open<O: Opened>(
     // Once for each process: the kernel was seen to take a second for it on a busy machine, which is
     // better spent here than in the first message. Who is refused has fences of its own.
     _ = sync::barrier_in_all_processes();
-    let due = Instant::now() + PATIENCE;
+    let Some(reserved) = Taken::of(&name, &stance)? else {
+        return find_or_make(&name, &stance, wanted, due);
+    };
+    let standing = reserved.standing().clone();
+    let found = enter_kept(&name, &stance, &standing, left(due))?;
+    let object = bind(&name, &stance, standing, found, wanted, due)?;
+    reserved.is_bound();
+    match object {
+        Some(object) => Ok(object),
+        None => find_or_make(&name, &stance, wanted, due),
+    }
+}
+
+fn find_or_make<O: Opened>(
+    name: &Name,
+    stance: &Stance,
+    wanted: &O,
+    due: Instant,
+) -> Result<O::Object, OpenError> {
     loop {
-        let patience = due.saturating_duration_since(Instant::now());
-        let (standing, found) = enter(&name, &stance, patience)?;
-        let standing = Arc::new(standing);
-        match (found, &stance) {
-            (Found::Segment(segment), _) => {
-                if let Some(object) = join(segment, standing, &stance, wanted, due)? {
-                    return Ok(object);
-                }
-            }
-            (Found::Nobody, Stance::Host(guests)) => return make(&name, guests, standing, wanted),
-            (Found::Nobody, Stance::Guest(_)) => {
-                return Err(OpenError::NotFound { name: name.to_string() });
-            }
+        let (standing, found) = enter(name, stance, left(due))?;
+        if let Some(object) = bind(name, stance, Arc::new(standing), found, wanted, due)? {
+            return Ok(object);
         }
         // Its maker died over it: begin again.
     }
+}
+
+/// Uses what was found, or makes it; `None`: its maker has died before it was ready.
+fn bind<O: Opened>(
+    name: &Name,
+    stance: &Stance,
+    standing: Arc<Standing>,
+    found: Found,
+    wanted: &O,
+    due: Instant,
+) -> Result<Option<O::Object>, OpenError> {
+    match (found, stance) {
+        (Found::Segment(segment), _) => join(segment, standing, stance, wanted, due),
+        (Found::Nobody, Stance::Host(guests)) => make(name, guests, standing, wanted).map(Some),
+        (Found::Nobody, Stance::Guest(_)) => Err(OpenError::NotFound { name: name.to_string() }),
+    }
+}
+
+fn left(due: Instant) -> Duration {
+    due.saturating_duration_since(Instant::now())
 }
 
 /// Makes the segment, which others find from the moment at which there is one.

@@ -1,0 +1,135 @@
+//! Names that are kept for objects which are not there yet.
+
+mod processes;
+
+use std::time::{Duration, Instant};
+
+use processes::{Other, namespace, part, stay, until};
+use tautline_bus::channel::{Channel, Config};
+use tautline_bus::shared::Namespace;
+use tautline_bus::{CreateError, OpenError, Shared};
+
+type Numbers = Channel<u64, Shared>;
+const LONG: Duration = Duration::from_secs(20);
+
+fn config() -> Config {
+    Config { capacity: 64, senders: 8, ..Config::default() }
+}
+
+fn open(namespace: impl Into<Namespace>) -> Result<Numbers, OpenError> {
+    Numbers::open(namespace, "numbers", config())
+}
+
+/// What the children do; nothing where the tests themselves are run.
+#[test]
+fn the_other_process() {
+    let Some((part, namespace)) = part() else { return };
+    let patient = Namespace::new(&namespace).patience(LONG);
+    match part.as_str() {
+        "send" => {
+            println!("\nready");
+            open(patient).unwrap().sender().unwrap().send(7).unwrap();
+            stay();
+        }
+        "reserve" => {
+            let _kept = patient.reserve("numbers").unwrap();
+            stay();
+        }
+        other => panic!("there is no part {other:?}"),
+    }
+}
+
+/// Who opens a name that is reserved waits until it is bound, and finds what was bound to it.
+#[test]
+fn a_reserved_name_is_waited_for() {
+    let namespace = namespace("waited");
+    let kept = Namespace::new(&namespace).reserve("numbers").unwrap();
+    let sender = Other::at("send", &namespace);
+    // Long enough for it to have made one of its own, if it could.
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(!kept.is_bound());
+    let numbers = open(&namespace).unwrap();
+    assert!(kept.is_bound());
+    assert_eq!(numbers.receiver().unwrap().receive_timeout(LONG), Ok(7));
+    drop((kept, sender));
+    open(&namespace).unwrap();
+}
+
+/// Who does not want to wait for long is told by whom the name is reserved; nobody else reserves it
+/// meanwhile; and when that process is killed the name can be had at once.
+#[test]
+fn who_waits_in_vain_is_told_for_whom() {
+    let namespace = namespace("told");
+    let holder = Other::at("reserve", &namespace);
+    let hasty = Namespace::new(&namespace).patience(Duration::from_millis(20));
+    let told = |error: OpenError| {
+        let OpenError::Reserved { name, pid } = &error else { panic!("{error}") };
+        assert_eq!((name.as_str(), *pid), (&*format!("{namespace}/numbers"), Some(holder.id())));
+        assert!(error.to_string().contains("which has not opened it yet"), "{error}");
+    };
+    told(open(&hasty).unwrap_err());
+    told(hasty.reserve("numbers").unwrap_err());
+    holder.kill();
+    let begun = Instant::now();
+    open(&hasty).unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(2));
+}
+
+/// What is reserved and then not wanted is for others, and so is what was bound.
+#[test]
+fn a_name_is_given_back() {
+    let own = Namespace::new(namespace("back"));
+    drop(own.reserve("numbers").unwrap());
+    let kept = own.reserve("numbers").unwrap();
+    let numbers = open(&own).unwrap();
+    let error = own.reserve("numbers").unwrap_err();
+    assert!(matches!(&error, OpenError::Taken { name } if name.ends_with("/numbers")), "{error}");
+    // The reservation is over: it is the object's now.
+    drop(kept);
+    assert!(matches!(own.reserve("numbers"), Err(OpenError::Taken { .. })));
+    drop(numbers);
+    drop(own.reserve("numbers").unwrap());
+}
+
+/// An open that fails leaves the name reserved, and one for other guests does not get it.
+#[test]
+fn a_failed_open_leaves_the_name_reserved() {
+    let own = Namespace::new(namespace("failed"));
+    let kept = own.reserve("numbers").unwrap();
+    let none = Numbers::open(&own, "numbers", Config { capacity: 0, ..config() }).unwrap_err();
+    assert!(matches!(none, OpenError::Create(CreateError::Capacity { .. })), "{none}");
+    let guests = own.clone().guests(tautline_bus::shared::Guests::Users(vec![1]));
+    let error = open(&guests).unwrap_err();
+    assert!(error.to_string().contains("reserved for other guests"), "{error}");
+    assert!(!kept.is_bound());
+    open(&own).unwrap();
+    assert!(kept.is_bound());
+}
+
+/// Several threads open what was reserved at once: there is one object.
+#[test]
+fn those_who_bind_at_once_find_one_object() {
+    for round in 0..20 {
+        let own = Namespace::new(namespace(&format!("once{round}")));
+        let _kept = own.reserve("numbers").unwrap();
+        let opened: Vec<_> = std::thread::scope(|threads| {
+            let open = || threads.spawn(|| open(&own).unwrap());
+            let all: Vec<_> = (0..4).map(|_| open()).collect();
+            all.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let mut receiver = opened[0].receiver().unwrap();
+        for (n, numbers) in (0..).zip(&opened) {
+            numbers.sender().unwrap().send(n).unwrap();
+            assert_eq!(until("a message", || receiver.try_receive().ok()), n);
+        }
+    }
+}
+
+/// A name of another user's cannot be reserved, and one that cannot be a name neither.
+#[test]
+fn what_cannot_be_reserved_is_refused() {
+    let other = Namespace::of_user("feeds", 4_000_000);
+    assert!(matches!(other.reserve("numbers"), Err(OpenError::NotOurs { .. })));
+    let error = Namespace::new("feeds").reserve("all numbers").unwrap_err();
+    assert!(matches!(error, OpenError::BadName { .. }), "{error}");
+}
