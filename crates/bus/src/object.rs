@@ -95,6 +95,11 @@ pub trait Object<S: Scope>: fmt::Debug + Sized + 'static {
         _ = (parts, role, seat);
     }
 
+    /// A user has gone: its seat is free.
+    fn left(&self, parts: &Parts<Self, S>, role: Role) {
+        _ = (parts, role);
+    }
+
     /// No user of that kind is there any more, and none can come, for there is no handle either.
     fn gone(&self, parts: &Parts<Self, S>, role: Role) {
         _ = (parts, role);
@@ -139,6 +144,12 @@ impl<O: Object<S>, S: Scope> Parts<O, S> {
     /// Users of that kind that are attached, at this moment.
     pub fn users(&self, role: Role) -> usize {
         self.seats.taken(role)
+    }
+
+    /// Whether there is a user of that kind. Who finds none sees all that they have done.
+    pub(crate) fn has_user(&self, role: Role) -> bool {
+        // Acquire pairs with the Release in `give_up`.
+        self.seats.of(role).iter().any(|word| word.load(Ordering::Acquire) != FREE)
     }
 
     /// Whether there is a user of that kind, or a handle by which one may come.
@@ -568,6 +579,7 @@ impl<O: Object<S>, S: Scope> Drop for Attachment<O, S> {
         self.kept.shape.detached(&self.kept.parts, self.role, self.seat);
         self.kept.parts.wakers[self.role as usize][self.seat].clear();
         self.kept.parts.seats.give_up(self.role, self.seat);
+        self.kept.shape.left(&self.kept.parts, self.role);
         self.kept.parts.leave(&self.kept.shape, &[self.role]);
     }
 }

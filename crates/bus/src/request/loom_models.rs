@@ -145,6 +145,25 @@ fn loom_a_client_hears_that_nobody_is_left() {
     });
 }
 
+/// A client whose request was sent while it was closed, and the server went, hears that nobody answers,
+/// though there are handles by which others could come: whichever of the two is last.
+#[test]
+fn loom_a_client_hears_that_it_is_closed_and_nobody_is_there() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    model.max_branches = 5_000;
+    model.check(|| {
+        let (client, server) = seats(1);
+        let call: Call<Reply, Local> = Call::new(client.clone(), client.issue(&mut 0).unwrap());
+        let (handle, _kept) = (client.handle(), client.handle());
+        let server = thread::spawn(move || drop(server));
+        let closer = thread::spawn(move || handle.shape().close(handle.parts()));
+        assert_eq!(call.wait(None), Err(TakeError::Abandoned));
+        server.join().unwrap();
+        closer.join().unwrap();
+    });
+}
+
 /// A server that replies while client, call and handles go: nothing is left behind.
 #[test]
 fn loom_a_reply_against_the_end_leaves_nothing_behind() {

@@ -264,9 +264,12 @@ impl<Q, R, S: Exchanges<Q, R>> Requests<Q, R, S> {
         Server::attach(self, Some(name))
     }
 
-    /// Lets nothing be asked any more: servers get what is left.
+    /// Lets nothing be asked any more: servers get what is left. When the last of them has gone, calls
+    /// that nobody has answered are [abandoned](crate::completion::TakeError::Abandoned), and so is one
+    /// that was sent just then.
     pub fn close(&self) {
         self.channel.close();
+        self.replies.shape().close(self.replies.parts());
     }
 
     /// What was decided when it was made.

@@ -265,6 +265,8 @@ pub(super) struct Head<S: Scope> {
     freed: S::Event,
     /// Where servers can die: not zero if there may be requests that the dead had.
     again: S::Word,
+    /// Not zero: nothing is asked any more, and no server is waited for.
+    closed: S::Word32,
 }
 
 /// The slots of all clients, as a bus object.
@@ -282,6 +284,25 @@ impl<R: 'static> Replies<R> {
 
     pub(super) fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Nothing is asked any more. A request that was sent while servers saw that it is closed, and went,
+    /// is for nobody: who waits for its answer hears so.
+    pub(super) fn close<S: Carries<R>>(&self, parts: &Parts<Self, S>) {
+        // Release: who finds it set sees what was done before.
+        parts.head.closed.store(1, Ordering::Release);
+        // Pairs with the one in `left`: either that finds it closed, or those who are woken here find
+        // the seat free.
+        sync::fence(Ordering::SeqCst);
+        self.wake_all(parts);
+    }
+
+    /// Wakes all clients, for nobody may be left who answers.
+    fn wake_all<S: Carries<R>>(&self, parts: &Parts<Self, S>) {
+        for (at, slot) in parts.slots.iter().enumerate() {
+            slot.bell.notify(self.cell(parts, at as u32));
+        }
+        parts.head.freed.notify(parts.wakers(Role::Giver));
     }
 
     /// The cell of a client's waker for that slot: they lie behind those of the seats.
@@ -307,7 +328,8 @@ impl<R: 'static, S: Carries<R>> Object<S> for Replies<R> {
     }
 
     fn head(&self) -> Head<S> {
-        Head { freed: S::Event::new(self.config.wait), again: S::Word::new(0) }
+        let freed = S::Event::new(self.config.wait);
+        Head { freed, again: S::Word::new(0), closed: S::Word32::new(0) }
     }
 
     fn rows(&self) -> usize {
@@ -333,12 +355,20 @@ impl<R: 'static, S: Carries<R>> Object<S> for Replies<R> {
         }
     }
 
+    fn left(&self, parts: &Parts<Self, S>, role: Role) {
+        if role == Role::Taker {
+            // Pairs with the one in `close`.
+            sync::fence(Ordering::SeqCst);
+            // Relaxed: ordered by the fence.
+            if parts.head.closed.load(Ordering::Relaxed) != 0 {
+                self.wake_all(parts);
+            }
+        }
+    }
+
     fn gone(&self, parts: &Parts<Self, S>, role: Role) {
         if role == Role::Taker {
-            for (at, slot) in parts.slots.iter().enumerate() {
-                slot.bell.notify(self.cell(parts, at as u32));
-            }
-            parts.head.freed.notify(parts.wakers(Role::Giver));
+            self.wake_all(parts);
         }
     }
 
@@ -409,10 +439,14 @@ impl<R: 'static, S: Carries<R>> Seat<R, S> {
         parts.head.freed.poll(cell, context, || self.has_free() || self.is_forsaken())
     }
 
-    /// Whether nobody is left who could answer.
+    /// Whether nobody is left who could answer: none can come, or none is there and nothing is asked
+    /// any more.
     #[inline(always)]
     pub(super) fn is_forsaken(&self) -> bool {
-        !self.parts().can_come(Role::Taker)
+        let parts = self.parts();
+        // Acquire pairs with the Release in `close`.
+        let closed = parts.head.closed.load(Ordering::Acquire) != 0;
+        !parts.can_come(Role::Taker) || closed && !parts.has_user(Role::Taker)
     }
 
     /// Whether there is something to take: an answer, or that there will be none.

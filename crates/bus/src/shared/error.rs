@@ -140,17 +140,7 @@ impl fmt::Display for OpenError {
             Self::BadName { name, why } => write!(f, "'{name}' cannot be a name: {why}"),
             Self::Create(error) => error.fmt(f),
             Self::Squatted { name, uid, pid } => squatted(f, name, *uid, *pid),
-            Self::Reserved { name, pid } => {
-                write!(f, "'{name}' is reserved by ")?;
-                match pid {
-                    Some(pid) => write!(f, "process {pid}")?,
-                    None => f.write_str("a process of another PID namespace")?,
-                }
-                f.write_str(
-                    ", which has not opened it yet: wait longer (Namespace::patience), or end that \
-                     process",
-                )
-            }
+            Self::Reserved { name, pid } => reserved(f, name, *pid),
             Self::Taken { name } => {
                 write!(f, "'{name}' is there already: open it, or reserve another name")
             }
@@ -227,6 +217,17 @@ fn process(f: &mut fmt::Formatter<'_>, uid: u32, pid: Option<u32>) -> fmt::Resul
         Some(pid) => write!(f, "process {pid} of user {uid}"),
         None => write!(f, "a process of user {uid}"),
     }
+}
+
+fn reserved(f: &mut fmt::Formatter<'_>, name: &str, pid: Option<u32>) -> fmt::Result {
+    write!(f, "'{name}' is reserved by ")?;
+    match pid {
+        Some(pid) => write!(f, "process {pid}")?,
+        None => f.write_str("a process of another PID namespace")?,
+    }
+    f.write_str(
+        ", which has not opened it yet: wait longer (Namespace::patience), or end that process",
+    )
 }
 
 fn squatted(

@@ -52,7 +52,7 @@ pub(crate) fn open<O: Opened>(
     let standing = reserved.standing().clone();
     let found = enter_kept(&name, &stance, &standing, left(due))?;
     let object = bind(&name, &stance, standing, found, wanted, due)?;
-    reserved.is_bound();
+    reserved.be_bound();
     match object {
         Some(object) => Ok(object),
         None => find_or_make(&name, &stance, wanted, due),

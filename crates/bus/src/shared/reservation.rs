@@ -114,7 +114,7 @@ impl Taken {
     }
 
     /// What was to be opened is there.
-    pub(crate) fn is_bound(self) {
+    pub(crate) fn be_bound(self) {
         let _bound = remove(&self.name);
     }
 }
