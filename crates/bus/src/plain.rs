@@ -95,6 +95,11 @@ mod tests {
         check([0x1234u16; 5]);
         check(std::array::from_fn::<u8, 61, _>(|n| n as u8));
         check(std::array::from_fn::<u64, 9, _>(|n| n as u64));
+        // Those that are copied by larger pieces, with and without a rest.
+        check(std::array::from_fn::<u8, 511, _>(|n| n as u8));
+        check(std::array::from_fn::<u64, 64, _>(|n| n as u64));
+        check(std::array::from_fn::<u8, 895, _>(|n| n as u8));
+        check(std::array::from_fn::<u64, 1024, _>(|n| n as u64));
         check(true);
     }
 

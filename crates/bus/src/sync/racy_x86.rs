@@ -1,11 +1,12 @@
-//! Copies of bytes that others may write, or read, at the same time: by instructions of 16 bytes.
+//! Copies of bytes that others may write, or read, at the same time: by instructions of 16 bytes, and
+//! of 32 where there are many and the processor can.
 //!
 //! To the language each of the instructions below is what it could be written as in Rust: as many
 //! relaxed atomic loads, or stores, of one byte, in some order. So two that meet are no data race,
 //! and what is read is some mixture of what was written. The compiler cannot be had to make one
 //! instruction of several atomic accesses, hence the assembly: 1 KiB is given by 125 instructions
 //! instead of 491 (callgrind). The processor's own copy (`rep movsb`) was slower: a round trip of
-//! 64 KiB took 1.44 times that of a ring by hand with it, 1.28 without.
+//! 64 KiB took 1.44 times that of a ring by hand with it, 1.31 by 16 bytes, 1.11 by 32.
 
 use std::arch::asm;
 use std::arch::x86_64::__m128i;
@@ -16,7 +17,8 @@ use std::arch::x86_64::__m128i;
 /// `to` is valid for atomic writes of `len` bytes, and `from` for reads.
 #[inline(always)]
 pub(crate) unsafe fn store_bytes(to: *mut u8, from: *const u8, len: usize) {
-    let mut at = 0;
+    // SAFETY: as promised.
+    let mut at = unsafe { copy_by_128(to, from, len) };
     while at + 64 <= len {
         // SAFETY: within the bytes that the caller promises.
         unsafe { store_64(to.add(at), from.add(at).cast::<[__m128i; 4]>().read_unaligned()) };
@@ -45,7 +47,8 @@ pub(crate) unsafe fn store_bytes(to: *mut u8, from: *const u8, len: usize) {
 /// `to` is valid for writes of `len` bytes, and `from` for atomic reads.
 #[inline(always)]
 pub(crate) unsafe fn load_bytes(to: *mut u8, from: *const u8, len: usize) {
-    let mut at = 0;
+    // SAFETY: as promised.
+    let mut at = unsafe { copy_by_128(to, from, len) };
     while at + 64 <= len {
         // SAFETY: within the bytes that the caller promises.
         unsafe { to.add(at).cast::<[__m128i; 4]>().write_unaligned(load_64(from.add(at))) };
@@ -66,6 +69,51 @@ pub(crate) unsafe fn load_bytes(to: *mut u8, from: *const u8, len: usize) {
         unsafe { to.add(at).write(load_1(from.add(at))) };
         at += 1;
     }
+}
+
+/// Bytes from which on it is worth asking what the processor can do.
+const LONG: usize = 512;
+
+/// Copies by instructions of 32 bytes as many pieces of 128 as there are, if there are enough of them
+/// and the processor can; returns how many bytes that are.
+///
+/// # Safety
+/// As [`store_bytes`], or as [`load_bytes`].
+#[inline(always)]
+unsafe fn copy_by_128(to: *mut u8, from: *const u8, len: usize) -> usize {
+    if len < LONG || !is_x86_feature_detected!("avx") {
+        return 0;
+    }
+    let copied = len - len % 128;
+    // SAFETY: reads and writes what the caller promises, a piece at a time. The upper halves of all
+    // registers are gone after it, so all are said to be used.
+    unsafe {
+        asm!(
+            "2:",
+            "vmovups ymm0, [{from}]",
+            "vmovups ymm1, [{from} + 32]",
+            "vmovups ymm2, [{from} + 64]",
+            "vmovups ymm3, [{from} + 96]",
+            "vmovups [{to}], ymm0",
+            "vmovups [{to} + 32], ymm1",
+            "vmovups [{to} + 64], ymm2",
+            "vmovups [{to} + 96], ymm3",
+            "add {from}, 128",
+            "add {to}, 128",
+            "sub {left}, 128",
+            "jnz 2b",
+            "vzeroupper",
+            from = inout(reg) from => _,
+            to = inout(reg) to => _,
+            left = inout(reg) copied => _,
+            out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
+            out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
+            out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+            out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
+            options(nostack),
+        );
+    }
+    copied
 }
 
 /// # Safety
