@@ -116,7 +116,7 @@ impl<Q, R, S: Exchanges<Q, R>> Server<Q, R, S> {
     pub fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let polled = self.receiver.poll_wait(context);
         if S::MORTAL && polled.is_pending() {
-            self.seat.attend();
+            self.seat.attend_in_wait();
             if self.seat.may_take_over() {
                 return Poll::Ready(());
             }
@@ -168,6 +168,7 @@ impl<Q, R, S: Exchanges<Q, R>> Server<Q, R, S> {
                 Err(ReceiveError::Empty) => {}
                 done => return done,
             }
+            self.seat.attend_in_wait();
             let now = Instant::now();
             if due.is_some_and(|due| due <= now) {
                 return Err(ReceiveError::TimedOut);
