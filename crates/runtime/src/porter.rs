@@ -137,7 +137,13 @@ async fn attend(core: Rc<Core>) {
             Err(error) => {
                 porter.tell(&error);
                 socket = None;
-                pass_a_turn().await;
+                // Whatever it lacks, it looks as seldom as it can.
+                if is_rung(None).await.is_err() {
+                    pass_a_turn().await;
+                }
+                if !porter.is_awaited() {
+                    return;
+                }
             }
         }
         porter.answer();
