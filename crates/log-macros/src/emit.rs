@@ -167,7 +167,10 @@ impl<'a> Plan<'a> {
             }
             _ if syn::parse_str::<Ident>(word).is_ok() => Ident::new(word, span),
             // As `format!` has it, `{type}` shows the variable `r#type`.
-            _ => Ident::new_raw(word, span),
+            _ if syn::parse_str::<Ident>(&format!("r#{word}")).is_ok() => {
+                Ident::new_raw(word, span)
+            }
+            _ => return self.error(format!("`{word}` is no name of a variable")),
         };
         let expression = syn::parse_quote!(#variable);
         self.values.push(Value { expression, name: Some(word.to_owned()), used: false });
@@ -261,4 +264,25 @@ fn spanned(index: usize, span: Span) -> Ident {
     let mut name = variable(index);
     name.set_span(Span::mixed_site().located_at(span));
     name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A word that can be no variable is an error at its place, as is one of Rust's own.
+    #[test]
+    fn what_is_no_variable_is_refused() {
+        for (word, is_one) in [("price", true), ("type", true), ("²", false), ("crate", false)] {
+            let call = format!(r#"[$crate][Info] "{{{word}}}""#).replace("$crate", "tautline_log");
+            let call = syn::parse_str::<Call>(&call).expect("a call");
+            match emit(&call) {
+                Ok(_) => assert!(is_one, "{word}"),
+                Err(error) => {
+                    assert!(!is_one, "{word}");
+                    assert_eq!(error.to_string(), format!("`{word}` is no name of a variable"));
+                }
+            }
+        }
+    }
 }

@@ -159,8 +159,10 @@ mod tests {
         let clock = Clock::new();
         let mut line = Timeline::begin(clock);
         for _ in 0..3 {
-            let (told, now) = (line.time(clock.ticks()), nanoseconds());
-            assert!(told.abs_diff(now) < 1_000_000, "{told} {now}");
+            // The best of some: between two looks another thread may have had the core.
+            let off = |_| line.time(clock.ticks()).abs_diff(nanoseconds());
+            let off = (0..100).map(off).min().expect("there are some");
+            assert!(off < 1_000_000, "{off}");
             line.go_on(clock);
         }
     }
