@@ -34,6 +34,13 @@ use crate::site::Site;
 use crate::sync::{AtomicBool, Mutex, Ordering, lock};
 use crate::timeline::Timeline;
 
+/// How the names of folders begin; behind that stand the time and the process.
+const RUN: &str = "run-";
+/// The same while one is made.
+const HALF_MADE: &str = "new-";
+/// Whoever makes a folder takes less than so many nanoseconds.
+const MAKING: u128 = 60_000_000_000;
+
 /// The folder of this run.
 #[derive(Debug)]
 pub(crate) struct Directory {
@@ -61,13 +68,16 @@ impl Directory {
         let mut owner_only = DirBuilder::new();
         owner_only.recursive(true).mode(0o700).create(parent)?;
         remove_old(parent, keep)?;
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let name = format!("run-{:020}-{}", time.as_nanos(), std::process::id());
-        let path = parent.join(name);
-        owner_only.recursive(false).create(&path)?;
-        let index = Self::begin(&path, timeline).inspect_err(|_| {
+        let (time, process) = (now(), std::process::id());
+        let path = parent.join(format!("{RUN}{time:020}-{process}"));
+        // Under another name until it is locked: others would take it for that of one who was killed.
+        let half_made = parent.join(half_made(time));
+        owner_only.recursive(false).create(&half_made)?;
+        let begun = Self::begin(&half_made, timeline);
+        let index = begun.and_then(|index| fs::rename(&half_made, &path).map(|()| index));
+        let index = index.inspect_err(|_| {
             // What failed first tells more than if that fails too.
-            drop(fs::remove_dir_all(&path));
+            drop(fs::remove_dir_all(&half_made));
         })?;
         let (index, threads) = (Mutex::new(index), Mutex::default());
         Ok(Self { path, index, threads, failed: AtomicBool::new(false) })
@@ -153,20 +163,41 @@ fn remove_old(parent: &Path, keep: usize) -> io::Result<()> {
         // Another process may be at it too.
         drop(fs::remove_dir_all(run));
     }
+    let old = half_made(now().saturating_sub(MAKING));
+    for folder in folders(parent, HALF_MADE)? {
+        if folder.file_name().is_some_and(|name| *name < *old) {
+            drop(fs::remove_dir_all(folder));
+        }
+    }
     Ok(())
+}
+
+/// What a folder is called while it is made.
+fn half_made(time: u128) -> String {
+    format!("{HALF_MADE}{time:020}-{}", std::process::id())
+}
+
+/// Nanoseconds since 1970.
+fn now() -> u128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
 }
 
 /// Folders of runs in `parent`, the oldest first.
 pub(crate) fn runs(parent: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut runs = Vec::new();
+    folders(parent, RUN)
+}
+
+/// Those whose names begin so, in the order of their names.
+fn folders(parent: &Path, prefix: &str) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
     for entry in fs::read_dir(parent)? {
         let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with("run-") {
-            runs.push(entry.path());
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            found.push(entry.path());
         }
     }
-    runs.sort();
-    Ok(runs)
+    found.sort();
+    Ok(found)
 }
 
 /// Whether the process still runs whose run that is.
@@ -201,5 +232,37 @@ mod tests {
         assert!(is_alive(living.path()));
         living.remove().unwrap();
         assert_eq!(runs(parent.path()).unwrap(), left[1..]);
+    }
+
+    /// Runs that start at once in one folder, and clear it, do not take each other for dead.
+    #[test]
+    fn runs_that_start_at_once_leave_each_other_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        std::thread::scope(|threads| {
+            for _ in 0..4 {
+                threads.spawn(|| {
+                    for _ in 0..50 {
+                        let moment = |n| Moment { ticks: n, time: n * 1000 };
+                        let timeline = Timeline { first: moment(1), last: moment(2) };
+                        let run = Directory::create(parent.path(), 0, timeline).unwrap();
+                        assert!(is_alive(run.path()));
+                    }
+                });
+            }
+        });
+    }
+
+    /// What is left of a start that was cut off goes when it is old.
+    #[test]
+    fn half_made_folders_go_when_they_are_old() {
+        let parent = tempfile::tempdir().unwrap();
+        let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
+        let [old, young] = [nanos - 100_000_000_000, nanos].map(|time| {
+            let path = parent.path().join(half_made(time));
+            fs::create_dir(&path).unwrap();
+            path
+        });
+        let run = directory(parent.path());
+        assert_eq!((old.exists(), young.exists(), run.path().exists()), (false, true, true));
     }
 }
