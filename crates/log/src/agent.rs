@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tautline_bus::record::Clock;
 
 use crate::core::{Back, Core, Ring};
+use crate::outlet::Outlets;
 use crate::output::{self, Output};
 use crate::record::{self, Malformed};
 use crate::sink::Sink;
@@ -67,6 +68,7 @@ impl Agent {
         poll: Duration,
         sinks: Vec<Box<dyn Sink>>,
     ) -> Self {
+        let outlets = Outlets::new(sinks, core.tally.clone());
         Self {
             clock: core.clock(),
             core,
@@ -75,7 +77,7 @@ impl Agent {
             lanes: Vec::new(),
             new: Vec::new(),
             due: BinaryHeap::new(),
-            output: Output::new(sinks),
+            output: Output::new(outlets),
         }
     }
 
@@ -91,7 +93,10 @@ impl Agent {
             let (stopping, asked) = (core.is_stopping(), core.asked());
             let everything = stopping || asked > flushed;
             let lines = self.pass(everything);
-            if everything && self.output.flush() {
+            if self.output.outlets.are_all_broken() {
+                return self.give_all_up();
+            }
+            if everything && self.output.outlets.flush() {
                 core.flushed(asked);
                 flushed = asked;
             }
@@ -112,30 +117,19 @@ impl Agent {
         }
     }
 
-    /// Waits a while for sinks that cannot write.
+    /// Waits a while for sinks that cannot write, and tells what is lost.
     fn finish(&mut self) -> bool {
         let until = Instant::now() + LAST_TRIES;
-        while !self.output.flush() {
-            if Instant::now() > until {
-                self.tell_held();
-                return false;
-            }
+        let mut out = self.output.outlets.flush();
+        while !out && Instant::now() <= until {
             thread::sleep(TRY_STEP);
+            out = self.output.outlets.flush();
         }
-        self.core.flushed(self.core.asked());
-        let lost = self.output.lost();
-        if lost > 0 {
-            output::say(format_args!("lines that sinks could not hand on, and gave up: {lost}"));
+        if out {
+            self.core.flushed(self.core.asked());
         }
-        true
-    }
-
-    #[cold]
-    fn tell_held(&self) {
-        let count = self.output.held();
-        let kept = self.core.directory.as_ref().map(|directory| directory.path().display());
-        let kept = kept.map(|path| format!("; see what is left in {path}")).unwrap_or_default();
-        output::say(format_args!("lines that were not written before the end: {count}{kept}"));
+        self.core.tell_rest(true);
+        out && !self.output.outlets.is_one_broken()
     }
 
     fn compare_clocks(&mut self) {
@@ -165,9 +159,7 @@ impl Agent {
         {
             self.due.pop();
             let lane = &mut self.lanes[index];
-            let read =
-                self.output.record(self.core.filter(), &self.timeline, &lane.thread, &lane.record);
-            match read {
+            match self.output.record(&self.timeline, &lane.thread, &lane.record) {
                 Ok(Some(thread)) => (lane.thread, lane.named) = (thread, true),
                 Ok(None) => {}
                 Err(Malformed) => lane.tell_damage(&mut self.output),
@@ -182,7 +174,7 @@ impl Agent {
         self.due.clear();
         self.release();
         let told = self.tell_losses();
-        self.output.flush();
+        self.output.outlets.flush();
         self.bury();
         lines + told
     }
@@ -205,6 +197,18 @@ impl Agent {
         }
     }
 
+    /// There is no sink left.
+    #[cold]
+    fn give_all_up(&mut self) -> bool {
+        if !self.core.is_stopping() {
+            site::shut_gate();
+        }
+        output::say(format_args!("all sinks have panicked; nothing is logged any more"));
+        self.output.outlets.flush();
+        self.core.tell_rest(true);
+        false
+    }
+
     /// Somebody has scribbled over the ring.
     fn give_up(&mut self, index: usize) {
         let lane = &mut self.lanes[index];
@@ -218,7 +222,7 @@ impl Agent {
     /// Gives the writers the room back whose lines are out of the hands of the sinks: until then
     /// they can be recovered, if the rings are files.
     fn release(&mut self) {
-        self.output.flush();
+        self.output.outlets.flush();
         for lane in &mut self.lanes {
             lane.ring.reader.release(lane.handed_on);
         }
@@ -313,8 +317,11 @@ impl Drop for End<'_> {
     fn drop(&mut self) {
         self.0.end();
         if thread::panicking() {
-            site::shut_gate();
-            output::say(format_args!("a sink has panicked; nothing is logged any more"));
+            // Once it was told to stop, the gate is that of another logger.
+            if !self.0.is_stopping() {
+                site::shut_gate();
+            }
+            output::say(format_args!("a failure of the log itself; nothing is logged any more"));
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::pen::Pen;
 use crate::record::{self as layout, THREAD};
 use crate::site::{self, Pass, Site};
 use crate::sync::{Arc, AtomicBool, AtomicU32, AtomicU64, Condvar, Mutex, Ordering, lock};
+use crate::tally::Tally;
 
 /// The logger that runs, or ran last.
 static CORE: Mutex<Option<Arc<Core>>> = Mutex::new(None);
@@ -43,6 +44,7 @@ pub(crate) struct Core {
     threads: usize,
     clock: Clock,
     pub(crate) directory: Option<Directory>,
+    pub(crate) tally: Arc<Tally>,
     inbox: Mutex<Inbox>,
     /// Lines that no ring took.
     lost: AtomicU64,
@@ -169,6 +171,7 @@ impl Core {
             threads,
             clock,
             directory,
+            tally: Arc::default(),
             inbox: Mutex::default(),
             lost: AtomicU64::new(0),
             refused: AtomicBool::new(false),
@@ -184,6 +187,7 @@ impl Core {
         self.clock
     }
 
+    #[cfg(any(feature = "log", feature = "tracing"))]
     pub(crate) fn filter(&self) -> &Filter {
         &self.filter
     }
@@ -349,6 +353,14 @@ impl Core {
         let flush = lock(&self.flush);
         self.flushed.notify_all();
         drop(flush);
+    }
+
+    /// Tells what has not got out. `all_read`: nothing is left in the rings.
+    #[cold]
+    pub(crate) fn tell_rest(&self, all_read: bool) {
+        let kept = self.directory.as_ref().map(|directory| directory.path().display());
+        let kept = kept.map(|path| format!("; see what is left in {path}")).unwrap_or_default();
+        self.tally.tell(all_read, &kept);
     }
 
     // -------------------------------------------------------------------------------- flush

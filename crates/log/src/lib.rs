@@ -59,6 +59,10 @@ pub mod sink;
 
 mod output;
 
+mod tally;
+
+mod outlet;
+
 mod agent;
 
 mod logger;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Once;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::thread::{CpuSet, sched_setaffinity};
 use tautline_bus::record::{self, Clock};
@@ -22,6 +22,7 @@ use crate::pen;
 use crate::sink::{Console, Sink};
 use crate::site::{open_gate, shut_gate};
 use crate::sync::Arc;
+use crate::tally::Tally;
 use crate::timeline::Timeline;
 
 /// What a thread does whose ring is full.
@@ -286,10 +287,13 @@ extern "C" fn at_exit() {
     // In a child made by `fork` there is none.
     if !pen::is_silent()
         && let Some(core) = core::current_core()
-        && !core.hangs()
     {
-        // There is nobody to tell, and nothing to be done.
-        core.flush(EXIT_PATIENCE).ok();
+        let flushed =
+            if core.hangs() { Err(Unflushed::TimedOut) } else { core.flush(EXIT_PATIENCE) };
+        // If the log ends meanwhile, its own thread tells.
+        if flushed != Err(Unflushed::Ended) {
+            core.tell_rest(flushed.is_ok());
+        }
     }
 }
 
@@ -319,7 +323,7 @@ pub fn flush() -> Result<(), FlushError> {
 /// [`FlushError`].
 ///
 /// ```
-/// use std::time::Duration;
+/// use std::time::{Duration, Instant};
 /// use tautline_log::{Config, FlushError, Logger, flush_within, info};
 /// let guard = Logger::start(Config::default())?;
 /// info!("the last word");
@@ -359,6 +363,26 @@ impl Guard {
     }
 }
 
+/// How long the end waits for a call of a sink.
+const END_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Waits for the log's own thread to end, for as long as the sinks get on.
+fn has_ended(thread: &JoinHandle<bool>, tally: &Tally) -> bool {
+    let (mut calls, mut until) = (tally.calls(), Instant::now() + END_PATIENCE);
+    let mut pause = Duration::from_micros(20);
+    while !thread.is_finished() {
+        if tally.calls() != calls {
+            (calls, until) = (tally.calls(), Instant::now() + END_PATIENCE);
+        }
+        if Instant::now() > until {
+            return false;
+        }
+        thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(2));
+    }
+    true
+}
+
 impl Drop for Guard {
     fn drop(&mut self) {
         if self.core.is_forked() {
@@ -370,7 +394,13 @@ impl Drop for Guard {
         tell_others(None);
         pen::put_late_away();
         self.core.stop();
-        let in_peace = self.thread.take().is_none_or(|thread| thread.join().is_ok_and(|out| out));
+        let in_peace = self.thread.take().is_none_or(|thread| {
+            if has_ended(&thread, &self.core.tally) {
+                return thread.join().is_ok_and(|out| out);
+            }
+            self.core.tell_rest(false);
+            false
+        });
         self.core.end();
         if let Some(directory) = &self.core.directory
             && in_peace

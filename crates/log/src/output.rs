@@ -2,12 +2,16 @@
 //! line to the sinks. Records are checked on the way.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
 
-use crate::filter::Filter;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use crate::format::Template;
+use crate::outlet::Outlets;
 use crate::record::{FOREIGN, MOST, Malformed, Read, THREAD};
-use crate::sink::Sink;
+use crate::sink;
 use crate::site;
 use crate::timeline::Timeline;
 use crate::{Field, Level, Line, Value};
@@ -97,7 +101,7 @@ pub(crate) fn foreign<'a>(told: &Told<'a>, read: &'a Read<'a>) -> Result<Line<'a
 
 /// Sinks, and what it takes to write to them.
 pub(crate) struct Output {
-    sinks: Vec<Box<dyn Sink>>,
+    pub(crate) outlets: Outlets,
     /// By their numbers.
     sites: Vec<Known<'static>>,
     /// Kept for its memory.
@@ -107,14 +111,12 @@ pub(crate) struct Output {
     latest: u64,
     /// The time of lines of the log about itself.
     now: u64,
-    /// Whether sinks may hold something back.
-    unflushed: bool,
 }
 
 impl Output {
-    pub(crate) fn new(sinks: Vec<Box<dyn Sink>>) -> Self {
+    pub(crate) fn new(outlets: Outlets) -> Self {
         let (sites, message) = (Vec::new(), String::new());
-        Self { sinks, sites, message, latest: 0, now: 0, unflushed: false }
+        Self { outlets, sites, message, latest: 0, now: 0 }
     }
 
     /// What time it is.
@@ -130,7 +132,6 @@ impl Output {
     /// Hands a record on; returns the name of the thread, if that is what it tells.
     pub(crate) fn record(
         &mut self,
-        filter: &Filter,
         timeline: &Timeline,
         thread: &str,
         record: &[u8],
@@ -141,12 +142,8 @@ impl Output {
         let read = Read::of(record)?;
         self.latest = self.latest.max(timeline.time(read.ticks));
         let told = Told { time: self.latest, thread };
-        let (sinks, unflushed) = (&mut self.sinks, &mut self.unflushed);
         if read.site == FOREIGN {
-            let line = foreign(&told, &read)?;
-            if filter.passes(line.target, line.level) {
-                give(sinks, unflushed, &line);
-            }
+            self.outlets.line(&foreign(&told, &read)?);
             return Ok(None);
         }
         let number = read.site as usize;
@@ -154,7 +151,7 @@ impl Output {
             learn(&mut self.sites);
         }
         let known = self.sites.get(number).ok_or(Malformed)?;
-        known.tell(&told, &read, &mut self.message, |line| give(sinks, unflushed, line));
+        known.tell(&told, &read, &mut self.message, |line| self.outlets.line(line));
         Ok(None)
     }
 
@@ -172,49 +169,29 @@ impl Output {
             truncated: false,
             fields: &[],
         };
-        give(&mut self.sinks, &mut self.unflushed, &line);
-    }
-
-    /// Lets the sinks hand on what they hold back, and says whether they could.
-    pub(crate) fn flush(&mut self) -> bool {
-        if self.unflushed {
-            for sink in &mut self.sinks {
-                complain(sink.flush());
-            }
-            self.unflushed = self.held() > 0;
-        }
-        !self.unflushed
-    }
-
-    /// How many lines the sinks could not hand on yet.
-    pub(crate) fn held(&self) -> u64 {
-        self.sinks.iter().map(|sink| sink.held()).sum()
-    }
-
-    /// How many lines the sinks have given up.
-    pub(crate) fn lost(&self) -> u64 {
-        self.sinks.iter().map(|sink| sink.lost()).sum()
+        self.outlets.line(&line);
     }
 }
 
-fn give(sinks: &mut [Box<dyn Sink>], unflushed: &mut bool, line: &Line<'_>) {
-    *unflushed = true;
-    for sink in sinks {
-        complain(sink.line(line));
-    }
-}
+/// How long what the log says waits for a standard error that is not read.
+const READER: Duration = Duration::from_millis(500);
+/// A pipe that takes anything takes so much at once.
+const AT_ONCE: usize = 4096;
 
-/// A sink that fails says so once, until it has succeeded in between.
-fn complain(result: io::Result<()>) {
-    if let Err(error) = result {
-        say(format_args!("cannot write the log: {error}"));
-    }
-}
-
-/// What the log cannot say by itself, on standard error. Whoever has closed that wants to hear no
-/// more, which is no reason to end.
+/// What the log cannot say by itself, as one line on standard error. Whoever has closed that, or does
+/// not read it, wants to hear no more, which is no reason to end or to wait: it is said only if there
+/// is room for it, and past the lock of the standard library, which a sink may hold that hangs.
 pub(crate) fn say(what: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "tautline-log: {what}");
+    let mut text = String::from("tautline-log: ");
+    sink::escape(&what.to_string(), &mut text);
+    text.truncate(text.floor_char_boundary(AT_ONCE - 1));
+    text.push('\n');
+    let stderr = io::stderr();
+    let limit = Timespec { tv_sec: 0, tv_nsec: READER.subsec_nanos().into() };
+    let mut ready = [PollFd::new(&stderr, PollFlags::OUT)];
+    if poll(&mut ready, Some(&limit)).is_ok_and(|ready| ready > 0) {
+        let _ = rustix::io::write(stderr.as_fd(), text.as_bytes());
+    }
 }
 
 /// The name that a record tells, if it tells one.

@@ -5,13 +5,14 @@ mod common;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, exit};
+use std::process::{Command, Output, Stdio, exit};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tautline_log::sink::{Human, Sink, Stream};
-use tautline_log::{Config, FlushError, Line, Logger, StartError, flush_within, info};
+use tautline_log::sink::{Console, Human, Sink, Stream};
+use tautline_log::{Config, FlushError, Line, Logger, StartError, flush, flush_within, info};
 
 const ROLE: &str = "TAUTLINE_LOG_ROLE";
 const FOLDER: &str = "TAUTLINE_LOG_FOLDER";
@@ -45,8 +46,8 @@ impl<S: Sink> Sink for AtLast<S> {
     }
 }
 
-/// Loses all lines.
-struct Forgetful(u64);
+/// Loses all lines, and holds so many as well.
+struct Forgetful(u64, u64);
 
 impl Sink for Forgetful {
     fn line(&mut self, _: &Line<'_>) -> io::Result<()> {
@@ -58,8 +59,40 @@ impl Sink for Forgetful {
         Ok(())
     }
 
+    fn held(&self) -> u64 {
+        self.1
+    }
+
     fn lost(&self) -> u64 {
         self.0
+    }
+}
+
+/// Can never write, and counts nothing, as the least that a sink may do.
+struct Refuses;
+
+impl Sink for Refuses {
+    fn line(&mut self, _: &Line<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Err(io::Error::other("no\nroom"))
+    }
+}
+
+/// Breaks at its second line.
+struct Breaks(u32);
+
+impl Sink for Breaks {
+    fn line(&mut self, _: &Line<'_>) -> io::Result<()> {
+        self.0 += 1;
+        assert!(self.0 < 2, "on purpose");
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -76,14 +109,22 @@ fn a_child() {
     let file = Stream::new(File::create(folder.join("lines")).unwrap(), Human::new());
     let sink: Box<dyn Sink> = match &*role {
         "exits in a sink" => Box::new(AtLast(file, || exit(7))),
-        "exits while a sink hangs" | "exits after it gave up" => Box::new(AtLast(file, hang)),
-        "loses lines" => Box::new(Forgetful(0)),
+        "exits while a sink hangs" | "exits after it gave up" | "ends while a sink hangs"
+        | "panics while a sink hangs" => Box::new(AtLast(file, hang)),
+        "loses lines" => Box::new(Forgetful(0, 0)),
+        "loses and holds lines" | "exits with losses" => Box::new(Forgetful(0, 5)),
+        "cannot write" => Box::new(Refuses),
+        "has an unread console" => Box::new(Console::stderr()),
         _ => Box::new(file),
     };
     // So long that nothing comes of itself.
     let poll = Duration::from_secs(3600);
     let directory = (role == "has no room").then(|| folder.join("rings"));
-    let started = Logger::start(Config { sinks: vec![sink], poll, directory, ..Config::default() });
+    let mut sinks = vec![sink];
+    if role == "has a sink that breaks" {
+        sinks.insert(0, Box::new(Breaks(0)));
+    }
+    let started = Logger::start(Config { sinks, poll, directory, ..Config::default() });
     if role == "has no room" {
         let error = started.expect_err("a ring needs more");
         assert!(matches!(error, StartError::Ring(_)), "{error}");
@@ -95,7 +136,32 @@ fn a_child() {
     thread::sleep(Duration::from_millis(50)); // the log's own thread sleeps again
     info!("the last");
     match &*role {
-        "exits" | "exits while a sink hangs" => exit(7),
+        "exits" | "exits while a sink hangs" | "exits with losses" => exit(7),
+        "has an unread console" => {
+            // More than a pipe takes, and less than the ring.
+            (0..2000).for_each(|n| info!("{n:0>64}"));
+            exit(7)
+        }
+        "has a sink that breaks" => {
+            flush().unwrap();
+            info!("after");
+            flush().unwrap();
+            drop(guard);
+            exit(7)
+        }
+        "cannot write" => {
+            assert_eq!(flush_within(Duration::from_millis(50)), Err(FlushError::TimedOut));
+            drop(guard);
+            exit(7)
+        }
+        "panics while a sink hangs" => {
+            let panic = std::panic::catch_unwind(AssertUnwindSafe(move || {
+                let _guard = guard;
+                panic!("on purpose")
+            }));
+            assert!(panic.is_err());
+            exit(7)
+        }
         "exits in another thread" => drop(thread::spawn(|| exit(7)).join()),
         "exits within a line" => info!("{}", Exits),
         "exits after it gave up" => {
@@ -105,7 +171,7 @@ fn a_child() {
         }
         // It wakes the thread that exits.
         "exits in a sink" => flush_within(Duration::from_secs(20)).unwrap(),
-        "loses lines" => {
+        "loses lines" | "loses and holds lines" | "ends while a sink hangs" => {
             drop(guard);
             exit(7)
         }
@@ -168,14 +234,81 @@ fn without_room_for_a_ring_there_is_no_log() {
     assert_eq!(left, 0, "nothing is left behind");
 }
 
-/// What sinks have lost is told at the end, on standard error.
+/// A child of that role, the lines of the log about itself, and how long it took.
+fn told(role: &str) -> (Vec<String>, Duration) {
+    let folder = tempfile::tempdir().unwrap();
+    let begun = Instant::now();
+    let program = Command::new(std::env::current_exe().unwrap());
+    let output = child(program, role, folder.path());
+    assert_eq!(output.status.code(), Some(7), "{role}: {output:?}");
+    let text = String::from_utf8_lossy(&output.stderr);
+    let lines = text.lines().filter_map(|line| line.strip_prefix("tautline-log: "));
+    (lines.map(str::to_owned).collect(), begun.elapsed())
+}
+
+/// What sinks have lost, and what they still hold, is told at the end, on standard error, whether the
+/// guard is dropped or the process exits.
 #[test]
-fn lines_that_sinks_lost_are_told() {
+fn lines_that_did_not_get_out_are_told() {
+    let lost = "lines that sinks could not hand on, and gave up: 2";
+    let held = "lines that were not written before the end: 5";
+    assert_eq!(told("loses lines").0, [lost]);
+    assert_eq!(told("loses and holds lines").0, [held, lost]);
+    assert_eq!(told("exits with losses").0, [held, lost]);
+}
+
+/// A sink whose flush fails has not written what it was given, also if it counts nothing: a flush of
+/// the log fails then, the error is told once, on one line, and how many lines it had at the end.
+#[test]
+fn a_flush_that_fails_is_no_success() {
+    let failed = "cannot write the log: no\\nroom";
+    assert_eq!(told("cannot write").0, [failed, "lines that were not written before the end: 2"]);
+}
+
+/// The end does not wait for ever for a sink that hangs, nor does an exit, and both say that lines
+/// may be lost, and how many of them the sink had.
+#[test]
+fn a_sink_that_hangs_is_left_and_told() {
+    let begin = "lines that were not written before the end: at least ";
+    for role in ["ends while a sink hangs", "panics while a sink hangs", "exits while a sink hangs"] {
+        let (lines, took) = told(role);
+        assert!(took < Duration::from_secs(15), "{role}: {took:?}");
+        assert!(lines.len() == 1 && lines[0].starts_with(begin), "{role}: {lines:?}");
+    }
+}
+
+/// A console that nobody reads holds no exit up, though the warning does not fit into it either.
+#[test]
+fn an_unread_console_holds_no_exit_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "a_child", "--nocapture", "--test-threads=1"]);
+    command.env(ROLE, "has an unread console").env(FOLDER, folder.path());
+    let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(15);
+    let mut status = child.try_wait().unwrap();
+    while status.is_none() && Instant::now() < until {
+        thread::sleep(Duration::from_millis(20));
+        status = child.try_wait().unwrap();
+    }
+    child.kill().ok();
+    child.wait().unwrap();
+    assert_eq!(status.and_then(|status| status.code()), Some(7));
+}
+
+/// A sink that panics is told of once, and keeps no line from the others; those that it did not get
+/// count as lost.
+#[test]
+fn a_sink_that_panics_is_out_alone() {
     let folder = tempfile::tempdir().unwrap();
     let program = Command::new(std::env::current_exe().unwrap());
-    let output = child(program, "loses lines", folder.path());
+    let output = child(program, "has a sink that breaks", folder.path());
     assert_eq!(output.status.code(), Some(7), "{output:?}");
-    let told = String::from_utf8_lossy(&output.stderr);
-    let line = "tautline-log: lines that sinks could not hand on, and gave up: 2";
-    assert!(told.lines().any(|told| told == line), "{told}");
+    let lines = fs::read_to_string(folder.path().join("lines")).unwrap();
+    assert_eq!(lines.lines().count(), 3, "{lines}");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(error.matches("a sink has panicked").count(), 1, "{error}");
+    let lost = error.lines().last().unwrap();
+    assert!(lost.starts_with("tautline-log: lines that sinks could not hand on"), "{error}");
+    assert!(lost.ends_with(": 2") || lost.ends_with(": 3"), "as it was flushed or not: {error}");
 }

@@ -35,6 +35,8 @@ use crate::view::ViewMut;
 pub struct Sender<T: 'static, S: Carries<T>> {
     end: End<T, S>,
     full: Full,
+    /// Messages that it has overwritten.
+    overwritten: u64,
 }
 
 enum End<T: 'static, S: Carries<T>> {
@@ -153,14 +155,14 @@ impl<T, S: Carries<T>> End<T, S> {
         }
     }
 
-    /// Drops the oldest message, and counts it.
-    fn drop_oldest(&mut self) {
-        let Self::Ring(ring, seat) = self else { return };
-        if let Some(claim) = ring.claim_to_take() {
-            ring.skip(claim);
-            // Relaxed: a count, which orders nothing.
-            seat.parts().head.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+    /// Drops the oldest message, counts it, and says whether there was one.
+    fn drop_oldest(&mut self) -> bool {
+        let Self::Ring(ring, seat) = self else { return false };
+        let Some(claim) = ring.claim_to_take() else { return false };
+        ring.skip(claim);
+        // Relaxed: a count, which orders nothing.
+        seat.parts().head.dropped.fetch_add(1, Ordering::Relaxed);
+        true
     }
 }
 
@@ -182,7 +184,7 @@ impl<T, S: Carries<T>> Sender<T, S> {
                 End::Ring(ring, seat)
             }
         };
-        Ok(Self { end, full: channel.config().full })
+        Ok(Self { end, full: channel.config().full, overwritten: 0 })
     }
 
     /// Sends a message; where there is no room, as [`Config::full`](super::Config::full) has it.
@@ -221,7 +223,7 @@ impl<T, S: Carries<T>> Sender<T, S> {
 
     fn overwrite(&mut self, mut message: T) -> Result<(), SendError<T>> {
         loop {
-            self.end.drop_oldest();
+            self.overwritten += u64::from(self.end.drop_oldest());
             match self.end.offer(message) {
                 Ok(()) => return Ok(()),
                 Err(Refused::Closed(message)) => return Err(SendError::Closed(message)),
@@ -231,6 +233,11 @@ impl<T, S: Carries<T>> Sender<T, S> {
             }
             crate::sync::spin_loop();
         }
+    }
+
+    /// Messages that this sender has overwritten ([`Full::Overwrite`]), whoever had sent them.
+    pub fn overwritten(&self) -> u64 {
+        self.overwritten
     }
 
     /// Sends a message if there is room, whatever the policy.

@@ -14,7 +14,8 @@ use crate::Line;
 ///
 /// What happens when the channel is full is what the channel was made for: with `Full::Block` the
 /// log waits, with `Full::Refuse` the line is lost and counted, with `Full::Overwrite` the oldest
-/// one is.
+/// one is. It never waits for the receiver to read: a line counts as written once it is in the
+/// channel.
 ///
 /// ```
 /// use tautline_bus::{Full, Local, channel};
@@ -68,7 +69,7 @@ where
     }
 
     fn lost(&self) -> u64 {
-        self.lost
+        self.lost + self.sender.overwritten()
     }
 }
 
@@ -100,6 +101,20 @@ mod tests {
         assert_eq!(sink.line(&line("6")).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         sink.line(&line("7")).unwrap();
         assert_eq!(sink.lost(), 4);
+    }
+
+    /// Proves that lines that were written over count as lost.
+    #[test]
+    fn lines_that_are_overwritten_are_counted() {
+        let config = Config { capacity: 4, full: Full::Overwrite, ..Config::default() };
+        let lines = channel::Channel::<Entry, Local>::new(config).unwrap();
+        let mut sink = Channel::new(lines.sender().unwrap());
+        let mut receiver = lines.receiver().unwrap();
+        for message in ["0", "1", "2", "3", "4", "5"] {
+            sink.line(&line(message)).unwrap();
+        }
+        assert_eq!((sink.lost(), receiver.dropped()), (2, 2));
+        assert_eq!(receiver.receive().unwrap().line().unwrap(), line("2"));
     }
 
     /// Proves that a channel between processes carries lines as well.
