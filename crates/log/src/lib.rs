@@ -80,7 +80,7 @@ pub mod facade;
 pub mod tracing;
 
 mod recover;
-pub use recover::{RecoverError, Recovered, Was, recover};
+pub use recover::{RecoverError, Recovered, Run, Was, recover};
 
 #[doc(hidden)]
 pub use tautline_log_macros::line as __line;

@@ -43,12 +43,18 @@ pub enum RecoverError {
     #[error(transparent)]
     Ring(#[from] RemainsError),
     /// A part of a file is damaged: what stands before and behind it is told.
-    #[error("{path} is damaged in {count} places: what stood there is lost")]
+    #[error("{path} is damaged in {}: what stood there is lost", places(*count))]
     Places {
         /// The file.
         path: PathBuf,
         /// How many.
         count: usize,
+    },
+    /// The file of a ring that a thread had is empty: it was cut off.
+    #[error("{path} is damaged: it is empty, and what stood there is lost")]
+    Emptied {
+        /// The file.
+        path: PathBuf,
     },
     /// The index does not name the call sites of some lines: it is damaged, or there was no room on
     /// the disk for it. They are shown without their texts.
@@ -59,6 +65,10 @@ pub enum RecoverError {
         /// How many lines.
         count: usize,
     },
+}
+
+fn places(count: usize) -> String {
+    if count == 1 { "1 place".to_owned() } else { format!("{count} places") }
 }
 
 /// What had become of a line before.
@@ -77,8 +87,10 @@ pub struct Recovered {
     problems: Vec<RecoverError>,
 }
 
+/// What is left of one run: of one log, from its start on.
 #[derive(Debug)]
-struct Run {
+pub struct Run {
+    folder: PathBuf,
     index: Index,
     rings: Vec<Ring>,
 }
@@ -146,10 +158,15 @@ pub fn recover(directory: &Path) -> Result<Recovered, RecoverError> {
 }
 
 impl Recovered {
+    /// The runs, the oldest first.
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
     /// Shows all lines, the oldest run first, and within a run in the order of their times.
     pub fn visit(&self, mut show: impl FnMut(&Line<'_>, Was)) {
         for run in &self.runs {
-            run.visit(&mut show);
+            run.show(&mut show);
         }
     }
 
@@ -167,6 +184,31 @@ impl Recovered {
 }
 
 impl Run {
+    /// The folder that it is in.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The number of its process.
+    pub fn process(&self) -> u64 {
+        self.index.process
+    }
+
+    /// The name of its program's file, cut at 40 bytes.
+    pub fn program(&self) -> &str {
+        &self.index.program
+    }
+
+    /// When its log started, in nanoseconds since 1970.
+    pub fn started(&self) -> u64 {
+        self.index.timeline.first.time
+    }
+
+    /// Shows its lines, in the order of their times.
+    pub fn visit(&self, mut show: impl FnMut(&Line<'_>, Was)) {
+        self.show(&mut show);
+    }
+
     fn read(folder: &Path, problems: &mut Vec<RecoverError>) -> Result<Self, RecoverError> {
         let fail = |path: &Path| {
             let path = path.to_owned();
@@ -179,8 +221,12 @@ impl Run {
             let Some(number) = ring_number(&path) else { continue };
             match Remains::read(&path) {
                 Ok(remains) => rings.push(Ring { path, number, remains, owners: Vec::new() }),
-                // It was empty.
-                Err(RemainsError::Unmade { .. }) => {}
+                Err(RemainsError::Unmade { .. }) => {
+                    // A thread had it, and is told beside it, only once it was made.
+                    if !owners(folder, number, &mut Vec::new()).is_empty() {
+                        problems.push(RecoverError::Emptied { path });
+                    }
+                }
                 Err(error) => problems.push(error.into()),
             }
         }
@@ -192,7 +238,7 @@ impl Run {
         let bytes = directory::read_file(&path).map_err(fail(&path))?;
         let index = directory::read_index(&bytes)
             .map_err(|what| RecoverError::Index { path: path.clone(), what })?;
-        let run = Self { index, rings };
+        let run = Self { folder: folder.to_owned(), index, rings };
         run.look_for_damage(path, problems);
         Ok(run)
     }
@@ -222,7 +268,7 @@ impl Run {
         }
     }
 
-    fn visit(&self, show: &mut impl FnMut(&Line<'_>, Was)) {
+    fn show(&self, show: &mut impl FnMut(&Line<'_>, Was)) {
         let mut teller = Teller::new(&self.index);
         let mut rings: Vec<_> = self.rings.iter().map(InOrder::new).collect();
         let mut due: BinaryHeap<_> = BinaryHeap::new();

@@ -109,7 +109,9 @@ fn a_child() {
     let file = Stream::new(File::create(folder.join("lines")).unwrap(), Human::new());
     let sink: Box<dyn Sink> = match &*role {
         "exits in a sink" => Box::new(AtLast(file, || exit(7))),
-        "exits while a sink hangs" | "exits after it gave up" | "ends while a sink hangs"
+        "exits while a sink hangs"
+        | "exits after it gave up"
+        | "ends while a sink hangs"
         | "panics while a sink hangs" => Box::new(AtLast(file, hang)),
         "loses lines" => Box::new(Forgetful(0, 0)),
         "loses and holds lines" | "exits with losses" => Box::new(Forgetful(0, 5)),
@@ -270,7 +272,8 @@ fn a_flush_that_fails_is_no_success() {
 #[test]
 fn a_sink_that_hangs_is_left_and_told() {
     let begin = "lines that were not written before the end: at least ";
-    for role in ["ends while a sink hangs", "panics while a sink hangs", "exits while a sink hangs"] {
+    for role in ["ends while a sink hangs", "panics while a sink hangs", "exits while a sink hangs"]
+    {
         let (lines, took) = told(role);
         assert!(took < Duration::from_secs(15), "{role}: {took:?}");
         assert!(lines.len() == 1 && lines[0].starts_with(begin), "{role}: {lines:?}");

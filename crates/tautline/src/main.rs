@@ -133,6 +133,10 @@ fn lossless(summary: &Summary) -> Result<(), Failure> {
 fn recover(args: &cli::RecoverArgs) -> Result<(), Failure> {
     let recovered = tautline_log::recover(&args.directory)?;
     journal::print(&recovered, args.waiting, args.json)?;
+    if recovered.dropped() > 0 {
+        let dropped = recovered.dropped();
+        notice::say(format!("lines that were dropped, for their threads found no room: {dropped}"));
+    }
     recovered.problems().iter().for_each(notice::say);
     if recovered.problems().is_empty() { Ok(()) } else { Err(Failure::Damaged) }
 }

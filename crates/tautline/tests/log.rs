@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tautline::log::sink::Sink;
+use tautline::log::{Config, Full, Line, Logger, error};
 
 const RELAY: [&str; 7] =
     ["relay", "--from", "demo:?rate=100", "--to", "tcp-listen://127.0.0.1:0", "--for", "100ms"];
@@ -126,24 +129,31 @@ fn a_killed_program_leaves_its_log() {
     assert!(recovered().contains("tcp-listen://127.0.0.1:0: bound to"), "{}", recovered());
 }
 
+/// A copy of the folder of a run in which `write` has written, as a kill would have left it; in
+/// `parent`, by the folder's own name.
+fn left_of(config: Config, parent: &Path, write: impl FnOnce()) -> PathBuf {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().expect("no test has failed");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let directory = Some(folder.path().to_owned());
+    let guard = Logger::start(Config { directory, ..config }).expect("there is room");
+    write();
+    let run = guard.folder().expect("it was asked for");
+    let copy = parent.join(run.file_name().expect("it has a name"));
+    fs::create_dir(&copy).expect("a temporary folder");
+    for name in ["index", "ring-0", "threads-0"] {
+        fs::copy(run.join(name), copy.join(name)).expect("it is there");
+    }
+    drop((guard, turn));
+    copy
+}
+
 /// Proves that lines that cannot be told in full are counted, that the others are told all the same,
 /// and that the code says so.
 #[test]
 fn what_is_lost_of_a_log_is_told() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let config = tautline::log::Config {
-        directory: Some(folder.path().join("rings")),
-        ..tautline::log::Config::default()
-    };
-    let guard = tautline::log::Logger::start(config).expect("there is room");
-    tautline::log::error!("of a call that is not known any more");
-    let copy = folder.path().join("copy");
-    fs::create_dir(&copy).expect("a temporary folder");
-    let run = guard.folder().expect("it was asked for");
-    for name in ["index", "ring-0", "threads-0"] {
-        fs::copy(run.join(name), copy.join(name)).expect("it is there");
-    }
-    drop(guard);
+    let copy = left_of(Config::default(), folder.path(), || error!("of an unknown call"));
     let whole = run_on(&copy);
     assert_eq!((whole.status.code(), stderr(&whole)), (Some(0), String::new()));
     let index = fs::OpenOptions::new().write(true).open(copy.join("index")).expect("it is there");
@@ -154,6 +164,83 @@ fn what_is_lost_of_a_log_is_told() {
     assert!(told.lines().count() == 1 && told.contains("is unknown"), "{told}");
     let first = error.lines().next().unwrap_or_default();
     assert!(first.contains("ring-0: lines whose") && first.ends_with(": 1"), "{error}");
+
+    fs::write(copy.join("ring-0"), []).expect("it can be emptied");
+    let output = run_on(&copy);
+    assert_eq!(output.status.code(), Some(1), "an emptied ring is damage");
+    assert!(stderr(&output).contains("ring-0 is damaged: it is empty"), "{}", stderr(&output));
+}
+
+/// Takes so long that lines are dropped.
+struct Slow;
+
+impl Sink for Slow {
+    fn line(&mut self, _: &Line<'_>) -> std::io::Result<()> {
+        std::thread::sleep(Duration::from_millis(20));
+        Ok(())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Proves that lines that were dropped while the program ran are told of.
+#[test]
+fn dropped_lines_of_a_log_are_told() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let config = Config {
+        full: Full::Drop,
+        ring_bytes: 4096,
+        longest: 1024,
+        sinks: vec![Box::new(Slow)],
+        ..Config::default()
+    };
+    left_of(config, folder.path(), || (0..1000).for_each(|n| error!("{n}")));
+    let output = run_on(folder.path());
+    assert!(output.status.success());
+    let error = stderr(&output);
+    let count = error.trim_end().rsplit(' ').next().and_then(|count| count.parse().ok());
+    assert!(error.contains("dropped") && (500..1000).contains(&count.unwrap_or(0)), "{error}");
+}
+
+/// Proves that of several runs each line shows which it is of, and whether the sinks had got it.
+#[test]
+fn lines_of_several_runs_are_told_apart() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let runs = ["one", "two"].map(|message| {
+        left_of(Config::default(), folder.path(), || {
+            error!("{message}");
+            tautline::log::flush().expect("it runs");
+        })
+    });
+    let output = run_on(folder.path());
+    let told = String::from_utf8_lossy(&output.stdout);
+    let lines: Vec<_> = told.lines().collect();
+    assert_eq!((output.status.code(), lines.len()), (Some(0), 4), "{told}");
+    let process = format!(", process {}, started 20", std::process::id());
+    for (at, run) in runs.iter().enumerate() {
+        let heading = lines[2 * at];
+        assert!(heading.starts_with("== log-") && heading.contains(&process), "{heading}");
+        assert!(heading.ends_with(text(run)), "{heading}");
+    }
+    assert!(lines[1].ends_with("one") && lines[3].ends_with("two"), "{told}");
+
+    let output = recovered_objects(folder.path());
+    for (line, run) in output.iter().zip(&runs) {
+        let name = run.file_name().and_then(|name| name.to_str());
+        assert_eq!(
+            (line["run"].as_str(), line["pid"].as_u64()),
+            (name, Some(std::process::id().into()))
+        );
+        assert_eq!(line["waiting"], Value::Bool(false));
+    }
+    assert_eq!(output.len(), 2);
+}
+
+fn recovered_objects(folder: &Path) -> Vec<Value> {
+    let output = run(&[&["log", "recover", text(folder), "--json"]]);
+    objects(&String::from_utf8_lossy(&output.stdout))
 }
 
 fn run_on(folder: &Path) -> Output {

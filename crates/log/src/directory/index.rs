@@ -20,6 +20,9 @@ const VERSION: u64 = 2;
 /// Where the two places for the clock lie, and where the entries begin.
 const CLOCKS_AT: u64 = 64;
 const CLOCK_BYTES: usize = 40;
+/// Where the name of the program lies, filled up with zeros, and how much of it is kept.
+const PROGRAM_AT: usize = 24;
+const PROGRAM_BYTES: usize = 40;
 const ENTRIES_AT: u64 = 192;
 
 /// What is known of a call site.
@@ -55,6 +58,8 @@ impl Index {
         index.file.set_len(ENTRIES_AT)?;
         let mut head = VERSION.to_le_bytes().to_vec();
         head.extend(u64::from(std::process::id()).to_le_bytes());
+        let program = program();
+        head.extend(&program.as_bytes()[..program.floor_char_boundary(PROGRAM_BYTES)]);
         index.file.write_all_at(&head, 8)?;
         index.clock(timeline)?;
         // The magic last: an index that begins with it is whole.
@@ -88,6 +93,12 @@ impl Index {
         bytes.extend(u64::from(checksum(&bytes)).to_le_bytes());
         self.file.write_all_at(&bytes, at)
     }
+}
+
+/// The name of this program's file.
+fn program() -> String {
+    let path = std::env::current_exe().unwrap_or_default();
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 impl SiteEntry {
@@ -125,6 +136,9 @@ impl SiteEntry {
 /// What an index says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Told {
+    pub(crate) process: u64,
+    /// The name of the program's file, as far as it is kept.
+    pub(crate) program: String,
     pub(crate) timeline: Timeline,
     pub(crate) sites: Vec<SiteEntry>,
     /// Whether something stands after the last entry that is none.
@@ -140,10 +154,13 @@ pub(crate) fn read_index(bytes: &[u8]) -> Result<Told, &'static str> {
     if head.word() != Some(VERSION) {
         return Err("it is of another version: read it with the program that wrote it");
     }
+    let process = head.word().unwrap_or_default();
+    let program = bytes.get(PROGRAM_AT..PROGRAM_AT + PROGRAM_BYTES).unwrap_or_default();
+    let program = String::from_utf8_lossy(program).trim_end_matches('\0').to_owned();
     let timeline = read_clock(bytes).ok_or("it tells no time")?;
     let entries = bytes.get(ENTRIES_AT as usize..).unwrap_or_default();
     let (sites, damaged) = entry::read_all(entries, read_site);
-    Ok(Told { timeline, sites, damaged })
+    Ok(Told { process, program, timeline, sites, damaged })
 }
 
 /// The later one of the two that are whole.
