@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use rustix::param::page_size;
 use tautline_bus::record::{self, Clock, MakeError, Reader, Writer};
 
+use crate::Level;
 use crate::directory::Directory;
 use crate::filter::Filter;
 use crate::logger::Full;
@@ -37,7 +39,8 @@ pub(crate) struct Core {
     pub(crate) generation: u64,
     /// The process that it was made in: in a child made by `fork`, nobody reads.
     process: u32,
-    filter: Filter,
+    /// Threads that write look at it, whether or not it is just being changed.
+    filter: ArcSwap<Filter>,
     full: Full,
     rings: record::Config,
     /// The most rings.
@@ -165,7 +168,7 @@ impl Core {
         Self {
             generation,
             process: std::process::id(),
-            filter,
+            filter: ArcSwap::from_pointee(filter),
             full,
             rings,
             threads,
@@ -188,12 +191,24 @@ impl Core {
     }
 
     #[cfg(any(feature = "log", feature = "tracing"))]
-    pub(crate) fn filter(&self) -> &Filter {
-        &self.filter
+    pub(crate) fn lowest(&self) -> Option<Level> {
+        self.filter.load().lowest()
+    }
+
+    /// Whether lines of that target and level are wanted.
+    #[cfg(any(feature = "log", feature = "tracing"))]
+    pub(crate) fn passes(&self, target: &str, level: Level) -> bool {
+        self.filter.load().passes(target, level)
+    }
+
+    /// From now on other lines are wanted.
+    pub(crate) fn set_filter(&self, filter: Filter) {
+        self.filter.store(Arc::new(filter));
+        site::meet_again(|site| self.wants(site), |_, _| ());
     }
 
     pub(crate) fn wants(&self, site: &Site) -> bool {
-        self.filter.passes(site.target(), site.level())
+        self.filter.load().passes(site.target(), site.level())
     }
 
     /// Gives a site its number, unless this log has ended: a late line of it must not decide for

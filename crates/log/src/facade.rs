@@ -26,7 +26,11 @@ static INSTALLED: AtomicBool = AtomicBool::new(false);
 
 /// Lines of the crate `log` go elsewhere.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("the crate `log` has a logger already: install this one before it, once in a process")]
+#[error(
+    "the crate `log` has a logger already, and can have one only: install this one before any other, \
+     and once; if the other is that of `tracing_subscriber` (its `init` installs one), do not install \
+     this one: with `tautline_log::tracing::layer` the lines of `log` come all the same"
+)]
 pub struct InstallError;
 
 /// Takes the lines of the crate `log`, once for the life of the process, and hands them to whichever
@@ -38,7 +42,7 @@ pub fn install() -> Result<(), InstallError> {
     log::set_logger(&Facade).map_err(|_| InstallError)?;
     // Relaxed: nothing hangs on it but the level, which is set below and at each start.
     INSTALLED.store(true, Ordering::Relaxed);
-    follow(core::current_core().and_then(|core| core.filter().lowest()));
+    follow(core::current_core().and_then(|core| core.lowest()));
     Ok(())
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn write_foreign(origin: &Origin<'_>, message: fmt::Arguments<'_>) {
     let (level, line) = (number(origin.level as u64), number(origin.line.into()));
     let (target, file) = (Str(short(origin.target)), Str(short(origin.file)));
     let arguments = (level, (line, (target, (file, (Text(message), ())))));
-    let wanted = |core: &Core| core.filter().passes(origin.target, origin.level);
+    let wanted = |core: &Core| core.passes(origin.target, origin.level);
     with_pen(pass, wanted, |pen| {
         if pen.wants(origin.level, origin.target) {
             pen.foreign(&arguments);

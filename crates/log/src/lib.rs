@@ -70,7 +70,7 @@ pub use logger::{
     Config, FlushError, Full, Guard, Logger, SHORTEST_LIMIT, StartError, flush, flush_within,
 };
 
-#[cfg(feature = "log")]
+#[cfg(any(feature = "log", feature = "tracing"))]
 mod foreign;
 
 #[cfg(feature = "log")]

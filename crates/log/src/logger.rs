@@ -21,7 +21,7 @@ use crate::output;
 use crate::pen;
 use crate::sink::{Console, Sink};
 use crate::site::{open_gate, shut_gate};
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex, lock};
 use crate::tally::Tally;
 use crate::timeline::Timeline;
 
@@ -197,7 +197,7 @@ impl Logger {
         .map_err(|error: Option<DirectoryError>| error.map_or(StartError::Running, Into::into))?;
         let agent = Agent::new(core.clone(), timeline, poll, sinks);
         // From here on the guard puts everything away.
-        let mut guard = Guard { core: core.clone(), thread: None };
+        let mut guard = Guard { core: core.clone(), thread: None, changing: Mutex::new(()) };
         // What could not be made for the first line is told now.
         core.prepare()?;
         let thread = run(agent, cpu)?;
@@ -222,7 +222,7 @@ fn tell_others(#[allow(unused_variables, reason = "there may be none")] lowest: 
     #[cfg(feature = "log")]
     crate::facade::follow(lowest);
     #[cfg(feature = "tracing")]
-    crate::tracing::follow();
+    crate::tracing::follow(lowest);
 }
 
 /// Starts the thread, on that core if one is named.
@@ -354,9 +354,34 @@ pub struct Guard {
     core: Arc<Core>,
     /// Says whether all lines got out.
     thread: Option<JoinHandle<bool>>,
+    /// Held while the filter is changed.
+    changing: Mutex<()>,
 }
 
 impl Guard {
+    /// Wants other lines from now on, of all threads; also those of the crates `log` and `tracing`.
+    /// Who is just writing a line may still go by the filter before.
+    ///
+    /// ```
+    /// use tautline_log::{Config, Level, Logger, debug};
+    /// let guard = Logger::start(Config::default())?;
+    /// debug!("is not wanted");
+    /// guard.set_filter("warn,orders=debug".parse()?);
+    /// debug!(target: "orders", "is");
+    /// guard.set_filter(Level::Debug.into());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_filter(&self, filter: Filter) {
+        let turn = lock(&self.changing);
+        if self.core.is_alive() {
+            let lowest = filter.lowest();
+            self.core.set_filter(filter);
+            open_gate(self.core.generation, lowest);
+            tell_others(lowest);
+        }
+        drop(turn);
+    }
+
     /// The folder of this run, if there is a directory.
     pub fn folder(&self) -> Option<&std::path::Path> {
         self.core.directory.as_ref().map(Directory::path)

@@ -173,9 +173,9 @@ pub(crate) fn wants(level: Level, target: &str) -> bool {
     let own = PEN.try_with(|pen| {
         let pen = pen.try_borrow().ok()?;
         let pen = pen.as_ref().filter(|pen| pen.generation == pass.0)?;
-        Some(pen.core.filter().passes(target, level))
+        Some(pen.core.passes(target, level))
     });
-    let ask = || core::current_core().is_some_and(|core| core.filter().passes(target, level));
+    let ask = || core::current_core().is_some_and(|core| core.passes(target, level));
     own.ok().flatten().unwrap_or_else(ask)
 }
 
@@ -224,13 +224,13 @@ impl Pen {
     }
 
     /// Whether the log that it writes to wants such lines.
-    #[cfg(feature = "log")]
+    #[cfg(any(feature = "log", feature = "tracing"))]
     pub(crate) fn wants(&self, level: Level, target: &str) -> bool {
-        self.core.filter().passes(target, level)
+        self.core.passes(target, level)
     }
 
     /// Writes a line that brings its site with it.
-    #[cfg(feature = "log")]
+    #[cfg(any(feature = "log", feature = "tracing"))]
     pub(crate) fn foreign<A: Arguments>(&mut self, arguments: &A) {
         self.put(usize::MAX, |bytes, ticks| fill(bytes, ticks, record::FOREIGN, arguments));
     }

@@ -224,3 +224,34 @@ fn a_flush_waits_for_the_sinks() {
         assert_eq!(keep.lines().len(), n + 1);
     }
 }
+
+/// Another filter is that of lines from then on, also of calls that were met before.
+#[test]
+fn the_filter_can_be_changed() {
+    let _turn = turn();
+    let keep = Keep::default();
+    let guard = Logger::start(keep.config()).unwrap();
+    let write = |n: u32| {
+        debug!("debug {n}");
+        info!("info {n}");
+        debug!(target: "orders", "order {n}");
+    };
+    write(1);
+    for (filter, n) in [("debug", 2), ("error,orders=debug", 3), ("off", 4), ("info", 5)] {
+        guard.set_filter(filter.parse().unwrap());
+        std::thread::spawn(move || info!(target: "thread", "of thread {n}")).join().unwrap();
+        write(n);
+    }
+    drop(guard);
+    let expected = [
+        "info 1",
+        "of thread 2",
+        "debug 2",
+        "info 2",
+        "order 2",
+        "order 3",
+        "of thread 5",
+        "info 5",
+    ];
+    assert_eq!(keep.messages(), expected);
+}

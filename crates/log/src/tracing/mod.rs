@@ -20,19 +20,27 @@
 //! first, and are one more field, `span`. A span is formatted when it is made, and when something is
 //! recorded in it, for which memory is allocated; what is entered, left or closed makes no line.
 //!
+//! Lines of the crate `log` that come by a `LogTracer`, as `init()` of `tracing_subscriber` installs it,
+//! have their own target, file and line, and are filtered by them. That one and
+//! `facade::install` exclude each other, for `log` has one logger: with `init()`, leave
+//! the facade out; with the facade, hand the subscriber to `tracing::subscriber::set_global_default`.
+//!
 //! [`layer()`] wants what the [`Filter`](crate::Filter) of the log wants that runs, and no other:
 //! where nobody else listens, a macro of `tracing` that is not wanted costs a look at a number.
 
 mod event;
+mod facade;
 mod site;
 mod span;
 
 use tracing_core::subscriber::Interest;
 use tracing_core::{Event, LevelFilter, Metadata, Subscriber, callsite, span as core_span};
+use tracing_log::{AsLog, NormalizeEvent, log};
 use tracing_subscriber::filter::Filtered;
 use tracing_subscriber::layer::{self, Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::sync::{AtomicBool, Ordering};
 use crate::{Level, core, pen};
 
 /// A layer for a subscriber of `tracing_subscriber`. It writes to whichever
@@ -43,6 +51,8 @@ pub fn layer<S>() -> Filtered<Lines, Wanted, S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
+    // Relaxed: it stands alone.
+    IN_USE.store(true, Ordering::Relaxed);
     Lines(()).with_filter(Wanted(()))
 }
 
@@ -77,7 +87,11 @@ where
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        event::write(event, context.event_scope(event));
+        let spans = context.event_scope(event);
+        match event.normalized_metadata() {
+            Some(metadata) => facade::write(event, &metadata, spans),
+            None => event::write(event, spans),
+        }
     }
 }
 
@@ -95,24 +109,37 @@ impl<S> layer::Filter<S> for Wanted {
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        let lowest = core::current_core().and_then(|core| core.filter().lowest());
-        Some(lowest.map_or(LevelFilter::OFF, |level| match level {
-            Level::Trace => LevelFilter::TRACE,
-            Level::Debug => LevelFilter::DEBUG,
-            Level::Info => LevelFilter::INFO,
-            Level::Warn => LevelFilter::WARN,
-            Level::Error => LevelFilter::ERROR,
-        }))
+        let lowest = core::current_core().and_then(|core| core.lowest());
+        Some(lowest.map_or(LevelFilter::OFF, level_filter))
     }
 }
 
+/// Whether there is a layer.
+static IN_USE: AtomicBool = AtomicBool::new(false);
+
 /// Has `tracing` ask again what is wanted: a log has started, or has ended.
-pub(crate) fn follow() {
+pub(crate) fn follow(lowest: Option<Level>) {
     callsite::rebuild_interest_cache();
+    let level = lowest.map_or(LevelFilter::OFF, level_filter).as_log();
+    // A `LogTracer` has told `log` what was wanted when it was installed, and tells it no more. Never
+    // less than before: others may listen to it too.
+    if IN_USE.load(Ordering::Relaxed) && log::max_level() < level {
+        log::set_max_level(level);
+    }
 }
 
 fn wants(metadata: &Metadata<'_>) -> bool {
     pen::wants(level(metadata), metadata.target())
+}
+
+fn level_filter(level: Level) -> LevelFilter {
+    match level {
+        Level::Trace => LevelFilter::TRACE,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Info => LevelFilter::INFO,
+        Level::Warn => LevelFilter::WARN,
+        Level::Error => LevelFilter::ERROR,
+    }
 }
 
 fn level(metadata: &Metadata<'_>) -> Level {
