@@ -243,7 +243,7 @@ impl Agent {
         }
         let lost = self.core.take_lost();
         if lost > 0 {
-            self.output.own(Level::Warn, &dropped_lines(lost, "threads without a ring"));
+            self.output.own(Level::Warn, &dropped_lines(lost, NO_RING));
             told += 1;
         }
         told
@@ -255,6 +255,9 @@ impl Agent {
         self.lanes.retain_mut(|lane| !lane.is_done() || lane.stays(core));
     }
 }
+
+/// Whose lines found no ring.
+const NO_RING: &str = "threads without a ring (see `Config::threads`)";
 
 fn dropped_lines(count: u64, of: &str) -> String {
     if count == 1 {

@@ -82,12 +82,21 @@ pub enum ParseFilterError {
     Level(ParseLevelError),
     /// A part begins with `=`.
     NoTarget,
+    /// What stands before the `=` of a part cannot be a target.
+    Target(String),
 }
 
 impl fmt::Display for ParseFilterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Level(error) => write!(f, "{error}, or off"),
+            Self::Level(error) => {
+                write!(f, "{error}, or off; for a target, write its level too, as in app=debug")
+            }
+            Self::Target(name) => write!(
+                f,
+                "{name:?} is no target: write its path, as app::feed, which is also for all below it; \
+                 parts are separated by commas, and there are no wildcards"
+            ),
             Self::NoTarget => f.write_str("a part of the filter begins with `=`: name its target"),
         }
     }
@@ -106,6 +115,9 @@ impl FromStr for Filter {
             match part.split_once('=') {
                 Some((target, _)) if target.trim().is_empty() => {
                     return Err(ParseFilterError::NoTarget);
+                }
+                Some((target, _)) if target.contains([';', '[', ']', '{', '}', '*', '?']) => {
+                    return Err(ParseFilterError::Target(target.trim().to_owned()));
                 }
                 Some((target, name)) => filter = filter.with(target.trim(), level(name.trim())?),
                 None => filter.rest = level(part)?,
@@ -156,5 +168,9 @@ mod tests {
         let error = "info,x=loud".parse::<Filter>().unwrap_err().to_string();
         assert!(error.contains("loud") && error.contains("off"), "{error}");
         assert_eq!("=info".parse::<Filter>(), Err(ParseFilterError::NoTarget));
+        for text in ["warn;app=debug", "app[span]=debug", "app::*=debug"] {
+            let error = text.parse::<Filter>().unwrap_err();
+            assert!(matches!(error, ParseFilterError::Target(_)), "{text}: {error}");
+        }
     }
 }

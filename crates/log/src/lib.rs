@@ -18,10 +18,10 @@
 //! ```
 //!
 //! The way of a line: [`info!`] → `pen` (this thread's ring) → `record` (how it lies in there) →
-//! `agent` (the thread that reads) → `output` (fills in) → [`sink`]. With [`Config::directory`] the
-//! rings are files, and [`recover()`] reads what was in them after the process was killed.
+//! `agent` (the thread that reads) → `output` (fills in) → `outlet` (each sink for itself) → [`sink`].
+//! With [`Config::directory`] the rings are files, and [`recover()`] reads what was in them after the process was killed.
 //!
-//! What is defined: a line that is written by a sink, on the log's own thread, goes nowhere, for it
+//! Some special cases: a line that is written by a sink, on the log's own thread, goes nowhere, for it
 //! would never end. One that is written while an argument of another is formatted goes to a second
 //! ring. One from the destructor of a thread's variable may go to a common ring, and is then said to be
 //! of `(a thread that ends)`. Before the log has started and after its guard was dropped, lines go

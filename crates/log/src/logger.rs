@@ -52,7 +52,7 @@ pub struct Config {
     /// A folder for files under the rings. What was written is then found by [`recover`] after the
     /// process was killed. Several processes may have the same.
     ///
-    /// A run has a folder in there for itself, and removes it when it ends in peace. Writing to a
+    /// A run has a folder in there for itself, and removes it when the guard is dropped and all lines were written. Writing to a
     /// mapped file costs more than to memory when the system writes it to a disk meanwhile: on
     /// `tmpfs`, as `/dev/shm` is, it does not.
     ///
@@ -73,8 +73,9 @@ pub struct Config {
 pub const SHORTEST_LIMIT: usize = 1024;
 
 impl Default for Config {
-    /// Lines of `info` and above go to standard error. 256 KiB for each of 1024 threads, lines up to
-    /// 4 KiB; who finds no room waits. No files. It looks every 2 ms.
+    /// Lines of `info` and above are written to standard error. Each of at most 1024 threads has a
+    /// ring of 256 KiB, for lines of up to 4 KiB; a thread whose ring is full waits for room. There is
+    /// no directory. The log's own thread looks for lines every 2 ms.
     fn default() -> Self {
         Self {
             filter: Filter::default(),
@@ -104,7 +105,8 @@ impl fmt::Debug for Config {
     }
 }
 
-/// Why the log did not start.
+/// Why the log did not start. The text has the cause in it; [`source`](std::error::Error::source) does
+/// not repeat it.
 #[derive(Debug, Error)]
 pub enum StartError {
     /// One runs in this process.
@@ -119,25 +121,36 @@ pub enum StartError {
         "no ring can be made: {0}; take a smaller `ring_bytes`, make room, or name a directory on \
          another file system"
     )]
-    Ring(#[from] record::MakeError),
+    Ring(record::MakeError),
+    /// The rings are too small for the longest line.
+    #[error(
+        "rings of {ring_bytes} bytes are too small for lines of {longest}: take `ring_bytes` of more \
+         than twice that, or a smaller `longest`"
+    )]
+    RingBytes {
+        /// What [`Config::ring_bytes`] says.
+        ring_bytes: usize,
+        /// What [`Config::longest`] says.
+        longest: usize,
+    },
     /// The directory cannot be used.
-    #[error("cannot use the directory {path} for the rings: {source}")]
+    #[error("cannot use the directory {path} for the rings: {cause}")]
     Directory {
         /// The directory.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The thread cannot be made.
     #[error("cannot make the log's own thread: {0}")]
     Thread(io::Error),
     /// The thread cannot run on the core.
-    #[error("cannot run on core {core} ({source}): name one that this process may use")]
+    #[error("cannot run on core {core} ({cause}): name one that this process may use")]
     Core {
         /// The core.
         core: usize,
         /// What the system says.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -147,7 +160,7 @@ pub enum FlushError {
     /// It took too long: a sink hangs, is slow, or cannot write.
     #[error("not all lines are out in time: a sink hangs, is slow, or cannot write")]
     TimedOut,
-    /// No log runs, or its thread has ended, by a panic of a sink.
+    /// No log runs, or its thread has ended, for all its sinks have panicked.
     #[error("no log runs that could be flushed")]
     NotRunning,
     /// This is the thread that would do it.
@@ -199,7 +212,12 @@ impl Logger {
         // From here on the guard puts everything away.
         let mut guard = Guard { core: core.clone(), thread: None, changing: Mutex::new(()) };
         // What could not be made for the first line is told now.
-        core.prepare()?;
+        core.prepare().map_err(|error| match error {
+            record::MakeError::TooLong { .. } => {
+                StartError::RingBytes { ring_bytes: rings.capacity, longest: rings.longest }
+            }
+            error => StartError::Ring(error),
+        })?;
         let thread = run(agent, cpu)?;
         core.set_agent(thread.thread().clone());
         guard.thread = Some(thread);
@@ -213,7 +231,7 @@ impl Logger {
 
 impl From<DirectoryError> for StartError {
     fn from(DirectoryError { path, source }: DirectoryError) -> Self {
-        Self::Directory { path, source }
+        Self::Directory { path, cause: source }
     }
 }
 
@@ -238,7 +256,7 @@ fn run(agent: Agent, cpu: Option<usize>) -> Result<JoinHandle<bool>, StartError>
     let name = crate::output::OWN_THREAD.to_owned();
     let thread = thread::Builder::new().name(name).spawn(body).map_err(StartError::Thread)?;
     match told.recv() {
-        Ok(Err(source)) => Err(StartError::Core { core: cpu.unwrap_or_default(), source }),
+        Ok(Err(cause)) => Err(StartError::Core { core: cpu.unwrap_or_default(), cause }),
         _ => Ok(thread),
     }
 }
@@ -346,8 +364,9 @@ pub fn flush_within(limit: Duration) -> Result<(), FlushError> {
 /// Keeps the log running. When it is dropped, all lines that were written before go out, and the log
 /// ends: what is written after that goes nowhere.
 ///
-/// Sinks that cannot write then have two seconds more. How many lines they still hold after that is
-/// told on standard error, and the folder of the run stays, as after a kill.
+/// Sinks that cannot write then have two seconds more, and one of which no call returns for five
+/// seconds is left behind, with the log's own thread. How many lines were not written is told on
+/// standard error, and the folder of the run stays, as after a kill.
 #[must_use = "the log ends when the guard is dropped"]
 #[derive(Debug)]
 pub struct Guard {

@@ -21,12 +21,12 @@ use crate::{Level, Line};
 #[derive(Debug, Error)]
 pub enum RecoverError {
     /// It cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {cause}")]
     Read {
         /// What cannot.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        cause: io::Error,
     },
     /// There is no run in it.
     #[error("{0} holds no run: name the directory that was configured, or one of the runs in it")]
@@ -132,7 +132,7 @@ struct Ring {
 /// ```
 pub fn recover(directory: &Path) -> Result<Recovered, RecoverError> {
     let mut problems = Vec::new();
-    let read = |source| RecoverError::Read { path: directory.to_owned(), source };
+    let read = |cause| RecoverError::Read { path: directory.to_owned(), cause };
     let folders = if directory.join("index").exists() {
         vec![directory.to_owned()]
     } else {
@@ -212,7 +212,7 @@ impl Run {
     fn read(folder: &Path, problems: &mut Vec<RecoverError>) -> Result<Self, RecoverError> {
         let fail = |path: &Path| {
             let path = path.to_owned();
-            move |source| RecoverError::Read { path, source }
+            move |cause| RecoverError::Read { path, cause }
         };
         // The rings first: what their records need was in the index before.
         let mut rings = Vec::new();
@@ -304,7 +304,7 @@ fn owners(folder: &Path, ring: u64, problems: &mut Vec<RecoverError>) -> Vec<Own
             return owners;
         }
         Err(source) if source.kind() == io::ErrorKind::NotFound => {}
-        Err(source) => problems.push(RecoverError::Read { path, source }),
+        Err(cause) => problems.push(RecoverError::Read { path, cause }),
     }
     Vec::new()
 }

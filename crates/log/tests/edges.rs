@@ -96,12 +96,13 @@ fn impossible_configurations_are_refused() {
     let file = tempfile::NamedTempFile::new().unwrap();
     for (config, word) in [
         (Config { longest: 100, ..Config::default() }, "1024"),
-        (Config { longest: 8192, ring_bytes: 4096, ..Config::default() }, "8192"),
+        (Config { longest: 8192, ring_bytes: 4096, ..Config::default() }, "`ring_bytes` of more"),
         (Config { directory: Some(file.path().into()), ..Config::default() }, "directory"),
         (Config { core: Some(100_000), ..Config::default() }, "core 100000"),
     ] {
-        let error = Logger::start(config).unwrap_err().to_string();
-        assert!(error.contains(word), "{error}");
+        let error = Logger::start(config).unwrap_err();
+        assert!(error.to_string().contains(word), "{error}");
+        assert!(std::error::Error::source(&error).is_none(), "the text says it already");
     }
     drop(Logger::start(Keep::default().config()).unwrap());
 }
@@ -136,7 +137,7 @@ fn lines_within_lines_are_written() {
     drop(guard);
     let mut messages = keep.messages();
     messages.sort();
-    let lost = "1 line of threads without a ring was dropped";
+    let lost = "1 line of threads without a ring (see `Config::threads`) was dropped";
     assert_eq!(messages, [lost, "inner", "inner, too", "outer"]);
 }
 

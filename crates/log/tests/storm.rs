@@ -176,7 +176,8 @@ fn threads_without_a_ring_are_told() {
     info!("has a ring");
     thread::spawn(|| (0..3).for_each(|n| info!("{n}"))).join().unwrap();
     drop(guard);
-    let expected = ["has a ring", "3 lines of threads without a ring were dropped"];
+    let expected =
+        ["has a ring", "3 lines of threads without a ring (see `Config::threads`) were dropped"];
     assert_eq!(keep.messages(), expected);
 }
 
@@ -195,7 +196,10 @@ fn only_lines_that_are_wanted_count_as_dropped() {
     info!("{:?}", Some(1));
     info!("{}", 1);
     drop(guard);
-    assert_eq!(keep.messages(), ["2 lines of threads without a ring were dropped"]);
+    assert_eq!(
+        keep.messages(),
+        ["2 lines of threads without a ring (see `Config::threads`) were dropped"]
+    );
 }
 
 /// Keeps lines, and takes none while the door is shut.

@@ -109,17 +109,25 @@ more than half its capacity at once a message may come out that is not yet sent.
 
 #[derive(Debug, Subcommand)]
 enum LogCommand {
-    /// Print the lines that are left in the directory of a log, the oldest first. Nothing is
-    /// changed, and the program that wrote them may still run.
+    /// Print the lines that are left in the directory of a log, the oldest first, run after run.
+    /// Nothing is changed, and the program that wrote them may still run.
+    #[command(after_help = RECOVER)]
     Recover(RecoverArgs),
 }
+
+const RECOVER: &str = "\
+Where the directory has several runs, a heading names each. With --json the keys run, pid and waiting
+say of which run a line is, and whether the log's sinks had not written it.
+
+Exit codes: 0 all was read (lines that were dropped are counted on standard error), 1 a part of it is
+damaged, or cannot be read, which standard error names, 2 the command line cannot be understood.";
 
 #[derive(Clone, Debug, Args, PartialEq, Eq)]
 pub(crate) struct RecoverArgs {
     /// The directory that the log was configured with, or that of one run in it.
     #[arg(value_name = "DIR")]
     pub(crate) directory: PathBuf,
-    /// Only lines that the log's sinks had not got.
+    /// Only lines that the log's sinks had not written.
     #[arg(long)]
     pub(crate) waiting: bool,
     /// One JSON object a line.
@@ -266,16 +274,29 @@ pub(crate) enum Refusal {
 
 /// Reads the command line, program name first. No subcommand means `demo`.
 pub(crate) fn parse(mut arguments: Vec<std::ffi::OsString>) -> Result<Asked, Refusal> {
-    let bare = arguments.get(1).is_none_or(|first| {
-        let first = first.to_string_lossy();
-        first.starts_with('-') && !["-h", "--help", "-V", "--version"].contains(&&*first)
-    });
-    if bare {
+    if is_bare(&arguments) {
         arguments.insert(arguments.len().min(1), "demo".into());
     }
     let Cli { command, log } = Cli::try_parse_from(arguments).map_err(|error| refusal(&error))?;
     let missing = || Refusal::Wrong("write relay, demo, doctor, log or bus".to_owned());
     Ok(Asked { request: command.map(request).ok_or_else(missing)?, log })
+}
+
+/// Whether no subcommand is named: options of the log may stand before it.
+fn is_bare(arguments: &[std::ffi::OsString]) -> bool {
+    let mut rest = arguments.iter().skip(1).map(|argument| argument.to_string_lossy());
+    while let Some(argument) = rest.next() {
+        match &*argument {
+            "--log-json" => {}
+            "--log" | "--log-file" | "--log-rotate" | "--log-keep" | "--log-dir" => {
+                rest.next();
+            }
+            "-h" | "--help" | "-V" | "--version" => return false,
+            other if other.starts_with("--log") && other.contains('=') => {}
+            other => return other.starts_with('-'),
+        }
+    }
+    true
 }
 
 fn request(command: Command) -> Request {
@@ -386,7 +407,10 @@ fn ranged(
 /// One line that names the argument and the remedy.
 fn refusal(error: &clap::Error) -> Refusal {
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Refusal::Told(error.to_string()),
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        // As of `tautline log`, which is no command alone.
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Refusal::Told(error.to_string()),
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => Refusal::Wrong(bad_value(error)),
         ErrorKind::MissingRequiredArgument => {
             let missing = context(error);
@@ -504,7 +528,10 @@ mod tests {
             ("tautline dome", "dome", "--help"),
             ("tautline demo --log loud", "--log: ", "trace, debug"),
             ("tautline --log-file a --log-rotate week", "--log-rotate: ", "hour or day"),
+            ("tautline --log-file a --log-rotate 0", "--log-rotate: ", "more than 0 bytes"),
             ("tautline doctor --log-keep 0", "--log-keep: ", "1 or more"),
+            ("tautline doctor --log-keep -1", "--log-keep: ", "1 or more"),
+            ("tautline --log info dome", "dome", "--help"),
             ("tautline bus tap", "<NAMESPACE/NAME>", "tautline bus tap --help"),
             ("tautline bus tap prices", "<NAMESPACE/NAME>: prices: ", "NAMESPACE/NAME as"),
             ("tautline bus tap feeds/*", "<NAMESPACE/NAME>: feeds/*: ", "one object"),
@@ -523,9 +550,27 @@ mod tests {
         }
     }
 
+    /// Proves that options of the log may stand before the command as well as behind it.
+    #[test]
+    fn log_options_stand_anywhere() {
+        for line in [
+            "tautline --log info doctor --json",
+            "tautline --log=info --log-json doctor --json",
+            "tautline doctor --json --log info",
+        ] {
+            assert!(matches!(parsed(line), Ok(Request::Doctor { json: true })), "{line}");
+        }
+        for line in ["tautline --log info", "tautline --log info --json", "tautline --log-json"] {
+            assert!(matches!(parsed(line), Ok(Request::Demo { .. })), "{line}");
+        }
+    }
+
     /// Proves that help is no error.
     #[test]
     fn help_is_told() {
+        assert!(
+            matches!(parsed("tautline log"), Err(Refusal::Told(text)) if text.contains("recover"))
+        );
         assert!(
             matches!(parsed("tautline --help"), Err(Refusal::Told(text)) if text.contains("relay"))
         );

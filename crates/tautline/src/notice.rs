@@ -26,24 +26,24 @@ static LOG: Mutex<Option<Guard>> = Mutex::new(None);
 #[derive(Clone, Debug, Default, Args, PartialEq, Eq)]
 #[command(next_help_heading = "Log")]
 pub(crate) struct LogArgs {
-    /// What is told, with the time and where it is from: off, error, warn, info, debug or trace, also
-    /// for parts of the program, such as warn,tautline_relay=debug [default: warn, as bare lines].
+    /// Which log lines are written, with their time and origin: off, error, warn, info, debug or trace,
+    /// also for parts of the program, such as warn,tautline_relay=debug [default: warn, as bare lines].
     #[arg(long = "log", global = true, value_name = "FILTER", value_parser = |text: &str| text.parse::<Filter>())]
     log_filter: Option<Filter>,
-    /// Told as JSON, one object a line.
+    /// Write log lines as JSON, one object a line.
     #[arg(long = "log-json", global = true)]
     log_json: bool,
-    /// Told in this file, which is appended to, instead of standard error.
+    /// Append log lines to this file instead of writing them to standard error.
     #[arg(long = "log-file", global = true, value_name = "FILE")]
     log_file: Option<PathBuf>,
     /// Begin a new file at this size, hour or day: 64MiB, day, or both as 64MiB,day. The names have
     /// the time: FILE.20261130T045119Z.0000.
-    #[arg(long = "log-rotate", global = true, value_name = "WHEN", value_parser = rotation)]
+    #[arg(long = "log-rotate", global = true, value_name = "WHEN", allow_hyphen_values = true, value_parser = rotation)]
     log_rotate: Option<Rotation>,
     /// Keep so many files, and delete the oldest.
-    #[arg(long = "log-keep", global = true, value_name = "N", value_parser = files)]
+    #[arg(long = "log-keep", global = true, value_name = "N", allow_hyphen_values = true, value_parser = files)]
     log_keep: Option<usize>,
-    /// Keep what is told in files in this folder too, for tautline log recover after a crash.
+    /// Keep the latest log lines in this folder too, for tautline log recover after a crash.
     #[arg(long = "log-dir", global = true, value_name = "DIR")]
     log_directory: Option<PathBuf>,
 }
@@ -54,7 +54,8 @@ fn rotation(text: &str) -> Result<Rotation, String> {
         match (part, units::parse_bytes(part)) {
             ("hour", _) => rotation.every = Some(Every::Hour),
             ("day", _) => rotation.every = Some(Every::Day),
-            (_, Ok(bytes)) if bytes > 0 => rotation.max_bytes = Some(bytes),
+            (_, Ok(0)) => return Err("write more than 0 bytes, such as 64MiB".to_owned()),
+            (_, Ok(bytes)) => rotation.max_bytes = Some(bytes),
             _ => {
                 return Err(format!(
                     "{part:?} is no time for a new file; write 64MiB, hour or day"

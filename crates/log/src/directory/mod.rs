@@ -6,8 +6,8 @@
 //!                                   threads-0  whose they are, if several had it in turn
 //! ```
 //!
-//! What a record needs is there before it. A run that ends in peace removes its folder; what is there
-//! is of runs that live, or that were killed.
+//! What a record needs is there before it. A run whose guard is dropped, and whose lines were all
+//! written, removes its folder; what is there is of runs that live, or that ended otherwise.
 
 mod entry;
 mod index;

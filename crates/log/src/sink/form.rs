@@ -25,4 +25,7 @@ pub trait Form: Send {
     /// message, fields, names of threads) must not make a second line of it: see
     /// [`escape`](super::escape()).
     fn write(&mut self, line: &Line<'_>, out: &mut String);
+
+    /// A [`Console`](super::Console) says whether colour is wanted there. Without it, it is not.
+    fn offer_colour(&mut self, _wanted: bool) {}
 }

@@ -17,7 +17,8 @@ use crate::{Level, Line};
 #[derive(Debug)]
 pub struct Human {
     stamp: Stamp,
-    colour: bool,
+    /// Unless it was said, a console says it.
+    colour: Option<bool>,
     threads: bool,
     places: bool,
 }
@@ -29,9 +30,10 @@ impl Default for Human {
 }
 
 impl Human {
-    /// Times in UTC, without colour, threads and places.
+    /// Times in UTC, without threads and places, and with colour only where a
+    /// [`Console`](super::Console) wants it.
     pub fn new() -> Self {
-        Self { stamp: Stamp::utc(), colour: false, threads: false, places: false }
+        Self { stamp: Stamp::utc(), colour: None, threads: false, places: false }
     }
 
     /// Times as the clock on the wall of this machine shows them, with their offset from UTC.
@@ -40,10 +42,10 @@ impl Human {
         Self { stamp: Stamp::local(), ..self }
     }
 
-    /// Whether the level has a colour, by an escape sequence.
+    /// Whether the level has a colour, by an escape sequence, wherever it is written to.
     #[must_use]
     pub fn colour(self, colour: bool) -> Self {
-        Self { colour, ..self }
+        Self { colour: Some(colour), ..self }
     }
 
     /// Whether the thread is named: `[feed]`, behind the level.
@@ -60,17 +62,22 @@ impl Human {
 
     /// To the right, in five places.
     fn write_level(&self, level: Level, out: &mut String) {
-        if self.colour {
+        let coloured = self.colour.unwrap_or_default();
+        if coloured {
             out.extend(["\x1b[", colour(level), "m"]);
         }
         let name = level.name();
         out.push_str(&"     "[name.len()..]);
         out.push_str(name);
-        out.push_str(if self.colour { "\x1b[0m" } else { "" });
+        out.push_str(if coloured { "\x1b[0m" } else { "" });
     }
 }
 
 impl Form for Human {
+    fn offer_colour(&mut self, wanted: bool) {
+        self.colour.get_or_insert(wanted);
+    }
+
     fn write(&mut self, line: &Line<'_>, out: &mut String) {
         self.stamp.write(line.time, 6, out);
         out.push(' ');
@@ -130,6 +137,15 @@ mod tests {
             "2025-11-30T04:51:19.123456Z \x1b[32m INFO\x1b[0m [main] app::feed: all is well [..] \
              (src/feed.rs:7)\n"
         );
+    }
+
+    /// Proves that a console is heard, unless the form was told otherwise.
+    #[test]
+    fn consoles_decide_on_colour_if_nobody_has() {
+        for (mut form, coloured) in [(Human::new(), true), (Human::new().colour(false), false)] {
+            form.offer_colour(true);
+            assert_eq!(written(form, &line("x")).contains("\x1b["), coloured);
+        }
     }
 
     /// Proves that a message from outside cannot pass itself off as a line of its own.

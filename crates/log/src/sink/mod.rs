@@ -39,7 +39,8 @@ use std::io;
 
 use crate::Line;
 
-/// Takes lines, on one thread, in the order of their times.
+/// Takes lines, on one thread, in the order of their times. One that panics gets no more lines, which
+/// is told on standard error; the others go on.
 ///
 /// ```
 /// use std::io;
@@ -71,7 +72,8 @@ pub trait Sink: Send {
     /// Hands on what it has kept back: there are no more lines for the moment, or for ever.
     ///
     /// # Errors
-    /// As those of [`line`](Self::line).
+    /// As those of [`line`](Self::line). The lines since the last flush that succeeded are then not
+    /// written: the log flushes again, and until that succeeds [`flush`](crate::flush()) does not.
     fn flush(&mut self) -> io::Result<()>;
 
     /// How many lines it has taken and keeps back, though a flush asked for them: it could not hand

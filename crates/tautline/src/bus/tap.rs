@@ -117,7 +117,10 @@ fn as_hex(bytes: &[u8]) -> String {
 fn fields_line(fields: &[(String, Value)]) -> String {
     let fields: Vec<_> = fields
         .iter()
-        .map(|(name, value)| format!("{}={}", plain(name), value_line(value)))
+        .map(|(name, value)| match text_of(name, value) {
+            Some(text) => format!("{}={text:?}", plain(name)),
+            None => format!("{}={}", plain(name), value_line(value)),
+        })
         .collect();
     fields.join(" ")
 }
@@ -140,6 +143,22 @@ fn value_line(value: &Value) -> String {
     }
 }
 
+/// The bytes of a field with the name `text` as what they are, up to the zeros at their end, as those of
+/// log lines.
+fn text_of(name: &str, value: &Value) -> Option<String> {
+    let Value::List(all) = value else { return None };
+    if name != "text" {
+        return None;
+    }
+    let byte = |value: &Value| match value {
+        Value::Unsigned(number) => u8::try_from(*number).ok(),
+        _ => None,
+    };
+    let bytes: Vec<u8> = all.iter().map(byte).collect::<Option<_>>()?;
+    let text = String::from_utf8(bytes).ok()?;
+    Some(text.trim_end_matches('\0').to_owned())
+}
+
 /// A name as another process has told it, which may hold anything.
 fn plain(name: &str) -> String {
     name.escape_debug().to_string()
@@ -159,7 +178,10 @@ fn value_json(value: &Value) -> serde_json::Value {
         Value::Variant(name) => json!(name),
         Value::List(all) => all.iter().map(value_json).collect(),
         Value::Fields(fields) => {
-            let all = fields.iter().map(|(name, value)| (name.clone(), value_json(value)));
+            let all = fields.iter().map(|(name, value)| {
+                let text = text_of(name, value).map(serde_json::Value::from);
+                (name.clone(), text.unwrap_or_else(|| value_json(value)))
+            });
             serde_json::Value::Object(all.collect::<Map<_, _>>())
         }
         _ => serde_json::Value::Null,
