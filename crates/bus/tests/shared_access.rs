@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use processes::users::{
     GROUP, GUEST, OWNER, STRANGER, are_to_be_had, program_of, segments_of, skip_in_part,
 };
-use processes::{Other, namespace, part, stay};
+use processes::{Other, namespace, part, stay, until};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::os::fd::AsFd;
@@ -54,6 +54,7 @@ fn place(namespace: &str, how: &str) -> Namespace {
         "group" => open(Guests::Group(GROUP)),
         "others" => open(Guests::Users(vec![GUEST, STRANGER])),
         "guests" => open(Guests::Users(vec![GUEST])),
+        "strangers" => open(Guests::Users(vec![STRANGER])),
         other => panic!("nobody comes as {other}"),
     }
 }
@@ -108,6 +109,10 @@ fn the_other_process() {
         "come" => come(&namespace, how),
         "hold" => {
             let _numbers = numbers(&namespace, "numbers", how).unwrap();
+            stay();
+        }
+        "reserve" => {
+            let _kept = place(&namespace, how).reserve("numbers").unwrap();
             stay();
         }
         "spin" => {
@@ -326,6 +331,10 @@ fn squat(namespace: &str, how: &str) {
     let key = format!("tautline-bus/{OWNER}/{namespace}/numbers");
     let number = std::process::id();
     let door = |count: u32| format!("{key}#{number:x}.1.{count:x}");
+    let bind = |address: &str| {
+        let address = SocketAddr::from_abstract_name(address).unwrap();
+        UnixDatagram::bind_addr(&address).unwrap()
+    };
     match how {
         "key" => {
             let _key = UnixListener::bind_addr(&SocketAddr::from_abstract_name(key).unwrap());
@@ -333,22 +342,42 @@ fn squat(namespace: &str, how: &str) {
         }
         // As one without a door, of a process that is there and of one that is not.
         "quietly" => {
-            let addresses = [format!("{key}#1.1.0"), format!("{key}#{number:x}.1.1")];
-            let bind = |address| {
-                SocketAddr::from_abstract_name(address)
-                    .and_then(|address| UnixDatagram::bind_addr(&address))
-            };
-            let _quiet = addresses.map(|address| bind(address).unwrap());
+            let _quiet = [format!("{key}#1.1.0"), format!("{key}#{number:x}.1.1")]
+                .map(|address| bind(&address));
+            stay();
+        }
+        // By an address that goes on as a line of the kernel's list would, of a socket that is not
+        // there: one without a door, and a door.
+        "newline" => {
+            let _forged = ["0 0002 01 1", "10000 0005 01 1"]
+                .map(|socket| bind(&format!("\n0 0 0 {socket} @{key}#1.1.0")));
+            stay();
+        }
+        // By bytes that are no text, and would be too many if they were made one.
+        "bytes" => {
+            let _door = listen(&[door(0).as_bytes(), &[0xff; 30]].concat());
+            stay();
+        }
+        // As one without a door of root's, with a good segment of one's own, under that name.
+        "root" => {
+            let _own = Numbers::open(namespace, "numbers", config()).unwrap();
+            let stat = fs::read_to_string("/proc/self/stat").unwrap();
+            let start = stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().nth(19).unwrap();
+            let start: u64 = start.parse().unwrap();
+            let _quiet =
+                bind(&format!("tautline-bus/0/{namespace}/numbers#{number:x}.{start:x}.0"));
             stay();
         }
         // Never answers, and takes nobody in.
         "silent" => {
-            let _doors: Vec<_> = (0..3).map(|count| listen(&door(count))).collect();
+            let _doors: Vec<_> = (0..3).map(|count| listen(door(count).as_bytes())).collect();
             stay();
         }
         // Says that it is joining, for ever; or that it has something.
-        "joining" => serve(&listen(&door(0)), 0, None),
-        "with-a-file" => serve(&listen(&door(0)), 1, Some(fs::File::open("/dev/zero").unwrap())),
+        "joining" => serve(&listen(door(0).as_bytes()), 0, None),
+        "with-a-file" => {
+            serve(&listen(door(0).as_bytes()), 1, Some(fs::File::open("/dev/zero").unwrap()))
+        }
         "with-a-segment" => {
             // A good one of one's own, under that name.
             let _own = Numbers::open(namespace, "numbers", config()).unwrap();
@@ -359,16 +388,16 @@ fn squat(namespace: &str, how: &str) {
                 .find(|path| fs::read_link(path).is_ok_and(|to| to.as_os_str() == &*label))
                 .unwrap();
             let file = fs::File::options().read(true).write(true).open(path).unwrap();
-            serve(&listen(&door(0)), 1, Some(file));
+            serve(&listen(door(0).as_bytes()), 1, Some(file));
         }
         other => panic!("nobody squats {other}"),
     }
 }
 
-fn listen(address: &str) -> OwnedFd {
+fn listen(address: &[u8]) -> OwnedFd {
     let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
     let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None).unwrap();
-    let address = SocketAddrUnix::new_abstract_name(address.as_bytes()).unwrap();
+    let address = SocketAddrUnix::new_abstract_name(address).unwrap();
     rustix::net::bind(&socket, &address).unwrap();
     rustix::net::listen(&socket, 8).unwrap();
     socket
@@ -636,6 +665,13 @@ fn callers_that_hang_keep_no_guest_out() {
     }
     let namespace = &namespace("crowd");
     let _host = start(OWNER, "hold guests", namespace).ready();
+    let _callers = crowd(namespace);
+    let (told, _) = outcome(start(GUEST, "come guest", namespace));
+    assert!(told.starts_with("opened"), "{told}");
+}
+
+/// Calls at the only door there until no more can.
+fn crowd(namespace: &str) -> Vec<OwnedFd> {
     let sockets = fs::read_to_string("/proc/net/unix").unwrap();
     let mark = format!("@tautline-bus/{OWNER}/{namespace}/numbers#");
     let address = sockets.split_ascii_whitespace().find(|word| word.starts_with(&mark)).unwrap();
@@ -648,8 +684,56 @@ fn callers_that_hang_keep_no_guest_out() {
     };
     let callers: Vec<_> = (0..500).filter_map(|_| call()).collect();
     assert!(callers.len() > 100, "{}", callers.len());
-    let (told, _) = outcome(start(GUEST, "come guest", namespace));
+    callers
+}
+
+/// A host that is stopped, and whose door is crowded, keeps no other host out.
+#[test]
+fn a_crowd_at_a_stopped_host_keeps_no_host_out() {
+    if !are_to_be_had("hosts at a crowded door") {
+        return;
+    }
+    let namespace = &namespace("jam");
+    let host = start(OWNER, "hold guests", namespace).ready();
+    host.signal(libc::SIGSTOP);
+    until("it is stopped", || {
+        let tasks = fs::read_dir(format!("/proc/{}/task", host.id())).unwrap();
+        let stats =
+            tasks.map(|task| fs::read_to_string(task.unwrap().path().join("stat")).unwrap());
+        stats.map(|stat| stat.contains(") T ")).all(|stops| stops).then_some(())
+    });
+    let _callers = crowd(namespace);
+    let (told, _) = outcome(start(OWNER, "come guests", namespace));
     assert!(told.starts_with("opened"), "{told}");
+}
+
+/// Who is no guest any more, and keeps an old segment, leads no guest to it while a host is about to
+/// make another.
+#[test]
+fn former_guests_lead_nobody_astray() {
+    if !are_to_be_had("former guests") {
+        return;
+    }
+    let namespace = &namespace("former");
+    let host = start(OWNER, "hold others", namespace).ready();
+    let _former = start(GUEST, "hold guest", namespace).ready();
+    host.kill();
+    let _host = start(OWNER, "reserve strangers", namespace).ready();
+    let (told, _) = outcome(start(STRANGER, "come guest", namespace));
+    assert!(told.starts_with("NotFound"), "{told}");
+}
+
+/// A host that is run by root, and may look into everybody's descriptors, takes a foreign socket
+/// under its name for nobody too.
+#[test]
+fn those_who_squat_fool_no_host_of_root() {
+    if !are_to_be_had("squatters of root's names") {
+        return;
+    }
+    let namespace = &namespace("root");
+    let _squatter = start(STRANGER, "squat root", namespace).ready();
+    let numbers = numbers(namespace, "numbers", "alone").unwrap();
+    numbers.sender().unwrap().send(1).unwrap();
 }
 
 /// A foreign process that binds a name's key is named; one that listens where a participant would is
@@ -669,7 +753,9 @@ fn those_who_squat_fool_nobody() {
         assert!(told.contains(&named) && took < LONG, "{told}");
     }
     thread::scope(|threads| {
-        for how in ["quietly", "silent", "joining", "with-a-file", "with-a-segment"] {
+        let ways =
+            ["quietly", "newline", "bytes", "silent", "joining", "with-a-file", "with-a-segment"];
+        for how in ways {
             threads.spawn(move || a_squatter_fools_nobody(how, &namespace(how)));
         }
     });
@@ -680,7 +766,8 @@ fn a_squatter_fools_nobody(how: &str, namespace: &str) {
     let come = |user, how: &str| outcome(start(user, &format!("come {how}"), namespace));
     // A guest finds nothing else.
     let (told, took) = come(GUEST, "guest");
-    let waits = ["quietly", "joining"].contains(&how) && told.starts_with("NotFound");
+    let waits =
+        ["quietly", "newline", "bytes", "joining"].contains(&how) && told.starts_with("NotFound");
     let is_named = told.contains(&format!("user {STRANGER}"));
     assert!(waits || is_named, "{how}: {told}");
     assert!(took < LONG, "{took:?}");

@@ -3,23 +3,26 @@
 //! A process of the owner looks into the tables of descriptors of its like, which takes no help of
 //! theirs. Whoever else has the object is asked at its door, after the kernel has told who listens
 //! there: any process may bind any address. Of one that cannot be asked the kernel tells whose
-//! socket it is, which keeps foreign ones from being waited for. What is believed of whom:
+//! socket it is, before its table is looked into, and which keeps foreign ones from being waited for.
+//! What is believed of whom:
 //!
 //! - of the owner's processes, all that they answer;
 //! - by a host, of the guests that it has named, the same: those who join are waited for. Others are
 //!   nobody for it, whatever they have bound;
 //! - by a guest, who does not know the others, of anybody, the segment alone: only if it belongs to
 //!   the owner, is called as it should be, and names the one who has it among its guests. The
-//!   owner's processes are asked first.
+//!   owner's processes are asked first, and while one of them is joining nobody else is: what others
+//!   have may be old, of a time when they were guests.
 //!
 //! Each answer is waited for, a little, and all of them a little more.
 
 use std::fs;
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use crate::shared::access::Stance;
-use crate::shared::credentials::Peer;
+use crate::shared::credentials::{Binder, Peer};
 use crate::shared::door::{self, Answer, Called, Caller};
 use crate::shared::error::OpenError;
 use crate::shared::header::Heading;
@@ -61,7 +64,7 @@ impl Seeker<'_> {
         let until = Instant::now() + ANSWERS;
         let present = self.name.presences()?;
         let others = present.iter().filter(|one| Some(one.address.as_str()) != self.own);
-        let (mut around, mut foreign) = (Around::Nobody, Vec::new());
+        let (mut around, mut foreign, mut owner_joins) = (Around::Nobody, Vec::new(), false);
         let mut keep = |found| match found {
             Around::Segment(segment) => Some(Around::Segment(segment)),
             Around::Nobody => None,
@@ -80,9 +83,13 @@ impl Seeker<'_> {
                     continue;
                 }
             };
+            owner_joins |= matches!(found, Around::Joining);
             if let Some(segment) = keep(found) {
                 return Ok(segment);
             }
+        }
+        if matches!(self.stance, Stance::Guest(_)) && owner_joins {
+            return Ok(Around::Joining);
         }
         for other in foreign {
             let found = match self.meet(other)? {
@@ -101,7 +108,6 @@ impl Seeker<'_> {
         if !other.is_door {
             return self.without_door(other).map(Met::Told);
         }
-        let unreachable = |why| OpenError::Unreachable { pid: other.who.pid(), why };
         Ok(match door::call(&other.address) {
             Ok(Called::Reached(peer, caller)) if peer.uid == self.name.owner() => {
                 Met::Owner(peer, caller)
@@ -109,28 +115,53 @@ impl Seeker<'_> {
             Ok(Called::Reached(peer, _)) if self.is_nobody(&peer) => Met::Told(Around::Nobody),
             Ok(Called::Reached(peer, caller)) => Met::Other(peer, caller),
             Ok(Called::Gone) => Met::Told(Around::Nobody),
-            Ok(Called::Crowded) => Met::Told(match other.user() {
-                Some(uid) if self.must_be_nobody(uid) => Around::Nobody,
-                Some(uid) => Around::Unreachable(OpenError::NoAnswer { uid, pid: None }),
-                None => Around::Unreachable(unreachable("too many call at its door".to_owned())),
-            }),
-            Err(error) => Met::Told(Around::Unreachable(unreachable(error.to_string()))),
+            Ok(Called::Crowded) => Met::Told(self.without_call(other, None)?),
+            Err(error) => Met::Told(self.without_call(other, Some(&error))?),
+        })
+    }
+
+    /// What is to be had of one whose door is too crowded to be called at, or cannot be, for that
+    /// reason.
+    fn without_call(
+        &self,
+        other: &Presence,
+        error: Option<&io::Error>,
+    ) -> Result<Around, OpenError> {
+        let unreachable = |uid| match (error, uid) {
+            (None, Some(uid)) => Around::Unreachable(OpenError::NoAnswer { uid, pid: None }),
+            (error, _) => {
+                let crowded = || "too many call at its door".to_owned();
+                let why = error.map_or_else(crowded, io::Error::to_string);
+                Around::Unreachable(OpenError::Unreachable { pid: other.who.pid(), why })
+            }
+        };
+        Ok(match other.binder() {
+            Binder::Nobody => Around::Nobody,
+            Binder::User(uid) if self.must_be_nobody(uid) => Around::Nobody,
+            // It may be stopped, and its table is there all the same.
+            Binder::User(uid) if uid == self.name.owner() && self.name.is_own() => {
+                match other.by_table(self.name, self.access)? {
+                    Around::Segment(segment) => Around::Segment(segment),
+                    _ => unreachable(Some(uid)),
+                }
+            }
+            Binder::User(uid) => unreachable(Some(uid)),
+            Binder::Untold => unreachable(None),
         })
     }
 
     /// What is to be had of a participant that lets nobody but its like in: those of the owner.
     fn without_door(&self, other: &Presence) -> Result<Around, OpenError> {
-        let found = if self.name.is_own() {
-            other.by_table(self.name, self.access)?
+        match other.binder() {
+            Binder::Nobody => return Ok(Around::Nobody),
+            Binder::User(user) if user != self.name.owner() => return Ok(Around::Nobody),
+            Binder::User(_) | Binder::Untold => {}
+        }
+        if self.name.is_own() {
+            other.by_table(self.name, self.access)
         } else {
-            Around::Unreachable(self.no_guest())
-        };
-        let is_forged = || other.user().is_some_and(|user| user != self.name.owner());
-        Ok(match found {
-            Around::Segment(segment) => Around::Segment(segment),
-            _ if is_forged() => Around::Nobody,
-            other => other,
-        })
+            Ok(Around::Unreachable(self.no_guest()))
+        }
     }
 
     /// Whether somebody who is not of the owner counts for nothing.

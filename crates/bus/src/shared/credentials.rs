@@ -9,7 +9,9 @@
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::OnceLock;
 
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
 
 const SOL_SOCKET: c_int = 1;
@@ -98,27 +100,91 @@ fn ask(socket: &impl AsFd, name: c_int, words: &mut [u32]) -> io::Result<usize> 
 const BY_FAMILY: u16 = 20;
 /// `NLM_F_REQUEST`.
 const REQUEST: u16 = 1;
-/// `UDIAG_SHOW_UID`.
-const SHOW_USER: u32 = 0x40;
-/// `UNIX_DIAG_UID`.
+/// `UDIAG_SHOW_NAME` and `UDIAG_SHOW_UID`.
+const SHOW: u32 = 0x1 | 0x40;
+/// `UNIX_DIAG_NAME` and `UNIX_DIAG_UID`.
+const NAME: u16 = 0;
 const USER: u16 = 7;
+/// `NLMSG_ERROR`.
+const ERROR: u16 = 2;
 /// Bytes of a message's header, and of what every answer begins with.
 const HEADER: usize = 16;
 const SOCKET: usize = 16;
 
-/// The user who has made the Unix socket of that number; `None`: it is gone, or the kernel does not
-/// tell.
-pub(crate) fn user_of_socket(number: u64) -> Option<u32> {
+/// Who has bound an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Binder {
+    /// This user.
+    User(u32),
+    /// Nobody: that socket is not there, or is bound elsewhere.
+    Nobody,
+    /// The kernel does not tell.
+    Untold,
+}
+
+/// Who has bound the Unix socket of that number to that abstract address.
+pub(crate) fn binder_of(number: u32, address: &str) -> Binder {
+    match told_of(number) {
+        Ok(Some(told)) if is_at(&told, address) => told.user.map_or(Binder::Untold, Binder::User),
+        Ok(Some(_)) => Binder::Nobody,
+        // A kernel that knows of no Unix sockets says this of each.
+        Ok(None) if knows_sockets() => Binder::Nobody,
+        Ok(None) | Err(_) => Binder::Untold,
+    }
+}
+
+fn is_at(told: &Told, address: &str) -> bool {
+    told.name.as_ref().is_some_and(|name| name.split_first() == Some((&0, address.as_bytes())))
+}
+
+/// Whether the kernel tells of sockets at all: here is one.
+fn knows_sockets() -> bool {
+    static KNOWS: OnceLock<()> = OnceLock::new();
+    if KNOWS.get().is_some() {
+        return true;
+    }
     let flags = SocketFlags::CLOEXEC;
-    let kind = Some(netlink::SOCK_DIAG);
-    let kernel =
-        rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, kind).ok()?;
-    let question = question(u32::try_from(number).ok()?);
-    rustix::net::send(&kernel, &question, SendFlags::empty()).ok()?;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None);
+    let number = socket.as_ref().ok().and_then(|socket| rustix::fs::fstat(socket).ok());
+    let number = number.and_then(|stat| u32::try_from(stat.st_ino).ok());
+    let knows = number.is_some_and(|number| told_of(number).is_ok_and(|told| told.is_some()));
+    if knows {
+        // Where it fails there may have been no descriptor.
+        _ = KNOWS.set(());
+    }
+    knows
+}
+
+/// What the kernel tells of a socket.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Told {
+    /// Where it is bound, if it is: a zero in front is that of an abstract address.
+    name: Option<Vec<u8>>,
+    /// Who has made it.
+    user: Option<u32>,
+}
+
+/// What the kernel tells of the Unix socket of that number; `None`: there is none.
+///
+/// # Errors
+/// It does not tell.
+fn told_of(number: u32) -> io::Result<Option<Told>> {
+    let (flags, kind) = (SocketFlags::CLOEXEC, Some(netlink::SOCK_DIAG));
+    let kernel = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, kind)?;
+    rustix::net::send(&kernel, &question(number), SendFlags::empty())?;
     // Answered within the call before: there is nothing to wait for.
     let mut answer = [0; 256];
-    let (len, _) = rustix::net::recv(&kernel, &mut answer[..], RecvFlags::DONTWAIT).ok()?;
-    user_in(answer.get(..len)?)
+    let (len, _) = rustix::net::recv(&kernel, &mut answer[..], RecvFlags::DONTWAIT)?;
+    let answer = &answer[..len.min(256)];
+    if half(answer, 4) == Some(ERROR) {
+        let missing = -Errno::NOENT.raw_os_error();
+        let error = answer.get(HEADER..).and_then(|error| error.first_chunk());
+        return match error.map(|error| i32::from_ne_bytes(*error)) {
+            Some(error) if error == missing => Ok(None),
+            _ => Err(io::Error::other("the kernel does not tell of sockets")),
+        };
+    }
+    told_in(answer).map(Some).ok_or_else(|| io::Error::other("the answer makes no sense"))
 }
 
 /// `struct nlmsghdr`, then `struct unix_diag_req`: the socket of that number, in any state.
@@ -131,33 +197,40 @@ fn question(number: u32) -> Vec<u8> {
     bytes.extend([0; 8]);
     bytes.extend([AddressFamily::UNIX.as_raw() as u8, 0, 0, 0]);
     // The last two: any cookie.
-    for word in [u32::MAX, number, SHOW_USER, u32::MAX, u32::MAX] {
+    for word in [u32::MAX, number, SHOW, u32::MAX, u32::MAX] {
         bytes.extend(word.to_ne_bytes());
     }
     bytes
 }
 
-/// The user among the attributes that follow `struct unix_diag_msg`.
-fn user_in(answer: &[u8]) -> Option<u32> {
-    let half = |bytes: &[u8], at: usize| Some(u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
+/// What stands in the attributes that follow `struct unix_diag_msg`, as far as they are whole.
+fn told_in(answer: &[u8]) -> Option<Told> {
     if half(answer, 4)? != BY_FAMILY {
         return None;
     }
-    let mut rest = answer.get(HEADER + SOCKET..)?;
-    while rest.len() >= 8 {
-        let (len, kind) = (half(rest, 0)?, half(rest, 2)?);
-        if kind == USER {
-            return Some(u32::from_ne_bytes(*rest[4..].first_chunk()?));
+    let (mut told, mut rest) = (Told::default(), answer.get(HEADER + SOCKET..)?);
+    while let (Some(len), Some(kind)) = (half(rest, 0), half(rest, 2)) {
+        let len = usize::from(len);
+        let Some(value) = rest.get(4..len) else { break };
+        match kind {
+            NAME => told.name = Some(value.to_vec()),
+            USER => told.user = value.first_chunk().map(|user| u32::from_ne_bytes(*user)),
+            _ => {}
         }
-        rest = rest.get(usize::from(len).max(4).next_multiple_of(4)..)?;
+        let Some(next) = rest.get(len.next_multiple_of(4)..) else { break };
+        rest = next;
     }
-    None
+    Some(told)
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
-    use std::os::unix::net::UnixStream;
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 
     use super::*;
 
@@ -171,18 +244,29 @@ mod tests {
         assert!(peer.groups.contains(&rustix::process::getegid().as_raw()), "{peer:?}");
     }
 
-    /// The kernel tells whose a socket is by its number, and nothing of one that is not there.
+    /// The kernel tells whose a socket is by its number and its address, and that nobody has bound
+    /// one that is not there, or is elsewhere.
     #[test]
     fn the_kernel_tells_whose_a_socket_is() {
-        let (one, _other) = UnixStream::pair().unwrap();
-        let path = format!("/proc/self/fd/{}", one.as_raw_fd());
-        let number = std::fs::metadata(path).unwrap().ino();
-        assert_eq!(user_of_socket(number), Some(rustix::process::geteuid().as_raw()));
-        drop((one, _other));
-        assert_eq!(user_of_socket(number), None);
+        let own = Binder::User(rustix::process::geteuid().as_raw());
+        let address = format!("tautline-binder-test/{}", std::process::id());
+        let bound = SocketAddr::from_abstract_name(&address).unwrap();
+        let bound = UnixDatagram::bind_addr(&bound).unwrap();
+        let number_of = |socket: &UnixDatagram| rustix::fs::fstat(socket).unwrap().st_ino as u32;
+        let number = number_of(&bound);
+        assert!(knows_sockets());
+        assert_eq!(binder_of(number, &address), own);
+        for other in [&address[1..], &address[..10], "", &format!("{address}\0")] {
+            assert_eq!(binder_of(number, other), Binder::Nobody, "{other}");
+        }
+        let unbound = UnixDatagram::unbound().unwrap();
+        assert_eq!(binder_of(number_of(&unbound), ""), Binder::Nobody);
+        drop(bound);
+        assert_eq!(binder_of(number, &address), Binder::Nobody);
     }
 
-    /// An answer that is cut off anywhere, or says that its parts have no length, tells nothing.
+    /// An answer that is cut off anywhere, or says that its parts have no length, tells no more than
+    /// what is whole.
     #[test]
     fn answers_that_are_cut_off_tell_nothing() {
         let mut answer = vec![0; HEADER + SOCKET];
@@ -192,9 +276,10 @@ mod tests {
             answer.extend(7u32.to_ne_bytes());
         }
         answer[HEADER + SOCKET + 10] = 6;
-        assert_eq!(user_in(&answer), Some(7));
-        (0..answer.len()).for_each(|len| assert_eq!(user_in(&answer[..len]), None, "{len}"));
+        let user = |answer: &[u8]| told_in(answer).and_then(|told| told.user);
+        assert_eq!(user(&answer), Some(7));
+        (0..answer.len()).for_each(|len| assert_eq!(user(&answer[..len]), None, "{len}"));
         answer[HEADER + SOCKET] = 0;
-        assert_eq!(user_in(&answer[..HEADER + SOCKET + 8]), None);
+        assert_eq!(user(&answer), None);
     }
 }

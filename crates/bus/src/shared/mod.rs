@@ -46,7 +46,8 @@
 //! come while nobody else has it. It can reach nothing else of theirs.
 //!
 //! A user that the user namespace of a process does not know appears in it as `nobody` (65534): who
-//! lets that one in lets in all of those.
+//! lets that one in lets in all of those, and a process that is that user itself takes all of those for
+//! its own: open nothing as 65534 in a user namespace.
 //!
 //! # Death
 //!

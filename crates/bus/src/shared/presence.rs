@@ -1,10 +1,17 @@
 //! The participants under a name, as the kernel's list of sockets shows them, and what they have.
+//!
+//! The list is a hint: it shows addresses as they are, line ends too, so that any process can have a
+//! line of its own making in it. A door is called, and a socket without a door is asked about by its
+//! number ([`Presence::binder`]), before anything is believed of it.
 
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 
-use crate::shared::credentials::user_of_socket;
+use crate::shared::credentials::{Binder, binder_of};
+use rustix::fs::OFlags;
+
 use crate::shared::error::OpenError;
 use crate::shared::identity::{Identity, start_time};
 use crate::shared::names::Name;
@@ -40,7 +47,7 @@ pub(crate) struct Presence {
     /// It is a door.
     pub(crate) is_door: bool,
     /// The socket, by its number in the kernel.
-    inode: u64,
+    inode: u32,
 }
 
 /// All presences whose address begins so.
@@ -50,9 +57,10 @@ pub(crate) struct Presence {
 pub(crate) fn presences(prefix: &str) -> Result<Vec<Presence>, OpenError> {
     let list = fs::read("/proc/net/unix")
         .map_err(|source| OpenError::System { what: "read /proc/net/unix", source })?;
-    // Other programs' addresses may hold any bytes.
-    let list = String::from_utf8_lossy(&list);
-    Ok(list.lines().filter_map(|line| Presence::parse(line, prefix)).collect())
+    // Other programs' addresses may hold any bytes, participants' never.
+    let lines = list.split(|byte| *byte == b'\n').filter(|line| line.is_ascii());
+    let lines = lines.filter_map(|line| str::from_utf8(line).ok());
+    Ok(lines.filter_map(|line| Presence::parse(line, prefix)).collect())
 }
 
 impl Presence {
@@ -86,9 +94,9 @@ impl Presence {
         Some(Self { address: address.to_owned(), who: Identity::new(pid, start), is_door, inode })
     }
 
-    /// The user who has bound it, if the kernel tells.
-    pub(crate) fn user(&self) -> Option<u32> {
-        user_of_socket(self.inode)
+    /// Who has bound it.
+    pub(crate) fn binder(&self) -> Binder {
+        binder_of(self.inode, &self.address)
     }
 
     /// Opens the segment of that name from the table of descriptors of its process, which must be
@@ -105,10 +113,13 @@ impl Presence {
         }
         match self.find_descriptor(&name.label(), access) {
             Ok(Some(file)) => match Segment::adopt(file, access, name.owner()) {
-                // It may be on its way: a file is there before it is sized and sealed.
-                Err(error @ (OpenError::NotSealed { .. } | OpenError::Damaged { .. })) => {
-                    Ok(Around::Unreachable(error))
-                }
+                // It may be on its way: a file is there before it is sized and sealed. Another
+                // user's was bound by that one, which not every kernel tells.
+                Err(
+                    error @ (OpenError::NotSealed { .. }
+                    | OpenError::Damaged { .. }
+                    | OpenError::Owner { .. }),
+                ) => Ok(Around::Unreachable(error)),
                 done => done.map(Around::Segment),
             },
             Ok(None) => Ok(Around::Joining),
@@ -135,9 +146,12 @@ impl Presence {
         }
         match path {
             Some(path) if is_present => {
-                let file =
-                    fs::File::options().read(true).write(access == Access::Write).open(path)?;
-                Ok(Some(file.into()))
+                // It may be another file by now, which must neither be waited for nor become this
+                // process's terminal.
+                let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+                let mut options = fs::File::options();
+                options.read(true).write(access == Access::Write).custom_flags(flags);
+                Ok(Some(options.open(path)?.into()))
             }
             _ => Ok(None),
         }
