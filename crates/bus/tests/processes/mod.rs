@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test program takes what it needs")]
 
 pub(crate) mod scribbler;
+pub(crate) mod squatter;
 pub(crate) mod storm;
 pub(crate) mod users;
 
