@@ -35,6 +35,11 @@ pub enum OpenError {
         /// Its process, if it is of this PID namespace.
         pid: Option<u32>,
     },
+    /// A process of the owner is about to open the object, and has not done so within the time.
+    Joining {
+        /// The name.
+        name: String,
+    },
     /// The object is there: its name cannot be reserved any more.
     Taken {
         /// The name.
@@ -141,6 +146,11 @@ impl fmt::Display for OpenError {
             Self::Create(error) => error.fmt(f),
             Self::Squatted { name, uid, pid } => squatted(f, name, *uid, *pid),
             Self::Reserved { name, pid } => reserved(f, name, *pid),
+            Self::Joining { name } => write!(
+                f,
+                "a process is about to open '{name}', but does not get on: wait longer \
+                 (Namespace::patience), or end it (tautline bus list names it)"
+            ),
             Self::Taken { name } => {
                 write!(f, "'{name}' is there already: open it, or reserve another name")
             }

@@ -74,6 +74,9 @@ use crate::sync::{AtomicU64, Ordering};
 /// The most bytes of a namespace, and of a name: both must fit into a socket's address.
 const MAX_NAME: usize = 30;
 
+/// So many addresses are there for the presences of a process under one name.
+const PRESENCES: u64 = if cfg!(test) { 16 } else { 1 << 16 };
+
 /// How long somebody waits before it looks again.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -296,7 +299,7 @@ fn direct(seeker: &Seeker<'_>, due: Instant) -> Result<Found, OpenError> {
                 continue;
             }
             Around::Unreachable(error) => error,
-            Around::Joining => OpenError::NotFound { name: seeker.name.to_string() },
+            Around::Joining => OpenError::Joining { name: seeker.name.to_string() },
         };
         seen_empty = false;
         if Instant::now() >= due {
@@ -346,12 +349,14 @@ fn abstract_address(text: &str) -> Result<SocketAddr, OpenError> {
 
 /// Binds a presence, with a door or without; returns its address too.
 fn bind_presence(name: &Name, with_door: bool) -> Result<(Seen, String), OpenError> {
+    const BIND: &str = "bind a presence (see /proc/net/unix for who has bound its addresses)";
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let own = Identity::own()
         .map_err(|source| OpenError::System { what: "tell this process's start time", source })?;
-    loop {
+    let mut taken = io::ErrorKind::AddrInUse.into();
+    for _ in 0..PRESENCES {
         // Relaxed: any number that this process has not used will do.
-        let count = COUNT.fetch_add(1, Ordering::Relaxed) & 0xffff;
+        let count = COUNT.fetch_add(1, Ordering::Relaxed) % PRESENCES;
         let address = format!("{}#{:x}.{:x}.{count:x}", name.key(), own.pid(), own.start());
         let bound = if with_door {
             Door::at(&address, name.owner()).map(Seen::Door)
@@ -360,10 +365,12 @@ fn bind_presence(name: &Name, with_door: bool) -> Result<(Seen, String), OpenErr
         };
         match bound {
             Ok(seen) => return Ok((seen, address)),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
-            Err(source) => return Err(OpenError::System { what: "bind a presence", source }),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => taken = error,
+            Err(source) => return Err(OpenError::System { what: BIND, source }),
         }
     }
+    // Somebody else has bound them all.
+    Err(OpenError::System { what: BIND, source: taken })
 }
 
 /// Binds the key, if it is free.
@@ -394,4 +401,28 @@ fn listener_at(address: &str) -> io::Result<Peer> {
     let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new_abstract_name(address.as_bytes())?)?;
     Peer::of(&socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where somebody else has bound all addresses that a presence could have that is an error, and
+    /// one that is free is found.
+    #[test]
+    fn addresses_that_are_all_taken_are_an_error() {
+        let namespace = format!("taken-{}", std::process::id());
+        let name = Name::new(own_user(), &namespace, "numbers").unwrap();
+        for with_door in [false, true] {
+            let mut bound = Vec::new();
+            while bound.len() < PRESENCES as usize {
+                bound.push(bind_presence(&name, with_door).unwrap());
+            }
+            let error = bind_presence(&name, with_door).unwrap_err();
+            let OpenError::System { source, .. } = &error else { panic!("{error}") };
+            assert_eq!(source.kind(), io::ErrorKind::AddrInUse, "{error}");
+            let (_, free) = bound.swap_remove(3);
+            assert_eq!(bind_presence(&name, with_door).unwrap().1, free);
+        }
+    }
 }
