@@ -91,6 +91,44 @@ fn a_name_is_given_back() {
     drop(own.reserve("numbers").unwrap());
 }
 
+/// A reservation that is over does not give another of that name back, and says so of itself alone.
+#[test]
+fn a_reservation_is_told_from_one_before() {
+    let name = namespace("again");
+    let own = Namespace::new(&name);
+    let mut kept = own.reserve("numbers").unwrap();
+    drop(open(&own).unwrap());
+    assert!(kept.is_bound());
+    // The old one is dropped when the new one is there.
+    let again = own.reserve("numbers").unwrap();
+    assert!(kept.is_bound() && !again.is_bound());
+    kept = again;
+    assert!(!kept.is_bound());
+    let other = Other::at("send", &name);
+    std::thread::sleep(Duration::from_millis(100));
+    let numbers = open(&own).unwrap();
+    assert!(kept.is_bound());
+    assert_eq!(numbers.receiver().unwrap().receive_timeout(LONG), Ok(7));
+    drop(other);
+}
+
+/// Who looks for what is there, as a guest of its own user, waits for what is reserved, and is not
+/// told of other guests.
+#[test]
+fn a_guest_of_ones_own_waits_for_what_is_reserved() {
+    let namespace = namespace("own-guest");
+    let _kept = Namespace::new(&namespace).reserve("numbers").unwrap();
+    let guest = Namespace::of_user(&namespace, rustix::process::geteuid().as_raw());
+    let none = open(guest.clone().patience(Duration::from_millis(20))).unwrap_err();
+    assert!(matches!(none, OpenError::NotFound { .. }), "{none}");
+    std::thread::scope(|threads| {
+        let guest = threads.spawn(|| open(guest.patience(LONG)));
+        std::thread::sleep(Duration::from_millis(50));
+        let _numbers = open(&namespace).unwrap();
+        guest.join().unwrap().unwrap();
+    });
+}
+
 /// An open that fails leaves the name reserved, and one for other guests does not get it.
 #[test]
 fn a_failed_open_leaves_the_name_reserved() {

@@ -10,9 +10,10 @@
 //!
 //! Who calls asks the kernel in turn who listens, before it believes anything; see `around.rs`.
 
+use std::fs;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::OnceLock;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -62,6 +63,9 @@ struct Inside {
     owner: u32,
     /// What is handed out, and to whom besides the owner, once the participant has it.
     handed: OnceLock<(OwnedFd, Guests)>,
+    /// Set before the listener is shut down: who has no descriptor left to take a caller in by does
+    /// not get to see that.
+    is_over: OnceLock<()>,
 }
 
 impl Door {
@@ -75,7 +79,8 @@ impl Door {
         rustix::net::bind(&listener, &SocketAddrUnix::new_abstract_name(address.as_bytes())?)?;
         // From now on it is a presence.
         rustix::net::listen(&listener, QUEUE)?;
-        let inside = Arc::new(Inside { listener, owner, handed: OnceLock::new() });
+        let inside =
+            Arc::new(Inside { listener, owner, handed: OnceLock::new(), is_over: OnceLock::new() });
         let served = inside.clone();
         let thread = thread::Builder::new().name("tautline-door".to_owned()).stack_size(STACK);
         let thread = Some(thread.spawn(move || served.serve())?);
@@ -95,11 +100,25 @@ impl Door {
     }
 }
 
+impl Door {
+    /// In a child made by a bare fork, which has the descriptors and not the thread.
+    fn leave_as_it_is(&mut self) {
+        // There is nothing to be detached from.
+        std::mem::forget(self.thread.take());
+        // SAFETY: only the thread uses the descriptor besides this, which is about to end, and that
+        // is not here; nor does it ever drop what it has, so that this is the only time the
+        // descriptor is closed.
+        drop(unsafe { OwnedFd::from_raw_fd(self.inside.listener.as_raw_fd()) });
+    }
+}
+
 impl Drop for Door {
     fn drop(&mut self) {
         if std::process::id() != self.process {
+            self.leave_as_it_is();
             return;
         }
+        _ = self.inside.is_over.set(());
         // Those who wait for an answer get it, and then the thread is told that it is over; none can
         // come any more.
         _ = rustix::net::shutdown(&self.inside.listener, Shutdown::Both);
@@ -119,6 +138,7 @@ impl Inside {
                 Ok(caller) => _ = self.answer(&caller),
                 Err(Errno::INVAL) => return,
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
+                Err(_) if self.is_over.get().is_some() => return,
                 Err(_) => thread::sleep(REST),
             }
         }
@@ -137,15 +157,27 @@ impl Inside {
     }
 }
 
-/// A thread inherits where it may run; this one leaves those cores to the other.
+/// A thread inherits where it may run; this one leaves those cores to the other, and does not go
+/// where somebody wants to be alone.
 fn run_elsewhere() {
     let Ok(inherited) = rustix::thread::sched_getaffinity(None) else { return };
     let mut others = CpuSet::new();
-    let cores = (0..CpuSet::MAX_CPU).filter(|core| !inherited.is_set(*core));
+    let isolated = fs::read_to_string("/sys/devices/system/cpu/isolated").unwrap_or_default();
+    let is_free = |core: &usize| !inherited.is_set(*core) && !is_in(&isolated, *core);
+    let cores = (0..CpuSet::MAX_CPU).filter(is_free);
     cores.for_each(|core| others.set(core));
     // Refused where there are none, or none that the control group leaves: the other is not pinned,
     // or there is no other core.
     _ = rustix::thread::sched_setaffinity(None, &others);
+}
+
+/// Whether a core is in a list of the kernel's: `1,4-7`.
+fn is_in(list: &str, core: usize) -> bool {
+    list.trim().split(',').any(|part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (Ok(first), Ok(last)) = (first.parse(), last.parse()) else { return false };
+        (first..=last).contains(&core)
+    })
 }
 
 fn send(caller: &OwnedFd, answer: u8, files: &[BorrowedFd<'_>]) -> Result<(), Errno> {
@@ -248,8 +280,6 @@ impl Caller {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     fn address(test: &str) -> String {
@@ -286,6 +316,17 @@ mod tests {
             door.open(file.as_fd(), guests).unwrap();
             assert_eq!(matches!(ask(&address), Answer::File(_)), is_in);
             assert_eq!(matches!(ask(&address), Answer::Refused), !is_in);
+        }
+    }
+
+    /// Lists of cores are read as the kernel writes them.
+    #[test]
+    fn cores_are_found_in_lists() {
+        let cores = |list| (0..10).filter(|core| is_in(list, *core)).collect::<Vec<_>>();
+        assert_eq!(cores("1,4-6\n"), [1, 4, 5, 6]);
+        assert_eq!(cores("3\n"), [3]);
+        for none in ["", "\n", "-", "x", "5-", "5-x"] {
+            assert_eq!(cores(none), [0; 0], "{none}");
         }
     }
 

@@ -11,7 +11,7 @@ use crate::error::CreateError;
 use crate::shared::access::{Guests, Namespace, Stance};
 use crate::shared::error::OpenError;
 use crate::shared::names::{Found, Name, Standing, enter};
-use crate::sync::Arc;
+use crate::sync::{Arc, AtomicU64, Ordering};
 
 /// How long somebody who would reserve waits for others to come or go.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -20,6 +20,10 @@ const PATIENCE: Duration = Duration::from_millis(100);
 static KEPT: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
 
 struct Kept {
+    /// Tells it from others of that name, before and after.
+    number: u64,
+    /// The process that keeps it: a child made by a bare fork has a copy of this list.
+    process: u32,
     name: Name,
     guests: Guests,
     /// `None` while somebody makes the object.
@@ -46,7 +50,7 @@ struct Kept {
 /// ```
 #[derive(Debug)]
 pub struct Reservation {
-    name: Name,
+    number: u64,
 }
 
 impl Namespace {
@@ -66,30 +70,33 @@ impl Namespace {
         if matches!(found, Found::Segment(_)) {
             return Err(OpenError::Taken { name: name.to_string() });
         }
-        let standing = Some(Arc::new(standing));
-        kept().push(Kept { name: name.clone(), guests: guests.clone(), standing });
-        Ok(Reservation { name })
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        // Relaxed: the number stands for itself.
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let (guests, standing) = (guests.clone(), Some(Arc::new(standing)));
+        kept().push(Kept { number, process: std::process::id(), name, guests, standing });
+        Ok(Reservation { number })
     }
 }
 
 impl Reservation {
     /// Whether the object was opened.
     pub fn is_bound(&self) -> bool {
-        !kept().iter().any(|kept| kept.name == self.name)
+        !kept().iter().any(|kept| kept.number == self.number)
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
         // Dropped after the lock is given back.
-        let _given_back = remove(&self.name);
+        let _given_back = remove(self.number);
     }
 }
 
 /// What was reserved for an object that is being opened.
 #[derive(Debug)]
 pub(crate) struct Taken {
-    name: Name,
+    number: u64,
     standing: Arc<Standing>,
 }
 
@@ -99,14 +106,19 @@ impl Taken {
     /// # Errors
     /// It was reserved for other guests.
     pub(crate) fn of(name: &Name, stance: &Stance) -> Result<Option<Self>, OpenError> {
+        // Who looks for what is there waits for it as all others do.
+        let Stance::Host(guests) = stance else { return Ok(None) };
+        let own = std::process::id();
         let mut kept = kept();
-        let Some(found) = kept.iter_mut().find(|kept| kept.name == *name) else { return Ok(None) };
-        if !matches!(stance, Stance::Host(guests) if *guests == found.guests) {
+        let mut of_name = kept.iter_mut().filter(|kept| kept.process == own && kept.name == *name);
+        let Some(found) = of_name.next() else { return Ok(None) };
+        if *guests != found.guests {
             let what = "the name was reserved for other guests: open it with those, or drop the \
                         reservation";
             return Err(CreateError::Conflict { what }.into());
         }
-        Ok(found.standing.take().map(|standing| Self { name: name.clone(), standing }))
+        let number = found.number;
+        Ok(found.standing.take().map(|standing| Self { number, standing }))
     }
 
     pub(crate) fn standing(&self) -> &Arc<Standing> {
@@ -115,14 +127,14 @@ impl Taken {
 
     /// What was to be opened is there.
     pub(crate) fn be_bound(self) {
-        let _bound = remove(&self.name);
+        let _bound = remove(self.number);
     }
 }
 
 /// Opening has failed: it is reserved as before.
 impl Drop for Taken {
     fn drop(&mut self) {
-        if let Some(found) = kept().iter_mut().find(|kept| kept.name == self.name) {
+        if let Some(found) = kept().iter_mut().find(|kept| kept.number == self.number) {
             found.standing = Some(self.standing.clone());
         }
     }
@@ -135,9 +147,9 @@ pub(crate) fn due(patience: Duration) -> Instant {
     now + patience.min(Duration::from_secs(365 * 24 * 3600))
 }
 
-fn remove(name: &Name) -> Option<Kept> {
+fn remove(number: u64) -> Option<Kept> {
     let mut kept = kept();
-    let at = kept.iter().position(|kept| kept.name == *name)?;
+    let at = kept.iter().position(|kept| kept.number == number)?;
     Some(kept.swap_remove(at))
 }
 
