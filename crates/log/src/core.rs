@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use rustix::param::page_size;
 use tautline_bus::record::{self, Clock, MakeError, Reader, Writer};
 
@@ -17,7 +16,7 @@ use crate::output;
 use crate::pen::Pen;
 use crate::record::{self as layout, THREAD};
 use crate::site::{self, Pass, Site};
-use crate::sync::{Arc, AtomicBool, AtomicU32, AtomicU64, Condvar, Mutex, Ordering, lock};
+use crate::sync::{Arc, ArcSwap, AtomicBool, AtomicU32, AtomicU64, Condvar, Mutex, Ordering, lock};
 use crate::tally::Tally;
 
 /// The logger that runs, or ran last.

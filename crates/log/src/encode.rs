@@ -197,7 +197,7 @@ impl Encode for Text<'_> {
 
     fn put(&self, fixed: &mut [u8], texts: &mut Texts<'_>) {
         let before = texts.used;
-        // A value that cannot be formatted shows as far as it got, and those after it are whole.
+        // Of a value that fails there is what it wrote before; those after it are whole.
         if fmt::Write::write_fmt(texts, self.0).is_err() {
             texts.refused = true;
         }

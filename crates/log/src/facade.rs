@@ -9,6 +9,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! `log` has one logger for the life of a process. If `init()` of `tracing_subscriber` is called too,
+//! do not install this one: that one takes the lines of `log`, and
+//! `tautline_log::tracing::layer` hands them on as what they are.
+//!
 //! The message is formatted by the thread that writes it, straight into its ring: that crate hands
 //! on no values. The rest is as with the macros of this crate. Lines that are not wanted cost what
 //! they cost anyway, a look at a number: the highest level that any target wants is told to `log`

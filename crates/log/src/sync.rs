@@ -1,5 +1,6 @@
 //! The single door to atomics, locks and what waits.
 
+pub(crate) use arc_swap::ArcSwap;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 

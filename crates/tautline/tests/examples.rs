@@ -24,6 +24,28 @@ fn books_in_shared_memory_outlast_their_readers() {
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("soon"));
 }
 
+/// A program that logs has its lines on the console and in the file, as its filter has it.
+#[test]
+fn lines_are_on_the_console_and_in_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |filter: &str| {
+        let mut program = Command::new(example("logging"));
+        let run = program.arg(filter).env("TMPDIR", folder.path()).output().unwrap();
+        (run.status.success(), String::from_utf8_lossy(&run.stderr).into_owned())
+    };
+    let (success, told) = run("warn,logging::detail=debug");
+    assert!(success && told.lines().count() == 4, "{told}");
+    assert!(told.lines().last().is_some_and(|line| line.ends_with("that was all")), "{told}");
+
+    let (success, told) = run("info");
+    let path = told.trim_end().rsplit(' ').next().unwrap();
+    let objects = std::fs::read_to_string(path).unwrap();
+    assert_eq!((success, objects.lines().count()), (true, told.lines().count()), "{told}");
+
+    let (success, told) = run("app*=info");
+    assert!(!success && told.contains("app*"), "{told}");
+}
+
 /// Workers paint by messages to an agent that owns a Vulkan command pool, and by a mutex: each pixel
 /// has the colour that was sent last.
 #[test]

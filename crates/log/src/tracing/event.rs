@@ -213,7 +213,7 @@ impl Visit for Filler<'_> {
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.put_text(field, Tag::Text, |texts| {
-            // A value that cannot be formatted shows as far as it got.
+            // Of a value that fails there is what it wrote before.
             let _ = write!(texts, "{value:?}");
         });
     }

@@ -192,3 +192,21 @@ fn value_json(value: &Value) -> serde_json::Value {
 fn number_json(number: Option<Number>, text: impl ToString) -> serde_json::Value {
     number.map_or_else(|| json!(text.to_string()), serde_json::Value::Number)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Proves that the bytes of a text show as such, without the zeros behind it, and nothing else does.
+    #[test]
+    fn bytes_of_a_text_show_as_text() {
+        let list = |bytes: &[u8]| {
+            Value::List(bytes.iter().map(|byte| Value::Unsigned(u128::from(*byte))).collect())
+        };
+        let (line, none) = (list("a\n\u{e9}\0\0".as_bytes()), list(&[0xff, 0]));
+        let fields = [("text".to_owned(), line.clone()), ("ends".to_owned(), list(&[1, 2]))];
+        assert_eq!(fields_line(&fields), "text=\"a\\n\u{e9}\" ends=[1, 2]");
+        assert_eq!(value_json(&Value::Fields(fields.to_vec()))["text"], json!("a\n\u{e9}"));
+        assert_eq!((text_of("data", &line), text_of("text", &none)), (None, None));
+    }
+}
