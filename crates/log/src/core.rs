@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use rustix::param::page_size;
 use tautline_bus::record::{self, Clock, MakeError, Reader, Writer};
 
-use crate::Level;
 use crate::directory::Directory;
 use crate::filter::Filter;
 use crate::logger::Full;
@@ -190,13 +189,13 @@ impl Core {
     }
 
     #[cfg(any(feature = "log", feature = "tracing"))]
-    pub(crate) fn lowest(&self) -> Option<Level> {
+    pub(crate) fn lowest(&self) -> Option<crate::Level> {
         self.filter.load().lowest()
     }
 
     /// Whether lines of that target and level are wanted.
     #[cfg(any(feature = "log", feature = "tracing"))]
-    pub(crate) fn passes(&self, target: &str, level: Level) -> bool {
+    pub(crate) fn passes(&self, target: &str, level: crate::Level) -> bool {
         self.filter.load().passes(target, level)
     }
 
