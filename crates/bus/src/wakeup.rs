@@ -29,7 +29,9 @@
 //! ```
 //!
 //! Objects that never sleep ([`Wait::Spin`](crate::Wait::Spin), [`Wait::Yield`](crate::Wait::Yield))
-//! wake whoever waits at once, so that the descriptor stays readable.
+//! wake whoever waits at once, so that the descriptor stays readable; and so does it if an object of
+//! the scope `Shared` is looked at by one that was made by [`Wakeup::new`], which other processes
+//! cannot reach: make it by [`Wakeup::between_processes`].
 
 use std::fmt;
 use std::io;

@@ -280,3 +280,12 @@ fn messages_that_nobody_handles_are_dropped() {
     drop((agent, mail, client));
     assert_eq!(Arc::strong_count(&token), 1);
 }
+
+/// A name that no thread can have is refused, and nobody panics over it.
+#[test]
+fn a_thread_without_a_proper_name_is_refused() {
+    let (agent, _mail) = made::<Local>();
+    let error = agent.spawn_thread("a\0b").unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    assert!(error.to_string().contains(r"a\0b"), "{error}");
+}

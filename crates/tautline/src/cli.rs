@@ -373,9 +373,12 @@ fn pattern(text: &str) -> Result<String, String> {
     let (user, path) = text.split_once(':').map_or((None, text), |(user, path)| (Some(user), path));
     let is_user = user.is_none_or(|user| user.parse::<u32>().is_ok());
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-*/".contains(c);
-    let is_path = path == "*" || path.matches('/').count() == 1;
+    // A star stands for the slash too.
+    let slashes = path.matches('/').count();
+    let is_path = slashes == 1 || slashes == 0 && path.contains('*');
     if !is_user || !is_path || !path.chars().all(allowed) {
-        return Err("write NAMESPACE/NAME as tautline bus list shows it".to_owned());
+        let why = "write NAMESPACE/NAME as tautline bus list shows it; * stands for any characters";
+        return Err(why.to_owned());
     }
     Ok(text.to_owned())
 }

@@ -62,13 +62,18 @@ where
     /// gives the owner when the agent has ended; dropping it leaves the agent alone.
     ///
     /// # Errors
-    /// Those of [`thread::Builder::spawn`]; the agent is dropped then.
+    /// Those of [`thread::Builder::spawn`], and a name with a zero byte in it; the agent is dropped
+    /// then.
     pub fn spawn_thread(self, name: &str) -> io::Result<Async<Ended<O>, Local>>
     where
         O: Send + 'static,
         O::Message: Send,
         O::Reply: Send,
     {
+        if name.contains('\0') {
+            let why = format!("a thread cannot be called {name:?}: leave the zero byte out");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
         let mut end = Async::new(completion::Config::default());
         let completer = end.begin().expect("nothing else has begun by it");
         thread::Builder::new().name(name.to_owned()).spawn(move || {
