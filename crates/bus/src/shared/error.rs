@@ -40,6 +40,11 @@ pub enum OpenError {
         /// The name.
         name: String,
     },
+    /// A process has begun to make the object, and is not done. Much memory takes seconds to reserve.
+    Unfinished {
+        /// Its process; `None`: it has not got that far.
+        pid: Option<u32>,
+    },
     /// The object is there: its name cannot be reserved any more.
     Taken {
         /// The name.
@@ -151,6 +156,7 @@ impl fmt::Display for OpenError {
                 "a process is about to open '{name}', but does not get on: wait longer \
                  (Namespace::patience), or end it (tautline bus list names it)"
             ),
+            Self::Unfinished { pid } => unfinished(f, *pid),
             Self::Taken { name } => {
                 write!(f, "'{name}' is there already: open it, or reserve another name")
             }
@@ -227,6 +233,14 @@ fn process(f: &mut fmt::Formatter<'_>, uid: u32, pid: Option<u32>) -> fmt::Resul
         Some(pid) => write!(f, "process {pid} of user {uid}"),
         None => write!(f, "a process of user {uid}"),
     }
+}
+
+fn unfinished(f: &mut fmt::Formatter<'_>, pid: Option<u32>) -> fmt::Result {
+    match pid {
+        Some(pid) => write!(f, "process {pid} is still making the object")?,
+        None => f.write_str("the object is still being made")?,
+    }
+    f.write_str(": wait longer (Namespace::patience), or end its maker if that hangs")
 }
 
 fn reserved(f: &mut fmt::Formatter<'_>, name: &str, pid: Option<u32>) -> fmt::Result {

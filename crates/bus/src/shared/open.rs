@@ -7,7 +7,7 @@ use crate::error::CreateError;
 use crate::shared::access::{Guests, Namespace, Stance};
 use crate::shared::error::OpenError;
 use crate::shared::header::{Description, Heading};
-use crate::shared::identity::Watcher;
+use crate::shared::identity::{Identity, Watcher};
 use crate::shared::names::{Found, Name, Standing, enter, enter_kept, own_user};
 use crate::shared::reservation::Taken;
 use crate::shared::segment::Segment;
@@ -127,7 +127,7 @@ fn join<O: Opened>(
             return Ok(None);
         }
         if Instant::now() >= due {
-            return Err(OpenError::Damaged { what: "its maker does not finish it" });
+            return Err(OpenError::Unfinished { pid: heading.maker().map(Identity::pid) });
         }
         thread::sleep(PAUSE);
     }
@@ -147,5 +147,40 @@ fn join<O: Opened>(
     match wanted.in_store(&mut store) {
         Err(CreateError::NoMemory { .. }) => Err(OpenError::Damaged { what: "it is too short" }),
         done => Ok(Some(done?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::{Channel, Config};
+    use crate::shared::{Shared, look};
+
+    /// Somebody who comes while a large object is made waits, and is told who makes it; whoever only
+    /// looks is told the same.
+    #[test]
+    fn what_is_being_made_is_not_damaged() {
+        let namespace = format!("made-{}", std::process::id());
+        let (name, stance) =
+            (Name::new(own_user(), &namespace, "big").unwrap(), Stance::Host(Guests::Nobody));
+        let (_standing, found) = enter(&name, &stance, Duration::from_secs(2)).unwrap();
+        assert!(matches!(found, Found::Nobody));
+        let segment = Segment::create(&name.label(), 1 << 20).unwrap();
+        let told = |pid: Option<u32>| {
+            let hasty = Namespace::new(&namespace).patience(Duration::from_millis(20));
+            let opened = Channel::<u64, Shared>::open(hasty, "big", Config::default());
+            let looked = look(&name.to_string());
+            for error in [opened.map(drop).unwrap_err(), looked.map(drop).unwrap_err()] {
+                assert!(
+                    matches!(error, OpenError::Unfinished { pid: told } if told == pid),
+                    "{error}"
+                );
+            }
+        };
+        told(None);
+        let carried = crate::shared::Carried::default();
+        let what = Description { layout: 0, shape: [0; 16], text: String::new(), carried };
+        Heading::of(&segment).unwrap().begin(&what, &Guests::Nobody).unwrap();
+        told(Some(std::process::id()));
     }
 }

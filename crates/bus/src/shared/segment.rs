@@ -6,6 +6,7 @@
 use std::ffi::CString;
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 
@@ -18,6 +19,7 @@ use crate::bells::Bells;
 use crate::shared::Shared;
 use crate::shared::error::OpenError;
 use crate::shared::event::SharedEvent;
+use crate::shared::header::HEADER_BYTES;
 use crate::sync::{AtomicU32, AtomicU64};
 use crate::view::View;
 
@@ -79,15 +81,14 @@ impl Segment {
             .map_err(|errno| system("restrict a memory file to its owner", errno))?;
         rustix::fs::ftruncate(&file, len as u64)
             .map_err(|errno| system("size a memory file", errno))?;
-        // Reserved now: memory that is not there when it is first touched would be a signal.
-        rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, len as u64).map_err(|errno| {
-            match errno {
-                Errno::NOSPC | Errno::NOMEM => no_room(len, 0, "the system's memory"),
-                _ => system("reserve memory", errno),
-            }
-        })?;
+        // Reserved now: memory that is not there when it is first touched would be a signal. The first
+        // pages before all, and then the seals: reserving much takes seconds, in which others see what
+        // it is, and wait.
+        let head = HEADER_BYTES.min(len);
+        reserve(&file, 0..head)?;
         rustix::fs::fcntl_add_seals(&file, SEALS)
             .map_err(|errno| system("seal a memory file", errno))?;
+        reserve(&file, head..len)?;
         Self::map(file, len, Access::Write)
     }
 
@@ -172,6 +173,19 @@ impl Drop for Segment {
         let unmapped = unsafe { mm::munmap(self.base.as_ptr().cast(), self.len) };
         debug_assert_eq!(unmapped, Ok(()));
     }
+}
+
+/// Has memory for these bytes of a file.
+fn reserve(file: &OwnedFd, bytes: Range<usize>) -> Result<(), OpenError> {
+    let (at, len) = (bytes.start as u64, bytes.len() as u64);
+    if len == 0 {
+        return Ok(());
+    }
+    let reserved = rustix::fs::fallocate(file, FallocateFlags::empty(), at, len);
+    reserved.map_err(|errno| match errno {
+        Errno::NOSPC | Errno::NOMEM => no_room(bytes.len(), 0, "the system's memory"),
+        _ => system("reserve memory", errno),
+    })
 }
 
 /// A memory file that can be sealed.

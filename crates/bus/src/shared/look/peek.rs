@@ -8,6 +8,7 @@ use crate::shared::access::Stance;
 use crate::shared::around::Seeker;
 use crate::shared::error::OpenError;
 use crate::shared::header::{Description, Heading, Kind, Part, part_name};
+use crate::shared::identity::Identity;
 use crate::shared::names::Name;
 use crate::shared::presence::Around;
 use crate::shared::segment::{Access, Segment, Words};
@@ -62,7 +63,7 @@ impl Peek {
     fn of(segment: Segment, access: Access) -> Result<Self, OpenError> {
         let heading = Heading::of(&segment)?;
         if !heading.is_ready() {
-            return Err(OpenError::Damaged { what: "it is not yet made" });
+            return Err(OpenError::Unfinished { pid: heading.maker().map(Identity::pid) });
         }
         let said = heading.read()?;
         let kind = Kind::of_word(said.shape[0])
