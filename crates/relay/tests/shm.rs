@@ -14,7 +14,7 @@ use tautline_relay::{DriverChoice, RunError};
 
 /// The channel of that name, as a program has it that says nothing of its shape.
 fn open(name: &str) -> Bytes<Shared> {
-    Bytes::open(&namespace(), name, Config::default()).unwrap()
+    Bytes::open(namespace(), name, Config::default()).unwrap()
 }
 
 fn namespace() -> String {
@@ -189,7 +189,7 @@ fn publishers_share_a_channel() {
         let mut reader = connect(relay.port(1));
         relay.until(|report| report.endpoints[1].peers == 1);
         let shape = Config { senders: 3, ..Config::default() };
-        let channel = Bytes::<Shared>::open(&namespace(), &name, shape).unwrap();
+        let channel = Bytes::<Shared>::open(namespace(), &name, shape).unwrap();
         let mut senders: Vec<_> = (0..3).map(|_| channel.sender().unwrap()).collect();
         for (number, sender) in (0_u8..).zip(&mut senders) {
             sender.send(&[number; 10]).unwrap();
