@@ -81,9 +81,6 @@ pub mod mailbox;
 
 pub mod wakeup;
 
-mod exit;
-pub use exit::at_exit;
-
 #[cfg(not(loom))]
 pub mod shared;
 #[cfg(not(loom))]

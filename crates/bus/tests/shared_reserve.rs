@@ -138,7 +138,7 @@ fn a_failed_open_leaves_the_name_reserved() {
     assert!(matches!(none, OpenError::Create(CreateError::Capacity { .. })), "{none}");
     let guests = own.clone().guests(tautline_bus::shared::Guests::Users(vec![1]));
     let error = open(&guests).unwrap_err();
-    assert!(error.to_string().contains("reserved for other guests"), "{error}");
+    assert!(error.to_string().contains("reserved for its owner alone"), "{error}");
     assert!(!kept.is_bound());
     open(&own).unwrap();
     assert!(kept.is_bound());

@@ -52,9 +52,9 @@ pub struct Config {
     /// A folder for files under the rings. What was written is then found by [`recover`] after the
     /// process was killed. Several processes may have the same.
     ///
-    /// A run has a folder in there for itself, and removes it when the guard is dropped and all lines were written. Writing to a
-    /// mapped file costs more than to memory when the system writes it to a disk meanwhile: on
-    /// `tmpfs`, as `/dev/shm` is, it does not.
+    /// A run has a folder in there for itself, and removes it when the guard is dropped and all
+    /// lines were written. Writing to a mapped file costs more than to memory when the system writes
+    /// it to a disk meanwhile: on `tmpfs`, as `/dev/shm` is, it does not.
     ///
     /// [`recover`]: crate::recover()
     pub directory: Option<PathBuf>,
@@ -295,7 +295,7 @@ const EXIT_PATIENCE: Duration = Duration::from_secs(2);
 fn flush_at_exit() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        if let Err(error) = tautline_bus::at_exit(at_exit) {
+        if let Err(error) = record::at_exit(at_exit) {
             output::say(format_args!("an exit will not flush the log: {error}"));
         }
     });

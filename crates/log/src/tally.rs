@@ -39,8 +39,8 @@ impl Tally {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// Tells, on standard error, what has not got out: `kept` says where it may still be found. If not
-    /// `all` lines were `read` from the rings, it is not known how many are left there.
+    /// Tells, on standard error, what has not got out: `kept` says where it may still be found. If
+    /// `all_read` is not so, it is not known how many lines are left in the rings.
     pub(crate) fn tell(&self, all_read: bool, kept: &str) {
         let count = self.unwritten.load(Ordering::Relaxed);
         if !all_read && self.calls() % 2 == 1 {

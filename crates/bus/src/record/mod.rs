@@ -32,6 +32,8 @@
 #[cfg(not(loom))]
 mod clock;
 mod error;
+#[cfg(not(loom))]
+mod exit;
 mod kept;
 #[cfg(not(loom))]
 mod page;
@@ -43,6 +45,8 @@ mod writer;
 #[cfg(not(loom))]
 pub use self::clock::Clock;
 pub use self::error::{MakeError, Refusal};
+#[cfg(not(loom))]
+pub use self::exit::at_exit;
 pub use self::reader::Reader;
 #[cfg(not(loom))]
 pub use self::remains::{Record, Remains, RemainsError};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::error::CreateError;
 use crate::shared::credentials::Peer;
 use crate::shared::error::OpenError;
-use crate::shared::reservation::due;
+use crate::shared::names::due;
 
 /// The most users that are guests by name; more are a group.
 pub(crate) const MAX_USERS: usize = 64;
@@ -135,8 +135,8 @@ impl Namespace {
     }
 
     /// The names of another user, whose guest this process is. Its objects are found and never
-    /// made: one that is not there within [`Namespace::patience`] is [`OpenError::NotFound`], and one whose
-    /// owner has not named this user is [`OpenError::NotAGuest`].
+    /// made: one that is not there within [`Namespace::patience`] is [`OpenError::NotFound`], and
+    /// one whose owner has not named this user is [`OpenError::NotAGuest`].
     ///
     /// With the number of this process's own user it finds what is there whoever its guests are.
     pub fn of_user(name: impl Into<String>, user: u32) -> Self {

@@ -42,6 +42,8 @@ pub enum OpenError {
     },
     /// A process has begun to make the object, and is not done. Much memory takes seconds to reserve.
     Unfinished {
+        /// The name.
+        name: String,
         /// Its process; `None`: it has not got that far.
         pid: Option<u32>,
     },
@@ -156,7 +158,7 @@ impl fmt::Display for OpenError {
                 "a process is about to open '{name}', but does not get on: wait longer \
                  (Namespace::patience), or end it (tautline bus list names it)"
             ),
-            Self::Unfinished { pid } => unfinished(f, *pid),
+            Self::Unfinished { name, pid } => unfinished(f, name, *pid),
             Self::Taken { name } => {
                 write!(f, "'{name}' is there already: open it, or reserve another name")
             }
@@ -235,10 +237,10 @@ fn process(f: &mut fmt::Formatter<'_>, uid: u32, pid: Option<u32>) -> fmt::Resul
     }
 }
 
-fn unfinished(f: &mut fmt::Formatter<'_>, pid: Option<u32>) -> fmt::Result {
+fn unfinished(f: &mut fmt::Formatter<'_>, name: &str, pid: Option<u32>) -> fmt::Result {
     match pid {
-        Some(pid) => write!(f, "process {pid} is still making the object")?,
-        None => f.write_str("the object is still being made")?,
+        Some(pid) => write!(f, "process {pid} is still making '{name}'")?,
+        None => write!(f, "'{name}' is still being made")?,
     }
     f.write_str(": wait longer (Namespace::patience), or end its maker if that hangs")
 }

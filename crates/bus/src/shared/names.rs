@@ -67,7 +67,6 @@ use crate::shared::door::Door;
 use crate::shared::error::OpenError;
 use crate::shared::identity::Identity;
 use crate::shared::presence::{Around, Presence, presences};
-use crate::shared::reservation::due;
 use crate::shared::segment::{Access, Segment};
 use crate::sync::{AtomicU64, Ordering};
 
@@ -182,6 +181,13 @@ pub(crate) fn prefix_of(user: u32) -> String {
 /// The user of this process.
 pub(crate) fn own_user() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+/// When somebody gives up who waits for so long.
+pub(crate) fn due(patience: Duration) -> Instant {
+    let now = Instant::now();
+    // A year is for ever.
+    now + patience.min(Duration::from_secs(365 * 24 * 3600))
 }
 
 /// What a participant holds under a name.

@@ -84,7 +84,7 @@ fn bind<O: Opened>(
     due: Instant,
 ) -> Result<Option<O::Object>, OpenError> {
     match (found, stance) {
-        (Found::Segment(segment), _) => join(segment, standing, stance, wanted, due),
+        (Found::Segment(segment), _) => join(name, segment, standing, stance, wanted, due),
         (Found::Nobody, Stance::Host(guests)) => make(name, guests, standing, wanted).map(Some),
         (Found::Nobody, Stance::Guest(_)) => Err(OpenError::NotFound { name: name.to_string() }),
     }
@@ -114,6 +114,7 @@ fn make<O: Opened>(
 
 /// Uses a segment that another has made; `None`: its maker has died before it was ready.
 fn join<O: Opened>(
+    name: &Name,
     segment: Segment,
     standing: Arc<Standing>,
     stance: &Stance,
@@ -127,7 +128,8 @@ fn join<O: Opened>(
             return Ok(None);
         }
         if Instant::now() >= due {
-            return Err(OpenError::Unfinished { pid: heading.maker().map(Identity::pid) });
+            let (name, pid) = (name.to_string(), heading.maker().map(Identity::pid));
+            return Err(OpenError::Unfinished { name, pid });
         }
         thread::sleep(PAUSE);
     }
@@ -172,7 +174,7 @@ mod tests {
             let looked = look(&name.to_string());
             for error in [opened.map(drop).unwrap_err(), looked.map(drop).unwrap_err()] {
                 assert!(
-                    matches!(error, OpenError::Unfinished { pid: told } if told == pid),
+                    matches!(&error, OpenError::Unfinished { pid: told, .. } if *told == pid),
                     "{error}"
                 );
             }

@@ -5,9 +5,8 @@
 //! it is bound to what was kept.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::error::CreateError;
 use crate::shared::access::{Guests, Namespace, Stance};
 use crate::shared::error::OpenError;
 use crate::shared::names::{Found, Name, Standing, enter};
@@ -113,9 +112,11 @@ impl Taken {
         let mut of_name = kept.iter_mut().filter(|kept| kept.process == own && kept.name == *name);
         let Some(found) = of_name.next() else { return Ok(None) };
         if *guests != found.guests {
-            let what = "the name was reserved for other guests: open it with those, or drop the \
-                        reservation";
-            return Err(CreateError::Conflict { what }.into());
+            let wanted = format!("{name}, open to {guests}");
+            return Err(OpenError::Mismatch {
+                wanted,
+                found: format!("{name}, reserved for {}", found.guests),
+            });
         }
         let number = found.number;
         Ok(found.standing.take().map(|standing| Self { number, standing }))
@@ -138,13 +139,6 @@ impl Drop for Taken {
             found.standing = Some(self.standing.clone());
         }
     }
-}
-
-/// When somebody gives up who waits for so long.
-pub(crate) fn due(patience: Duration) -> Instant {
-    let now = Instant::now();
-    // A year is for ever.
-    now + patience.min(Duration::from_secs(365 * 24 * 3600))
 }
 
 fn remove(number: u64) -> Option<Kept> {

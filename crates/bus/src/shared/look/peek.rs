@@ -52,18 +52,20 @@ impl Peek {
         // As a guest, who may be anybody: of the owner's processes too each may look.
         let stance = &Stance::Guest(name.owner());
         match (Seeker { name, stance, own: None, access }).look()? {
-            Around::Segment(segment) => Self::of(segment, access),
+            Around::Segment(segment) => Self::of(name, segment, access),
             Around::Unreachable(why) => Err(why),
-            Around::Joining | Around::Nobody => Err(OpenError::NotFound { name: name.to_string() }),
+            Around::Joining => Err(OpenError::Joining { name: name.to_string() }),
+            Around::Nobody => Err(OpenError::NotFound { name: name.to_string() }),
         }
     }
 
     /// # Errors
     /// What is wrong with it.
-    fn of(segment: Segment, access: Access) -> Result<Self, OpenError> {
+    fn of(name: &Name, segment: Segment, access: Access) -> Result<Self, OpenError> {
         let heading = Heading::of(&segment)?;
         if !heading.is_ready() {
-            return Err(OpenError::Unfinished { pid: heading.maker().map(Identity::pid) });
+            let (name, pid) = (name.to_string(), heading.maker().map(Identity::pid));
+            return Err(OpenError::Unfinished { name, pid });
         }
         let said = heading.read()?;
         let kind = Kind::of_word(said.shape[0])

@@ -1,4 +1,4 @@
-//! What is to be done when the process exits.
+//! What is to be done when the process exits: records that nobody has read yet would be lost.
 
 use std::ffi::c_int;
 use std::io;
@@ -24,7 +24,7 @@ unsafe extern "C" {
 /// extern "C" fn last_words() {
 ///     // ... hand on what is kept back, within a time
 /// }
-/// tautline_bus::at_exit(last_words)?;
+/// tautline_bus::record::at_exit(last_words)?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn at_exit(run: extern "C" fn()) -> io::Result<()> {
