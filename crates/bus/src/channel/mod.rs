@@ -32,6 +32,7 @@ mod ringed;
 mod sender;
 #[cfg(not(loom))]
 mod shared;
+mod ways;
 
 pub use self::receiver::{Drain, Loan, Receiver};
 pub use self::sender::{Draft, Sender};

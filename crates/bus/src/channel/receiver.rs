@@ -8,18 +8,16 @@ use std::ptr::NonNull;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::bells::{Ringer, Rings, due};
-use crate::channel::lanes::Lanes;
-use crate::channel::ringed::Ringed;
-use crate::channel::{Channel, Flavour, Orphans};
+use crate::bells::due;
+use crate::channel::ways::{OfLanes, OfRing, Way};
+use crate::channel::{Channel, Flavour};
 use crate::error::{AttachError, Corrupt, ReceiveError};
-use crate::event::Sleeps;
-use crate::object::{Attachment, Role};
+use crate::object::Role;
 use crate::plain::Plain;
-use crate::ring::lane::{Run, Taker};
-use crate::ring::many::{Claim, Ring};
+use crate::ring::lane::Run;
+use crate::ring::many::Claim;
 use crate::scope::{Carries, InProcess, Place, Scope, Word};
-use crate::sync::{LOOKS, Ordering};
+use crate::sync::Ordering;
 use crate::view::View;
 
 /// Receives from a channel. Dropping it detaches; what is left is there for the next receiver.
@@ -34,223 +32,18 @@ pub struct Receiver<T: 'static, S: Carries<T>> {
 }
 
 enum End<T: 'static, S: Carries<T>> {
-    Lanes(Takers<T, S>, Ringer<S>, Attachment<Lanes<T>, S>),
-    Ring(Picks<T, S>, Attachment<Ringed<T>, S>),
+    Lanes(OfLanes<T, S>),
+    Ring(OfRing<T, S>),
 }
 
-/// The lanes of all senders, of which one is taken from until what was known of it is taken.
-struct Takers<T, S: Scope> {
-    current: Taker<T, S>,
-    others: Box<[Taker<T, S>]>,
-    /// The one of the others that is next.
-    next: usize,
-    /// The last message that was taken had been lent to a receiver that has died.
-    again: bool,
-}
-
-/// The ring that all receivers share.
-struct Picks<T, S: Scope> {
-    ring: Ring<T, S>,
-    /// The last message that was taken had been lent to a receiver that has died.
-    again: bool,
-}
-
-impl<T, S: Scope> Picks<T, S> {
-    #[inline(always)]
-    fn claim(&mut self) -> Option<Claim<T, S>> {
-        let claim = self.ring.claim_to_take()?;
-        if S::MORTAL {
-            self.again = claim.was_lent();
+/// What is done by whichever way the messages come.
+macro_rules! by {
+    ($end:expr, $way:ident => $done:expr) => {
+        match $end {
+            End::Lanes($way) => $done,
+            End::Ring($way) => $done,
         }
-        Some(claim)
-    }
-}
-
-impl<T, S: Scope> Takers<T, S> {
-    /// Whether there is a message; then the current lane knows of it.
-    #[inline(always)]
-    fn seek(&mut self) -> Result<bool, Corrupt> {
-        if self.current.knows_of_some() { Ok(true) } else { self.look() }
-    }
-
-    #[inline(always)]
-    fn look(&mut self) -> Result<bool, Corrupt> {
-        if self.others.is_empty() { self.current.look() } else { self.look_in_turn() }
-    }
-
-    /// Notes whether the next message was lent before.
-    #[inline(always)]
-    fn note(&mut self) {
-        if S::MORTAL {
-            self.again = self.current.was_lent();
-        }
-    }
-
-    /// All lanes in turn, the current one last, so that each gets its share.
-    fn look_in_turn(&mut self) -> Result<bool, Corrupt> {
-        for _ in 0..=self.others.len() {
-            mem::swap(&mut self.current, &mut self.others[self.next]);
-            self.next = (self.next + 1) % self.others.len();
-            if self.current.look()? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-}
-
-impl<T, S: Scope> Takers<T, S> {
-    /// Lends the next message.
-    fn lend(&mut self) -> Lent<T, S> {
-        self.note();
-        self.current.lend();
-        Lent::Lane(self.current.place())
-    }
-
-    /// Passes over what was lent to receivers that have died; returns how many messages that are.
-    fn give_up_lent(&mut self) -> u64 {
-        let others = self.others.iter_mut().map(Taker::give_up_lent).sum::<u64>();
-        self.current.give_up_lent() + others
-    }
-}
-
-/// What came of a look for a message.
-enum Found<T, S: Scope> {
-    Nothing,
-    /// The current lane knows of it.
-    InLane,
-    InRing(Claim<T, S>),
-}
-
-/// The next message of a lane, which is passed over when this goes.
-struct Next<'r, T: 'static, S: Carries<T>> {
-    taker: &'r mut Taker<T, S>,
-    ringer: &'r Ringer<S>,
-    seat: &'r Attachment<Lanes<T>, S>,
-}
-
-impl<T, S: Carries<T>> Drop for Next<'_, T, S> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        self.taker.pass();
-        self.taker.release();
-        freed(self.ringer, self.seat);
-    }
-}
-
-/// What is done when places were given back: wakes who sleeps.
-#[inline(always)]
-fn freed<T: 'static, S: Carries<T>>(ringer: &Ringer<S>, seat: &Attachment<Lanes<T>, S>) {
-    if ringer.has_sleeper(Role::Taker) {
-        ringer.wake(Role::Taker, seat.parts().wakers(Role::Giver));
-    }
-}
-
-impl<T, S: Carries<T>> End<T, S> {
-    /// Looks for a message.
-    #[inline(always)]
-    fn seek(&mut self) -> Result<Found<T, S>, Corrupt> {
-        Ok(match self {
-            Self::Lanes(takers, ..) => {
-                if takers.seek()? {
-                    Found::InLane
-                } else {
-                    Found::Nothing
-                }
-            }
-            Self::Ring(ring, _) => ring.claim().map_or(Found::Nothing, Found::InRing),
-        })
-    }
-
-    /// Takes the message that was found.
-    #[inline(always)]
-    fn take(&mut self, found: Found<T, S>) -> Result<T, ReceiveError> {
-        match (self, found) {
-            (Self::Lanes(takers, ringer, seat), Found::InLane) => {
-                takers.note();
-                let next = Next { taker: &mut takers.current, ringer, seat };
-                // SAFETY: it is passed over when this goes, which is after the message has got to
-                // its place: one that is large is copied once.
-                unsafe { next.taker.read() }
-            }
-            (Self::Ring(ring, seat), Found::InRing(claim)) => {
-                let message = ring.ring.take(claim);
-                let parts = seat.parts();
-                parts.head.freed.notify(parts.wakers(Role::Giver));
-                Ok(message?)
-            }
-            _ => Err(ReceiveError::Empty),
-        }
-    }
-
-    /// Whether something may still come: asked by who finds nothing, who looks after the dead too.
-    #[inline(always)]
-    fn is_open(&self) -> bool {
-        match self {
-            Self::Lanes(_, ringer, seat) => {
-                seat.attend();
-                !ringer.is_shut(seat.parts(), Role::Taker)
-            }
-            Self::Ring(_, seat) => {
-                seat.attend();
-                Ringed::gives(seat.parts())
-            }
-        }
-    }
-
-    /// Waits for a message; `false`: there was none in time.
-    fn wait(&mut self, deadline: Option<Instant>) -> bool {
-        match self {
-            Self::Lanes(takers, ringer, seat) => {
-                let parts = seat.parts();
-                let ready = || {
-                    seat.attend_in_wait();
-                    takers.seek() != Ok(false) || ringer.is_shut(parts, Role::Taker)
-                };
-                parts.head.filled.wait(deadline, ready)
-            }
-            Self::Ring(ring, seat) => {
-                let parts = seat.parts();
-                let ready = || {
-                    seat.attend_in_wait();
-                    ring.ring.has_some() || !Ringed::gives(parts)
-                };
-                parts.head.filled.wait(deadline, ready)
-            }
-        }
-    }
-
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        match self {
-            Self::Lanes(takers, ringer, seat) => {
-                let parts = seat.parts();
-                let cell = &parts.wakers(Role::Taker)[seat.seat()];
-                let ready = || {
-                    seat.attend_in_wait();
-                    takers.seek() != Ok(false) || ringer.is_shut(parts, Role::Taker)
-                };
-                parts.head.filled.poll(cell, context, ready)
-            }
-            Self::Ring(ring, seat) => {
-                let parts = seat.parts();
-                let cell = &parts.wakers(Role::Taker)[seat.seat()];
-                let ready = || {
-                    seat.attend_in_wait();
-                    ring.ring.has_some() || !Ringed::gives(parts)
-                };
-                parts.head.filled.poll(cell, context, ready)
-            }
-        }
-    }
-
-    fn dropped(&self) -> u64 {
-        let bells = match self {
-            Self::Lanes(.., seat) => &seat.parts().head,
-            Self::Ring(_, seat) => &seat.parts().head,
-        };
-        // Relaxed: a count, which orders nothing.
-        bells.dropped.load(Ordering::Relaxed)
-    }
+    };
 }
 
 impl<T, S: Carries<T>> Receiver<T, S> {
@@ -258,27 +51,11 @@ impl<T, S: Carries<T>> Receiver<T, S> {
         let end = match &channel.flavour {
             Flavour::Lanes(handle) => {
                 let seat = handle.attach_as(Role::Taker, name)?;
-                let taker = |lane| {
-                    // SAFETY: the one receiver's seat is ours, and the attachment, kept beside
-                    // them, keeps the object.
-                    unsafe { seat.shape().taker(seat.parts(), lane) }
-                };
-                let others = (1..channel.config().senders).map(taker).collect();
-                let mut takers = Takers { current: taker(0), others, next: 0, again: false };
-                if S::MORTAL && channel.config().orphans == Orphans::Lose {
-                    let lost = takers.give_up_lent();
-                    // Relaxed: a count, which orders nothing.
-                    seat.parts().head.lost.fetch_add(lost, Ordering::Relaxed);
-                }
-                // SAFETY: the attachment, kept beside it, keeps the object.
-                let ringer = unsafe { Ringer::new(&seat.parts().head) };
-                End::Lanes(takers, ringer, seat)
+                End::Lanes(OfLanes::new(seat, channel.config()))
             }
             Flavour::Ringed(handle) => {
                 let seat = handle.attach_as(Role::Taker, name)?;
-                // SAFETY: the attachment, kept beside it, keeps the object.
-                let ring = unsafe { seat.shape().ring(seat.parts(), Role::Taker, seat.seat()) };
-                End::Ring(Picks { ring, again: false }, seat)
+                End::Ring(OfRing::new(seat))
             }
         };
         Ok(Self { end, patience: channel.config().patience, corrupt: false })
@@ -292,39 +69,11 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     /// rather than wait.
     #[inline(always)]
     pub fn receive(&mut self) -> Result<T, ReceiveError> {
-        match self.seek_for_a_while()? {
-            Found::Nothing => self.receive_later(),
-            found => self.end.take(found),
-        }
-    }
-
-    /// Looks a number of times, and here: a call at this place doubles a round trip.
-    #[inline(always)]
-    fn seek_for_a_while(&mut self) -> Result<Found<T, S>, Corrupt> {
-        let mut found = self.seek()?;
-        for _ in 0..LOOKS {
-            if !matches!(found, Found::Nothing) {
-                break;
-            }
-            crate::sync::spin_loop();
-            found = self.end.seek()?;
-        }
-        Ok(found)
-    }
-
-    #[inline(always)]
-    fn seek(&mut self) -> Result<Found<T, S>, Corrupt> {
-        if S::MORTAL && self.corrupt {
-            self.corrupt = false;
-            return Err(Corrupt);
-        }
-        self.end.seek()
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn receive_later(&mut self) -> Result<T, ReceiveError> {
-        self.receive_until(due(self.patience))
+        self.check()?;
+        by!(&mut self.end, way => {
+            let found = way.find_soon(self.patience)?;
+            way.take(found)
+        })
     }
 
     /// Receives a message if there is one.
@@ -333,21 +82,17 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     /// [`ReceiveError::Empty`], [`ReceiveError::Closed`].
     #[inline(always)]
     pub fn try_receive(&mut self) -> Result<T, ReceiveError> {
-        match self.seek()? {
-            Found::Nothing if self.end.is_open() => Err(ReceiveError::Empty),
-            Found::Nothing => self.take_the_last(),
-            found => self.end.take(found),
-        }
+        self.check()?;
+        by!(&mut self.end, way => {
+            let found = way.find()?;
+            way.take(found)
+        })
     }
 
-    /// What may have come before the last sender went.
-    #[cold]
-    #[inline(never)]
-    fn take_the_last(&mut self) -> Result<T, ReceiveError> {
-        match self.end.seek()? {
-            Found::Nothing => Err(ReceiveError::Closed),
-            found => self.end.take(found),
-        }
+    /// Tells once what a drain has met.
+    #[inline(always)]
+    fn check(&mut self) -> Result<(), Corrupt> {
+        if S::MORTAL && mem::take(&mut self.corrupt) { Err(Corrupt) } else { Ok(()) }
     }
 
     /// Receives a message; waits for one, but not for longer than `limit`.
@@ -355,19 +100,11 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     /// # Errors
     /// [`ReceiveError`].
     pub fn receive_timeout(&mut self, limit: Duration) -> Result<T, ReceiveError> {
-        self.receive_until(due(Some(limit)))
-    }
-
-    fn receive_until(&mut self, due: Option<Instant>) -> Result<T, ReceiveError> {
-        loop {
-            match self.try_receive() {
-                Err(ReceiveError::Empty) => {}
-                done => return done,
-            }
-            if !self.end.wait(due) {
-                return Err(ReceiveError::late::<S>());
-            }
-        }
+        self.check()?;
+        by!(&mut self.end, way => {
+            let found = way.find_until(due(Some(limit)))?;
+            way.take(found)
+        })
     }
 
     /// Receives a message; the task waits for it.
@@ -388,7 +125,7 @@ impl<T, S: Carries<T>> Receiver<T, S> {
                 Err(ReceiveError::Empty) => {}
                 done => return Poll::Ready(done),
             }
-            if self.end.poll(context).is_pending() {
+            if self.poll_wait(context).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -396,7 +133,7 @@ impl<T, S: Carries<T>> Receiver<T, S> {
 
     /// Ready when there is a message or the channel is closed; else a waker is left.
     pub fn poll_wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.end.poll(context)
+        by!(&mut self.end, way => way.poll(context))
     }
 
     /// Borrows the oldest message where it lies; its place is free when the loan is dropped.
@@ -405,20 +142,16 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     /// [`ReceiveError::Empty`], [`ReceiveError::Closed`]. It does not wait: see
     /// [`Receiver::wait`].
     pub fn take(&mut self) -> Result<Loan<'_, T, S>, ReceiveError> {
-        for last in [false, true] {
-            let found = match &mut self.end {
-                End::Lanes(takers, ..) => takers.seek()?.then(|| takers.lend()),
-                End::Ring(ring, _) => ring.claim().map(|claim| Lent::Ring(Some(claim))),
-            };
-            match found {
-                Some(message) => return Ok(Loan { receiver: self, message }),
-                None if last => return Err(ReceiveError::Closed),
-                None if self.end.is_open() => return Err(ReceiveError::Empty),
-                // What may have come before the last sender went.
-                None => {}
+        let message = match &mut self.end {
+            End::Lanes(lanes) => {
+                lanes.find()?;
+                lanes.takers.note();
+                lanes.takers.current.lend();
+                Lent::Lane(lanes.takers.current.place())
             }
-        }
-        Err(ReceiveError::Closed)
+            End::Ring(ring) => Lent::Ring(Some(ring.find()?)),
+        };
+        Ok(Loan { receiver: self, message })
     }
 
     /// Waits until there is a message, at most for `limit`.
@@ -431,10 +164,8 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     }
 
     pub(crate) fn wait_until(&mut self, due: Option<Instant>) -> Result<(), ReceiveError> {
-        if self.end.wait(due) {
-            return Ok(());
-        }
-        Err(ReceiveError::late::<S>())
+        let is_in_time = by!(&mut self.end, way => way.wait(due));
+        if is_in_time { Ok(()) } else { Err(ReceiveError::late::<S>()) }
     }
 
     /// The messages that are there, at most `limit`; senders get their places back, all at once,
@@ -442,7 +173,7 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     /// ([`ReceiveError::Corrupt`]), which the next receive tells. Of several senders it is one's turn in each call.
     pub fn drain(&mut self, limit: usize) -> Drain<'_, T, S> {
         let run = match &mut self.end {
-            End::Lanes(takers, ..) => {
+            End::Lanes(OfLanes { takers, .. }) => {
                 // What is corrupt is told by the next receive.
                 _ = match takers.current.known() {
                     0 => takers.look(),
@@ -460,27 +191,21 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     /// that has died: it may have been acted upon. Only in the scope `Shared`
     /// ([`Orphans`]).
     pub fn is_redelivered(&self) -> bool {
-        match &self.end {
-            End::Lanes(takers, ..) => takers.again,
-            End::Ring(ring, _) => ring.again,
-        }
+        by!(&self.end, way => way.was_lent())
     }
 
     /// Messages that were on loan to receivers that have died, and were given up, since the channel
     /// was made ([`Orphans::Lose`]).
     pub fn lost(&self) -> u64 {
-        let bells = match &self.end {
-            End::Lanes(.., seat) => &seat.parts().head,
-            End::Ring(_, seat) => &seat.parts().head,
-        };
         // Relaxed: a count, which orders nothing.
-        bells.lost.load(Ordering::Relaxed)
+        by!(&self.end, way => way.bells().lost.load(Ordering::Relaxed))
     }
 
     /// Messages that senders have overwritten since the channel was made
     /// ([`Full::Overwrite`](crate::Full)).
     pub fn dropped(&self) -> u64 {
-        self.end.dropped()
+        // Relaxed: a count, which orders nothing.
+        by!(&self.end, way => way.bells().dropped.load(Ordering::Relaxed))
     }
 
     /// How long a receive waits.
@@ -491,8 +216,8 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     /// Another handle to the channel.
     pub fn channel(&self) -> Channel<T, S> {
         let flavour = match &self.end {
-            End::Lanes(.., seat) => Flavour::Lanes(seat.handle()),
-            End::Ring(_, seat) => Flavour::Ringed(seat.handle()),
+            End::Lanes(lanes) => Flavour::Lanes(lanes.seat.handle()),
+            End::Ring(ring) => Flavour::Ringed(ring.seat.handle()),
         };
         Channel { flavour }
     }
@@ -518,7 +243,7 @@ impl<T, S: Carries<T>> Iterator for Drain<'_, T, S> {
     #[inline(always)]
     fn next(&mut self) -> Option<T> {
         let message = match (&mut self.receiver.end, &mut self.run) {
-            (End::Lanes(takers, ..), Some(run)) => {
+            (End::Lanes(OfLanes { takers, .. }), Some(run)) => {
                 // SAFETY: the run is of this taker, and ended when this goes.
                 let (message, again) = unsafe { takers.current.take_of(run) }?;
                 if S::MORTAL {
@@ -526,7 +251,7 @@ impl<T, S: Carries<T>> Iterator for Drain<'_, T, S> {
                 }
                 message
             }
-            (End::Ring(ring, _), _) => {
+            (End::Ring(ring), _) => {
                 self.left = self.left.checked_sub(1)?;
                 let claim = ring.claim()?;
                 ring.ring.take(claim)
@@ -543,9 +268,9 @@ impl<T, S: Carries<T>> Iterator for Drain<'_, T, S> {
     #[inline(always)]
     fn fold<B, F: FnMut(B, T) -> B>(mut self, mut sum: B, mut fold: F) -> B {
         while !S::MORTAL
-            && let (End::Lanes(takers, ..), Some(run)) = (&mut self.receiver.end, &mut self.run)
+            && let (End::Lanes(lanes), Some(run)) = (&mut self.receiver.end, &mut self.run)
         {
-            let (row, count) = takers.current.row_of(run);
+            let (row, count) = lanes.takers.current.row_of(run);
             if count == 0 {
                 return sum;
             }
@@ -570,15 +295,12 @@ impl<T, S: Carries<T>> Drop for Drain<'_, T, S> {
     #[inline(always)]
     fn drop(&mut self) {
         match (&mut self.receiver.end, &self.run) {
-            (End::Lanes(takers, ringer, seat), Some(run)) => {
+            (End::Lanes(lanes), Some(run)) => {
                 // SAFETY: the run is of this taker.
-                unsafe { takers.current.end_run(run) };
-                freed(ringer, seat);
+                unsafe { lanes.takers.current.end_run(run) };
+                lanes.freed();
             }
-            (End::Ring(_, seat), _) => {
-                let parts = seat.parts();
-                parts.head.freed.notify(parts.wakers(Role::Giver));
-            }
+            (End::Ring(ring), _) => ring.freed(),
             (End::Lanes(..), None) => {}
         }
     }
@@ -668,16 +390,15 @@ impl<T, S: Carries<T> + InProcess> Deref for Loan<'_, T, S> {
 impl<T, S: Carries<T>> Drop for Loan<'_, T, S> {
     fn drop(&mut self) {
         match (&mut self.receiver.end, &mut self.message) {
-            (End::Lanes(takers, ringer, seat), Lent::Lane(_)) => {
-                takers.current.skip();
-                takers.current.release();
-                freed(ringer, seat);
+            (End::Lanes(lanes), Lent::Lane(_)) => {
+                lanes.takers.current.skip();
+                lanes.takers.current.release();
+                lanes.freed();
             }
-            (End::Ring(ring, seat), Lent::Ring(claim)) => {
+            (End::Ring(ring), Lent::Ring(claim)) => {
                 let Some(claim) = claim.take() else { return };
                 ring.ring.skip(claim);
-                let parts = seat.parts();
-                parts.head.freed.notify(parts.wakers(Role::Giver));
+                ring.freed();
             }
             _ => unreachable!("a loan is made by its own receiver"),
         }
