@@ -1,9 +1,9 @@
 //! Tautline's channels between processes, one each way, opened by their names.
 
-use std::{io, marker::PhantomData};
+use std::{hint::black_box, io, marker::PhantomData};
 
 use tautline_bus::{
-    Shared,
+    Shared, View, ViewMut,
     channel::{Channel, Config, Receiver, Sender},
 };
 
@@ -18,8 +18,45 @@ use crate::bus::{
 /// Channels of so many places, in that mode.
 pub(super) struct Channels<W, const N: usize>(PhantomData<W>);
 
-/// Words of which a message that is larger is written and read, where it lies.
-const PIECE: usize = 128;
+/// Words of a message that is written and read where it lies, as is every one that is larger.
+const LARGE: usize = 128;
+/// Words that stay in registers on their way: so those of a message of [`LARGE`] words are passed.
+const FEW: usize = 8;
+/// Words of a piece of those that are larger, which are copied as fast as the processor can.
+const MANY: usize = 128;
+
+/// Writes the message of that number by pieces.
+#[inline(always)]
+fn fill<const PIECE: usize>(mut view: ViewMut<'_>, number: u64) {
+    let piece = [number; PIECE];
+    for at in (0..view.len()).step_by(size_of_val(&piece)) {
+        view.copy_from(at, piece.as_bytes());
+    }
+}
+
+/// The sum of all words, a few at a time.
+#[inline(always)]
+fn sum_of_few(view: View<'_>) -> u64 {
+    // Of a loop whose end it knows the compiler makes one piece, and spills what it has read.
+    let (view, mut sums) = (black_box(view), [0_u64; FEW]);
+    for at in (0..view.len()).step_by(size_of_val(&sums)) {
+        let Ok(piece) = view.read::<[u64; FEW]>(at) else { break };
+        (0..FEW).for_each(|at| sums[at] = sums[at].wrapping_add(piece[at]));
+    }
+    sums.sum()
+}
+
+/// The sum of all words, many at a time.
+#[inline(always)]
+fn sum_of_many(mut view: View<'_>) -> u64 {
+    let (mut piece, mut sum) = ([0_u64; MANY], 0_u64);
+    while view.copy_to(piece.as_mut_bytes()) != 0 {
+        sum = sum.wrapping_add(piece.sum());
+        let Some(rest) = view.part(size_of_val(&piece)..view.len()) else { break };
+        view = rest;
+    }
+    sum
+}
 
 type Words<const WORDS: usize> = [u64; WORDS];
 
@@ -65,12 +102,14 @@ impl<W: Mode, const WORDS: usize> Give<Words<WORDS>> for End<Sender<Words<WORDS>
 
     #[inline(always)]
     fn give_number(&mut self, number: u64) -> bool {
-        if WORDS <= PIECE {
+        if WORDS < LARGE {
             return self.give(Words::of(number));
         }
         let Ok(mut draft) = self.0.loan() else { return false };
-        let (mut view, piece) = (draft.view_mut(), [number; PIECE]);
-        (0..WORDS).step_by(PIECE).for_each(|at| view.copy_from(at * 8, piece.as_bytes()));
+        match WORDS {
+            LARGE => fill::<FEW>(draft.view_mut(), number),
+            _ => fill::<MANY>(draft.view_mut(), number),
+        }
         draft.send_written();
         true
     }
@@ -85,17 +124,16 @@ impl<W: Mode, const WORDS: usize> Take<Words<WORDS>> for End<Receiver<Words<WORD
 
     #[inline(always)]
     fn take_number(&mut self) -> Option<u64> {
-        if WORDS <= PIECE {
+        if WORDS < LARGE {
             let mut number = None;
             self.take(|message| number = Some(message.number()));
             return number;
         }
-        let (loan, mut piece, mut sum) = (self.0.take().ok()?, [0; PIECE], 0_u64);
-        let mut view = loan.view();
-        while view.copy_to(piece.as_mut_bytes()) != 0 {
-            sum = sum.wrapping_add(piece.sum());
-            view = view.part(size_of_val(&piece)..view.len())?;
-        }
+        let loan = self.0.take().ok()?;
+        let sum = match WORDS {
+            LARGE => sum_of_few(loan.view()),
+            _ => sum_of_many(loan.view()),
+        };
         Some(sum / WORDS as u64)
     }
 }

@@ -41,11 +41,13 @@ impl<'a> View<'a> {
         Self { bytes, lives: PhantomData }
     }
 
+    #[inline]
     fn start(self) -> *mut u8 {
         self.bytes.as_ptr().cast()
     }
 
     /// How many bytes there are.
+    #[inline]
     pub fn len(self) -> usize {
         self.bytes.len()
     }
@@ -56,6 +58,7 @@ impl<'a> View<'a> {
     }
 
     /// Some of the bytes; `None`: there are not so many.
+    #[inline]
     pub fn part(self, range: Range<usize>) -> Option<Self> {
         if range.start > range.end || range.end > self.len() {
             return None;
@@ -67,6 +70,7 @@ impl<'a> View<'a> {
     }
 
     /// Copies the first bytes, as many as both have. Returns how many these are.
+    #[inline]
     pub fn copy_to(self, to: &mut [u8]) -> usize {
         let len = self.len().min(to.len());
         // SAFETY: both have so many bytes; those of the view are mapped by the promise of `new`.
@@ -85,6 +89,7 @@ impl<'a> View<'a> {
     ///
     /// # Errors
     /// [`Corrupt`]: the bytes are no value of the type, or there are not so many.
+    #[inline]
     pub fn read<T: Plain>(self, at: usize) -> Result<T, Corrupt> {
         let end = at.checked_add(size_of::<T>()).ok_or(Corrupt)?;
         let part = self.part(at..end).ok_or(Corrupt)?;
@@ -125,6 +130,7 @@ impl<'a> ViewMut<'a> {
     }
 
     /// How many bytes there are.
+    #[inline]
     pub fn len(&self) -> usize {
         self.view.len()
     }
@@ -143,6 +149,7 @@ impl<'a> ViewMut<'a> {
     ///
     /// # Panics
     /// If there are not so many.
+    #[inline]
     pub fn copy_from(&mut self, at: usize, bytes: &[u8]) {
         let end = at.checked_add(bytes.len());
         let part = end.and_then(|end| self.view.part(at..end));
@@ -155,6 +162,7 @@ impl<'a> ViewMut<'a> {
     ///
     /// # Panics
     /// If there are not so many.
+    #[inline]
     pub fn write<T: Plain>(&mut self, at: usize, value: &T) {
         self.copy_from(at, value.as_bytes());
     }

@@ -16,7 +16,7 @@ use crate::object::Role;
 use crate::plain::Plain;
 use crate::ring::lane::Run;
 use crate::ring::many::Claim;
-use crate::scope::{Carries, InProcess, Place, Scope, Word};
+use crate::scope::{Carries, InProcess, Place, Word};
 use crate::sync::Ordering;
 use crate::view::View;
 
@@ -70,10 +70,7 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     #[inline(always)]
     pub fn receive(&mut self) -> Result<T, ReceiveError> {
         self.check()?;
-        by!(&mut self.end, way => {
-            let found = way.find_soon(self.patience)?;
-            way.take(found)
-        })
+        by!(&mut self.end, way => way.receive(self.patience))
     }
 
     /// Receives a message if there is one.
@@ -83,10 +80,7 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     #[inline(always)]
     pub fn try_receive(&mut self) -> Result<T, ReceiveError> {
         self.check()?;
-        by!(&mut self.end, way => {
-            let found = way.find()?;
-            way.take(found)
-        })
+        by!(&mut self.end, way => way.try_receive())
     }
 
     /// Tells once what a drain has met.
@@ -101,10 +95,7 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     /// [`ReceiveError`].
     pub fn receive_timeout(&mut self, limit: Duration) -> Result<T, ReceiveError> {
         self.check()?;
-        by!(&mut self.end, way => {
-            let found = way.find_until(due(Some(limit)))?;
-            way.take(found)
-        })
+        by!(&mut self.end, way => way.receive_until(due(Some(limit))))
     }
 
     /// Receives a message; the task waits for it.
@@ -141,17 +132,18 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     /// # Errors
     /// [`ReceiveError::Empty`], [`ReceiveError::Closed`]. It does not wait: see
     /// [`Receiver::wait`].
+    #[inline(always)]
     pub fn take(&mut self) -> Result<Loan<'_, T, S>, ReceiveError> {
-        let message = match &mut self.end {
+        let claim = match &mut self.end {
             End::Lanes(lanes) => {
                 lanes.find()?;
                 lanes.takers.note();
                 lanes.takers.current.lend();
-                Lent::Lane(lanes.takers.current.place())
+                None
             }
-            End::Ring(ring) => Lent::Ring(Some(ring.find()?)),
+            End::Ring(ring) => Some(ring.find()?),
         };
-        Ok(Loan { receiver: self, message })
+        Ok(Loan { receiver: self, claim })
     }
 
     /// Waits until there is a message, at most for `limit`.
@@ -314,24 +306,20 @@ impl<T, S: Carries<T>> fmt::Debug for Drain<'_, T, S> {
 
 // ----------------------------------------------------------------------------------- loans
 
-enum Lent<T, S: Scope> {
-    Lane(NonNull<Place<T>>),
-    /// Taken out when it is given back.
-    Ring(Option<Claim<T, S>>),
-}
-
 /// A message where it lies. Dropped with the loan.
 pub struct Loan<'r, T: 'static, S: Carries<T>> {
     receiver: &'r mut Receiver<T, S>,
-    message: Lent<T, S>,
+    /// Of a ring, until it is given back; of a lane it is the next message.
+    claim: Option<Claim<T, S>>,
 }
 
 impl<T, S: Carries<T>> Loan<'_, T, S> {
     /// Where it lies.
+    #[inline(always)]
     pub(crate) fn place(&self) -> &Place<T> {
-        let place = match &self.message {
-            Lent::Lane(place) => *place,
-            Lent::Ring(claim) => claim.as_ref().expect("given back once").place(),
+        let place = match &self.receiver.end {
+            End::Lanes(lanes) => lanes.takers.current.place(),
+            End::Ring(_) => self.claim.as_ref().expect("given back once").place(),
         };
         // SAFETY: the receiver that is borrowed keeps the object.
         unsafe { place.as_ref() }
@@ -343,6 +331,7 @@ impl<T: Plain, S: Carries<T>> Loan<'_, T, S> {
     ///
     /// # Errors
     /// [`Corrupt`].
+    #[inline(always)]
     pub fn read(&self) -> Result<T, Corrupt> {
         // SAFETY: the message was published to this receiver, which has it until the loan ends; a
         // value that can be copied may be taken more than once.
@@ -351,6 +340,7 @@ impl<T: Plain, S: Carries<T>> Loan<'_, T, S> {
 
     /// The bytes of the message where they lie: for what is too large to be copied, or of which a
     /// part is wanted.
+    #[inline(always)]
     pub fn view(&self) -> View<'_> {
         let place = NonNull::from(self.place()).cast::<u8>();
         // SAFETY: a message of plain data lies there, whose bytes all have a value, for as long as
@@ -388,19 +378,19 @@ impl<T, S: Carries<T> + InProcess> Deref for Loan<'_, T, S> {
 }
 
 impl<T, S: Carries<T>> Drop for Loan<'_, T, S> {
+    #[inline(always)]
     fn drop(&mut self) {
-        match (&mut self.receiver.end, &mut self.message) {
-            (End::Lanes(lanes), Lent::Lane(_)) => {
+        match &mut self.receiver.end {
+            End::Lanes(lanes) => {
                 lanes.takers.current.skip();
                 lanes.takers.current.release();
                 lanes.freed();
             }
-            (End::Ring(ring), Lent::Ring(claim)) => {
-                let Some(claim) = claim.take() else { return };
+            End::Ring(ring) => {
+                let Some(claim) = self.claim.take() else { return };
                 ring.ring.skip(claim);
                 ring.freed();
             }
-            _ => unreachable!("a loan is made by its own receiver"),
         }
     }
 }

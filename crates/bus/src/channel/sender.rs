@@ -21,7 +21,7 @@ use crate::plain::Plain;
 use crate::policy::Full;
 use crate::ring::lane::Giver;
 use crate::ring::many::{Claim, Ring};
-use crate::scope::{Carries, InProcess, Place, Scope, Word};
+use crate::scope::{Carries, InProcess, Place, Word};
 #[cfg(not(loom))]
 use crate::shared::Shared;
 use crate::sync::Ordering;
@@ -50,13 +50,12 @@ enum Refused<T> {
     Closed(T),
 }
 
-/// What is done when something was published: wakes who sleeps, and looks after the dead.
+/// What is done when something was published: wakes who sleeps.
 #[inline(always)]
-fn told<T: 'static, S: Carries<T>>(ringer: &Ringer<S>, seat: &Attachment<Lanes<T>, S>) {
+fn tell<T: 'static, S: Carries<T>>(ringer: &Ringer<S>, seat: &Attachment<Lanes<T>, S>) {
     if ringer.has_sleeper(Role::Giver) {
         ringer.wake(Role::Giver, seat.parts().wakers(Role::Taker));
     }
-    seat.attend();
 }
 
 impl<T, S: Carries<T>> End<T, S> {
@@ -77,7 +76,8 @@ impl<T, S: Carries<T>> End<T, S> {
                     giver.stage(0, message);
                     giver.publish(1);
                 }
-                told(ringer, seat);
+                tell(ringer, seat);
+                seat.attend();
             }
             Self::Ring(ring, seat) => {
                 let parts = seat.parts();
@@ -94,6 +94,28 @@ impl<T, S: Carries<T>> End<T, S> {
             }
         }
         Ok(())
+    }
+
+    /// Takes a place for a message, if there is room: of a ring, the claim to it. Looks after the
+    /// dead as well, so that who hands the message over need not.
+    #[inline(always)]
+    fn reserve(&mut self) -> Result<Option<Claim<T, S>>, Refused<()>> {
+        match self {
+            Self::Lane(giver, ringer, seat) => {
+                if ringer.is_shut(seat.parts(), Role::Giver) {
+                    return Err(Refused::Closed(()));
+                }
+                seat.attend();
+                giver.has_room().then_some(None).ok_or(Refused::Full(()))
+            }
+            Self::Ring(ring, seat) => {
+                if !Ringed::takes(seat.parts()) {
+                    return Err(Refused::Closed(()));
+                }
+                seat.attend();
+                ring.claim_to_give().map(Some).ok_or(Refused::Full(()))
+            }
+        }
     }
 
     /// Whether what was sent could be received; looks after the dead as well.
@@ -354,18 +376,13 @@ impl<T, S: Carries<T>> Sender<T, S> {
     /// assert_eq!(receiver.take()?[15], 7);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline(always)]
     pub fn loan(&mut self) -> Result<Draft<'_, T, S>, SendError<()>> {
-        if !self.end.is_open() {
-            return Err(SendError::Closed(()));
-        }
-        let full = SendError::Full(());
-        let place = match &mut self.end {
-            End::Lane(giver, ..) => {
-                giver.has_room().then_some(Reserved::Lane(giver.next_place())).ok_or(full)?
-            }
-            End::Ring(ring, _) => Reserved::Ring(Some(ring.claim_to_give().ok_or(full)?)),
-        };
-        Ok(Draft { sender: self, place })
+        let claim = self.end.reserve().map_err(|refused| match refused {
+            Refused::Full(()) => SendError::Full(()),
+            Refused::Closed(()) => SendError::Closed(()),
+        })?;
+        Ok(Draft { sender: self, claim })
     }
 
     /// Waits until there is room for a message, at most for `limit`.
@@ -424,7 +441,8 @@ impl<T, S: Carries<T>> Drop for Batch<'_, T, S> {
     fn drop(&mut self) {
         // SAFETY: so many were staged.
         unsafe { self.giver.publish(self.count) };
-        told(self.ringer, self.seat);
+        tell(self.ringer, self.seat);
+        self.seat.attend();
     }
 }
 
@@ -436,21 +454,16 @@ impl<T, S: Carries<T>> fmt::Debug for Sender<T, S> {
 
 // ---------------------------------------------------------------------------------- drafts
 
-enum Reserved<T, S: Scope> {
-    Lane(NonNull<Place<T>>),
-    /// Taken out when it is handed over.
-    Ring(Option<Claim<T, S>>),
-}
-
 /// A place for a message that is taken already. Dropped without a send, nothing is sent.
 pub struct Draft<'s, T: 'static, S: Carries<T>> {
     sender: &'s mut Sender<T, S>,
-    place: Reserved<T, S>,
+    /// Of a ring, until it is handed over; of a lane it is the next place.
+    claim: Option<Claim<T, S>>,
 }
 
 impl<T, S: Carries<T>> Draft<'_, T, S> {
     /// Sends a message by it.
-    #[inline]
+    #[inline(always)]
     pub fn send(mut self, message: T) {
         // SAFETY: the place is ours until the message is handed over.
         unsafe { S::put(self.place(), message) };
@@ -461,7 +474,7 @@ impl<T, S: Carries<T>> Draft<'_, T, S> {
     ///
     /// # Panics
     /// If that is a reference to something else.
-    #[inline]
+    #[inline(always)]
     pub fn send_with(mut self, make: impl FnOnce(&mut MaybeUninit<T>) -> &mut T)
     where
         S: InProcess,
@@ -473,29 +486,39 @@ impl<T, S: Carries<T>> Draft<'_, T, S> {
         self.hand_over();
     }
 
+    #[inline(always)]
     fn place(&self) -> &Place<T> {
-        let place = match &self.place {
-            Reserved::Lane(place) => *place,
-            Reserved::Ring(claim) => claim.as_ref().expect("handed over once").place(),
+        let place = match &self.sender.end {
+            End::Lane(giver, ..) => giver.next_place(),
+            End::Ring(..) => self.claim.as_ref().expect("handed over once").place(),
         };
         // SAFETY: the sender that is borrowed keeps the object.
         unsafe { place.as_ref() }
     }
 
+    #[inline(always)]
     fn hand_over(&mut self) {
-        match (&mut self.sender.end, &mut self.place) {
-            (End::Lane(giver, ringer, seat), Reserved::Lane(_)) => {
+        match &mut self.sender.end {
+            End::Lane(giver, ringer, seat) => {
                 // SAFETY: `loan` found room, and the message was written.
                 unsafe { giver.publish(1) };
-                told(ringer, seat);
+                tell(ringer, seat);
             }
-            (End::Ring(ring, seat), Reserved::Ring(claim)) => {
-                if let Some(claim) = claim.take() {
+            End::Ring(ring, seat) => {
+                if let Some(claim) = self.claim.take() {
                     ring.hand_over(claim);
                 }
                 Ringed::filled(seat.parts());
             }
-            _ => unreachable!("a draft is made by its own sender"),
+        }
+    }
+
+    /// A position of a ring cannot be given back: it goes to the receivers without a message.
+    #[cold]
+    #[inline(never)]
+    fn hand_over_void(sender: &Sender<T, S>, claim: Claim<T, S>) {
+        if let End::Ring(ring, _) = &sender.end {
+            ring.hand_over_void(claim);
         }
     }
 }
@@ -516,6 +539,7 @@ impl<T: Plain + Layout> Draft<'_, T, Shared> {
     /// assert_eq!(receiver.take().unwrap().view().read::<u64>(7 * 8), Ok(7));
     /// # Ok::<(), OpenError>(())
     /// ```
+    #[inline(always)]
     pub fn view_mut(&mut self) -> ViewMut<'_> {
         let place = NonNull::from(self.place()).cast::<u8>();
         // SAFETY: the place is this sender's, in a segment that it keeps, until it is sent.
@@ -524,19 +548,17 @@ impl<T: Plain + Layout> Draft<'_, T, Shared> {
 
     /// Sends the message as [`Draft::view_mut`] has written it. If that is none of the type, the
     /// receiver is told [`Corrupt`](crate::Corrupt).
+    #[inline(always)]
     pub fn send_written(mut self) {
         self.hand_over();
     }
 }
 
 impl<T, S: Carries<T>> Drop for Draft<'_, T, S> {
-    /// A position of a ring cannot be given back: it goes to the receivers without a message.
+    #[inline(always)]
     fn drop(&mut self) {
-        if let (End::Ring(ring, _), Reserved::Ring(Some(_))) = (&self.sender.end, &self.place)
-            && let Reserved::Ring(claim) = &mut self.place
-            && let Some(claim) = claim.take()
-        {
-            ring.hand_over_void(claim);
+        if let Some(claim) = self.claim.take() {
+            Self::hand_over_void(self.sender, claim);
         }
     }
 }

@@ -46,6 +46,26 @@ pub(super) trait Way<T, S: Carries<T>> {
     /// Whether the last message that was taken had been lent to a receiver that has died.
     fn was_lent(&self) -> bool;
 
+    /// Receives a message; waits for one.
+    #[inline(always)]
+    fn receive(&mut self, patience: Option<Duration>) -> Result<T, ReceiveError> {
+        let found = self.find_soon(patience)?;
+        self.take(found)
+    }
+
+    /// Receives a message if there is one.
+    #[inline(always)]
+    fn try_receive(&mut self) -> Result<T, ReceiveError> {
+        let found = self.find()?;
+        self.take(found)
+    }
+
+    /// Receives a message; waits for one until then.
+    fn receive_until(&mut self, due: Option<Instant>) -> Result<T, ReceiveError> {
+        let found = self.find_until(due)?;
+        self.take(found)
+    }
+
     /// Finds a message if there is one.
     #[inline(always)]
     fn find(&mut self) -> Result<Self::Found, ReceiveError> {
