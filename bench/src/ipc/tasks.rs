@@ -48,6 +48,8 @@ fn set_up<W: Way<M>, M: Message>(part: &str) -> Result<(W::Giver, W::Taker, Peer
     Ok((giver, taker, Peer::start(part, &pass)?))
 }
 
+/// Here for everybody, not only for those whose call is so short that the compiler sees to it.
+#[inline(always)]
 fn give<M: Message>(giver: &mut impl Give<M>, number: u64) -> Result<(), Failure> {
     let mut idle = Idle::new(Waiting::Spin);
     while !giver.give_number(number) {
