@@ -98,6 +98,7 @@ impl Claim<'_> {
         assert!(len <= self.len, "a record of {len} bytes in a claim of {}", self.len);
         self.writer.giver.stage(len);
         self.writer.giver.publish();
+        self.writer.giver.fetch_next();
     }
 }
 

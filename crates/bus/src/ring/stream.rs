@@ -14,7 +14,7 @@ use crate::error::Corrupt;
 use crate::ring::MAX_CAPACITY;
 use crate::ring::indices::{self, Indices};
 use crate::scope::{Local, Scope, Word};
-use crate::sync::{Ordering, Witness};
+use crate::sync::{self, Ordering, Witness};
 
 /// The indices of a stream; they count bytes, headers included.
 pub(crate) type Stream<S> = Indices<S>;
@@ -221,6 +221,15 @@ impl<S: Scope> Giver<S> {
         self.way.memory().mirror.settle();
         // Release pairs with the Acquire in `Taker::look`: who sees the tail sees the messages.
         self.way.stream().tail.0.store(self.tail, Ordering::Release);
+    }
+
+    /// Has the lines fetched where the next message goes, and its page found: for one who gives now and
+    /// then, and wants none of its calls to wait for that.
+    #[inline(always)]
+    pub(crate) fn fetch_next(&self) {
+        let next = self.way.at(self.tail).cast::<[u8; 64]>().as_ptr();
+        sync::prefetch_to_write(next);
+        sync::prefetch_to_write(next.wrapping_add(1));
     }
 }
 
