@@ -93,8 +93,9 @@ fn group(part: Part, time: Duration) -> Group {
 const NOTE: &str = "\
     first process on core 1, second on core 0; everybody tries without waiting and spins; all \
     words of a message are written and read; tautline: the default configuration, \
-    tautline-spin: Wait::Spin, both in place through views from 1 KiB on; limit: \
-    rings by hand in shared memory, written and read in place; iceoryx2 is, too";
+    tautline-spin: Wait::Spin, both in place through views from 1 KiB on, by pieces of 64 bytes \
+    (1 KiB) or of 1 KiB (64 KiB); limit: rings by hand in shared memory, written and read in \
+    place; iceoryx2 is, too";
 
 const WAKE_NOTE: &str = "\
     one way, from the call that gives a message to a process that sleeps until that has it; one \

@@ -20,10 +20,11 @@ pub(super) struct Channels<W, const N: usize>(PhantomData<W>);
 
 /// Words of a message that is written and read where it lies, as is every one that is larger.
 const LARGE: usize = 128;
-/// Words that stay in registers on their way: so those of a message of [`LARGE`] words are passed.
+/// Words of a piece of a message of [`LARGE`] words: they stay in registers.
 const FEW: usize = 8;
-/// Words of a piece of those that are larger, which are copied as fast as the processor can.
+/// Words of a piece of those that are larger: they are copied as fast as the processor can.
 const MANY: usize = 128;
+const _: () = assert!(LARGE.is_multiple_of(FEW));
 
 /// Writes the message of that number by pieces.
 #[inline(always)]
@@ -36,26 +37,25 @@ fn fill<const PIECE: usize>(mut view: ViewMut<'_>, number: u64) {
 
 /// The sum of all words, a few at a time.
 #[inline(always)]
-fn sum_of_few(view: View<'_>) -> u64 {
+fn sum_of_few(view: View<'_>) -> Option<u64> {
     // Of a loop whose end it knows the compiler makes one piece, and spills what it has read.
     let (view, mut sums) = (black_box(view), [0_u64; FEW]);
     for at in (0..view.len()).step_by(size_of_val(&sums)) {
-        let Ok(piece) = view.read::<[u64; FEW]>(at) else { break };
-        (0..FEW).for_each(|at| sums[at] = sums[at].wrapping_add(piece[at]));
+        let piece = view.read::<[u64; FEW]>(at).ok()?;
+        (0..FEW).for_each(|word| sums[word] = sums[word].wrapping_add(piece[word]));
     }
-    sums.sum()
+    Some(sums.sum())
 }
 
 /// The sum of all words, many at a time.
 #[inline(always)]
-fn sum_of_many(mut view: View<'_>) -> u64 {
+fn sum_of_many(mut view: View<'_>) -> Option<u64> {
     let (mut piece, mut sum) = ([0_u64; MANY], 0_u64);
     while view.copy_to(piece.as_mut_bytes()) != 0 {
         sum = sum.wrapping_add(piece.sum());
-        let Some(rest) = view.part(size_of_val(&piece)..view.len()) else { break };
-        view = rest;
+        view = view.part(size_of_val(&piece)..view.len())?;
     }
-    sum
+    Some(sum)
 }
 
 type Words<const WORDS: usize> = [u64; WORDS];
@@ -134,6 +134,6 @@ impl<W: Mode, const WORDS: usize> Take<Words<WORDS>> for End<Receiver<Words<WORD
             LARGE => sum_of_few(loan.view()),
             _ => sum_of_many(loan.view()),
         };
-        Some(sum / WORDS as u64)
+        Some(sum? / WORDS as u64)
     }
 }

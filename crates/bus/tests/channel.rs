@@ -1,5 +1,8 @@
 //! Channels do what their names say, in both scopes.
 
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tautline_bus::channel::{Channel, Config, Order};
@@ -188,4 +191,87 @@ fn the_longest_times_are_for_ever() {
     assert_eq!(receiver.receive_timeout(Duration::MAX), Ok(1));
     assert_eq!(receiver.receive(), Ok(2));
     thread.join().unwrap();
+}
+
+/// Messages that were moved out of a drain which is forgotten are dropped by whoever has them alone:
+/// neither the next receiver nor the end of the channel finds them again.
+#[test]
+fn a_forgotten_drain_leaves_nothing_twice() {
+    for next in [false, true] {
+        let token = std::rc::Rc::new(());
+        let channel = Channel::<_, Private>::new(refusing(8)).unwrap();
+        let mut sender = channel.sender().unwrap();
+        (0..3).for_each(|_| sender.send(Message(token.clone())).ok().unwrap());
+        let mut receiver = channel.receiver().unwrap();
+        let mut drain = receiver.drain(2);
+        let taken = drain.next().unwrap();
+        std::mem::forget(drain);
+        drop(receiver);
+        if next {
+            assert!(channel.receiver().unwrap().receive().is_ok(), "what was not drained is there");
+        }
+        drop((sender, channel));
+        // This one, the one that was taken, and the one that the drain had.
+        assert_eq!(std::rc::Rc::strong_count(&token), 3, "{next}");
+        drop(taken);
+    }
+}
+
+/// A message whose drop panics is dropped once, and its place is free again, also for one who waits.
+#[test]
+fn a_loan_that_panics_gives_its_place_back() {
+    struct Panics(Arc<AtomicU64>);
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            if !std::thread::panicking() {
+                std::panic::resume_unwind(Box::new("on purpose"));
+            }
+        }
+    }
+    for receivers in [1, 2] {
+        let config = Config { receivers, capacity: 2, ..Config::default() };
+        let channel = Channel::<Panics, Local>::new(config).unwrap();
+        let (mut sender, mut receiver) = (channel.sender().unwrap(), channel.receiver().unwrap());
+        let drops = Arc::new(AtomicU64::new(0));
+        let message = || Panics(drops.clone());
+        (0..2).for_each(|_| sender.send(message()).ok().unwrap());
+        let third = message();
+        let waiter =
+            std::thread::spawn(move || sender.send_timeout(third, Duration::from_secs(5)).is_ok());
+        std::thread::sleep(Duration::from_millis(20));
+        let loan = receiver.take().unwrap();
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| drop(loan)));
+        assert!(outcome.is_err());
+        assert_eq!(drops.load(Ordering::Relaxed), 1);
+        assert!(waiter.join().unwrap(), "{receivers}: who waits for room is not woken");
+        drop(receiver);
+        let mut receiver = channel.receiver().unwrap();
+        for _ in 0..2 {
+            std::mem::forget(receiver.try_receive().ok().unwrap());
+        }
+        drop((receiver, channel));
+        assert_eq!(drops.load(Ordering::Relaxed), 1, "{receivers}: dropped again");
+    }
+}
+
+/// Places of a ring that were taken and given back without a message are no places lost: who waits for
+/// room gets it, whether the receiver sleeps or looks.
+#[test]
+fn places_given_back_empty_are_free_again() {
+    for sleeps in [true, false] {
+        let park = Wait::Park { spin_for: Duration::ZERO };
+        let config = Config { receivers: 2, capacity: 2, wait: park, ..Config::default() };
+        let channel = Channel::<u64, Local>::new(config).unwrap();
+        let (mut sender, mut receiver) = (channel.sender().unwrap(), channel.receiver().unwrap());
+        let pause = Duration::from_millis(20);
+        let thread = std::thread::spawn(move || {
+            std::thread::sleep(if sleeps { Duration::ZERO } else { pause * 3 });
+            receiver.receive_timeout(Duration::from_secs(5))
+        });
+        std::thread::sleep(pause);
+        (0..2).for_each(|_| drop(sender.loan().unwrap()));
+        let sent = sender.send_timeout(7, Duration::from_secs(5));
+        assert_eq!((sent, thread.join().unwrap()), (Ok(()), Ok(7)), "{sleeps}");
+    }
 }

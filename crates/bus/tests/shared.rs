@@ -256,6 +256,7 @@ fn mismatches_show_both_sides() {
     // processes that other tests start, which have copies of all, have run their program.
     let begun = Instant::now();
     while let Err(error) = Numbers::open(&namespace, "numbers", refusing) {
+        assert!(matches!(error, OpenError::Mismatch { .. }), "{error}");
         assert!(begun.elapsed() < Duration::from_secs(5), "{error}");
     }
 }

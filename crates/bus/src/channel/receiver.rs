@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::bells::due;
-use crate::channel::ways::{OfLanes, OfRing, Way};
+use crate::channel::ways::{Next, OfLanes, OfRing, Way};
 use crate::channel::{Channel, Flavour};
 use crate::error::{AttachError, Corrupt, ReceiveError};
 use crate::object::Role;
@@ -134,6 +134,7 @@ impl<T, S: Carries<T>> Receiver<T, S> {
     /// [`Receiver::wait`].
     #[inline(always)]
     pub fn take(&mut self) -> Result<Loan<'_, T, S>, ReceiveError> {
+        self.check()?;
         let claim = match &mut self.end {
             End::Lanes(lanes) => {
                 lanes.find()?;
@@ -321,7 +322,8 @@ impl<T, S: Carries<T>> Loan<'_, T, S> {
             End::Lanes(lanes) => lanes.takers.current.place(),
             End::Ring(_) => self.claim.as_ref().expect("given back once").place(),
         };
-        // SAFETY: the receiver that is borrowed keeps the object.
+        // SAFETY: the receiver keeps the object, and, borrowed alone, neither turns to another lane nor
+        // moves on while this is there.
         unsafe { place.as_ref() }
     }
 }
@@ -382,14 +384,15 @@ impl<T, S: Carries<T>> Drop for Loan<'_, T, S> {
     fn drop(&mut self) {
         match &mut self.receiver.end {
             End::Lanes(lanes) => {
-                lanes.takers.current.skip();
-                lanes.takers.current.release();
-                lanes.freed();
+                let next = Next::of(lanes);
+                // SAFETY: the message was published to this receiver; it is passed over when `next`
+                // goes, also if dropping it panics.
+                unsafe { S::discard(next.place().as_ref()) };
             }
             End::Ring(ring) => {
-                let Some(claim) = self.claim.take() else { return };
-                ring.ring.skip(claim);
-                ring.freed();
+                if let Some(claim) = self.claim.take() {
+                    ring.skip(claim);
+                }
             }
         }
     }

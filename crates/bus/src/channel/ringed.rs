@@ -93,7 +93,7 @@ impl<T: 'static, S: Carries<T>> Object<S> for Ringed<T> {
     fn teardown(&self, parts: &Parts<Self, S>) {
         // SAFETY: the parts are there for as long as this runs.
         let ring = unsafe { self.ring(parts, Role::Taker, 0) };
-        while let Some(claim) = ring.claim_to_take() {
+        while let Some(claim) = ring.claim_to_take(|| ()) {
             ring.skip(claim);
         }
     }

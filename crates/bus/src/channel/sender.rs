@@ -44,7 +44,7 @@ enum End<T: 'static, S: Carries<T>> {
     Ring(Ring<T, S>, Attachment<Ringed<T>, S>),
 }
 
-/// What a send does with a message when there is no room at the first look.
+/// Why a message, or a place for one, was not taken at the first look.
 enum Refused<T> {
     Full(T),
     Closed(T),
@@ -52,7 +52,7 @@ enum Refused<T> {
 
 /// What is done when something was published: wakes who sleeps.
 #[inline(always)]
-fn tell<T: 'static, S: Carries<T>>(ringer: &Ringer<S>, seat: &Attachment<Lanes<T>, S>) {
+fn filled<T: 'static, S: Carries<T>>(ringer: &Ringer<S>, seat: &Attachment<Lanes<T>, S>) {
     if ringer.has_sleeper(Role::Giver) {
         ringer.wake(Role::Giver, seat.parts().wakers(Role::Taker));
     }
@@ -76,7 +76,7 @@ impl<T, S: Carries<T>> End<T, S> {
                     giver.stage(0, message);
                     giver.publish(1);
                 }
-                tell(ringer, seat);
+                filled(ringer, seat);
                 seat.attend();
             }
             Self::Ring(ring, seat) => {
@@ -106,7 +106,7 @@ impl<T, S: Carries<T>> End<T, S> {
                     return Err(Refused::Closed(()));
                 }
                 seat.attend();
-                giver.has_room().then_some(None).ok_or(Refused::Full(()))
+                if giver.has_room() { Ok(None) } else { Err(Refused::Full(())) }
             }
             Self::Ring(ring, seat) => {
                 if !Ringed::takes(seat.parts()) {
@@ -180,7 +180,7 @@ impl<T, S: Carries<T>> End<T, S> {
     /// Drops the oldest message, counts it, and says whether there was one.
     fn drop_oldest(&mut self) -> bool {
         let Self::Ring(ring, seat) = self else { return false };
-        let Some(claim) = ring.claim_to_take() else { return false };
+        let Some(claim) = ring.claim_to_take(|| ()) else { return false };
         ring.skip(claim);
         // Relaxed: a count, which orders nothing.
         seat.parts().head.dropped.fetch_add(1, Ordering::Relaxed);
@@ -441,7 +441,7 @@ impl<T, S: Carries<T>> Drop for Batch<'_, T, S> {
     fn drop(&mut self) {
         // SAFETY: so many were staged.
         unsafe { self.giver.publish(self.count) };
-        tell(self.ringer, self.seat);
+        filled(self.ringer, self.seat);
         self.seat.attend();
     }
 }
@@ -492,7 +492,7 @@ impl<T, S: Carries<T>> Draft<'_, T, S> {
             End::Lane(giver, ..) => giver.next_place(),
             End::Ring(..) => self.claim.as_ref().expect("handed over once").place(),
         };
-        // SAFETY: the sender that is borrowed keeps the object.
+        // SAFETY: the sender keeps the object, and, borrowed alone, does not move on while this is there.
         unsafe { place.as_ref() }
     }
 
@@ -500,9 +500,9 @@ impl<T, S: Carries<T>> Draft<'_, T, S> {
     fn hand_over(&mut self) {
         match &mut self.sender.end {
             End::Lane(giver, ringer, seat) => {
-                // SAFETY: `loan` found room, and the message was written.
+                // SAFETY: `loan` found room, which only this sender uses up, and the message was written.
                 unsafe { giver.publish(1) };
-                tell(ringer, seat);
+                filled(ringer, seat);
             }
             End::Ring(ring, seat) => {
                 if let Some(claim) = self.claim.take() {
@@ -517,8 +517,10 @@ impl<T, S: Carries<T>> Draft<'_, T, S> {
     #[cold]
     #[inline(never)]
     fn hand_over_void(sender: &Sender<T, S>, claim: Claim<T, S>) {
-        if let End::Ring(ring, _) = &sender.end {
+        if let End::Ring(ring, seat) = &sender.end {
             ring.hand_over_void(claim);
+            // Whoever waits for a message passes over it, and makes room.
+            Ringed::filled(seat.parts());
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The two ways by which messages come to a receiver: out of the lanes of all senders, or out of the
 //! ring that all receivers share.
 //!
-//! A message is found first, and then taken. What finds one after a wait is seldom called, and takes
-//! none: a result that a call writes has to lie in memory, and with it every message on its way.
+//! A message is found first (in the ring it is claimed then), and moved out after that. What finds one
+//! after a wait is seldom called, and moves none: a result that a call writes has to lie in memory, and
+//! with it every message on its way.
 
 use std::mem;
+use std::ptr::NonNull;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -17,7 +19,7 @@ use crate::event::Sleeps;
 use crate::object::{Attachment, Role};
 use crate::ring::lane::Taker;
 use crate::ring::many::{Claim, Ring};
-use crate::scope::{Carries, Scope, Word};
+use crate::scope::{Carries, Place, Scope, Word};
 use crate::sync::{LOOKS, Ordering, spin_loop};
 
 /// What a receiver does, whichever way its messages come.
@@ -25,7 +27,8 @@ pub(super) trait Way<T, S: Carries<T>> {
     /// A message that was found.
     type Found;
 
-    /// Looks for a message.
+    /// Looks for a message. One that is found must be taken or lent: in the ring it is claimed, and
+    /// nobody else gets it.
     fn seek(&mut self) -> Result<Option<Self::Found>, Corrupt>;
 
     /// Takes the message that was found.
@@ -204,8 +207,35 @@ impl<T, S: Carries<T>> OfLanes<T, S> {
     }
 }
 
+impl<T, S: Carries<T>> Drop for OfLanes<T, S> {
+    /// Who comes next begins behind all that was moved out, also if a drain was forgotten. Messages of
+    /// those who may die are plain data, and come again.
+    fn drop(&mut self) {
+        if !S::MORTAL {
+            self.takers.current.release();
+            self.takers.others.iter().for_each(Taker::release);
+            self.freed();
+        }
+    }
+}
+
 /// The next message of a lane, which is passed over when this goes.
-struct Next<'r, T: 'static, S: Carries<T>>(&'r mut OfLanes<T, S>);
+pub(super) struct Next<'r, T: 'static, S: Carries<T>>(&'r mut OfLanes<T, S>);
+
+impl<'r, T, S: Carries<T>> Next<'r, T, S> {
+    /// The current lane knows of it.
+    #[inline(always)]
+    pub(super) fn of(lanes: &'r mut OfLanes<T, S>) -> Self {
+        debug_assert!(lanes.takers.current.knows_of_some());
+        Self(lanes)
+    }
+
+    /// Where it lies.
+    #[inline(always)]
+    pub(super) fn place(&self) -> NonNull<Place<T>> {
+        self.0.takers.current.place()
+    }
+}
 
 impl<T, S: Carries<T>> Drop for Next<'_, T, S> {
     #[inline(always)]
@@ -228,7 +258,7 @@ impl<T, S: Carries<T>> Way<T, S> for OfLanes<T, S> {
     #[inline(always)]
     fn take(&mut self, (): ()) -> Result<T, ReceiveError> {
         self.takers.note();
-        let next = Next(self);
+        let next = Next::of(self);
         // SAFETY: it is passed over when this goes, which is after the message has got to its place:
         // one that is large is copied once.
         unsafe { next.0.takers.current.read() }
@@ -287,7 +317,8 @@ impl<T, S: Carries<T>> OfRing<T, S> {
 
     #[inline(always)]
     pub(super) fn claim(&mut self) -> Option<Claim<T, S>> {
-        let claim = self.ring.claim_to_take()?;
+        // Places that were given back without a message make room as well.
+        let claim = self.ring.claim_to_take(|| Ringed::freed(self.seat.parts()))?;
         if S::MORTAL {
             self.again = claim.was_lent();
         }
@@ -298,6 +329,18 @@ impl<T, S: Carries<T>> OfRing<T, S> {
     #[inline(always)]
     pub(super) fn freed(&self) {
         Ringed::freed(self.seat.parts());
+    }
+
+    /// Drops a message in its place, which is given back also if that panics.
+    pub(super) fn skip(&self, claim: Claim<T, S>) {
+        struct Freed<'r, T: 'static, S: Carries<T>>(&'r OfRing<T, S>);
+        impl<T, S: Carries<T>> Drop for Freed<'_, T, S> {
+            fn drop(&mut self) {
+                self.0.freed();
+            }
+        }
+        let _freed = Freed(self);
+        self.ring.skip(claim);
     }
 }
 

@@ -8,6 +8,7 @@
 mod alarm;
 mod broadcast;
 mod bytes;
+mod channel;
 mod event;
 mod object;
 mod pool;

@@ -149,7 +149,7 @@ fn give(ring: &Ring<Token, Local>, n: u64) -> bool {
 }
 
 fn take_one(ring: &Ring<Token, Local>) -> Option<u64> {
-    ring.claim_to_take().map(|claim| *ring.take(claim).unwrap())
+    ring.claim_to_take(|| ()).map(|claim| *ring.take(claim).unwrap())
 }
 
 /// Two givers and a taker, over the end of the ring: every message that was accepted arrives once,

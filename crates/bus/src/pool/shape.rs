@@ -134,7 +134,7 @@ impl<T: Pooled + ?Sized> Buffers<T> {
             return self.lot(parts, seat).lend(hint);
         }
         let ring = Self::ring(parts);
-        let index = ring.take(ring.claim_to_take()?).ok()?;
+        let index = ring.take(ring.claim_to_take(|| ())?).ok()?;
         Some(index)
     }
 

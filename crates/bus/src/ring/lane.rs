@@ -353,7 +353,7 @@ impl<T, S: Scope> Taker<T, S> {
         debug_assert!(self.knows_of_some());
         let slot = self.place();
         self.pass();
-        // SAFETY: as in `take`; the head was moved on first, for dropping may panic.
+        // SAFETY: as in `read`; the head was moved on first, for dropping may panic.
         unsafe { S::discard(slot.as_ref()) };
     }
 

@@ -204,11 +204,12 @@ impl<T, S: Scope> Ring<T, S> {
         if S::MORTAL { self.mortal_claim_to_give() } else { self.claim(self.tail(), 0) }
     }
 
-    /// Claims the next position to take, if its message is there.
+    /// Claims the next position to take, if its message is there; calls `passed` for each position
+    /// without a message that it has passed over, and freed.
     #[inline]
-    pub(crate) fn claim_to_take(&self) -> Option<Claim<T, S>> {
+    pub(crate) fn claim_to_take(&self, passed: impl Fn()) -> Option<Claim<T, S>> {
         if S::MORTAL {
-            return self.mortal_claim_to_take();
+            return self.mortal_claim_to_take(passed);
         }
         loop {
             let claim = self.claim(self.head(), 1)?;
@@ -218,6 +219,7 @@ impl<T, S: Scope> Ring<T, S> {
             }
             claim.slot().void.store(0, Ordering::Relaxed);
             self.free(claim);
+            passed();
         }
     }
 
@@ -314,14 +316,18 @@ impl<T, S: Scope> Ring<T, S> {
         message
     }
 
-    /// Drops the message of a position that was claimed to take, and frees its slot.
+    /// Drops the message of a position that was claimed to take; its slot is free before that, which
+    /// may panic.
     pub(crate) fn skip(&self, claim: Claim<T, S>)
     where
         S: Carries<T>,
     {
-        // SAFETY: as in `take`; what panics in here leaves the slot claimed for ever, but whole.
-        unsafe { S::discard(&claim.slot().place) };
-        self.free(claim);
+        if S::MORTAL {
+            // SAFETY: as in `take`. Of plain data there is nothing to drop.
+            unsafe { S::discard(&claim.slot().place) };
+            return self.free(claim);
+        }
+        drop(self.take(claim));
     }
 
     /// Frees the slot of a position that was claimed to take, and whose message is gone.

@@ -157,7 +157,7 @@ impl<T, S: Scope> Ring<T, S> {
     }
 
     /// As [`Ring::claim_to_take`].
-    pub(super) fn mortal_claim_to_take(&self) -> Option<Claim<T, S>> {
+    pub(super) fn mortal_claim_to_take(&self, passed: impl Fn()) -> Option<Claim<T, S>> {
         if let Some(claim) = self.claim_again() {
             return Some(claim);
         }
@@ -168,7 +168,9 @@ impl<T, S: Scope> Ring<T, S> {
                 if claimed { Verdict::Answer(Some(claim.again())) } else { Verdict::Lost }
             }
             (0, VOID) => {
-                self.exchange(claim, state, state.freed());
+                if self.exchange(claim, state, state.freed()) {
+                    passed();
+                }
                 Verdict::Behind
             }
             (0, FREE | WRITING) | (..0, _) => Verdict::Answer(None),

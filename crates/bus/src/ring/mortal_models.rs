@@ -104,7 +104,7 @@ fn give(ring: &Ring<u32, Deadly>, message: u32) -> bool {
 }
 
 fn take(ring: &Ring<u32, Deadly>) -> Option<(u32, bool)> {
-    let claim = ring.claim_to_take()?;
+    let claim = ring.claim_to_take(|| ())?;
     let again = claim.was_lent();
     ring.take(claim).ok().map(|message| (message, again))
 }
@@ -162,7 +162,7 @@ fn loom_what_a_dead_taker_had_comes_again_once() {
     check(|| {
         let memory = Memory::new();
         assert!(give(&memory.of(2), 7));
-        drop(memory.of(0).claim_to_take().expect("a message"));
+        drop(memory.of(0).claim_to_take(|| ()).expect("a message"));
         let clearer = {
             let memory = memory.clone();
             thread::spawn(move || memory.of(0).clear(true))

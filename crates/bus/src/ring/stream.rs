@@ -223,10 +223,14 @@ impl<S: Scope> Giver<S> {
         self.way.stream().tail.0.store(self.tail, Ordering::Release);
     }
 
-    /// Has the lines fetched where the next message goes, and its page found: for one who gives now and
-    /// then, and wants none of its calls to wait for that.
+    /// Has the lines fetched where the next message goes, and the address of their page: for one who
+    /// gives now and then, and wants none of its calls to wait for that. Where there may be no room the
+    /// taker is reading there, and is left alone.
     #[inline(always)]
     pub(crate) fn fetch_next(&self) {
+        if !self.fits(2 * 64) {
+            return;
+        }
         let next = self.way.at(self.tail).cast::<[u8; 64]>().as_ptr();
         sync::prefetch_to_write(next);
         sync::prefetch_to_write(next.wrapping_add(1));
