@@ -182,13 +182,13 @@ impl<T, S: Carries<T>> Receiver<T, S> {
 
     /// Whether the message that was received, taken or drained last had been on loan to a receiver
     /// that has died: it may have been acted upon. Only in the scope `Shared`
-    /// ([`Orphans`]).
+    /// ([`Orphans`](super::Orphans)).
     pub fn is_redelivered(&self) -> bool {
         by!(&self.end, way => way.was_lent())
     }
 
     /// Messages that were on loan to receivers that have died, and were given up, since the channel
-    /// was made ([`Orphans::Lose`]).
+    /// was made ([`Orphans::Lose`](super::Orphans::Lose)).
     pub fn lost(&self) -> u64 {
         // Relaxed: a count, which orders nothing.
         by!(&self.end, way => way.bells().lost.load(Ordering::Relaxed))
