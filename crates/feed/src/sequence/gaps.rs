@@ -1,0 +1,121 @@
+//! Gaps that are open, oldest first.
+//!
+//! A gap appears behind all that was seen, so that gaps lie in the order of their numbers and of their
+//! deadlines alike. What comes of one in the midst does not split it: which of its numbers are
+//! missing the map says, and the gap counts them.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::Instant;
+
+use super::event::Lost;
+
+/// A gap that was told.
+#[derive(Debug)]
+pub(super) struct Open {
+    /// As it was told.
+    pub(super) numbers: Range<u64>,
+    /// Numbers that have not come. None: it is over, and waits for those before it.
+    pub(super) missing: u64,
+    /// None of it was lost, so that it is repaired when nothing is missing any more.
+    pub(super) is_whole: bool,
+    /// When it is given up.
+    pub(super) deadline: Instant,
+    /// Given up: what is still missing is passed over at once, but for what is at hand.
+    pub(super) lost: Option<Lost>,
+    /// When it is asked for; `None`: never again.
+    pub(super) due: Option<Instant>,
+    /// What lies below has been asked for this time.
+    pub(super) asked: u64,
+    /// Times that all of it has been asked for.
+    pub(super) attempts: u32,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Gaps {
+    open: VecDeque<Open>,
+    most: usize,
+    /// Those before were passed by all lines.
+    passed: usize,
+}
+
+impl Gaps {
+    pub(super) fn new(most: usize) -> Self {
+        Self { open: VecDeque::with_capacity(most), most, passed: 0 }
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.open.len() == self.most
+    }
+
+    /// Adds one, which lies behind all others.
+    pub(super) fn push(&mut self, gap: Open) {
+        debug_assert!(self.open.back().is_none_or(|last| last.numbers.end <= gap.numbers.start));
+        debug_assert!(!self.is_full());
+        self.open.push_back(gap);
+    }
+
+    /// Adds one, which lies before all others, and which all lines have passed.
+    pub(super) fn push_front(&mut self, gap: Open) {
+        debug_assert!(self.open.front().is_none_or(|next| gap.numbers.end <= next.numbers.start));
+        debug_assert!(!self.is_full());
+        self.open.push_front(gap);
+        self.passed += 1;
+    }
+
+    /// Those that are open.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Open> {
+        self.open.iter_mut().filter(|gap| gap.missing > 0)
+    }
+
+    /// The oldest that is open.
+    pub(super) fn first(&mut self) -> Option<&mut Open> {
+        self.open.front_mut()
+    }
+
+    /// The one in which that number lies.
+    pub(super) fn of(&mut self, number: u64) -> Option<&mut Open> {
+        let at = self.open.partition_point(|gap| gap.numbers.end <= number);
+        self.open.get_mut(at).filter(|gap| gap.numbers.start <= number)
+    }
+
+    /// Forgets those at the front of which nothing is missing.
+    pub(super) fn tidy(&mut self) {
+        while self.open.front().is_some_and(|gap| gap.missing == 0) {
+            self.open.pop_front();
+            self.passed = self.passed.saturating_sub(1);
+        }
+    }
+
+    /// Forgets all of which nothing is missing, also in the midst.
+    pub(super) fn forget_repaired(&mut self) {
+        self.passed = self.open.iter().take(self.passed).filter(|gap| gap.missing > 0).count();
+        self.open.retain(|gap| gap.missing > 0);
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        self.open.clear();
+        self.passed = 0;
+    }
+
+    /// All lines have passed what lies below: what is missing there is asked for without delay. Says
+    /// whether that is any more than before.
+    pub(super) fn pass(&mut self, below: u64, now: Instant) -> bool {
+        let before = self.passed;
+        while let Some(gap) = self.open.get_mut(self.passed).filter(|gap| gap.numbers.end <= below)
+        {
+            if gap.attempts == 0 && gap.missing > 0 {
+                gap.due = gap.due.map(|due| due.min(now));
+            }
+            self.passed += 1;
+        }
+        self.passed > before
+    }
+}

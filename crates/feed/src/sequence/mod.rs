@@ -1,0 +1,367 @@
+//! Every message of a feed once and in order, from packets that come on several lines, twice, late, or
+//! not at all.
+//!
+//! ```text
+//!   handed on          missing   kept   missing      kept              not seen yet
+//! ────────────────────┬───────┬────────┬───────┬───────────────────┬────────────────▶ numbers
+//!                  present                                       future
+//! ```
+//!
+//! What comes next is handed on where it lies, without a copy. What comes ahead is kept in a [`Store`],
+//! and the gap before it is told when it appears. Another line may repair it, or a replay: that is
+//! asked for when all lines have passed the gap, or have had time enough to bring it
+//! ([`Config::hold_off`]). What has not come by the deadline, or cannot be waited for any longer, is told to be
+//! lost, and the next messages follow. Nothing is lost without a word, and nothing waits for ever.
+//!
+//! Time is an argument: call [`Sequencer::tick`] at [`Sequencer::timeout`].
+
+mod ask;
+mod config;
+mod event;
+mod gaps;
+mod hold;
+mod lines;
+mod map;
+mod run;
+mod store;
+mod take;
+
+use std::marker::PhantomData;
+use std::time::{Duration, Instant};
+
+pub use self::config::{Config, ConfigError, HoldOff, Requests, Start};
+pub use self::event::{Event, Gap, Line, Lost, Numbers, Run, Source};
+use self::gaps::Gaps;
+pub use self::lines::LineStats;
+use self::lines::{Firsts, Way};
+use self::map::Map;
+pub use self::store::{Bip, Pool, Slots, Store, StoreError};
+use crate::format::{Format, Kind, Packet, Session};
+
+/// What a sequencer has done since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Messages handed on.
+    pub messages: u64,
+    /// Messages that are lost.
+    pub lost: u64,
+    /// Gaps that were told.
+    pub gaps: u64,
+    /// Gaps of which all has come.
+    pub repaired: u64,
+    /// Requests.
+    pub requests: u64,
+    /// Messages that were asked for, each time counted.
+    pub requested: u64,
+    /// Packets of which nothing was new.
+    pub repeated: u64,
+    /// Packets of sessions before.
+    pub former: u64,
+    /// Packets that were absurd.
+    pub absurd: u64,
+    /// Packets that were malformed.
+    pub malformed: u64,
+    /// Packets, or parts of them, that came ahead of others and could not be kept: they count as not
+    /// come. Unless a snapshot is waited for this means that packets are larger than what the
+    /// [`Store`] keeps in one piece.
+    pub unkept: u64,
+}
+
+/// Puts the messages of a feed in order: see the [module](self).
+///
+/// Whoever calls it hands in a closure, to which it tells its [`Event`]s.
+#[derive(Debug)]
+pub struct Sequencer<F: Format, S: Store> {
+    config: Config,
+    store: S,
+    session: Option<Session>,
+    /// Sessions before, latest first.
+    former: [Option<Session>; 4],
+    /// The number that is handed on next.
+    next: u64,
+    /// Behind the farthest number that has come or was named.
+    end: u64,
+    /// The session ends before this number.
+    finish: Option<u64>,
+    /// The end was told.
+    has_ended: bool,
+    /// Nothing is handed on before a snapshot comes.
+    is_held: bool,
+    /// While it is held: below this number everything was handed on, or told to be lost.
+    floor: u64,
+    /// Numbers from `next` to `end` that have come.
+    came: Map,
+    /// By the lowest bits of its first number: what has come of those, in pieces that do not overlap.
+    pieces: Box<[Piece<S::Key>]>,
+    gaps: Gaps,
+    ways: Box<[Way]>,
+    firsts: Firsts,
+    heard: Instant,
+    is_stale: bool,
+    /// No request before.
+    ask_at: Instant,
+    leap: Leap,
+    stats: Stats,
+    format: PhantomData<F>,
+}
+
+/// Messages in a row that are kept.
+#[derive(Clone, Copy, Debug)]
+struct Piece<K> {
+    /// The number of the first; [`NONE`]: nothing is kept here.
+    first: u64,
+    count: u16,
+    source: Source,
+    key: K,
+}
+
+const NONE: u64 = u64::MAX;
+
+/// Absurd packets that follow each other and agree.
+#[derive(Clone, Copy, Debug, Default)]
+struct Leap {
+    /// The number of the last.
+    at: u64,
+    count: u32,
+}
+
+impl<F: Format, S: Store> Sequencer<F, S> {
+    /// Of nothing yet.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn new(config: Config, store: S, now: Instant) -> Result<Self, ConfigError> {
+        let config = check::<F>(config)?;
+        let piece = Piece { first: NONE, count: 0, source: Source::Replay, key: S::Key::default() };
+        Ok(Self {
+            store,
+            session: None,
+            former: [None; 4],
+            next: 0,
+            end: 0,
+            finish: None,
+            has_ended: false,
+            is_held: false,
+            floor: 0,
+            came: Map::new(config.window),
+            pieces: vec![piece; config.window as usize].into(),
+            gaps: Gaps::new(config.gaps),
+            ways: (0..config.lines).map(|_| Way::new(config.window)).collect(),
+            firsts: Firsts::new(now),
+            heard: now,
+            is_stale: false,
+            ask_at: now,
+            leap: Leap::default(),
+            stats: Stats::default(),
+            config,
+            format: PhantomData,
+        })
+    }
+
+    /// A packet has come on a line.
+    ///
+    /// # Panics
+    /// If there is no such line ([`Config::lines`]).
+    #[inline]
+    pub fn packet(
+        &mut self,
+        now: Instant,
+        line: Line,
+        packet: Packet<'_>,
+        tell: &mut impl FnMut(Event<'_, F>),
+    ) {
+        let way = &mut self.ways[usize::from(line.0)];
+        self.heard = now;
+        if let Kind::Messages(count) = packet.kind
+            && self.session == Some(packet.session)
+            && self.next == self.end
+            && !self.is_held
+            && !self.is_stale
+            && F::WIDTH.nearest(packet.number, self.end) == Some(self.next)
+            && crate::format::holds::<F>(packet.body, count)
+        {
+            // What most packets are.
+            let first = self.next;
+            let end = first + u64::from(count);
+            way.brings(first, end);
+            way.stats.first += 1;
+            self.leap.count = 0;
+            self.firsts.note(first, line, now);
+            (self.next, self.end) = (end, end);
+            self.stats.messages += u64::from(count);
+            let source = Source::Line(line);
+            let run = Run { first, count, body: packet.body, source, format: PhantomData };
+            tell(Event::Messages(run));
+            if self.finish.is_some() {
+                self.see_to_the_end(tell);
+            }
+        } else {
+            self.other_packet(now, Source::Line(line), packet, tell);
+        }
+    }
+
+    /// A packet has come that was asked for.
+    pub fn replayed(
+        &mut self,
+        now: Instant,
+        packet: Packet<'_>,
+        tell: &mut impl FnMut(Event<'_, F>),
+    ) {
+        self.other_packet(now, Source::Replay, packet, tell);
+    }
+
+    /// All below `next` is known by a snapshot: nothing of it is handed on any more, and from there on
+    /// everything is.
+    ///
+    /// If later messages have been handed on already, or were told to be lost, the snapshot is too old
+    /// to be of use; and before a session has begun nobody can tell of which one it is. Then it changes
+    /// nothing, and this is `false`. What lies between the snapshot and the first message that was kept
+    /// is a gap.
+    ///
+    /// Where numbers wrap around, `F::WIDTH.nearest(wire, sequencer.future())` is the number that is
+    /// meant by `wire`.
+    pub fn snapshot(
+        &mut self,
+        now: Instant,
+        next: u64,
+        tell: &mut impl FnMut(Event<'_, F>),
+    ) -> bool {
+        let floor = if self.is_held { self.floor } else { self.next };
+        if self.session.is_none() || next < floor || next > run::FARTHEST {
+            return false;
+        }
+        self.begin_with_snapshot(now, next, tell);
+        self.see_to_the_end(tell);
+        self.ask(now, tell);
+        true
+    }
+
+    /// Hands nothing on from now on, but keeps what comes, until there is a snapshot: for one who has
+    /// lost messages and cannot go on without them.
+    pub fn wait_for_snapshot(&mut self) {
+        if !self.is_held {
+            (self.is_held, self.floor) = (true, self.next);
+        }
+    }
+
+    /// Whether it waits for a snapshot.
+    pub fn waits_for_snapshot(&self) -> bool {
+        self.is_held
+    }
+
+    /// It is so late: gives up what has not come in time, asks for what is due, tells when the feed is
+    /// stale.
+    pub fn tick(&mut self, now: Instant, tell: &mut impl FnMut(Event<'_, F>)) {
+        while let Some(gap) = self.gaps.first()
+            && gap.deadline <= now
+            && !self.is_held
+        {
+            gap.lost = Some(Lost::Deadline);
+            self.go_on(tell);
+        }
+        self.see_to_the_end(tell);
+        self.ask(now, tell);
+        let silent = now.saturating_duration_since(self.heard);
+        if silent >= self.config.silence
+            && !self.is_stale
+            && !self.has_ended
+            && self.session.is_some()
+        {
+            self.is_stale = true;
+            tell(Event::Stale);
+        }
+    }
+
+    /// When [`Sequencer::tick`] has something to do; `None`: not before something comes.
+    pub fn timeout(&mut self) -> Option<Instant> {
+        let is_awaited = self.session.is_some() && !self.is_stale && !self.has_ended;
+        let silence = is_awaited.then(|| later(self.heard, self.config.silence));
+        if self.gaps.is_empty() {
+            return silence;
+        }
+        let held = self.is_held;
+        let deadline = self.gaps.first().map(|gap| gap.deadline).filter(|_| !held);
+        let due =
+            self.gaps.iter_mut().filter(|gap| gap.lost.is_none()).filter_map(|gap| gap.due).min();
+        let due = due.map(|due| due.max(self.ask_at));
+        [silence, deadline, due].into_iter().flatten().min()
+    }
+
+    /// The session that goes on.
+    pub fn session(&self) -> Option<Session> {
+        self.session
+    }
+
+    /// The number that is handed on next.
+    pub fn present(&self) -> u64 {
+        self.next
+    }
+
+    /// Behind the farthest number that has come or was named.
+    pub fn future(&self) -> u64 {
+        self.end
+    }
+
+    /// What it has done.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// What a line has brought.
+    ///
+    /// # Panics
+    /// If there is no such line.
+    pub fn line_stats(&self, line: Line) -> LineStats {
+        self.ways[usize::from(line.0)].stats
+    }
+
+    /// How long a gap is left to the other lines, at this moment.
+    pub fn hold_off(&self) -> Duration {
+        match self.config.hold_off {
+            HoldOff::Fixed(time) => time,
+            HoldOff::Measured { least, most } => {
+                let slowest = self.ways.iter().filter_map(Way::tolerance).max();
+                slowest.map_or(most, |time| time.clamp(least, most.max(least)))
+            }
+        }
+    }
+}
+
+/// The time after a while, or, if nobody can tell that, in thirty years.
+fn later(now: Instant, by: Duration) -> Instant {
+    const LONG: Duration = Duration::from_secs(30 * 365 * 86_400);
+    now + by.min(LONG)
+}
+
+fn check<F: Format>(config: Config) -> Result<Config, ConfigError> {
+    if !(1..=32).contains(&config.lines) {
+        return Err(ConfigError::Lines(config.lines));
+    }
+    for start in [config.start, config.restart] {
+        if let Start::At(number) = start
+            && number > run::FARTHEST
+        {
+            return Err(ConfigError::Start(number));
+        }
+    }
+    if config.gaps == 0 {
+        return Err(ConfigError::Gaps);
+    }
+    if config.requests.is_some_and(|requests| requests.most == 0) {
+        return Err(ConfigError::Requests);
+    }
+    let format = F::NAME;
+    let most = F::WIDTH.half().min(1 << 30);
+    let window = config.window.max(64).checked_next_power_of_two().unwrap_or(u64::MAX);
+    if window > most / 2 {
+        return Err(ConfigError::Window { window, format, most: most / 2 });
+    }
+    let most = F::WIDTH.half() - window;
+    if config.jump > most {
+        return Err(ConfigError::Jump { jump: config.jump, format, most });
+    }
+    Ok(Config { window, ..config })
+}
+
+#[cfg(test)]
+mod tests;

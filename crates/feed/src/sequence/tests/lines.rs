@@ -1,0 +1,73 @@
+//! What each line brings, loses, and how late it is.
+
+use super::*;
+
+/// Loss, lateness and repetition are counted for each line.
+#[test]
+fn lines_are_counted() {
+    let mut desk = Desk::new(pair());
+    desk.line(0, 1..3);
+    desk.line(1, 1..3);
+    desk.line(0, 5..7);
+    desk.line(1, 3..5);
+    desk.line(1, 3..5);
+    desk.line(0, 3..4);
+    let stats = desk.sequencer.line_stats(Line(0));
+    let LineStats { packets, first, lost, late, repeated, .. } = stats;
+    assert_eq!((packets, first, lost, late, repeated), (3, 2, 1, 1, 0));
+    let stats = desk.sequencer.line_stats(Line(1));
+    let LineStats { packets, first, lost, late, repeated, .. } = stats;
+    assert_eq!((packets, first, lost, late, repeated), (3, 1, 0, 0, 2));
+    desk.line(1, 9..9);
+    assert_eq!(desk.sequencer.line_stats(Line(1)).lost, 4, "a heartbeat shows it");
+}
+
+/// What a line has lost is its own, within and beyond the window.
+#[test]
+fn loss_is_exact_over_the_window() {
+    let mut way = Way::new(64);
+    way.brings(1, 2);
+    way.brings(10, 11); // 8 are lost
+    way.brings(1000, 1100); // 989 are, and the packet is larger than the window
+    assert_eq!((way.stats.lost, way.open), (8 + 989, 0));
+    way.brings(500, 501);
+    assert_eq!((way.stats.late, way.stats.repeated), (0, 1), "too old to tell");
+    way.brings(1150, 1151); // 50 are lost
+    way.brings(1090, 1110);
+    assert_eq!((way.stats.late, way.stats.repeated, way.open), (10, 11, 40));
+    way.brings(1151, 1201); // the window now begins at 1137
+    assert_eq!((way.stats.lost, way.open), (8 + 989 + 40, 13));
+    way.forget();
+    way.brings(1, 2);
+    assert_eq!((way.stats.lost, way.open), (8 + 989 + 40, 0));
+}
+
+/// The hold-off follows how far the slower line is behind, within its bounds.
+#[test]
+fn the_hold_off_is_measured() {
+    let (least, most) = (Duration::from_millis(1), Duration::from_millis(50));
+    let hold_off = HoldOff::Measured { least, most };
+    let mut desk = Desk::new(Config { hold_off, ..pair() });
+    assert_eq!(desk.sequencer.hold_off(), most, "nothing was measured");
+    for number in 1..2000 {
+        desk.line(0, number..number + 1);
+        desk.wait(3);
+        desk.line(1, number..number + 1);
+    }
+    let hold_off = desk.sequencer.hold_off();
+    assert!(hold_off >= Duration::from_micros(3700) && hold_off < Duration::from_millis(4));
+    let behind = desk.sequencer.line_stats(Line(1)).behind_most;
+    assert_eq!(behind, Duration::from_millis(3));
+    for number in 2000..4000 {
+        desk.line(0, number..number + 1);
+        desk.line(1, number..number + 1);
+    }
+    assert_eq!(desk.sequencer.hold_off(), least);
+}
+
+/// A line that there is not is a mistake of the program.
+#[test]
+#[should_panic(expected = "index out of bounds")]
+fn lines_that_there_are_not_panic() {
+    Desk::new(pair()).line(2, 1..2);
+}

@@ -1,0 +1,206 @@
+mod gaps;
+mod lines;
+mod requests;
+mod sessions;
+mod snapshots;
+
+use std::ops::Range;
+
+use super::*;
+use crate::format::{Builder, Compact, MoldUdp64, ParseError, Width};
+
+/// As [`Compact`], but numbers have 16 bits.
+#[derive(Clone, Copy, Debug)]
+struct Narrow;
+
+impl Format for Narrow {
+    const NAME: &'static str = "narrow";
+    const WIDTH: Width = Width::U16;
+    const HEADER: usize = Compact::HEADER;
+    const MOST: u16 = Compact::MOST;
+    const LONGEST: usize = Compact::LONGEST;
+
+    fn parse(datagram: &[u8]) -> Result<Packet<'_>, ParseError> {
+        let packet = Compact::parse(datagram)?;
+        Ok(Packet { number: packet.number & 0xffff, ..packet })
+    }
+
+    fn split(body: &[u8]) -> Option<(&[u8], &[u8])> {
+        Compact::split(body)
+    }
+
+    fn write_header(header: &mut [u8], session: Session, first: u64, kind: Kind) {
+        Compact::write_header(header, session, first & 0xffff, kind);
+    }
+
+    fn write_length(room: &mut [u8], len: usize) -> Option<usize> {
+        Compact::write_length(room, len)
+    }
+}
+
+/// What is in the message of that number.
+fn content(number: u64) -> Vec<u8> {
+    number.to_le_bytes()[..(number % 5 + 2) as usize].to_vec()
+}
+
+/// The packet that has these messages; none: a heartbeat.
+fn packet_of<F: Format>(session: Session, numbers: Range<u64>) -> Vec<u8> {
+    let mut datagram = vec![0; 4096];
+    let mut builder = Builder::<F>::new(&mut datagram, session, numbers.start).unwrap();
+    numbers.for_each(|number| builder.push(&content(number)).unwrap());
+    builder.finish().to_vec()
+}
+
+/// The packet that ends a session.
+fn end_of<F: Format>(session: Session, next: u64) -> Vec<u8> {
+    let mut datagram = vec![0; 64];
+    Builder::<F>::new(&mut datagram, session, next).unwrap().finish_session().to_vec()
+}
+
+fn source(source: Source) -> String {
+    match source {
+        Source::Line(Line(line)) => format!("line {line}"),
+        Source::Replay => "replay".to_owned(),
+        Source::Snapshot => "snapshot".to_owned(),
+    }
+}
+
+/// An event in a few words; looks into all messages.
+fn words<F: Format>(event: Event<'_, F>) -> String {
+    match event {
+        Event::Messages(run) => {
+            let mut numbers = run.first..run.first + u64::from(run.count);
+            for (number, message) in run.messages() {
+                assert_eq!(Some(number), numbers.next());
+                assert_eq!(message, content(number));
+            }
+            assert!(numbers.is_empty());
+            format!("{run:?} of {}", source(run.source))
+        }
+        Event::Began { session, next } => format!("began {session} at {next}"),
+        Event::Gap(Gap { missing, present, future }) => {
+            format!("gap {missing}, present {present}, future {future}")
+        }
+        Event::Request { wire, missing, attempt } => {
+            assert_eq!(wire, F::WIDTH.cut(missing.first));
+            format!("request {missing}, attempt {attempt}")
+        }
+        Event::Repaired { gap, by } => format!("repaired {gap} by {}", source(by)),
+        Event::Lost { numbers, why } => format!("lost {numbers}: {why:?}"),
+        Event::Malformed { source: from, first, count } => {
+            format!("malformed {first} and {count} of {}", source(from))
+        }
+        Event::Absurd { source: from, number, expected } => {
+            format!("absurd {number} for {expected} of {}", source(from))
+        }
+        Event::Stale => "stale".to_owned(),
+        Event::Live => "live".to_owned(),
+        Event::Ended { session, next } => format!("ended {session} at {next}"),
+    }
+}
+
+/// A sequencer, its time, and the session that is sent to it. Each call returns what it tells.
+struct Desk<F: Format = Compact, S: Store = Pool> {
+    sequencer: Sequencer<F, S>,
+    now: Instant,
+    session: Session,
+}
+
+impl Desk {
+    /// Of a feed that begins with number 1, before which nothing is told.
+    fn new(config: Config) -> Self {
+        Self::with(config, Pool::new(1000, 1000).unwrap())
+    }
+}
+
+impl<F: Format, S: Store> Desk<F, S> {
+    fn with(config: Config, store: S) -> Self {
+        let now = Instant::now();
+        let sequencer = Sequencer::new(config, store, now).unwrap();
+        Self { sequencer, now, session: Session::of_number(1) }
+    }
+
+    fn line(&mut self, line: u8, numbers: Range<u64>) -> Vec<String> {
+        let bytes = packet_of::<F>(self.session, numbers);
+        self.bytes(line, &bytes)
+    }
+
+    fn end(&mut self, line: u8, next: u64) -> Vec<String> {
+        let bytes = end_of::<F>(self.session, next);
+        self.bytes(line, &bytes)
+    }
+
+    fn bytes(&mut self, line: u8, bytes: &[u8]) -> Vec<String> {
+        let mut told = Vec::new();
+        let packet = F::parse(bytes).unwrap();
+        self.sequencer.packet(self.now, Line(line), packet, &mut |event: Event<'_, F>| {
+            told.push(words(event));
+        });
+        told
+    }
+
+    fn replay(&mut self, numbers: Range<u64>) -> Vec<String> {
+        let mut told = Vec::new();
+        let bytes = packet_of::<F>(self.session, numbers);
+        let packet = F::parse(&bytes).unwrap();
+        self.sequencer.replayed(self.now, packet, &mut |event: Event<'_, F>| {
+            told.push(words(event));
+        });
+        told
+    }
+
+    fn snapshot(&mut self, next: u64) -> (bool, Vec<String>) {
+        let mut told = Vec::new();
+        let tell = &mut |event: Event<'_, F>| told.push(words(event));
+        (self.sequencer.snapshot(self.now, next, tell), told)
+    }
+
+    /// So many milliseconds pass.
+    fn wait(&mut self, millis: u64) -> Vec<String> {
+        let mut told = Vec::new();
+        self.now += Duration::from_millis(millis);
+        self.sequencer.tick(self.now, &mut |event: Event<'_, F>| told.push(words(event)));
+        told
+    }
+
+    /// After how many milliseconds there is something to do.
+    fn timeout(&mut self) -> Option<u128> {
+        let timeout = self.sequencer.timeout()?;
+        Some(timeout.saturating_duration_since(self.now).as_millis())
+    }
+}
+
+/// One line, from number 1 on, with nobody to ask.
+fn alone() -> Config {
+    Config { start: Start::At(1), requests: None, ..Config::default() }
+}
+
+/// Two lines, from number 1 on, and requests after 5 ms.
+fn pair() -> Config {
+    Config {
+        lines: 2,
+        start: Start::At(1),
+        hold_off: HoldOff::Fixed(Duration::from_millis(5)),
+        ..Config::default()
+    }
+}
+
+const NOTHING: [&str; 0] = [];
+
+/// What no sequencer can be made of is refused, and says why.
+#[test]
+fn impossible_configurations_are_refused() {
+    let refused = |config: Config| check::<Narrow>(config).unwrap_err().to_string();
+    let sound = || Config { jump: 100, window: 64, ..Config::default() };
+    assert_eq!(refused(Config { lines: 33, ..sound() }), "33 lines: a feed has 1 to 32");
+    assert!(refused(Config { gaps: 0, ..sound() }).starts_with("gaps: 0"));
+    let most = Some(Requests { most: 0, ..Requests::default() });
+    assert!(refused(Config { requests: most, ..sound() }).starts_with("requests.most: 0"));
+    let restart = Start::At(u64::MAX);
+    assert!(refused(Config { restart, ..sound() }).contains("cannot begin at 184"));
+    let window = refused(Config { window: 16_385, ..sound() });
+    assert!(window.starts_with("a window of 32768 numbers"), "{window}");
+    let jump = refused(Config { jump: 32_768, ..sound() });
+    assert!(jump.ends_with("numbers of narrow: at most 32704"), "{jump}");
+    assert_eq!(check::<Narrow>(Config { window: 65, ..sound() }).unwrap().window, 128);
+}
