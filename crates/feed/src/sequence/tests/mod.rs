@@ -1,5 +1,6 @@
 mod gaps;
 mod lines;
+mod model;
 mod requests;
 mod sessions;
 mod snapshots;
