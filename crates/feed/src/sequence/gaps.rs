@@ -74,6 +74,12 @@ impl Gaps {
         self.open.iter_mut().filter(|gap| gap.missing > 0)
     }
 
+    /// All, also those of which nothing is missing.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> impl Iterator<Item = &Open> {
+        self.open.iter()
+    }
+
     /// The oldest that is open.
     pub(super) fn first(&mut self) -> Option<&mut Open> {
         self.open.front_mut()

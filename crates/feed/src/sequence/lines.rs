@@ -96,7 +96,7 @@ impl Way {
             if first > high {
                 // Of a packet that is larger than the window nothing before it is within it.
                 self.lacks(high.max(oldest).min(first), first);
-                self.stats.lost += first - high;
+                self.stats.lost = self.stats.lost.saturating_add(first - high);
             }
             self.high = Some(end);
         }

@@ -245,7 +245,8 @@ impl<F: Format, S: Store> Sequencer<F, S> {
 
     /// What is next up to there is lost.
     pub(super) fn lose(&mut self, end: u64, why: Lost, tell: &mut impl FnMut(Event<'_, F>)) {
-        self.stats.lost += end - self.next;
+        // A few absurd jumps are more than can be counted.
+        self.stats.lost = self.stats.lost.saturating_add(end - self.next);
         tell(Event::Lost { numbers: (self.next..end).into(), why });
         self.next = end;
     }

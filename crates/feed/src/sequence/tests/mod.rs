@@ -1,3 +1,4 @@
+mod anything;
 mod gaps;
 mod lines;
 mod model;
