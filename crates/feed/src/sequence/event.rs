@@ -62,7 +62,8 @@ pub enum Event<'a, F> {
         /// Why not.
         why: Lost,
     },
-    /// A packet that says something else than what is in it: it counts as not received.
+    /// A packet that says something else than what is in it: it counts as not received. One of which
+    /// all has been told already is not looked into.
     Malformed {
         /// Where it came from.
         source: Source,

@@ -170,33 +170,57 @@ impl<F: Format, S: Store> Sequencer<F, S> {
         packet: Packet<'_>,
         tell: &mut impl FnMut(Event<'_, F>),
     ) {
-        let way = &mut self.ways[usize::from(line.0)];
         self.heard = now;
         if let Kind::Messages(count) = packet.kind
             && self.session == Some(packet.session)
             && self.next == self.end
             && !self.is_held
             && !self.is_stale
-            && F::WIDTH.nearest(packet.number, self.end) == Some(self.next)
-            && crate::format::holds::<F>(packet.body, count)
+            && let Some(first) = F::WIDTH.nearest(packet.number, self.next)
         {
-            // What most packets are.
-            let first = self.next;
-            let end = first + u64::from(count);
-            way.brings(first, end);
-            way.stats.first += 1;
-            self.leap.count = 0;
-            self.firsts.note(first, line, now);
-            (self.next, self.end) = (end, end);
-            self.stats.messages += u64::from(count);
-            let source = Source::Line(line);
-            let run = Run { first, count, body: packet.body, source, format: PhantomData };
-            tell(Event::Messages(run));
-            if self.finish.is_some() {
-                self.see_to_the_end(tell);
+            // What most packets are: the next, or one that another line has brought.
+            if first == self.next && crate::format::holds::<F>(packet.body, count) {
+                return self.next_packet(now, line, count, packet.body, tell);
             }
-        } else {
-            self.other_packet(now, Source::Line(line), packet, tell);
+            if first < self.next && first + u64::from(count) <= self.next {
+                return self.repeated_packet(now, line, first, count);
+            }
+        }
+        self.other_packet(now, Source::Line(line), packet, tell);
+    }
+
+    #[inline]
+    fn next_packet(
+        &mut self,
+        now: Instant,
+        line: Line,
+        count: u16,
+        body: &[u8],
+        tell: &mut impl FnMut(Event<'_, F>),
+    ) {
+        let first = self.next;
+        let end = first + u64::from(count);
+        let way = &mut self.ways[usize::from(line.0)];
+        way.brings(first, end);
+        way.stats.first += 1;
+        self.leap.count = 0;
+        self.firsts.note(first, line, now);
+        (self.next, self.end) = (end, end);
+        self.stats.messages += u64::from(count);
+        let source = Source::Line(line);
+        tell(Event::Messages(Run { first, count, body, source, format: PhantomData }));
+        if self.finish.is_some() {
+            self.see_to_the_end(tell);
+        }
+    }
+
+    #[inline]
+    fn repeated_packet(&mut self, now: Instant, line: Line, first: u64, count: u16) {
+        let way = &mut self.ways[usize::from(line.0)];
+        way.brings(first, first + u64::from(count));
+        self.stats.repeated += 1;
+        if let Some(late) = self.firsts.late(first, line, now) {
+            way.is_late_by(late);
         }
     }
 

@@ -68,11 +68,13 @@ impl<F: Format, S: Store> Sequencer<F, S> {
             return false;
         }
         let Kind::Messages(count) = packet.kind else { return true };
-        if count > 0 && holds::<F>(packet.body, count) {
+        let is_ours = self.session == Some(packet.session);
+        let near = if is_ours { self.end } else { packet.number };
+        let first = F::WIDTH.nearest(packet.number, near).unwrap_or(packet.number);
+        let is_repeated = is_ours && first + u64::from(count) <= self.next;
+        if count > 0 && (is_repeated || holds::<F>(packet.body, count)) {
             return true;
         }
-        let near = if self.session == Some(packet.session) { self.end } else { packet.number };
-        let first = F::WIDTH.nearest(packet.number, near).unwrap_or(packet.number);
         self.stats.malformed += 1;
         tell(Event::Malformed { source, first, count });
         false

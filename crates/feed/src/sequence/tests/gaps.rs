@@ -211,5 +211,6 @@ fn malformed_packets_are_told() {
     bytes.push(0);
     assert_eq!(desk.bytes(0, &bytes), ["malformed 4 and 2 of line 0"]);
     assert_eq!(desk.line(0, 4..6), ["4..6 of line 0"]);
+    assert_eq!(desk.bytes(0, &bytes), NOTHING, "nobody looks into what has come");
     assert_eq!(desk.sequencer.stats().malformed, 3);
 }

@@ -65,6 +65,26 @@ fn the_hold_off_is_measured() {
     assert_eq!(desk.sequencer.hold_off(), least);
 }
 
+/// How late a packet is has nothing to do with one of the same number in the session before.
+#[test]
+fn lateness_is_that_of_the_session() {
+    let is_noted = |number: u64| {
+        let mut firsts = Firsts::new(Instant::now());
+        firsts.note(number, Line(0), Instant::now());
+        firsts.late(number, Line(1), Instant::now()).is_some()
+    };
+    let number = (2..200).find(|number| is_noted(*number)).expect("one of sixteen is");
+    let mut desk = Desk::new(pair());
+    desk.line(0, 1..number);
+    desk.line(0, number..number + 1);
+    desk.wait(60_000);
+    desk.session = Session::of_number(2);
+    desk.line(0, 1..number);
+    desk.replay(number..number + 1);
+    desk.line(1, number..number + 1);
+    assert_eq!(desk.sequencer.line_stats(Line(1)).behind_most, Duration::ZERO);
+}
+
 /// A line that there is not is a mistake of the program.
 #[test]
 #[should_panic(expected = "index out of bounds")]
