@@ -4,12 +4,19 @@ use std::fmt;
 
 /// The name of a run of numbers. A sender that begins anew takes another.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Session([u8; 10]);
+pub struct Session {
+    // Ten bytes, as numbers that are compared at once.
+    head: u64,
+    tail: u16,
+}
 
 impl Session {
     /// By the ten bytes of [`MoldUdp64`](super::MoldUdp64): text, filled up with spaces.
+    #[inline]
     pub const fn of_bytes(bytes: [u8; 10]) -> Self {
-        Self(bytes)
+        let [a, b, c, d, e, f, g, h, y, z] = bytes;
+        let head = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        Self { head, tail: u16::from_be_bytes([y, z]) }
     }
 
     /// By text of at most ten bytes, which is filled up with spaces; `None`: it has more.
@@ -22,41 +29,43 @@ impl Session {
     pub fn of_text(text: &str) -> Option<Self> {
         let mut bytes = [b' '; 10];
         bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
-        Some(Self(bytes))
+        Some(Self::of_bytes(bytes))
     }
 
     /// By the number of [`Compact`](super::Compact).
+    #[inline]
     pub const fn of_number(number: u32) -> Self {
-        let [a, b, c, d] = number.to_be_bytes();
-        Self([0, 0, 0, 0, 0, 0, a, b, c, d])
+        Self { head: (number >> 16) as u64, tail: number as u16 }
     }
 
     /// Its ten bytes.
     #[inline]
     pub const fn bytes(self) -> [u8; 10] {
-        self.0
+        let [a, b, c, d, e, f, g, h] = self.head.to_be_bytes();
+        let [y, z] = self.tail.to_be_bytes();
+        [a, b, c, d, e, f, g, h, y, z]
     }
 
     /// Its number, as [`Session::of_number`] made it; of another the last four bytes.
     #[inline]
     pub const fn number(self) -> u32 {
-        let [.., a, b, c, d] = self.0;
-        u32::from_be_bytes([a, b, c, d])
+        (self.head as u32) << 16 | self.tail as u32
     }
 }
 
 /// The text without the spaces behind it, the number, or the bytes in hexadecimal digits.
 impl fmt::Display for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.0.trim_ascii();
-        if self.0[..6] == [0; 6] {
+        let bytes = self.bytes();
+        let text = bytes.trim_ascii_end();
+        if bytes[..6] == [0; 6] {
             write!(f, "{}", self.number())
         } else if let (Ok(text), true) =
             (str::from_utf8(text), text.iter().all(u8::is_ascii_graphic))
         {
             f.write_str(text)
         } else {
-            self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
         }
     }
 }

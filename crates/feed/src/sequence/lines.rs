@@ -38,11 +38,11 @@ pub(super) struct Way {
     lateness: Lateness,
 }
 
-/// Mean and deviation of how late it is, as RFC 6298 has them for round trips.
+/// Mean and deviation of how late it is, in nanoseconds, as RFC 6298 has them for round trips.
 #[derive(Clone, Copy, Debug, Default)]
 struct Lateness {
-    mean: Duration,
-    deviation: Duration,
+    mean: u64,
+    deviation: u64,
     is_known: bool,
 }
 
@@ -125,25 +125,28 @@ impl Way {
 
     /// It was so late with a packet.
     pub(super) fn is_late_by(&mut self, late: Duration) {
+        self.stats.behind_most = self.stats.behind_most.max(late);
+        let late = late.min(LATEST).as_nanos() as u64;
         let Lateness { mean, deviation, is_known } = &mut self.lateness;
         if *is_known {
-            let off = mean.abs_diff(late);
-            *deviation = *deviation * 3 / 4 + off / 4;
-            *mean = *mean * 7 / 8 + late / 8;
+            *deviation = (*deviation * 3 + mean.abs_diff(late)) / 4;
+            *mean = (*mean * 7 + late) / 8;
         } else {
             (*mean, *deviation, *is_known) = (late, late / 2, true);
         }
-        self.stats.behind = *mean;
-        self.stats.behind_most = self.stats.behind_most.max(late);
+        self.stats.behind = Duration::from_nanos(*mean);
     }
 
     /// How late it may be, as far as was measured.
     pub(super) fn tolerance(&self) -> Option<Duration> {
         let Lateness { mean, deviation, is_known } = self.lateness;
         // Who is late by always the same would else be asked for what is about to come.
-        is_known.then(|| mean + (deviation * 4).max(mean / 4))
+        is_known.then(|| Duration::from_nanos(mean + (deviation * 4).max(mean / 4)))
     }
 }
+
+/// Who is later than that is not that late: sums of nanoseconds do not overflow.
+const LATEST: Duration = Duration::from_secs(86_400);
 
 /// When packets came first, of some of them.
 #[derive(Debug)]
