@@ -5,7 +5,7 @@
 //!
 //! | module | what it is for |
 //! | --- | --- |
-//! | [`format`] | how messages lie in a packet: [`MoldUdp64`](format::MoldUdp64), [`Compact`](format::Compact), or your own |
+//! | [`format`](mod@format) | how messages lie in a packet: [`MoldUdp64`](format::MoldUdp64), [`Compact`](format::Compact), or your own |
 //! | [`sequence`] | every message once and in order, from one line or several: gaps are noticed, repaired, or reported |
 //!
 //! ```

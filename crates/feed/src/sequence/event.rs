@@ -48,7 +48,7 @@ pub enum Event<'a, F> {
         /// How often they have been asked for, this time included.
         attempt: u32,
     },
-    /// All of a gap has come.
+    /// All of a gap has come, or is in a snapshot. Told of gaps of which nothing was lost.
     Repaired {
         /// The gap, as it was told.
         gap: Numbers,

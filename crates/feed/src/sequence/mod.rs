@@ -77,7 +77,7 @@ pub struct Sequencer<F: Format, S: Store> {
     session: Option<Session>,
     /// Sessions before, latest first.
     former: [Option<Session>; 4],
-    /// The number that is handed on next.
+    /// The number that is handed on next; below `end` it is missing, unless it is held.
     next: u64,
     /// Behind the farthest number that has come or was named.
     end: u64,
@@ -189,6 +189,7 @@ impl<F: Format, S: Store> Sequencer<F, S> {
         self.other_packet(now, Source::Line(line), packet, tell);
     }
 
+    /// A packet that is next, while nothing is missing.
     #[inline]
     fn next_packet(
         &mut self,
@@ -214,6 +215,7 @@ impl<F: Format, S: Store> Sequencer<F, S> {
         }
     }
 
+    /// A packet of which all has been told, while nothing is missing.
     #[inline]
     fn repeated_packet(&mut self, now: Instant, line: Line, first: u64, count: u16) {
         let way = &mut self.ways[usize::from(line.0)];
@@ -261,7 +263,8 @@ impl<F: Format, S: Store> Sequencer<F, S> {
     }
 
     /// Hands nothing on from now on, but keeps what comes, until there is a snapshot: for one who has
-    /// lost messages and cannot go on without them.
+    /// lost messages and cannot go on without them. Another session ends the wait, unless it begins with
+    /// a snapshot itself.
     pub fn wait_for_snapshot(&mut self) {
         if !self.is_held {
             (self.is_held, self.floor) = (true, self.next);
