@@ -14,7 +14,7 @@ pub struct Config {
     /// Numbers from the next one to the farthest that is kept: rounded up to a power of two, at least
     /// 64. When it is used up the oldest gap is given up.
     pub window: u64,
-    /// Gaps that are open at once. When they are used up the oldest is given up.
+    /// Gaps that are open at once; more than the window has numbers are as good as that many. When they are used up the oldest is given up.
     pub gaps: usize,
     /// How long a gap is left to the other lines.
     pub hold_off: HoldOff,
@@ -132,6 +132,16 @@ pub enum ConfigError {
         format: &'static str,
         /// The largest.
         most: u64,
+    },
+    /// A window for which there is no memory.
+    #[error(
+        "a window of {window} numbers needs {bytes} bytes of memory, which are not to be had: make it smaller"
+    )]
+    Memory {
+        /// As many, rounded up.
+        window: u64,
+        /// The memory.
+        bytes: usize,
     },
     /// A distance that the numbers of the format do not allow.
     #[error(

@@ -132,7 +132,12 @@ impl<F: Format, S: Store> Sequencer<F, S> {
     /// [`ConfigError`].
     pub fn new(config: Config, store: S, now: Instant) -> Result<Self, ConfigError> {
         let config = check::<F>(config)?;
+        let (window, mut pieces) = (config.window as usize, Vec::new());
+        let bytes = window.saturating_mul(size_of::<Piece<S::Key>>());
+        let too_much = |_| ConfigError::Memory { window: config.window, bytes };
+        pieces.try_reserve_exact(window).map_err(too_much)?;
         let piece = Piece { first: NONE, count: 0, source: Source::Replay, key: S::Key::default() };
+        pieces.resize(window, piece);
         Ok(Self {
             store,
             session: None,
@@ -144,7 +149,7 @@ impl<F: Format, S: Store> Sequencer<F, S> {
             is_held: false,
             floor: 0,
             came: Map::new(config.window),
-            pieces: vec![piece; config.window as usize].into(),
+            pieces: pieces.into(),
             gaps: Gaps::new(config.gaps),
             ways: (0..config.lines).map(|_| Way::new(config.window)).collect(),
             firsts: Firsts::new(now),
@@ -387,7 +392,8 @@ fn check<F: Format>(config: Config) -> Result<Config, ConfigError> {
     if config.jump > most {
         return Err(ConfigError::Jump { jump: config.jump, format, most });
     }
-    Ok(Config { window, ..config })
+    let gaps = config.gaps.min(window as usize);
+    Ok(Config { window, gaps, ..config })
 }
 
 #[cfg(test)]

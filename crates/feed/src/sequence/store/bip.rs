@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Store, StoreError, memory};
+use super::{Store, StoreError, memory, too_much};
 
 /// A ring in which each packet lies in one piece, as in [Simon Cooke's bip
 /// buffer](https://www.codeproject.com/articles/3479/the-bip-buffer-the-circular-buffer-with-a-twist),
@@ -37,7 +37,9 @@ impl Bip {
             return Err(StoreError::Empty { packets, bytes });
         }
         let memory = memory(1, bytes)?;
-        Ok(Self { memory, kept: VecDeque::with_capacity(packets), most: packets, oldest: 0 })
+        let mut kept = VecDeque::new();
+        kept.try_reserve_exact(packets).map_err(|_| too_much::<Kept>(packets))?;
+        Ok(Self { memory, kept, most: packets, oldest: 0 })
     }
 
     /// Where so many bytes, at least one, go in one piece.

@@ -58,10 +58,19 @@ fn memory(packets: usize, bytes: usize) -> Result<Box<[u8]>, StoreError> {
     }
     let all = packets.checked_mul(bytes).filter(|all| u32::try_from(*all).is_ok());
     let all = all.ok_or(StoreError::Memory { bytes: packets.saturating_mul(bytes) })?;
-    let mut memory = Vec::new();
-    memory.try_reserve_exact(all).map_err(|_| StoreError::Memory { bytes: all })?;
-    memory.resize(all, 0);
-    Ok(memory.into())
+    table(all, 0)
+}
+
+/// So many of something.
+fn table<T: Clone>(len: usize, each: T) -> Result<Box<[T]>, StoreError> {
+    let mut table = Vec::new();
+    table.try_reserve_exact(len).map_err(|_| too_much::<T>(len))?;
+    table.resize(len, each);
+    Ok(table.into())
+}
+
+fn too_much<T>(len: usize) -> StoreError {
+    StoreError::Memory { bytes: len.saturating_mul(size_of::<T>()) }
 }
 
 #[cfg(test)]

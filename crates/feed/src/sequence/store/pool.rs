@@ -1,6 +1,6 @@
 //! Slots of one size.
 
-use super::{Store, StoreError, memory};
+use super::{Store, StoreError, memory, table};
 
 /// So many packets of so many bytes at most.
 #[derive(Debug)]
@@ -22,8 +22,9 @@ impl Pool {
     pub fn new(packets: usize, bytes: usize) -> Result<Self, StoreError> {
         let memory = memory(packets, bytes)?;
         // The last one that was let go is the next: its lines are still near.
-        let free = (0..packets as u32).rev().collect();
-        Ok(Self { memory, size: bytes, free, lens: vec![0; packets].into() })
+        let mut free = table(packets, 0)?.into_vec();
+        free.iter_mut().zip((0..packets as u32).rev()).for_each(|(free, slot)| *free = slot);
+        Ok(Self { memory, size: bytes, free, lens: table(packets, 0)? })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Blocks of sizes that are powers of two.
 
-use super::{Store, StoreError, memory};
+use super::{Store, StoreError, memory, table};
 
 /// The smallest block, in bytes: a line.
 const UNIT: usize = 64;
@@ -37,10 +37,10 @@ impl Slots {
         let memory = memory(units.min(bytes), UNIT)?;
         let order = units.trailing_zeros() as u8;
         let depth = |node: usize| node.ilog2() as u8;
-        let largest =
-            (0..2 * units).map(|node| if node == 0 { 0 } else { order - depth(node) + 1 });
-        let blocks = vec![Block::default(); units].into();
-        Ok(Self { memory, largest: largest.collect(), order, blocks })
+        let mut largest = table(2 * units, 0)?;
+        let nodes = largest.iter_mut().enumerate().skip(1);
+        nodes.for_each(|(node, largest)| *largest = order - depth(node) + 1);
+        Ok(Self { memory, largest, order, blocks: table(units, Block::default())? })
     }
 
     /// What is free below a node follows from its halves.

@@ -63,6 +63,7 @@ fn impossible_stores_are_refused() {
     assert!(matches!(Bip::new(5, 0), Err(StoreError::Empty { .. })));
     assert!(matches!(Pool::new(usize::MAX, 2), Err(StoreError::Memory { .. })));
     assert!(matches!(Slots::new(usize::MAX), Err(StoreError::Memory { .. })));
+    assert!(matches!(Bip::new(5, usize::MAX), Err(StoreError::Memory { .. })));
     let error = Bip::new(1 << 40, 1).unwrap_err();
     assert_eq!(
         error.to_string(),

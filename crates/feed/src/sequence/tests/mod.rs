@@ -205,4 +205,8 @@ fn impossible_configurations_are_refused() {
     let jump = refused(Config { jump: 32_768, ..sound() });
     assert!(jump.ends_with("numbers of narrow: at most 32704"), "{jump}");
     assert_eq!(check::<Narrow>(Config { window: 65, ..sound() }).unwrap().window, 128);
+    // There are no more gaps than numbers, and no memory for more.
+    let gaps = Config { gaps: usize::MAX, ..sound() };
+    assert_eq!(check::<Narrow>(gaps.clone()).unwrap().gaps, 64);
+    assert!(Sequencer::<Narrow, _>::new(gaps, Pool::new(1, 1).unwrap(), Instant::now()).is_ok());
 }
