@@ -1,0 +1,146 @@
+//! The command line: arguments in, a checked request out.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `relay` | the arguments of `relay`, `demo` and `doctor` |
+//! | `log`, `bus` | those of the command of that name |
+//! | `values` | what arguments of several commands have as value |
+//! | `refusal` | one line for a command line that cannot be understood |
+
+mod bus;
+mod log;
+mod refusal;
+mod relay;
+#[cfg(test)]
+mod tests;
+mod values;
+
+pub(crate) use self::bus::{StatArgs, TapArgs};
+pub(crate) use self::log::RecoverArgs;
+pub(crate) use self::refusal::Refusal;
+
+use clap::{Parser, Subcommand};
+use tautline_relay::{DemoConfig, RelayConfig};
+
+use self::bus::BusCommand;
+use self::log::LogCommand;
+use self::relay::{DemoArgs, DoctorArgs, RelayArgs};
+use crate::notice::LogArgs;
+
+/// Moves live data from where it arises to everyone who needs it.
+#[derive(Debug, Parser)]
+#[command(name = "tautline", version, about, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Relay one feed to many destinations.
+    Relay(RelayArgs),
+    /// Relay a built-in feed to checking subscribers over loopback (the default).
+    Demo(DemoArgs),
+    /// Tell what this machine grants, with the remedy for what it does not.
+    Doctor(DoctorArgs),
+    /// Tell what is in the log of a program that was killed.
+    Log {
+        #[command(subcommand)]
+        command: LogCommand,
+    },
+    /// Tell what processes of this user share by the message bus (list, if nothing is said).
+    Bus {
+        #[command(subcommand)]
+        command: Option<BusCommand>,
+    },
+}
+
+/// A command line that was understood.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) request: Request,
+    pub(crate) log: LogArgs,
+}
+
+/// What the user asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// Run a relay.
+    Relay {
+        /// What to relay.
+        config: RelayConfig,
+        /// Whether to speak JSON.
+        json: bool,
+    },
+    /// Run the demonstration.
+    Demo {
+        /// What to demonstrate.
+        config: DemoConfig,
+        /// Whether to speak JSON.
+        json: bool,
+    },
+    /// Examine the machine.
+    Doctor {
+        /// Whether to speak JSON.
+        json: bool,
+    },
+    /// Print what is left of a log.
+    LogRecover(RecoverArgs),
+    /// Tell what is on the bus.
+    BusList {
+        /// Of another user.
+        user: Option<u32>,
+        /// As JSON.
+        json: bool,
+    },
+    /// Tell how it is used.
+    BusStat(StatArgs),
+    /// Print what passes.
+    BusTap(TapArgs),
+    /// Clear the seats of the dead.
+    BusClean {
+        /// Which objects.
+        name: Option<String>,
+        /// As JSON.
+        json: bool,
+    },
+}
+
+/// Reads the command line, program name first. No subcommand means `demo`.
+pub(crate) fn parse(mut arguments: Vec<std::ffi::OsString>) -> Result<Asked, Refusal> {
+    if is_bare(&arguments) {
+        arguments.insert(arguments.len().min(1), "demo".into());
+    }
+    let Cli { command, log } = Cli::try_parse_from(arguments)?;
+    let missing = || Refusal::Wrong("write relay, demo, doctor, log or bus".to_owned());
+    Ok(Asked { request: command.map(request).ok_or_else(missing)?, log })
+}
+
+/// Whether no subcommand is named: options of the log may stand before it.
+fn is_bare(arguments: &[std::ffi::OsString]) -> bool {
+    let mut rest = arguments.iter().skip(1).map(|argument| argument.to_string_lossy());
+    while let Some(argument) = rest.next() {
+        match &*argument {
+            "--log-json" => {}
+            "--log" | "--log-file" | "--log-rotate" | "--log-keep" | "--log-dir" => {
+                rest.next();
+            }
+            "-h" | "--help" | "-V" | "--version" => return false,
+            other if other.starts_with("--log") && other.contains('=') => {}
+            other => return other.starts_with('-'),
+        }
+    }
+    true
+}
+
+fn request(command: Command) -> Request {
+    match command {
+        Command::Relay(args) => args.into(),
+        Command::Demo(args) => args.into(),
+        Command::Doctor(args) => args.into(),
+        Command::Log { command: LogCommand::Recover(args) } => Request::LogRecover(args),
+        Command::Bus { command } => bus::request(command),
+    }
+}
