@@ -163,6 +163,32 @@ impl Conn {
         })
     }
 
+    /// How many received bytes the socket may hold: what was granted of
+    /// [`SocketOption::ReceiveBuffer`], as the kernel counts. Linux counts what it needs for
+    /// itself, and so grants twice what was asked for, up to twice `net.core.rmem_max`.
+    ///
+    /// # Errors
+    /// When it is closed or no socket.
+    pub fn receive_buffer(&self) -> io::Result<usize> {
+        self.core.with(|engine| {
+            let fd = engine.io(self.key)?.fd;
+            engine.driver.receive_buffer(fd)
+        })
+    }
+
+    /// How many bytes to be sent the socket may hold: what was granted of
+    /// [`SocketOption::SendBuffer`], as the kernel counts; see
+    /// [`receive_buffer`](Self::receive_buffer). The limit is `net.core.wmem_max`.
+    ///
+    /// # Errors
+    /// When it is closed or no socket.
+    pub fn send_buffer(&self) -> io::Result<usize> {
+        self.core.with(|engine| {
+            let fd = engine.io(self.key)?.fd;
+            engine.driver.send_buffer(fd)
+        })
+    }
+
     /// Calls `handler` when the queue has room again: after a write was not taken
     /// whole, once it has fallen to a quarter of the write limit.
     pub fn on_writable<F, R>(&self, mut handler: F) -> &Self

@@ -93,7 +93,7 @@ pub use self::{
     config::{Budgets, Config, DriverChoice, OnStall, Panics, WaitMode, Wish},
     conn::Conn,
     descriptor::Descriptor,
-    driver::{KeepAlive, SocketOption, sim},
+    driver::{KeepAlive, SocketOption, Stamp, sim},
     engine::Stats,
     error::Error,
     handlers::{Drained, Outcome},

@@ -124,6 +124,14 @@ impl Driver for AnyDriver {
         each!(self, driver => driver.set_option(fd, option))
     }
 
+    fn receive_buffer(&self, fd: RawFd) -> io::Result<usize> {
+        each!(self, driver => driver.receive_buffer(fd))
+    }
+
+    fn send_buffer(&self, fd: RawFd) -> io::Result<usize> {
+        each!(self, driver => driver.send_buffer(fd))
+    }
+
     fn shutdown(&mut self, fd: RawFd, how: Shutdown) -> io::Result<()> {
         each!(self, driver => driver.shutdown(fd, how))
     }

@@ -23,6 +23,7 @@
 
 pub(crate) mod any;
 pub(crate) mod config;
+mod option;
 pub(crate) mod pool;
 pub(crate) mod readiness;
 pub mod sim;
@@ -41,6 +42,8 @@ use socket2::{Domain, Protocol, SockAddr, Type};
 
 pub(crate) use crate::mailbox::Wake;
 use crate::time::Instant;
+
+pub use self::option::{KeepAlive, SocketOption, Stamp};
 
 /// Names one armed operation: a slot of the engine's table and the slot's generation,
 /// so that a completion that comes late never meets the slot's next tenant.
@@ -209,42 +212,6 @@ pub(crate) enum Wait {
     Forever,
 }
 
-/// A socket option that has a meaning on every driver.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum SocketOption {
-    /// `TCP_NODELAY`.
-    NoDelay(bool),
-    /// `SO_KEEPALIVE` with idle time, interval and count; `None` switches it off.
-    KeepAlive(Option<KeepAlive>),
-    /// `SO_REUSEADDR`.
-    ReuseAddress(bool),
-    /// `SO_REUSEPORT`.
-    ReusePort(bool),
-    /// `IPV6_V6ONLY`.
-    OnlyV6(bool),
-    /// `SO_LINGER`.
-    Linger(Option<Duration>),
-    /// `SO_RCVBUF` in bytes.
-    ReceiveBuffer(usize),
-    /// `SO_SNDBUF` in bytes.
-    SendBuffer(usize),
-    /// `SO_BROADCAST`.
-    Broadcast(bool),
-    /// `UDP_GRO`: several datagrams of one flow may arrive as one.
-    ReceiveOffload(bool),
-}
-
-/// When a silent peer is probed, and given up.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct KeepAlive {
-    /// Silence before the first probe.
-    pub idle: Duration,
-    /// Between probes.
-    pub interval: Duration,
-    /// Unanswered probes after which the connection is dead.
-    pub count: u32,
-}
-
 /// What the loop needs of the kernel, or of a simulation of it. See the module's contract.
 pub(crate) trait Driver {
     /// `uring`, `readiness` or `sim`.
@@ -324,7 +291,7 @@ pub(crate) trait Driver {
         kind: Type,
         protocol: Option<Protocol>,
     ) -> io::Result<RawFd>;
-    /// `bind(2)`. This and the next five go to the kernel, unless the driver has a world
+    /// `bind(2)`. This and the next seven go to the kernel, unless the driver has a world
     /// of its own.
     fn bind(&mut self, fd: RawFd, addr: &SockAddr) -> io::Result<()> {
         sys::bind(fd, addr)
@@ -344,6 +311,14 @@ pub(crate) trait Driver {
     /// `setsockopt(2)`.
     fn set_option(&mut self, fd: RawFd, option: SocketOption) -> io::Result<()> {
         sys::set_option(fd, option)
+    }
+    /// How many received bytes the socket may hold, as its kernel counts.
+    fn receive_buffer(&self, fd: RawFd) -> io::Result<usize> {
+        sys::receive_buffer(fd)
+    }
+    /// How many bytes to be sent the socket may hold, as its kernel counts.
+    fn send_buffer(&self, fd: RawFd) -> io::Result<usize> {
+        sys::send_buffer(fd)
     }
     /// `shutdown(2)`.
     fn shutdown(&mut self, fd: RawFd, how: Shutdown) -> io::Result<()> {

@@ -5,17 +5,20 @@
 //! mode cannot hold the loop up; only `accept4` and `connect` rely on `O_NONBLOCK`.
 //! `EINTR` is handled within.
 
+mod option;
+
 use std::io;
 use std::mem;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::ptr;
-use std::time::Duration;
 
 use rustix::event::EventfdFlags;
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
-use super::{Attempt, Interest, KeepAlive, Op, SocketOption, Wake};
+use super::{Attempt, Interest, Op, Wake};
+
+pub(crate) use self::option::{receive_buffer, send_buffer, set_option};
 
 /// Tries `op` once, without waiting.
 ///
@@ -280,52 +283,6 @@ pub(crate) fn peer_addr(fd: RawFd) -> io::Result<SockAddr> {
 /// As `shutdown(2)`.
 pub(crate) fn shutdown(fd: RawFd, how: Shutdown) -> io::Result<()> {
     SockRef::from(&borrowed(fd)?).shutdown(how)
-}
-
-/// `setsockopt(2)`.
-///
-/// # Errors
-/// As `setsockopt(2)`.
-pub(crate) fn set_option(fd: RawFd, option: SocketOption) -> io::Result<()> {
-    let fd = borrowed(fd)?;
-    let socket = SockRef::from(&fd);
-    match option {
-        SocketOption::NoDelay(on) => socket.set_tcp_nodelay(on),
-        SocketOption::KeepAlive(None) => socket.set_keepalive(false),
-        SocketOption::KeepAlive(Some(probes)) => socket.set_tcp_keepalive(&keepalive(probes)),
-        SocketOption::ReuseAddress(on) => socket.set_reuse_address(on),
-        SocketOption::ReusePort(on) => socket.set_reuse_port(on),
-        SocketOption::OnlyV6(on) => socket.set_only_v6(on),
-        SocketOption::Linger(time) => socket.set_linger(time),
-        SocketOption::ReceiveBuffer(bytes) => socket.set_recv_buffer_size(bytes),
-        SocketOption::SendBuffer(bytes) => socket.set_send_buffer_size(bytes),
-        SocketOption::Broadcast(on) => socket.set_broadcast(on),
-        SocketOption::ReceiveOffload(on) => set_receive_offload(fd, on),
-    }
-}
-
-/// Times below a second count as one: the kernel takes whole seconds, and not 0.
-fn keepalive(probes: KeepAlive) -> TcpKeepalive {
-    let second = Duration::from_secs(1);
-    TcpKeepalive::new()
-        .with_time(probes.idle.max(second))
-        .with_interval(probes.interval.max(second))
-        .with_retries(probes.count)
-}
-
-fn set_receive_offload(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
-    let value = i32::from(on);
-    // SAFETY: the option's value is one int.
-    let result = unsafe {
-        libc::setsockopt(
-            fd.as_raw_fd(),
-            libc::SOL_UDP,
-            libc::UDP_GRO,
-            ptr::from_ref(&value).cast(),
-            size_of::<i32>() as libc::socklen_t,
-        )
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Whether it is a Unix socket.

@@ -390,6 +390,14 @@ impl Driver for SimDriver {
         self.world.set_option(fd, option).map_err(error)
     }
 
+    fn receive_buffer(&self, fd: RawFd) -> io::Result<usize> {
+        self.world.options_of(fd).map(|options| options.receive_buffer).map_err(error)
+    }
+
+    fn send_buffer(&self, fd: RawFd) -> io::Result<usize> {
+        self.world.options_of(fd).map(|options| options.send_buffer).map_err(error)
+    }
+
     fn shutdown(&mut self, fd: RawFd, how: Shutdown) -> io::Result<()> {
         let result = self.world.shutdown(fd, how);
         self.world.note("shutdown", fd as u64, result.err().unwrap_or(0).into());

@@ -337,6 +337,11 @@ impl World {
         Ok(name.ok_or(libc::ENOTCONN)?.to_addr(socket.family == Family::V6))
     }
 
+    /// The options of `fd`.
+    pub(super) fn options_of(&self, fd: RawFd) -> Result<&Options, i32> {
+        Ok(&self.socket_of(fd)?.1.options)
+    }
+
     /// Sets an option of `fd`. What has no meaning in the world is just taken.
     pub(super) fn set_option(&mut self, fd: RawFd, option: SocketOption) -> Result<(), i32> {
         let id = self.find(fd)?;
@@ -362,6 +367,7 @@ impl World {
             SocketOption::NoDelay(_)
             | SocketOption::KeepAlive(_)
             | SocketOption::ReceiveOffload(_) => {}
+            _ => return Err(libc::ENOPROTOOPT),
         }
         Ok(())
     }
