@@ -1,0 +1,33 @@
+//! A market feed end to end.
+//!
+//! Pure parts, into which bytes and the time go, and out of which come bytes and events:
+//!
+//! | module | what it is for |
+//! | --- | --- |
+//! | [`message`] | what an exchange says: orders that are added, modified, deleted, traded |
+//! | [`book`] | the orders of each instrument, as the messages tell of them |
+//!
+//! ```
+//! use tautline_market::book::Books;
+//! use tautline_market::message::{Instrument, Message, OrderId, Price, Side};
+//!
+//! let mut books = Books::new(1, 1000)?;
+//! let add = Message::Add {
+//!     instrument: Instrument(0),
+//!     order: OrderId(7),
+//!     price: Price(100),
+//!     quantity: 5,
+//!     side: Side::Bid,
+//! };
+//! // As it goes over the wire.
+//! let mut room = [0; Message::LONGEST];
+//! books.apply(&Message::decode(add.encode(&mut room))?)?;
+//! let best = books[Instrument(0)].best(Side::Bid).expect("there is one");
+//! assert_eq!((best.price, best.quantity), (Price(100), 5));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod book;
+pub mod message;
