@@ -24,6 +24,8 @@ mod datagrams;
 mod error;
 pub mod fiber;
 mod file;
+mod lent;
+pub mod multicast;
 pub mod op;
 mod pipe;
 pub mod prelude;
@@ -40,6 +42,7 @@ pub use self::{
     call::Call,
     error::Error,
     file::{File, OpenOptions},
+    multicast::Peer as MulticastPeer,
     pipe::{PipeReader, PipeWriter, pipe},
     resolve::resolve,
     signals::{Signal, Signals},

@@ -1,0 +1,88 @@
+//! Batches that handlers of datagrams receive into, which all sockets of a thread share.
+
+use std::cell::RefCell;
+use std::io;
+
+use tautline_runtime::{Batch, Conn, Drained, Outcome, Packet};
+
+use crate::datagrams::{CALLS, receive_some};
+
+/// Batches that a thread keeps for its handlers to receive into: more than one only for those
+/// that were paused while they held one.
+const KEPT: usize = 4;
+
+thread_local! {
+    /// What no handler is using at the moment.
+    static SHARED: RefCell<Vec<Batch>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Takes datagrams, first what is left of an earlier call that was paused.
+pub(crate) fn take_some<F, R>(
+    conn: &Conn,
+    rest: &mut Option<Lent>,
+    handler: &mut F,
+) -> io::Result<Drained>
+where
+    F: FnMut(&Conn, Packet<'_>) -> R,
+    R: Outcome,
+{
+    let mut lent = rest.take().unwrap_or_else(Lent::take);
+    let taken = lent.hand_out(conn, handler);
+    if taken.is_ok() && !lent.is_used_up() && conn.is_open() {
+        *rest = Some(lent);
+    } else {
+        lent.give_back();
+    }
+    taken
+}
+
+/// A batch of the thread's, out for one socket.
+pub(crate) struct Lent {
+    batch: Batch,
+    /// The first datagram that the handler has not seen.
+    next: usize,
+}
+
+impl Lent {
+    fn take() -> Self {
+        let kept = SHARED.with_borrow_mut(Vec::pop);
+        let mut batch = kept.unwrap_or_else(|| Batch::new(32, 1 << 16));
+        batch.clear();
+        Self { batch, next: 0 }
+    }
+
+    fn give_back(self) {
+        SHARED.with_borrow_mut(|shared| {
+            if shared.len() < KEPT {
+                shared.push(self.batch);
+            }
+        });
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.next >= self.batch.len()
+    }
+
+    fn hand_out<F, R>(&mut self, conn: &Conn, handler: &mut F) -> io::Result<Drained>
+    where
+        F: FnMut(&Conn, Packet<'_>) -> R,
+        R: Outcome,
+    {
+        for _ in 0..CALLS {
+            if self.is_used_up() {
+                self.next = 0;
+                if !receive_some(conn, &mut self.batch)? {
+                    return Ok(Drained::Yes);
+                }
+            }
+            while let Some(packet) = self.batch.get(self.next) {
+                self.next += 1;
+                handler(conn, packet).into_result()?;
+                if conn.is_paused() {
+                    return Ok(Drained::Yes);
+                }
+            }
+        }
+        Ok(Drained::No)
+    }
+}

@@ -1,0 +1,185 @@
+//! A socket that sends to groups and receives from them.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use socket2::SockAddr;
+use tautline_runtime::{
+    Batch, Conn, Datagram, Descriptor, Drained, IoBuf, Operation, Outcome, Packet, SocketOption,
+    To, divides_datagrams,
+};
+
+use super::groups::joining;
+use super::{Groups, Membership, Options, ToInterface, ToIp};
+use crate::address::{ToAddress, ip};
+use crate::calls::Stands;
+use crate::datagrams::batching;
+use crate::lent::take_some;
+use crate::op;
+
+/// A UDP socket that joins groups, of IPv4 or IPv6.
+///
+/// It gets what is sent to the groups that itself has joined and to the port that it is bound
+/// to; what others of this host have joined it does not get (`IP_MULTICAST_ALL` is off, and
+/// its twin of IPv6). Several peers may share an address and port: each of those that have
+/// joined a group gets each datagram.
+///
+/// ```
+/// # use tautline_net::multicast::Peer;
+/// # let runtime = tautline_runtime::Runtime::new(Default::default())?;
+/// let peer = Peer::options().interface("lo").bind("0.0.0.0:0")?;
+/// peer.join_on("239.255.70.2", "lo")?;
+/// let group = ([239, 255, 70, 2], peer.local_addr()?.port()).into();
+/// runtime.block_on(async {
+///     peer.send_to("hello", group).await.0?;
+///     let mut batch = peer.batch(16, 1500);
+///     peer.receive_batch(&mut batch).await?;
+///     let packet = batch.get(0).unwrap();
+///     assert_eq!(packet.bytes, b"hello");
+///     std::io::Result::Ok(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Peer {
+    descriptor: Descriptor,
+    groups: Groups,
+}
+
+batching!(Peer);
+joining!(Peer);
+
+impl Peer {
+    /// Binds to `addr`: to any address and the port of the feed (`"0.0.0.0:5000"`,
+    /// `"[::]:5000"`) for any number of groups; to a group and its port for that group alone;
+    /// to port 0, or an address of this host, to send only.
+    ///
+    /// # Errors
+    /// [`crate::Error`] that names `addr` and what would help.
+    pub fn bind(addr: impl ToAddress) -> io::Result<Self> {
+        Self::options().bind(addr)
+    }
+
+    /// The choices.
+    pub fn options() -> Options {
+        Options::default()
+    }
+
+    pub(super) fn of(descriptor: Descriptor, bound: SocketAddr) -> Self {
+        let groups = Groups::of(descriptor.conn().clone(), bound);
+        Self { descriptor, groups }
+    }
+
+    fn at_groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// Names it, for the calls that handlers have.
+    pub fn conn(&self) -> &Conn {
+        self.descriptor.conn()
+    }
+
+    /// As a plain descriptor, which keeps what is joined.
+    pub fn into_descriptor(self) -> Descriptor {
+        self.descriptor
+    }
+
+    /// Its own address.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        ip(&self.conn().local_addr()?)
+    }
+
+    /// Sets an option.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn set_option(&self, option: SocketOption) -> io::Result<()> {
+        self.conn().set_option(option)
+    }
+
+    /// Bytes that the kernel keeps of what was not received yet, as it counts, with its own
+    /// expense: what was granted of [`Options::receive_buffer`].
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn receive_buffer(&self) -> io::Result<usize> {
+        self.conn().receive_buffer()
+    }
+
+    /// Bytes that the kernel keeps of what was not sent yet, as it counts: what was granted of
+    /// [`Options::send_buffer`].
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn send_buffer(&self) -> io::Result<usize> {
+        self.conn().send_buffer()
+    }
+
+    /// Whether the kernel divides large sends into datagrams: [`Batch::push_segments`].
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn divides(&self) -> io::Result<bool> {
+        divides_datagrams(self.conn())
+    }
+
+    /// A batch of `count` datagrams of up to `size` bytes, with room for the details that this
+    /// peer asks for: to be used for it again and again.
+    pub fn batch(&self, count: usize, size: usize) -> Batch {
+        Batch::new(count, size)
+    }
+
+    /// Sends one datagram to a group, or to a host.
+    pub fn send_to<B: IoBuf>(&self, buf: B, to: SocketAddr) -> Operation<op::SendTo<B>> {
+        self.descriptor.send_to(buf, Some(&to.into()))
+    }
+
+    /// Sends one datagram to a group, or to a host, now.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when there is no room or another send
+    /// is before it; what the kernel says.
+    pub fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
+        self.conn().try_send_to(bytes, Some(&SockAddr::from(to)))
+    }
+
+    /// Receives one datagram that is there into `buf`, with its source and no other details.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when nothing is there; what the kernel says.
+    pub fn try_receive_from(&self, buf: &mut [u8]) -> io::Result<Datagram> {
+        self.conn().try_receive_from(buf)
+    }
+
+    /// Gives the peer to the loop, which calls `handler` with each datagram where it was
+    /// received, as [`UdpSocket::on_datagrams`](crate::UdpSocket::on_datagrams) does.
+    ///
+    /// # Errors
+    /// When the operation table is full.
+    pub fn on_datagrams<F, R>(self, mut handler: F) -> io::Result<Conn>
+    where
+        F: FnMut(&Conn, Packet<'_>) -> R + 'static,
+        R: Outcome,
+    {
+        let mut rest = None;
+        self.descriptor.on_readable(move |conn| take_some(conn, &mut rest, &mut handler))
+    }
+}
+
+impl Stands for Peer {
+    fn stands(&self) -> &Descriptor {
+        &self.descriptor
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer")
+            .field("descriptor", &self.descriptor)
+            .field("groups", &self.groups)
+            .finish()
+    }
+}

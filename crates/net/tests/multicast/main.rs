@@ -1,0 +1,10 @@
+//! Multicast over the loopback interface of the real kernel, and in the simulation.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../../../runtime/tests/common/skips.rs"]
+mod skips;
+
+mod delivery;
+mod memberships;
+mod support;
