@@ -5,14 +5,17 @@
 //! datagrams one by one, gathers their parts and divides what is to be divided; it joins none
 //! on receiving.
 
+mod controls;
+mod details;
+mod envelope;
 mod gather;
+mod packet;
 mod places;
 mod scatter;
 
 use std::fmt;
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
 use std::ptr;
 
 use socket2::SockAddr;
@@ -20,29 +23,23 @@ use socket2::SockAddr;
 use crate::compat::settle;
 use crate::conn::Conn;
 use crate::driver::Driver;
-use crate::kinds::source_address;
 
+use self::controls::Controls;
+use self::packet::Entry;
+
+pub use self::details::Details;
+pub use self::envelope::{Arrival, Envelope};
 pub use self::gather::{Gather, Gathering};
+pub use self::packet::Packet;
 pub use self::places::{Place, places};
 pub use self::scatter::{Landed, Scatter};
 
-/// Room for the control message that carries a segment size, in either direction.
+/// Room for the control message that carries the segment size of what is sent.
 const CONTROL: usize = 64;
 
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
 struct Control([u8; CONTROL]);
-
-/// What is known of one datagram of a batch.
-#[derive(Clone, Copy, Default)]
-struct Entry {
-    len: usize,
-    /// Bytes of each datagram that this one consists of; 0: it is one.
-    segment: u16,
-    truncated: bool,
-    /// Bytes of its address; 0: it has none.
-    name_len: libc::socklen_t,
-}
 
 /// A fixed number of datagrams of a fixed size that are received, or sent, by one system
 /// call. Made once and used again and again: nothing is allocated afterwards, and pages
@@ -82,7 +79,11 @@ pub struct Batch {
     headers: Box<[libc::mmsghdr]>,
     vectors: Box<[libc::iovec]>,
     names: Box<[libc::sockaddr_storage]>,
-    controls: Box<[Control]>,
+    details: Details,
+    /// What was received with each.
+    controls: Controls,
+    /// How each is to be divided on sending.
+    segments: Box<[Control]>,
     entries: Box<[Entry]>,
     /// Datagrams that it holds: the first ones.
     len: usize,
@@ -126,8 +127,14 @@ impl From<PushError> for io::Error {
 impl Batch {
     /// Room for `count` datagrams of up to `size` bytes each, both at least 1. One call
     /// of the kernel takes at most 1,024 datagrams, and a datagram has at most 65,507
-    /// bytes; a socket with receive offload wants a `size` of 65,536.
+    /// bytes; a socket with receive offload wants a `size` of 65,536. Asks for the
+    /// [`Details`] that cost nothing: the source.
     pub fn new(count: usize, size: usize) -> Self {
+        Self::with_details(count, size, Details::default())
+    }
+
+    /// As [`new`](Self::new); with each datagram that is received, asks for these details.
+    pub fn with_details(count: usize, size: usize, details: Details) -> Self {
         let (count, size) = (count.clamp(1, 1024), size.clamp(1, 1 << 16));
         let stride = size.next_multiple_of(64) + 64;
         // SAFETY: headers, vectors and names are plain C data, for which zeroes are valid.
@@ -139,7 +146,9 @@ impl Batch {
                 headers: vec![mem::zeroed(); count].into(),
                 vectors: vec![mem::zeroed(); count].into(),
                 names: vec![mem::zeroed(); count].into(),
-                controls: vec![Control([0; CONTROL]); count].into(),
+                details,
+                controls: Controls::new(count, details.room()),
+                segments: vec![Control([0; CONTROL]); count].into(),
                 entries: vec![Entry::default(); count].into(),
                 len: 0,
             }
@@ -171,7 +180,8 @@ impl Batch {
         let entry = *self.entries[..self.len].get(index)?;
         let start = index * self.stride;
         let bytes = &self.bytes[start..start + entry.len];
-        Some(Packet { bytes, entry, name: &self.names[index] })
+        let control = self.controls.get(index, entry.control_len);
+        Some(Packet::new(bytes, entry, &self.names[index], control))
     }
 
     /// What it holds, in order.
@@ -207,7 +217,7 @@ impl Batch {
         }
         let entry = self.entries.get_mut(at).ok_or(PushError::Full)?;
         let name_len = to.map_or(0, |to| to.len());
-        *entry = Entry { len, segment, truncated: false, name_len };
+        *entry = Entry { len, segment, name_len, ..Entry::default() };
         self.bytes[at * self.stride..][..len].copy_from_slice(bytes);
         if let Some(to) = to {
             let place = (&raw mut self.names[at]).cast::<u8>();
@@ -250,22 +260,22 @@ impl Batch {
     }
 
     fn aim_to_receive(&mut self, at: usize) {
-        let name = &raw mut self.names[at];
-        let control = &raw mut self.controls[at];
+        let name = if self.details.source { &raw mut self.names[at] } else { ptr::null_mut() };
+        let (control, room) = self.controls.aim(at);
         let header = self.aim(at, self.size);
         header.msg_name = name.cast();
         header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-        header.msg_control = control.cast();
-        header.msg_controllen = CONTROL as _;
+        (header.msg_control, header.msg_controllen) = (control, room as _);
     }
 
     fn note_received(&mut self, at: usize) {
         let message = &self.headers[at];
         self.entries[at] = Entry {
             len: (message.msg_len as usize).min(self.size),
-            segment: segment_size(&message.msg_hdr),
+            segment: 0,
             truncated: message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
-            name_len: message.msg_hdr.msg_namelen,
+            name_len: if self.details.source { message.msg_hdr.msg_namelen } else { 0 },
+            control_len: message.msg_hdr.msg_controllen as u16,
         };
     }
 
@@ -293,9 +303,10 @@ impl Batch {
     }
 
     fn aim_to_send(&mut self, at: usize, to: To<'_>) {
-        let Entry { len, segment, name_len, .. } = self.entries[at];
+        let Entry { len, name_len, .. } = self.entries[at];
+        let segment = self.get(at).map_or(0, |packet| packet.segment());
         let own = (&raw mut self.names[at]).cast();
-        let control = (&raw mut self.controls[at]).cast::<libc::c_void>();
+        let control = (&raw mut self.segments[at]).cast::<libc::c_void>();
         let header = self.aim(at, len);
         (header.msg_name, header.msg_namelen) = match to {
             To::All(addr) => (addr.as_ptr().cast_mut().cast(), addr.len()),
@@ -318,61 +329,6 @@ impl fmt::Debug for Batch {
             .field("len", &self.len)
             .field("capacity", &self.capacity())
             .field("size", &self.size)
-            .finish_non_exhaustive()
-    }
-}
-
-/// One datagram of a batch.
-#[derive(Clone, Copy)]
-pub struct Packet<'b> {
-    /// Its bytes. With receive offload, those of several datagrams of one flow: see
-    /// [`segments`](Self::segments).
-    pub bytes: &'b [u8],
-    entry: Entry,
-    name: &'b libc::sockaddr_storage,
-}
-
-impl<'b> Packet<'b> {
-    /// It was longer than its place in the batch; the rest is lost.
-    pub fn truncated(&self) -> bool {
-        self.entry.truncated
-    }
-
-    /// The datagrams that it consists of: itself, unless the kernel joined several.
-    pub fn segments(&self) -> impl ExactSizeIterator<Item = &'b [u8]> + use<'b> {
-        let bytes = self.bytes;
-        let size = match self.entry.segment {
-            0 => bytes.len().max(1),
-            segment => usize::from(segment),
-        };
-        let count = bytes.len().div_ceil(size).max(1);
-        (0..count).map(move |at| &bytes[at * size..bytes.len().min((at + 1) * size)])
-    }
-
-    /// Whom it came from, or is to go to, where that is an IP address.
-    pub fn source(&self) -> Option<SocketAddr> {
-        self.address()?.as_socket()
-    }
-
-    /// The same for any sort of address.
-    pub fn address(&self) -> Option<SockAddr> {
-        // SAFETY: zeroes are a valid empty header; `name` holds an address of that
-        // length, or the length is 0.
-        unsafe {
-            let mut header: libc::msghdr = mem::zeroed();
-            header.msg_name = ptr::from_ref(self.name).cast_mut().cast();
-            header.msg_namelen = self.entry.name_len;
-            source_address(&header)
-        }
-    }
-}
-
-impl fmt::Debug for Packet<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Packet")
-            .field("len", &self.bytes.len())
-            .field("source", &self.source())
-            .field("truncated", &self.truncated())
             .finish_non_exhaustive()
     }
 }
@@ -400,26 +356,6 @@ unsafe fn receive(from: &Conn, headers: &mut [libc::mmsghdr]) -> io::Result<usiz
         // SAFETY: the same.
         engine.receive_now(from.key, |driver, fd| unsafe { driver.receive_many(fd, headers) })
     }))
-}
-
-/// The size of the datagrams that the kernel joined; 0 if it did not.
-fn segment_size(header: &libc::msghdr) -> u16 {
-    if header.msg_controllen == 0 {
-        return 0;
-    }
-    // SAFETY: the kernel wrote `msg_controllen` bytes of control messages; the macros
-    // stay within them, and the value of this message is one int.
-    unsafe {
-        let mut at = libc::CMSG_FIRSTHDR(header);
-        while let Some(message) = at.as_ref() {
-            if (message.cmsg_level, message.cmsg_type) == (libc::SOL_UDP, libc::UDP_GRO) {
-                let size = libc::CMSG_DATA(at).cast::<i32>().read_unaligned();
-                return u16::try_from(size).unwrap_or(0);
-            }
-            at = libc::CMSG_NXTHDR(header, at);
-        }
-    }
-    0
 }
 
 /// Writes the one control message of a segmented send.

@@ -85,8 +85,8 @@ pub mod watch;
 #[cfg(not(loom))]
 pub use self::{
     batch::{
-        Batch, Gather, Gathering, Landed, Packet, Place, PushError, Scatter, To, divides_datagrams,
-        places,
+        Arrival, Batch, Details, Envelope, Gather, Gathering, Landed, Packet, Place, PushError,
+        Scatter, To, divides_datagrams, places,
     },
     buf::{IoBuf, IoBufMut},
     compat::defer,

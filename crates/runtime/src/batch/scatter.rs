@@ -4,7 +4,8 @@ use std::fmt;
 use std::io;
 use std::mem;
 
-use super::{CONTROL, Control, segment_size};
+use super::controls::Controls;
+use super::{Details, Envelope};
 use crate::conn::Conn;
 
 /// What one place holds after a receive.
@@ -20,8 +21,9 @@ pub struct Landed {
 }
 
 /// Receives many datagrams by one system call, each into a place that the caller lends:
-/// no copy is needed where they shall stay. Who sent them is not asked for. Made once and
-/// used again and again: nothing is allocated afterwards.
+/// no copy is needed where they shall stay. Who sent them is not asked for, unless it was
+/// made [with details](Self::with_details). Made once and used again and again: nothing is
+/// allocated afterwards.
 ///
 /// ```
 /// # use socket2::{Domain, Type};
@@ -45,7 +47,10 @@ pub struct Scatter {
     /// Aimed anew before every call.
     headers: Box<[libc::mmsghdr]>,
     vectors: Box<[libc::iovec]>,
-    controls: Box<[Control]>,
+    details: Details,
+    /// Empty if nobody asks for sources.
+    names: Box<[libc::sockaddr_storage]>,
+    controls: Controls,
     /// What the places of the last receive hold: the first ones.
     landed: Vec<Landed>,
 }
@@ -53,13 +58,21 @@ pub struct Scatter {
 impl Scatter {
     /// For up to `count` (1 to 1,024) places.
     pub fn new(count: usize) -> Self {
+        Self::with_details(count, Details { offload: true, ..Details::NONE })
+    }
+
+    /// As [`new`](Self::new); with each datagram, asks for these details.
+    pub fn with_details(count: usize, details: Details) -> Self {
         let count = count.clamp(1, 1024);
-        // SAFETY: headers and vectors are plain C data, for which zeroes are valid.
+        let names = if details.source { count } else { 0 };
+        // SAFETY: headers, vectors and names are plain C data, for which zeroes are valid.
         unsafe {
             Self {
                 headers: vec![mem::zeroed(); count].into(),
                 vectors: vec![mem::zeroed(); count].into(),
-                controls: vec![Control([0; CONTROL]); count].into(),
+                details,
+                names: vec![mem::zeroed(); names].into(),
+                controls: Controls::new(count, details.room()),
                 landed: Vec::with_capacity(count),
             }
         }
@@ -93,19 +106,40 @@ impl Scatter {
         self.landed.get(index).copied()
     }
 
+    /// What came with the datagram at `index` besides its bytes, if the last receive
+    /// reached it.
+    pub fn envelope(&self, index: usize) -> Option<Envelope<'_>> {
+        self.landed.get(index)?;
+        let name_len = self.headers[index].msg_hdr.msg_namelen;
+        Some(match self.names.get(index) {
+            Some(name) => Envelope::new(name, name_len, self.control(index)),
+            None => Envelope::new(&NO_NAME, 0, self.control(index)),
+        })
+    }
+
+    /// The control messages that came with the datagram at `index`.
+    fn control(&self, index: usize) -> &[u8] {
+        self.controls.get(index, self.headers[index].msg_hdr.msg_controllen as u16)
+    }
+
     /// Aims a header at each of `places`; returns how many.
     fn aim<'p>(&mut self, places: impl IntoIterator<Item = &'p mut [u8]>) -> usize {
-        let (vectors, controls) = (self.vectors.as_mut_ptr(), self.controls.as_mut_ptr());
+        let vectors = self.vectors.as_mut_ptr();
         let mut count = 0;
         for (header, place) in self.headers.iter_mut().zip(places) {
             let header = &mut header.msg_hdr;
-            // SAFETY: there are as many vectors and controls as headers.
+            // SAFETY: there are as many vectors as headers.
             unsafe {
-                let (vector, control) = (vectors.add(count), controls.add(count));
+                let vector = vectors.add(count);
                 *vector = libc::iovec { iov_base: place.as_mut_ptr().cast(), iov_len: place.len() };
                 (header.msg_iov, header.msg_iovlen) = (vector, 1);
-                (header.msg_control, header.msg_controllen) = (control.cast(), CONTROL as _);
             }
+            if let Some(name) = self.names.get_mut(count) {
+                header.msg_name = (&raw mut *name).cast();
+                header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+            }
+            let (control, room) = self.controls.aim(count);
+            (header.msg_control, header.msg_controllen) = (control, room as _);
             header.msg_flags = 0;
             count += 1;
         }
@@ -115,14 +149,20 @@ impl Scatter {
     fn note(&mut self, at: usize) {
         let message = &self.headers[at];
         let len = (message.msg_len as usize).min(self.vectors[at].iov_len);
-        let segment = match segment_size(&message.msg_hdr) {
-            0 => len,
-            size => usize::from(size),
+        let segment = if self.details.offload {
+            Envelope::new(&NO_NAME, 0, self.control(at)).segment()
+        } else {
+            0
         };
+        let segment = if segment == 0 { len } else { usize::from(segment) };
         let truncated = message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
         self.landed.push(Landed { len, segment, truncated });
     }
 }
+
+/// For an [`Envelope`] without an address.
+// SAFETY: zeroes are a valid storage.
+static NO_NAME: libc::sockaddr_storage = unsafe { mem::zeroed() };
 
 impl fmt::Debug for Scatter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

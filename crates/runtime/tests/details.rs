@@ -1,0 +1,263 @@
+//! What comes with a datagram besides its bytes: asked for, it is right; not asked for, it
+//! is not there.
+
+mod common;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use common::{REAL, small};
+use socket2::{Domain, SockAddr, Type};
+use tautline_runtime::{
+    Batch, Config, Conn, Descriptor, Details, Envelope, Runtime, Scatter, SocketOption, Stamp,
+};
+
+/// Everything that can be asked for.
+const ALL: Details = Details {
+    source: true,
+    destination: true,
+    time: Some(Stamp::Kernel),
+    drops: true,
+    offload: true,
+};
+
+/// Runs `test` on a fresh runtime for each driver.
+fn everywhere(test: impl Fn()) {
+    for driver in REAL {
+        let runtime = Runtime::new(Config { driver: driver.clone(), ..small() }).unwrap();
+        test();
+        drop(runtime);
+    }
+}
+
+/// A socket bound to `ip`, and its address.
+fn bound(ip: &str) -> (Descriptor, SockAddr) {
+    let ip: IpAddr = ip.parse().unwrap();
+    let socket =
+        Descriptor::socket(Domain::for_address((ip, 0).into()), Type::DGRAM, None).unwrap();
+    socket.bind(&SocketAddr::from((ip, 0)).into()).unwrap();
+    let addr = socket.conn().local_addr().unwrap();
+    (socket, addr)
+}
+
+fn ask(socket: &Descriptor, details: Details) {
+    for option in details.options() {
+        socket.set_option(option).unwrap();
+    }
+}
+
+/// Receives by `receive` until something came; loopback is quick, but promises nothing.
+fn until_some(mut receive: impl FnMut() -> std::io::Result<usize>) -> usize {
+    for _ in 0..1000 {
+        match receive() {
+            Ok(count) => return count,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("nothing came");
+}
+
+fn port_of(addr: &SockAddr) -> u16 {
+    addr.as_socket().unwrap().port()
+}
+
+/// `to`'s port at another of the addresses that it is bound to.
+fn at(ip: &str, to: &SockAddr) -> SockAddr {
+    SocketAddr::new(ip.parse().unwrap(), port_of(to)).into()
+}
+
+fn send(from: &Descriptor, bytes: &[u8], to: &SockAddr) {
+    from.conn().try_send_to(bytes, Some(to)).unwrap();
+}
+
+fn check(envelope: Envelope<'_>, from: &SockAddr, to: &str) {
+    assert_eq!(envelope.source(), from.as_socket());
+    assert_eq!(envelope.destination(), Some(to.parse().unwrap()));
+    assert_eq!(envelope.interface(), Some(1), "of loopback");
+    let now = std::time::SystemTime::now();
+    let now = now.duration_since(std::time::UNIX_EPOCH).unwrap();
+    let kernel = envelope.arrival().and_then(|arrival| arrival.kernel).expect("it was asked for");
+    assert!(now.abs_diff(kernel) < Duration::from_secs(10), "{kernel:?} is not {now:?}");
+    assert_eq!(envelope.arrival().and_then(|arrival| arrival.hardware), None);
+    assert_eq!(envelope.dropped().unwrap_or(0), 0);
+}
+
+/// Each datagram tells to which of a socket's addresses it was sent, by which interface and
+/// when it came, in a batch of its own memory as in places that are lent.
+#[test]
+fn each_datagram_tells_where_it_was_sent() {
+    everywhere(|| {
+        let (a, source) = bound("127.0.0.1");
+        let (b, addr) = bound("0.0.0.0");
+        ask(&b, ALL);
+        let mut batch = Batch::with_details(4, 100, ALL);
+        let mut scatter = Scatter::with_details(4, ALL);
+        let mut places = [[0; 100]; 4];
+        for ip in ["127.0.0.1", "127.0.0.2", "127.8.9.10"] {
+            send(&a, ip.as_bytes(), &at(ip, &addr));
+            assert_eq!(until_some(|| batch.receive(b.conn())), 1);
+            let packet = batch.get(0).unwrap();
+            assert_eq!(packet.bytes, ip.as_bytes());
+            check(packet.envelope(), &source, ip);
+            assert_eq!(packet.destination(), packet.envelope().destination());
+            send(&a, ip.as_bytes(), &at(ip, &addr));
+            let count = until_some(|| {
+                scatter.receive(b.conn(), places.iter_mut().map(|place| &mut place[..]))
+            });
+            assert_eq!(count, 1);
+            check(scatter.envelope(0).unwrap(), &source, ip);
+            assert!(scatter.envelope(1).is_none());
+        }
+    });
+}
+
+/// A socket of IPv6 that takes IPv4 as well tells of either, and of IPv4 as such.
+#[test]
+fn a_dual_socket_tells_of_both_families() {
+    everywhere(|| {
+        let (v4, _) = bound("127.0.0.1");
+        let (v6, _) = bound("::1");
+        let (b, addr) = bound("::");
+        ask(&b, ALL);
+        let mut batch = Batch::with_details(4, 100, ALL);
+        for (from, ip) in [(&v4, "127.0.0.1"), (&v6, "::1"), (&v4, "127.0.0.5")] {
+            send(from, b"hello", &at(ip, &addr));
+            assert_eq!(until_some(|| batch.receive(b.conn())), 1);
+            let packet = batch.get(0).unwrap();
+            assert_eq!(packet.destination(), Some(ip.parse().unwrap()));
+            assert_eq!(packet.interface(), Some(1));
+            assert!(packet.arrival().is_some());
+        }
+    });
+}
+
+/// What is not asked for is not told, although the socket would tell it.
+#[test]
+fn what_is_not_asked_for_is_not_told() {
+    everywhere(|| {
+        let (a, _) = bound("127.0.0.1");
+        let (b, addr) = bound("127.0.0.1");
+        ask(&b, ALL);
+        let mut batch = Batch::with_details(4, 100, Details::NONE);
+        let mut scatter = Scatter::with_details(4, Details::NONE);
+        let mut place = [0; 100];
+        send(&a, b"bare", &addr);
+        until_some(|| batch.receive(b.conn()));
+        send(&a, b"bare", &addr);
+        until_some(|| scatter.receive(b.conn(), [&mut place[..]]));
+        assert_eq!(batch.get(0).unwrap().bytes, b"bare");
+        for envelope in [batch.get(0).unwrap().envelope(), scatter.envelope(0).unwrap()] {
+            assert_eq!((envelope.source(), envelope.destination()), (None, None));
+            assert_eq!((envelope.arrival(), envelope.dropped()), (None, None));
+        }
+        assert_eq!(&place[..4], b"bare");
+    });
+}
+
+/// Of more than there is room for, what fits is told, and nothing is misread.
+#[test]
+fn what_does_not_fit_is_left_out() {
+    everywhere(|| {
+        let (a, _) = bound("127.0.0.1");
+        let (b, addr) = bound("127.0.0.1");
+        ask(&b, ALL);
+        let asked = [
+            Details { drops: true, ..Details::NONE },
+            Details { time: Some(Stamp::Kernel), ..Details::NONE },
+            Details { destination: true, ..Details::NONE },
+        ];
+        for details in asked {
+            let mut batch = Batch::with_details(1, 100, details);
+            send(&a, b"tight", &addr);
+            until_some(|| batch.receive(b.conn()));
+            let packet = batch.get(0).unwrap();
+            let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
+            assert_eq!(packet.bytes, b"tight");
+            assert!(!packet.truncated(), "of the bytes nothing is missing");
+            assert!(packet.destination().is_none_or(|ip| ip == loopback));
+            assert!(packet.arrival().and_then(|a| a.kernel).is_none_or(|t| t.as_secs() > 1 << 30));
+            assert!(packet.segments().eq([b"tight"]));
+        }
+    });
+}
+
+/// The count of what a full socket dropped is exact: it and what came make up what was sent.
+#[test]
+fn drops_are_counted() {
+    const SENT: usize = 400;
+    everywhere(|| {
+        let (a, _) = bound("127.0.0.1");
+        let (b, addr) = bound("127.0.0.1");
+        ask(&b, ALL);
+        b.set_option(SocketOption::ReceiveBuffer(8 << 10)).unwrap();
+        assert!(b.conn().receive_buffer().unwrap() >= 8 << 10);
+        assert!(a.conn().send_buffer().unwrap() > 0);
+        for _ in 0..SENT {
+            send(&a, &[7; 500], &addr);
+        }
+        let mut batch = Batch::with_details(64, 500, ALL);
+        let came = drain(&mut batch, b.conn());
+        assert!(0 < came && came < SENT, "{came}");
+        // The count is as of a datagram's arrival: one more tells of all before it.
+        send(&a, b"last", &addr);
+        until_some(|| batch.receive(b.conn()));
+        let dropped = batch.get(0).unwrap().dropped().expect("some were dropped");
+        assert_eq!(came + dropped as usize, SENT);
+    });
+}
+
+/// Receives until nothing is there; how many came.
+fn drain(batch: &mut Batch, from: &Conn) -> usize {
+    let mut came = 0;
+    for _ in 0..1000 {
+        match batch.receive(from) {
+            Ok(count) => came += count,
+            Err(_) => return came,
+        }
+    }
+    panic!("it never ends");
+}
+
+/// With the card's time asked for where the card has none, the kernel's is told.
+#[test]
+fn without_a_clock_in_the_card_the_kernel_tells() {
+    everywhere(|| {
+        let details = Details { time: Some(Stamp::Hardware), ..Details::default() };
+        let (a, _) = bound("127.0.0.1");
+        let (b, addr) = bound("127.0.0.1");
+        ask(&b, details);
+        let mut batch = Batch::with_details(1, 100, details);
+        send(&a, b"when", &addr);
+        until_some(|| batch.receive(b.conn()));
+        let arrival = batch.get(0).unwrap().arrival().expect("the kernel has a clock");
+        assert!(arrival.kernel.is_some());
+        assert_eq!(arrival.hardware, None);
+    });
+}
+
+/// A batch that was received and is sent on leaves what came with it untouched, and
+/// datagrams that came joined are divided again.
+#[test]
+fn sending_on_leaves_the_details_alone() {
+    everywhere(|| {
+        let (a, source) = bound("127.0.0.1");
+        let (b, addr) = bound("127.0.0.1");
+        let (c, sink) = bound("127.0.0.1");
+        ask(&b, ALL);
+        b.set_option(SocketOption::ReceiveOffload(true)).unwrap();
+        let mut batch = Batch::with_details(4, 1 << 16, ALL);
+        batch.push_segments(&[1; 3000], 1000, None).unwrap();
+        batch.send(a.conn(), 0, tautline_runtime::To::All(&addr)).unwrap();
+        assert_eq!(until_some(|| batch.receive(b.conn())), 1);
+        let segments = batch.get(0).unwrap().segments().len();
+        assert_eq!(segments, 3, "loopback joins what left as one");
+        batch.send(b.conn(), 0, tautline_runtime::To::All(&sink)).unwrap();
+        check(batch.get(0).unwrap().envelope(), &source, "127.0.0.1");
+        let mut after = Batch::new(8, 2000);
+        assert_eq!(until_some(|| after.receive(c.conn())), 3);
+        assert!(after.iter().all(|packet| packet.bytes == [1; 1000]));
+    });
+}
