@@ -110,3 +110,24 @@ fn failed_start_leaves_files_alone() {
         fs::remove_file(&new).unwrap();
     }
 }
+
+/// Proves that a relay does not join the group that it sends to, unless what it sends does not come
+/// back, by whatever name the interface goes, and that a group is no destination twice.
+#[test]
+fn groups_are_not_fed_by_themselves() {
+    let at = "mcast://239.255.82.1:9";
+    for (from, to) in
+        [("", ""), ("?iface=lo", ""), ("", "?iface=lo"), ("?iface=lo", "?iface=127.0.0.1")]
+    {
+        let message = refused(&format!("{at}{from}"), &[&format!("{at}{to}")]);
+        assert!(message.contains("are one group"), "{message}");
+    }
+    assert!(refused(at, &["udp://239.255.82.1:9"]).contains("are one group"));
+    let message = refused("demo:", &[&format!("{at}?iface=lo"), &format!("{at}?iface=127.0.0.1")]);
+    assert!(message.contains("are one group; leave one"), "{message}");
+    let from = format!("{at}?iface=lo");
+    for to in [format!("{at}?iface=lo&loopback=off"), "mcast://239.255.82.1:8?iface=lo".to_owned()]
+    {
+        Running::start(config(DRIVERS[1], &from, &[&to])).finish();
+    }
+}

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 use tautline_relay::endpoint::{
     DEFAULT_CAPACITY, DemoFeed, Destination, DestinationPlace, EndpointError, Host, HostPort,
-    ShmChannel, Source, SourcePlace, UnixName,
+    InterfaceName, MulticastDestination, MulticastSource, ShmChannel, Source, SourcePlace,
+    UnixName,
 };
 use tautline_relay::framing::Framing;
 use tautline_relay::queue::{Limits, Policy};
@@ -130,6 +131,91 @@ fn bad_channels_say_what_is_wrong() {
     assert!(error.contains("drop-new, drop-old, wait"), "{error}");
 }
 
+/// Proves that a group is named alike in both directions, with all that can be said of it, and has
+/// the documented defaults.
+#[test]
+fn groups_say_where_and_from_whom() {
+    let group = "239.1.1.1:5000".parse().unwrap();
+    let plain = MulticastSource { group, interfaces: Vec::new(), sources: Vec::new() };
+    assert_eq!(place("mcast://239.1.1.1:5000"), SourcePlace::Multicast(plain.clone()));
+    let eth = InterfaceName::Name("eth0.100".to_owned());
+    let address = InterfaceName::Address("10.0.0.7".parse().unwrap());
+    let sources = vec!["10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap()];
+    let interfaces = vec![eth.clone(), address];
+    let url =
+        "mcast://239.1.1.1:5000?iface=eth0.100&source=10.0.0.1&iface=10.0.0.7&source=10.0.0.2";
+    let from: Source = format!("{url}&buffer=4MiB&size=1400").parse().unwrap();
+    assert!(from.keeps_boundaries());
+    assert_eq!((from.receive_buffer, from.max_packet), (Some(4 << 20), 1400));
+    let narrow = MulticastSource { interfaces, sources, ..plain };
+    assert_eq!(from.place, SourcePlace::Multicast(narrow));
+
+    let group = "[ff12::1:2]:7".parse().unwrap();
+    let plain = MulticastDestination { group, interface: None, hops: 1, loopback: true };
+    assert_eq!(to("mcast://[ff12::1:2]:7").place, DestinationPlace::Multicast(plain.clone()));
+    let far = "iface=eth0.100&hops=32&loopback=off&queue=9&policy=drop-new&buffer=1MiB";
+    let to = to(&format!("mcast://[ff12::1:2]:7?{far}"));
+    let wanted = MulticastDestination { interface: Some(eth), hops: 32, loopback: false, ..plain };
+    assert_eq!(to.place, DestinationPlace::Multicast(wanted));
+    assert_eq!((to.policy, to.limits.packets), (Policy::DropNew, 9));
+    assert_eq!((to.keeps_boundaries(), to.send_buffer), (true, Some(1 << 20)));
+}
+
+/// Proves that what is no group, in either direction, is refused with what to write instead.
+#[test]
+fn bad_groups_say_what_is_wrong() {
+    let cases = [
+        ("mcast:239.1.1.1:5", "'//' is missing"),
+        ("mcast://239.1.1.1", "the port is missing"),
+        ("mcast://239.1.1.1:0", "port 0"),
+        ("mcast://ff02::1:5", "brackets"),
+        ("mcast://10.0.0.1:5", "use udp://10.0.0.1:5"),
+        ("mcast://[::1]:5", "use udp://[::1]:5"),
+        ("mcast://feeds.example.net:5", "a group has no name"),
+    ];
+    for (url, why) in cases {
+        for error in [source_error(url), destination_error(url)] {
+            let names = error.contains(why) && error.contains("mcast://239.1.1.1:5000");
+            assert!(names, "{url}: {error}");
+        }
+    }
+}
+
+/// Proves that options of a group are held against each other and against the group.
+#[test]
+fn bad_options_of_groups_say_what_is_wrong() {
+    let cases = [
+        ("source=10.0.0.1:5", "without a port"),
+        ("source=239.2.2.2", "no sender's address"),
+        ("source=0.0.0.0", "no sender's address"),
+        ("source=::1", "write an IPv4 address"),
+        ("source=10.0.0.1&source=10.0.0.1", "source=\"10.0.0.1\": it is given twice"),
+        ("iface=lo&iface=lo", "iface=\"lo\": it is given twice"),
+        ("iface=", "such as eth0"),
+        ("iface=a-name-of-16-chars", "such as eth0"),
+        ("iface=239.1.1.1", "its own address"),
+        ("buffer=1&buffer=2", "twice"),
+        ("hops=1", "known are iface, source, size, buffer"),
+        ("framing=raw", "known are iface, source, size, buffer"),
+    ];
+    for (option, why) in cases {
+        let error = source_error(&format!("mcast://239.1.1.1:5?{option}"));
+        assert!(error.contains(why), "{option}: {error}");
+    }
+    assert!(source_error("mcast://[ff02::1]:5?source=10.0.0.1").contains("write an IPv6 address"));
+    let cases = [
+        ("source=10.0.0.1", "known are iface, hops, loopback, queue, policy, buffer"),
+        ("iface=lo&iface=eth0", "twice"),
+        ("hops=256", "0 to 255"),
+        ("loopback=yes", "on or off"),
+        ("policy=wait", "drop-new, drop-old"),
+    ];
+    for (option, why) in cases {
+        let error = destination_error(&format!("mcast://239.1.1.1:5?{option}"));
+        assert!(error.contains(why), "{option}: {error}");
+    }
+}
+
 /// Proves that options reach their fields, and that what is not said has the documented default.
 #[test]
 fn options_reach_their_fields() {
@@ -248,7 +334,7 @@ fn errors_are_typed() {
 proptest! {
     /// Proves that no text makes the parsers panic, and that every error is one line.
     #[test]
-    fn arbitrary_text_never_panics(scheme in "(udp|tcp|tcp-listen|unix|unix-listen|shm|file|stdin|stdout|demo|x)?", rest in "[:/?&=%\\[\\]@.,a-z0-9\\PC]{0,40}") {
+    fn arbitrary_text_never_panics(scheme in "(udp|mcast|tcp|tcp-listen|unix|unix-listen|shm|file|stdin|stdout|demo|x)?", rest in "[:/?&=%\\[\\]@.,a-z0-9\\PC]{0,40}") {
         let url = format!("{scheme}:{rest}");
         let errors = [url.parse::<Source>().err(), url.parse::<Destination>().err()];
         for error in errors.into_iter().flatten() {

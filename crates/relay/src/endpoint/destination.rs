@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::address::{HostPort, PortZero, UnixName, file_path, host_port, unix_name};
 use super::channel::{ShmChannel, channel};
 use super::error::EndpointError;
+use super::multicast::{self, MulticastDestination};
 use super::options;
 use super::source::alone;
 use super::url::{Parts, Role, Scheme, split};
@@ -48,6 +49,8 @@ pub struct Destination {
 pub enum DestinationPlace {
     /// Send datagrams to this address.
     Udp(HostPort),
+    /// Send datagrams to this multicast group.
+    Multicast(MulticastDestination),
     /// Connect and write; again, with back-off, when the connection ends.
     Tcp(HostPort),
     /// Accept subscribers, who come and go.
@@ -82,7 +85,7 @@ impl FromStr for Destination {
             subscribers: DEFAULT_SUBSCRIBERS,
             send_buffer: None,
         };
-        options::each(&parts, known_keys(parts.scheme), |key, value| {
+        options::each(&parts, known_keys(parts.scheme), &[], |key, value| {
             destination.apply(parts.scheme, key, value)
         })?;
         Ok(destination)
@@ -93,7 +96,8 @@ impl Destination {
     /// Whether the system keeps packet boundaries, so that no prefix is needed.
     #[must_use]
     pub fn keeps_boundaries(&self) -> bool {
-        matches!(self.place, DestinationPlace::Udp(_) | DestinationPlace::Shm(_))
+        use DestinationPlace::{Multicast, Shm, Udp};
+        matches!(self.place, Udp(_) | Multicast(_) | Shm(_))
     }
 
     /// Whether many subscribers can be here at a time.
@@ -115,6 +119,13 @@ impl Destination {
             ("publishers", DestinationPlace::Shm(channel)) => {
                 channel.publishers = options::count(key, value)?
             }
+            ("iface", DestinationPlace::Multicast(to)) => {
+                to.interface = Some(multicast::interface(key, value)?)
+            }
+            ("hops", DestinationPlace::Multicast(to)) => to.hops = options::hops(key, value)?,
+            ("loopback", DestinationPlace::Multicast(to)) => {
+                to.loopback = options::on_off(key, value)?
+            }
             ("queue", _) => self.limits = options::queue(key, value)?,
             ("policy", _) => self.policy = options::policy(key, value, known_policies(scheme))?,
             ("subscribers", _) => self.subscribers = options::count(key, value)?,
@@ -129,6 +140,7 @@ fn place(parts: &Parts<'_>) -> Result<DestinationPlace, EndpointError> {
     let (scheme, body) = (parts.scheme, parts.body);
     Ok(match scheme {
         Scheme::Udp => DestinationPlace::Udp(host_port(scheme, body, PortZero::Refused)?),
+        Scheme::Mcast => DestinationPlace::Multicast(MulticastDestination::of(body)?),
         Scheme::Tcp => DestinationPlace::Tcp(host_port(scheme, body, PortZero::Refused)?),
         Scheme::TcpListen => {
             DestinationPlace::TcpListen(host_port(scheme, body, PortZero::Allowed)?)
@@ -145,6 +157,7 @@ fn place(parts: &Parts<'_>) -> Result<DestinationPlace, EndpointError> {
 fn known_keys(scheme: Scheme) -> &'static [&'static str] {
     match scheme {
         Scheme::Udp => &["queue", "policy", "buffer"],
+        Scheme::Mcast => &["iface", "hops", "loopback", "queue", "policy", "buffer"],
         Scheme::Tcp => &["framing", "queue", "policy", "buffer"],
         Scheme::TcpListen | Scheme::UnixListen => {
             &["framing", "queue", "policy", "buffer", "subscribers"]
@@ -160,7 +173,7 @@ fn known_policies(scheme: Scheme) -> &'static [Policy] {
         Scheme::Tcp | Scheme::TcpListen | Scheme::UnixListen => {
             &[Policy::DropNew, Policy::DropOld, Policy::Disconnect, Policy::Wait]
         }
-        Scheme::Udp => &[Policy::DropNew, Policy::DropOld],
+        Scheme::Udp | Scheme::Mcast => &[Policy::DropNew, Policy::DropOld],
         _ => &[Policy::DropNew, Policy::DropOld, Policy::Wait],
     }
 }

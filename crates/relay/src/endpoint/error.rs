@@ -32,6 +32,17 @@ pub enum EndpointError {
         /// A URL that would do.
         example: String,
     },
+    /// A multicast group and a port were expected.
+    #[error(
+        "{text:?} is no GROUP:PORT ({why}); write for example mcast://239.1.1.1:5000 or \
+         mcast://[ff12::1]:5000"
+    )]
+    Group {
+        /// The text between `//` and `?`.
+        text: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A path was expected.
     #[error("{text:?} is no usable path ({why}); write for example {example}")]
     Path {

@@ -3,6 +3,7 @@
 //! | URL | as source | as destination |
 //! | --- | --- | --- |
 //! | `udp://HOST:PORT` | binds and receives | sends to |
+//! | `mcast://GROUP:PORT` | joins the group and receives | sends to it |
 //! | `tcp://HOST:PORT` | connects and reads | connects and writes |
 //! | `tcp-listen://HOST:PORT` | accepts and reads | accepts many subscribers |
 //! | `unix://PATH` | connects and reads | |
@@ -21,6 +22,7 @@ mod address;
 mod channel;
 mod destination;
 mod error;
+mod multicast;
 mod options;
 mod source;
 mod url;
@@ -29,4 +31,5 @@ pub use address::{Host, HostPort, UnixName};
 pub use channel::{DEFAULT_CAPACITY, ShmChannel};
 pub use destination::{DEFAULT_SUBSCRIBERS, Destination, DestinationPlace};
 pub use error::EndpointError;
+pub use multicast::{InterfaceName, MulticastDestination, MulticastSource};
 pub use source::{DEFAULT_PUBLISHERS, DemoFeed, Source, SourcePlace};

@@ -9,17 +9,19 @@ use crate::units;
 
 /// Walks through all options and hands each to `apply`, which says whether it knew the key.
 ///
-/// `known` lists the keys of this scheme for the message.
+/// `known` lists the keys of this scheme for the message; those in `several` may be given again.
 pub(super) fn each<'a>(
     parts: &Parts<'a>,
     known: &[&'static str],
+    several: &[&'static str],
     mut apply: impl FnMut(&'static str, &'a str) -> Result<(), EndpointError>,
 ) -> Result<(), EndpointError> {
     for (at, &(key, value)) in parts.options.iter().enumerate() {
         let Some(&name) = known.iter().find(|&&k| k == key) else {
             return Err(unknown(parts, key, known));
         };
-        if parts.options[..at].iter().any(|&(earlier, _)| earlier == key) {
+        let came_before = || parts.options[..at].iter().any(|&(earlier, _)| earlier == key);
+        if !several.contains(&key) && came_before() {
             return Err(EndpointError::RepeatedKey { key: key.to_owned() });
         }
         apply(name, value)?;
@@ -36,7 +38,7 @@ fn unknown(parts: &Parts<'_>, key: &str, known: &[&'static str]) -> EndpointErro
     EndpointError::UnknownKey { key: key.to_owned(), scheme: parts.scheme.name(), known }
 }
 
-fn refuse(key: &'static str, value: &str, why: impl ToString) -> EndpointError {
+pub(super) fn refuse(key: &'static str, value: &str, why: impl ToString) -> EndpointError {
     EndpointError::Value { key, value: value.to_owned(), why: why.to_string() }
 }
 
@@ -93,6 +95,22 @@ pub(super) fn socket_buffer(key: &'static str, value: &str) -> Result<u32, Endpo
         .ok()
         .filter(|&bytes| (1..=1 << 30).contains(&bytes))
         .ok_or_else(|| refuse(key, value, "write 1 to 1GiB"))
+}
+
+/// How far a packet may go.
+pub(super) fn hops(key: &'static str, value: &str) -> Result<u8, EndpointError> {
+    value.parse().map_err(|_| {
+        refuse(key, value, "write 0 to 255: 0 stays on this machine, 1 in the network")
+    })
+}
+
+/// Whether something is done.
+pub(super) fn on_off(key: &'static str, value: &str) -> Result<bool, EndpointError> {
+    match value {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(refuse(key, value, "write on or off")),
+    }
 }
 
 /// Room of a byte channel: enough for the longest packet, and what a page table carries.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::address::{HostPort, PortZero, UnixName, file_path, host_port, unix_name};
 use super::channel::{ShmChannel, channel};
 use super::error::EndpointError;
+use super::multicast::MulticastSource;
 use super::options;
 use super::url::{Parts, Role, Scheme, split};
 use crate::demo;
@@ -44,6 +45,8 @@ pub struct Source {
 pub enum SourcePlace {
     /// Bind here and receive datagrams.
     Udp(HostPort),
+    /// Join a multicast group and receive datagrams.
+    Multicast(MulticastSource),
     /// Connect and read; again, with back-off, when the connection ends.
     Tcp(HostPort),
     /// Accept connections and read from each.
@@ -97,7 +100,8 @@ impl FromStr for Source {
             publishers: DEFAULT_PUBLISHERS,
             receive_buffer: None,
         };
-        options::each(&parts, known_keys(parts.scheme), |key, value| source.apply(key, value))?;
+        let (known, several) = (known_keys(parts.scheme), &["iface", "source"]);
+        options::each(&parts, known, several, |key, value| source.apply(key, value))?;
         Ok(source)
     }
 }
@@ -112,7 +116,8 @@ impl Source {
     /// Whether packets of this source arrive with their boundaries kept by the system.
     #[must_use]
     pub fn keeps_boundaries(&self) -> bool {
-        matches!(self.place, SourcePlace::Udp(_) | SourcePlace::Shm(_) | SourcePlace::Demo(_))
+        use SourcePlace::{Demo, Multicast, Shm, Udp};
+        matches!(self.place, Udp(_) | Multicast(_) | Shm(_) | Demo(_))
     }
 
     fn apply(&mut self, key: &'static str, value: &str) -> Result<(), EndpointError> {
@@ -121,6 +126,8 @@ impl Source {
             ("size", SourcePlace::Demo(feed)) => {
                 feed.size = options::size(key, value, demo::MIN_SIZE)?
             }
+            ("iface", SourcePlace::Multicast(from)) => from.add_interface(key, value)?,
+            ("source", SourcePlace::Multicast(from)) => from.add_source(key, value)?,
             ("size", _) => self.max_packet = options::size(key, value, 1)?,
             ("publishers", SourcePlace::Shm(channel)) => {
                 channel.publishers = options::count(key, value)?
@@ -140,6 +147,7 @@ fn place(parts: &Parts<'_>) -> Result<SourcePlace, EndpointError> {
     let (scheme, body) = (parts.scheme, parts.body);
     Ok(match scheme {
         Scheme::Udp => SourcePlace::Udp(host_port(scheme, body, PortZero::Allowed)?),
+        Scheme::Mcast => SourcePlace::Multicast(MulticastSource::of(body)?),
         Scheme::Tcp => SourcePlace::Tcp(host_port(scheme, body, PortZero::Refused)?),
         Scheme::TcpListen => SourcePlace::TcpListen(host_port(scheme, body, PortZero::Allowed)?),
         Scheme::Unix => SourcePlace::Unix(unix_name(scheme, body)?),
@@ -162,6 +170,7 @@ pub(super) fn alone<P>(scheme: Scheme, body: &str, place: P) -> Result<P, Endpoi
 fn known_keys(scheme: Scheme) -> &'static [&'static str] {
     match scheme {
         Scheme::Udp => &["size", "buffer"],
+        Scheme::Mcast => &["iface", "source", "size", "buffer"],
         Scheme::Tcp | Scheme::Unix => &["framing", "size", "buffer"],
         Scheme::TcpListen | Scheme::UnixListen => &["framing", "size", "buffer", "publishers"],
         Scheme::Shm => &["size", "capacity", "publishers"],

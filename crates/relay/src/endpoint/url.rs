@@ -19,10 +19,12 @@ impl Role {
 
     /// All schemes of this direction, in the order in which messages list them.
     fn schemes(self) -> &'static [Scheme] {
-        use Scheme::{Demo, File, Shm, Stdin, Stdout, Tcp, TcpListen, Udp, Unix, UnixListen};
+        use Scheme::{
+            Demo, File, Mcast, Shm, Stdin, Stdout, Tcp, TcpListen, Udp, Unix, UnixListen,
+        };
         match self {
-            Self::Source => &[Udp, Tcp, TcpListen, Unix, UnixListen, Shm, File, Stdin, Demo],
-            Self::Destination => &[Udp, Tcp, TcpListen, UnixListen, Shm, File, Stdout],
+            Self::Source => &[Udp, Mcast, Tcp, TcpListen, Unix, UnixListen, Shm, File, Stdin, Demo],
+            Self::Destination => &[Udp, Mcast, Tcp, TcpListen, UnixListen, Shm, File, Stdout],
         }
     }
 
@@ -36,6 +38,7 @@ impl Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scheme {
     Udp,
+    Mcast,
     Tcp,
     TcpListen,
     Unix,
@@ -52,6 +55,7 @@ impl Scheme {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Udp => "udp",
+            Self::Mcast => "mcast",
             Self::Tcp => "tcp",
             Self::TcpListen => "tcp-listen",
             Self::Unix => "unix",
@@ -68,6 +72,7 @@ impl Scheme {
     fn form(self) -> &'static str {
         match self {
             Self::Udp => "udp://HOST:PORT",
+            Self::Mcast => "mcast://GROUP:PORT",
             Self::Tcp => "tcp://HOST:PORT",
             Self::TcpListen => "tcp-listen://HOST:PORT",
             Self::Unix => "unix://PATH",

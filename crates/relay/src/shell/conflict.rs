@@ -8,9 +8,10 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FileType;
+use tautline_net::multicast::{Interface, ToInterface};
 
 use crate::config::RelayConfig;
-use crate::endpoint::{DestinationPlace, Host, HostPort, ShmChannel, SourcePlace};
+use crate::endpoint::{DestinationPlace, Host, HostPort, InterfaceName, ShmChannel, SourcePlace};
 use crate::run::Conflict;
 
 /// Symbolic links that are followed behind each other: as many as Linux follows.
@@ -50,6 +51,8 @@ enum Spot {
     /// Standard output that is no regular file.
     Stdout,
     Udp(SocketAddr),
+    /// A multicast group, and where what is sent to it goes, or comes from.
+    Group(SocketAddr, Ways),
     /// A name that is not looked up here.
     Name(String, u16),
     /// A channel of the bus: its namespace and name.
@@ -63,6 +66,7 @@ impl Spot {
             Self::Stdout => "stream",
             Self::Channel(..) => "channel",
             Self::Udp(_) | Self::Name(..) => "address",
+            Self::Group(..) => "group",
         }
     }
 
@@ -74,8 +78,36 @@ impl Spot {
                 let any = from.ip().is_unspecified() && (from.is_ipv6() || to.is_ipv4());
                 to.port() == from.port() && (from.ip() == to.ip() || any && is_here(*to))
             }
+            (Self::Group(to, ways), Self::Group(from, joined)) => {
+                to == from && ways.lead_to(joined)
+            }
             _ => self == source,
         }
+    }
+}
+
+/// Interfaces, by their numbers.
+#[derive(Debug, PartialEq, Eq)]
+struct Ways {
+    /// None: the one that the system chooses.
+    interfaces: Vec<u32>,
+    /// Whether what is sent comes back on this machine.
+    back: bool,
+}
+
+impl Ways {
+    fn of<'a>(names: impl IntoIterator<Item = &'a InterfaceName>, back: bool) -> Self {
+        // One that is not found cannot be opened either, and says so then.
+        let found = |name: &InterfaceName| name.to_string().to_interface().ok();
+        let interfaces = names.into_iter().filter_map(found).map(Interface::index).collect();
+        Self { interfaces, back }
+    }
+
+    /// Whether what is sent this way comes in where the others have joined; if the system chooses one
+    /// of them, it may.
+    fn lead_to(&self, joined: &Self) -> bool {
+        let meets = self.interfaces.iter().any(|to| joined.interfaces.contains(to));
+        self.back && (meets || self.interfaces.is_empty() || joined.interfaces.is_empty())
     }
 }
 
@@ -89,6 +121,9 @@ fn of_source(place: &SourcePlace) -> Option<Spot> {
         SourcePlace::File(path) => of_path(path),
         SourcePlace::Stdin => of_stream(io::stdin()),
         SourcePlace::Udp(address) => Some(of_address(address)),
+        SourcePlace::Multicast(from) => {
+            Some(Spot::Group(from.group, Ways::of(&from.interfaces, true)))
+        }
         SourcePlace::Shm(channel) => Some(of_channel(channel)),
         _ => None,
     }
@@ -99,6 +134,9 @@ fn of_destination(place: &DestinationPlace) -> Option<Spot> {
         DestinationPlace::File(path) => of_path(path),
         DestinationPlace::Stdout => Some(of_stream(io::stdout()).unwrap_or(Spot::Stdout)),
         DestinationPlace::Udp(address) => Some(of_address(address)),
+        DestinationPlace::Multicast(to) => {
+            Some(Spot::Group(to.group, Ways::of(&to.interface, to.loopback)))
+        }
         DestinationPlace::Shm(channel) => Some(of_channel(channel)),
         _ => None,
     }
@@ -144,6 +182,9 @@ fn of_channel(channel: &ShmChannel) -> Spot {
 
 fn of_address(address: &HostPort) -> Spot {
     match &address.host {
+        Host::Ip(ip) if ip.is_multicast() => {
+            Spot::Group(SocketAddr::new(*ip, address.port), Ways::of([], true))
+        }
         Host::Ip(ip) => Spot::Udp(SocketAddr::new(*ip, address.port)),
         Host::Name(name) if name.eq_ignore_ascii_case("localhost") => {
             Spot::Udp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port))

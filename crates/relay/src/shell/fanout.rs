@@ -225,7 +225,7 @@ impl Fanout {
 fn slot_size(from: &Source) -> usize {
     match from.place {
         SourcePlace::Demo(feed) => feed.size,
-        SourcePlace::Udp(_) => MAX_PACKET,
+        SourcePlace::Udp(_) | SourcePlace::Multicast(_) => MAX_PACKET,
         _ => from.max_packet,
     }
 }

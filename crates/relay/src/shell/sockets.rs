@@ -1,16 +1,17 @@
 //! Opening sockets: names resolved, options set, errors with what was tried.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 use socket2::SockAddr;
+use tautline_net::multicast::{Interface, Peer, ToInterface};
 use tautline_net::{
     Dial, TcpListener as Listener, UdpSocket, UnixAddress, UnixListener, UnixStream,
 };
 use tautline_runtime::{Descriptor, timer};
 
-use crate::endpoint::{Host, HostPort, UnixName};
+use crate::endpoint::{Host, HostPort, MulticastDestination, MulticastSource, UnixName};
 
 /// How long a name may take to resolve, and a connection to be made.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -67,12 +68,61 @@ pub(super) async fn bind_udp(address: &HostPort) -> io::Result<Descriptor> {
 /// A UDP socket to send to `address` with.
 pub(super) async fn udp_to(address: &HostPort) -> io::Result<(Descriptor, SockAddr)> {
     let address = resolve(address).await?;
-    let any: IpAddr = match address {
+    let socket = UdpSocket::options().broadcast(true).bind(SocketAddr::new(any(address), 0))?;
+    Ok((socket.into_descriptor(), address.into()))
+}
+
+/// A socket that has joined a group and receives what is sent to it.
+pub(super) fn join(from: &MulticastSource) -> io::Result<Descriptor> {
+    let MulticastSource { group, interfaces, sources } = from;
+    let found = interfaces.iter().map(|name| name.to_string().to_interface());
+    let mut interfaces = found.collect::<Result<Vec<_>, _>>()?;
+    let address = own_address(*group, &interfaces);
+    let peer = Peer::bind(address)?;
+    if interfaces.is_empty() {
+        interfaces.push(Interface::ANY);
+    }
+    for interface in interfaces {
+        if sources.is_empty() {
+            peer.join_on(group.ip(), interface)?;
+        }
+        for source in sources {
+            peer.join_source_on(group.ip(), *source, interface)?;
+        }
+    }
+    Ok(peer.into_descriptor())
+}
+
+/// What to bind to for a group: the group itself, so that nothing else comes. One of IPv6 that is
+/// not known beyond its network has to name an interface for that; where there is none or more than
+/// one it has to be any address.
+fn own_address(group: SocketAddr, interfaces: &[Interface]) -> SocketAddr {
+    let SocketAddr::V6(group) = group else { return group };
+    // Scopes 1 and 2: RFC 4291, section 2.7.
+    let is_wide = group.ip().octets()[1] & 0x0f > 2;
+    match interfaces {
+        _ if is_wide => group.into(),
+        [one] => SocketAddrV6::new(*group.ip(), group.port(), 0, one.index()).into(),
+        _ => (Ipv6Addr::UNSPECIFIED, group.port()).into(),
+    }
+}
+
+/// A socket to send to a group with.
+pub(super) fn to_group(to: &MulticastDestination) -> io::Result<(Descriptor, SockAddr)> {
+    let mut options = Peer::options().reuse(false).hops(to.hops).loopback(to.loopback);
+    if let Some(interface) = &to.interface {
+        options = options.interface(interface.to_string());
+    }
+    let peer = options.bind(SocketAddr::new(any(to.group), 0))?;
+    Ok((peer.into_descriptor(), to.group.into()))
+}
+
+/// The address that stands for all of a family.
+fn any(address: SocketAddr) -> IpAddr {
+    match address {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let socket = UdpSocket::options().broadcast(true).bind(SocketAddr::new(any, 0))?;
-    Ok((socket.into_descriptor(), address.into()))
+    }
 }
 
 /// Connects to a Unix stream socket.

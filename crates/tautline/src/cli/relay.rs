@@ -73,15 +73,16 @@ pub(super) struct HostArgs {
 }
 
 const ENDPOINTS: &str = "\
-Sources:      udp://HOST:PORT  tcp://HOST:PORT  tcp-listen://HOST:PORT  unix://PATH
-              unix-listen://PATH  shm://NAMESPACE/NAME  file:PATH  stdin:  demo:
-Destinations: udp://HOST:PORT  tcp://HOST:PORT  tcp-listen://HOST:PORT  unix-listen://PATH
-              shm://NAMESPACE/NAME  file:PATH  stdout:
+Sources:      udp://HOST:PORT  mcast://GROUP:PORT  tcp://HOST:PORT  tcp-listen://HOST:PORT
+              unix://PATH  unix-listen://PATH  shm://NAMESPACE/NAME  file:PATH  stdin:  demo:
+Destinations: udp://HOST:PORT  mcast://GROUP:PORT  tcp://HOST:PORT  tcp-listen://HOST:PORT
+              unix-listen://PATH  shm://NAMESPACE/NAME  file:PATH  stdout:
 Options:      ?framing=rfc4571|raw  ?queue=PACKETS,BYTES  ?subscribers=N  ?publishers=N
               ?buffer=BYTES  ?policy=drop-old|drop-new|disconnect|wait  ?size=BYTES  ?rate=N (demo:)
               ?capacity=BYTES (shm:, as its other users have it)
+              ?iface=NAME|ADDRESS  ?source=ADDRESS  ?hops=N  ?loopback=on|off (mcast:)
 Each destination has queue=1024,4MiB and policy=drop-old unless its URL says otherwise; only
-policy=wait loses nothing (not for udp:), and a loss under it gives exit code 1.
+policy=wait loses nothing (not for udp: and mcast:), and a loss under it gives exit code 1.
 A Unix PATH may be an abstract name, which is no file: unix-listen://@feed
 
 Example:      tautline relay --from udp://0.0.0.0:5000 --to 'tcp-listen://0.0.0.0:9000?queue=256'";

@@ -9,7 +9,7 @@ use tautline_runtime::{Descriptor, SocketOption};
 
 use super::Destination;
 use super::messages::Messages;
-use crate::endpoint::{Destination as Endpoint, HostPort};
+use crate::endpoint::{Destination as Endpoint, HostPort, MulticastDestination};
 use crate::framing::Framing;
 use crate::pool::Run;
 use crate::queue::Queue;
@@ -38,7 +38,25 @@ pub(super) async fn open(
     fanout: &Rc<Fanout>,
     tally: &Rc<Tally>,
 ) -> io::Result<Rc<dyn Destination>> {
-    let (socket, peer) = sockets::udp_to(address).await?;
+    outlet(to, sockets::udp_to(address).await?, fanout, tally)
+}
+
+/// Makes a socket to send to a group with.
+pub(super) fn open_group(
+    to: &Endpoint,
+    group: &MulticastDestination,
+    fanout: &Rc<Fanout>,
+    tally: &Rc<Tally>,
+) -> io::Result<Rc<dyn Destination>> {
+    outlet(to, sockets::to_group(group)?, fanout, tally)
+}
+
+fn outlet(
+    to: &Endpoint,
+    (socket, peer): (Descriptor, SockAddr),
+    fanout: &Rc<Fanout>,
+    tally: &Rc<Tally>,
+) -> io::Result<Rc<dyn Destination>> {
     if let Some(bytes) = to.send_buffer {
         socket.set_option(SocketOption::SendBuffer(bytes as usize))?;
     }

@@ -54,6 +54,7 @@ pub(crate) async fn open(
 ) -> io::Result<Rc<dyn Destination>> {
     Ok(match &to.place {
         Place::Udp(address) => datagram::open(to, address, fanout, tally).await?,
+        Place::Multicast(group) => datagram::open_group(to, group, fanout, tally)?,
         Place::Tcp(address) => connect::open(to, address, fanout, tally)?,
         Place::TcpListen(address) => listen::tcp(to, address, fanout, tally).await?,
         Place::UnixListen(name) => listen::unix(to, name, fanout, tally)?,

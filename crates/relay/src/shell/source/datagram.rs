@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 use tautline_runtime::{Conn, Descriptor, Drained, Landed, Scatter, SocketOption};
 
 use super::Source;
-use crate::endpoint::{HostPort, Source as Endpoint};
+use crate::endpoint::{HostPort, MulticastSource, Source as Endpoint};
 use crate::framing::MAX_PACKET;
 use crate::pool::{Claim, PoolError, Run};
 use crate::queue::Wire;
@@ -55,6 +55,15 @@ pub(super) async fn open(
 ) -> io::Result<Rc<dyn Source>> {
     let socket = sockets::bind_udp(address).await?;
     Ok(Inlet::new(from, socket, fanout)?)
+}
+
+/// Joins the group.
+pub(super) fn open_group(
+    from: &Endpoint,
+    group: &MulticastSource,
+    fanout: &Rc<Fanout>,
+) -> io::Result<Rc<dyn Source>> {
+    Ok(Inlet::new(from, sockets::join(group)?, fanout)?)
 }
 
 impl Inlet {

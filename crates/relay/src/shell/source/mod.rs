@@ -35,6 +35,7 @@ pub(crate) trait Source {
 pub(crate) async fn open(from: &Endpoint, fanout: &Rc<Fanout>) -> io::Result<Rc<dyn Source>> {
     Ok(match &from.place {
         Place::Udp(address) => datagram::open(from, address, fanout).await?,
+        Place::Multicast(group) => datagram::open_group(from, group, fanout)?,
         Place::Tcp(address) => connect::tcp(from, address, fanout),
         Place::Unix(name) => connect::unix(from, name, fanout),
         Place::TcpListen(address) => listen::tcp(from, address, fanout).await?,
@@ -48,7 +49,7 @@ pub(crate) async fn open(from: &Endpoint, fanout: &Rc<Fanout>) -> io::Result<Rc<
 
 /// Slots that the source itself keeps, to receive to.
 pub(crate) fn places(from: &Endpoint) -> usize {
-    if matches!(from.place, Place::Udp(_)) { datagram::BATCH } else { 0 }
+    if matches!(from.place, Place::Udp(_) | Place::Multicast(_)) { datagram::BATCH } else { 0 }
 }
 
 /// Whether the source comes to an end by itself.
