@@ -110,18 +110,24 @@ pub(crate) use batching;
 
 /// Whether there was something. What a host reports of an earlier datagram is passed over.
 pub(crate) fn receive_some(conn: &Conn, batch: &mut Batch) -> io::Result<bool> {
-    use io::ErrorKind as Kind;
     for _ in 0..=batch.capacity() {
         match batch.receive(conn) {
             Ok(_) => return Ok(true),
-            Err(error) => match error.kind() {
-                Kind::WouldBlock => return Ok(false),
-                Kind::ConnectionRefused | Kind::HostUnreachable | Kind::NetworkUnreachable => {}
-                _ => return Err(error),
-            },
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if is_report(&error) => {}
+            Err(error) => return Err(error),
         }
     }
     // So many reports in a row: the next turn goes on.
     batch.clear();
     Ok(true)
+}
+
+/// Whether an error of a receive is what a host reports of a datagram that was sent.
+pub(crate) fn is_report(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionRefused | Kind::HostUnreachable | Kind::NetworkUnreachable
+    )
 }

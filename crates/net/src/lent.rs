@@ -3,22 +3,23 @@
 use std::cell::RefCell;
 use std::io;
 
-use tautline_runtime::{Batch, Conn, Drained, Outcome, Packet};
+use tautline_runtime::{Batch, Conn, Details, Drained, Outcome, Packet};
 
 use crate::datagrams::{CALLS, receive_some};
 
-/// Batches that a thread keeps for its handlers to receive into: more than one only for those
-/// that were paused while they held one.
+/// Batches that a thread keeps for its handlers to receive the same details into: more than one
+/// only for those that were paused while they held one.
 const KEPT: usize = 4;
 
 thread_local! {
     /// What no handler is using at the moment.
-    static SHARED: RefCell<Vec<Batch>> = const { RefCell::new(Vec::new()) };
+    static SHARED: RefCell<Vec<(Details, Batch)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Takes datagrams, first what is left of an earlier call that was paused.
+/// Takes datagrams with these details, first what is left of an earlier call that was paused.
 pub(crate) fn take_some<F, R>(
     conn: &Conn,
+    details: Details,
     rest: &mut Option<Lent>,
     handler: &mut F,
 ) -> io::Result<Drained>
@@ -26,7 +27,7 @@ where
     F: FnMut(&Conn, Packet<'_>) -> R,
     R: Outcome,
 {
-    let mut lent = rest.take().unwrap_or_else(Lent::take);
+    let mut lent = rest.take().unwrap_or_else(|| Lent::take(details));
     let taken = lent.hand_out(conn, handler);
     if taken.is_ok() && !lent.is_used_up() && conn.is_open() {
         *rest = Some(lent);
@@ -38,23 +39,27 @@ where
 
 /// A batch of the thread's, out for one socket.
 pub(crate) struct Lent {
+    details: Details,
     batch: Batch,
     /// The first datagram that the handler has not seen.
     next: usize,
 }
 
 impl Lent {
-    fn take() -> Self {
-        let kept = SHARED.with_borrow_mut(Vec::pop);
-        let mut batch = kept.unwrap_or_else(|| Batch::new(32, 1 << 16));
+    fn take(details: Details) -> Self {
+        let kept = SHARED.with_borrow_mut(|shared| {
+            let at = shared.iter().position(|(others, _)| *others == details)?;
+            Some(shared.swap_remove(at).1)
+        });
+        let mut batch = kept.unwrap_or_else(|| Batch::with_details(32, 1 << 16, details));
         batch.clear();
-        Self { batch, next: 0 }
+        Self { details, batch, next: 0 }
     }
 
     fn give_back(self) {
         SHARED.with_borrow_mut(|shared| {
-            if shared.len() < KEPT {
-                shared.push(self.batch);
+            if shared.iter().filter(|(details, _)| *details == self.details).count() < KEPT {
+                shared.push((self.details, self.batch));
             }
         });
     }

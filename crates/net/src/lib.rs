@@ -55,6 +55,6 @@ pub use self::{
 /// The adapter for every descriptor that has no type here.
 pub use tautline_runtime::Descriptor as FdAdapter;
 pub use tautline_runtime::{
-    Batch, Conn, Datagram, Drained, Gather, Gathering, KeepAlive, Landed, Packet, PushError,
-    Scatter, To,
+    Arrival, Batch, Conn, Datagram, Details, Drained, Envelope, Gather, Gathering, KeepAlive,
+    Landed, Packet, PushError, Scatter, Stamp, To,
 };

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use socket2::{SockAddr, Type};
 use tautline_runtime::{
-    Batch, Conn, Datagram, Descriptor, Drained, IoBuf, IoBufMut, Operation, Outcome, Packet,
-    SocketOption, To, divides_datagrams,
+    Batch, Conn, Datagram, Descriptor, Details, Drained, IoBuf, IoBufMut, Operation, Outcome,
+    Packet, SocketOption, To, divides_datagrams,
 };
 
 use crate::address::{ToAddress, domain, ip};
@@ -232,6 +232,7 @@ impl UdpSocket {
         R: Outcome,
     {
         let mut rest = None;
-        self.descriptor.on_readable(move |conn| take_some(conn, &mut rest, &mut handler))
+        let details = Details::default();
+        self.descriptor.on_readable(move |conn| take_some(conn, details, &mut rest, &mut handler))
     }
 }

@@ -67,6 +67,7 @@ mod calls;
 mod datagrams;
 mod file;
 mod listing;
+pub mod multicast;
 mod pipe;
 mod signals;
 mod split;

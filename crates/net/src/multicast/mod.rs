@@ -6,11 +6,14 @@
 
 mod error;
 mod groups;
+mod inlet;
 mod interface;
 mod ip;
 mod memberships;
 mod options;
 mod peer;
+mod read_buffers;
+mod received;
 
 pub use self::{
     error::Error,
@@ -20,4 +23,7 @@ pub use self::{
     memberships::{Filter, Membership},
     options::Options,
     peer::Peer,
+    read_buffers::ReadBuffers,
+    received::{ReadEvent, Received},
 };
+pub(crate) use groups::joining;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use rustix::io::Errno;
 use socket2::Type;
-use tautline_runtime::{Descriptor, SocketOption};
+use tautline_runtime::{Descriptor, Details, SocketOption};
 
 use super::{Error, Interface, Peer, ToInterface};
 use crate::address::{ToAddress, domain};
@@ -33,14 +33,23 @@ pub struct Options {
     options: Vec<SocketOption>,
     /// Set after the traffic class, which changes it.
     priority: Option<u32>,
+    details: Details,
+    offload: bool,
     /// The first choice that made no sense.
     refused: Option<Error>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        let (options, priority, refused) = (Vec::new(), None, None);
-        Self { reuse: true, interface: None, options, priority, refused }
+        Self {
+            reuse: true,
+            interface: None,
+            options: Vec::new(),
+            priority: None,
+            details: Peer::DETAILS,
+            offload: false,
+            refused: None,
+        }
     }
 }
 
@@ -103,6 +112,32 @@ impl Options {
         self.option(SocketOption::SendBuffer(bytes))
     }
 
+    /// What it asks the kernel for with each datagram; at first
+    /// [`Peer::DETAILS`], all that there is but the clock of the card. What is not asked for
+    /// costs nothing.
+    ///
+    /// ```
+    /// # use tautline_net::{Details, multicast::Peer};
+    /// # let runtime = tautline_runtime::Runtime::new(Default::default())?;
+    /// let untimed = Details { time: None, ..Peer::DETAILS };
+    /// let peer = Peer::options().details(untimed).bind("0.0.0.0:0")?;
+    /// let bytes_alone = Peer::options().details(Details::NONE).bind("0.0.0.0:0")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn details(mut self, details: Details) -> Self {
+        self.details = details;
+        self
+    }
+
+    /// Whether the kernel may join datagrams of one flow and one size (`UDP_GRO`), which
+    /// [`Packet::segments`](crate::Packet::segments) and
+    /// [`Received::segments`](super::Received::segments) divide again. Receive to 65,536 bytes
+    /// then. Off at first.
+    pub fn receive_offload(mut self, on: bool) -> Self {
+        self.offload = on;
+        self
+    }
+
     fn option(mut self, option: SocketOption) -> Self {
         self.options.push(option);
         self
@@ -126,7 +161,11 @@ impl Options {
         let addr = addr.to_address()?.literal()?;
         let descriptor = self.make(addr).map_err(pass_or(at("bind", addr)))?;
         let bound = crate::address::ip(&descriptor.conn().local_addr()?)?;
-        Ok(Peer::of(descriptor, bound))
+        Ok(Peer::of(descriptor, bound, self.all_details()))
+    }
+
+    fn all_details(&self) -> Details {
+        Details { offload: self.offload, ..self.details }
     }
 
     fn make(&self, addr: SocketAddr) -> io::Result<Descriptor> {
@@ -138,7 +177,10 @@ impl Options {
             SocketOption::ReusePort(self.reuse),
             SocketOption::AllGroups(false),
         ];
-        for &option in fixed.iter().chain(&only_v6).chain(&self.options) {
+        let offload = self.offload.then_some(SocketOption::ReceiveOffload(true));
+        let details = self.all_details().options();
+        let asked = fixed.iter().chain(&only_v6).chain(&offload).chain(&details);
+        for &option in asked.chain(&self.options) {
             descriptor.set_option(option)?;
         }
         self.send_by(&descriptor)?;

@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 
 use socket2::SockAddr;
 use tautline_runtime::{
-    Batch, Conn, Datagram, Descriptor, Drained, IoBuf, Operation, Outcome, Packet, SocketOption,
-    To, divides_datagrams,
+    Batch, Conn, Datagram, Descriptor, Details, Drained, IoBuf, Operation, Outcome, Packet,
+    SocketOption, Stamp, To, divides_datagrams,
 };
 
 use super::groups::joining;
-use super::{Groups, Membership, Options, ToInterface, ToIp};
+use super::{Groups, Membership, Options, ReadBuffers, ToInterface, ToIp};
 use crate::address::{ToAddress, ip};
 use crate::calls::Stands;
 use crate::datagrams::batching;
@@ -44,12 +44,25 @@ use crate::op;
 pub struct Peer {
     descriptor: Descriptor,
     groups: Groups,
+    details: Details,
+    buffers: ReadBuffers,
 }
 
 batching!(Peer);
 joining!(Peer);
 
 impl Peer {
+    /// What a peer asks for with each datagram unless it was told otherwise: source,
+    /// destination and interface, the time of arrival by the kernel's clock, and the kernel's
+    /// count of drops.
+    pub const DETAILS: Details = Details {
+        source: true,
+        destination: true,
+        time: Some(Stamp::Kernel),
+        drops: true,
+        offload: false,
+    };
+
     /// Binds to `addr`: to any address and the port of the feed (`"0.0.0.0:5000"`,
     /// `"[::]:5000"`) for any number of groups; to a group and its port for that group alone;
     /// to port 0, or an address of this host, to send only.
@@ -65,13 +78,18 @@ impl Peer {
         Options::default()
     }
 
-    pub(super) fn of(descriptor: Descriptor, bound: SocketAddr) -> Self {
+    pub(super) fn of(descriptor: Descriptor, bound: SocketAddr, details: Details) -> Self {
         let groups = Groups::of(descriptor.conn().clone(), bound);
-        Self { descriptor, groups }
+        let buffers = ReadBuffers::new(descriptor.conn().clone(), details);
+        Self { descriptor, groups, details, buffers }
     }
 
-    fn at_groups(&self) -> &Groups {
+    pub(crate) fn at_groups(&self) -> &Groups {
         &self.groups
+    }
+
+    pub(super) fn at_buffers(&self) -> &ReadBuffers {
+        &self.buffers
     }
 
     /// Names it, for the calls that handlers have.
@@ -126,10 +144,15 @@ impl Peer {
         divides_datagrams(self.conn())
     }
 
+    /// What it asks for with each datagram: [`Options::details`].
+    pub fn details(&self) -> Details {
+        self.details
+    }
+
     /// A batch of `count` datagrams of up to `size` bytes, with room for the details that this
-    /// peer asks for: to be used for it again and again.
+    /// peer asks for: to be received into again and again.
     pub fn batch(&self, count: usize, size: usize) -> Batch {
-        Batch::new(count, size)
+        Batch::with_details(count, size, self.details)
     }
 
     /// Sends one datagram to a group, or to a host.
@@ -165,7 +188,8 @@ impl Peer {
         R: Outcome,
     {
         let mut rest = None;
-        self.descriptor.on_readable(move |conn| take_some(conn, &mut rest, &mut handler))
+        let details = self.details;
+        self.descriptor.on_readable(move |conn| take_some(conn, details, &mut rest, &mut handler))
     }
 }
 

@@ -6,5 +6,7 @@ mod common;
 mod skips;
 
 mod delivery;
+mod details;
 mod memberships;
+mod read_buffers;
 mod support;

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use tautline_bus::Local;
+use tautline_bus::pool::{self, Pool};
 use tautline_net::multicast::{Error, Interface, Peer};
 use tautline_runtime::timer;
 
@@ -80,4 +82,18 @@ pub(crate) async fn received(peer: &Peer) -> io::Result<Vec<Vec<u8>>> {
 pub(crate) fn refusal<T: std::fmt::Debug>(result: io::Result<T>) -> Error {
     let error = result.unwrap_err();
     Error::of(&error).unwrap_or_else(|| panic!("no named error: {error}")).clone()
+}
+
+/// A peer that has joined a group of its own, and where to send for it.
+pub(crate) fn joined() -> (Peer, SocketAddr) {
+    let (peer, group) = (peer(), group());
+    peer.join_on(group, "lo").unwrap();
+    let to = at(group, &peer);
+    (peer, to)
+}
+
+/// So many buffers of so many bytes, for any number of peers.
+pub(crate) fn region(buffers: usize, size: usize) -> Pool<[u8], Local> {
+    let config = pool::Config { buffers, borrowers: 16, ..pool::Config::default() };
+    Pool::of_bytes(size, config).unwrap()
 }

@@ -1,0 +1,248 @@
+//! Where the next datagrams of a peer land: the buffer that was named last, else buffers of its
+//! region.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::task::{Context, Poll, Waker};
+
+use tautline_bus::Local;
+use tautline_bus::pool::{Borrower, Draft};
+use tautline_runtime::task::JoinHandle;
+use tautline_runtime::{Conn, Details, Scatter};
+
+use super::Received;
+use crate::datagrams::is_report;
+
+/// Datagrams that one call receives at most.
+pub(super) const MOST: usize = 32;
+
+/// Why there is no datagram.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Dry {
+    /// Nothing is there.
+    Nothing,
+    /// Nowhere to receive to; the kernel was not asked.
+    NoBuffer,
+}
+
+/// The buffers of one peer that are to be received into, or were and are not handed out yet.
+pub(super) struct Inlet {
+    details: Details,
+    /// Where the next datagram lands, before all others.
+    named: Option<Draft<[u8], Local>>,
+    region: Option<Borrower<[u8], Local>>,
+    /// First those that hold datagrams, then those that the next ones land in.
+    places: VecDeque<Draft<[u8], Local>>,
+    /// Made with the first receive. It tells of the last one.
+    scatter: Option<Scatter>,
+    /// Datagrams of the last receive, and how many of them were handed out.
+    landed: usize,
+    handed: usize,
+    /// How many buffers of the region the next receive is to have: as many as have been of use
+    /// of late, so that an idle peer keeps none from others.
+    wanted: usize,
+    /// The handler was told that there is no buffer, and nothing has come since.
+    starving: bool,
+    /// Has the handler called when a buffer comes back.
+    rescue: Option<JoinHandle<()>>,
+    /// Wait for a buffer; the rescue is one.
+    waiters: Vec<Waker>,
+}
+
+/// Who waits for a buffer.
+pub(super) struct Waiting {
+    pub(super) rescue: Option<JoinHandle<()>>,
+    pub(super) waiters: Vec<Waker>,
+    /// A handler is to be called again.
+    pub(super) starving: bool,
+}
+
+impl Inlet {
+    pub(super) fn new(details: Details) -> Self {
+        Self {
+            details,
+            named: None,
+            region: None,
+            places: VecDeque::new(),
+            scatter: None,
+            landed: 0,
+            handed: 0,
+            wanted: 1,
+            starving: false,
+            rescue: None,
+            waiters: Vec::new(),
+        }
+    }
+
+    /// Names where the next datagram lands; returns what was named before, if nothing has come
+    /// to it.
+    pub(super) fn name(&mut self, draft: Draft<[u8], Local>) -> Option<Draft<[u8], Local>> {
+        self.named.replace(draft)
+    }
+
+    pub(super) fn take_named(&mut self) -> Option<Draft<[u8], Local>> {
+        self.named.take()
+    }
+
+    /// Has buffers taken from `region` from now on.
+    pub(super) fn read_from(
+        &mut self,
+        region: Option<Borrower<[u8], Local>>,
+    ) -> Option<Borrower<[u8], Local>> {
+        self.places.truncate(self.unread());
+        std::mem::replace(&mut self.region, region)
+    }
+
+    /// Datagrams that are to be handed out.
+    fn unread(&self) -> usize {
+        self.landed - self.handed
+    }
+
+    /// Whether a receive has somewhere to put a datagram.
+    pub(super) fn has_buffer(&mut self) -> bool {
+        self.named.is_some() || self.has_place()
+    }
+
+    fn has_place(&mut self) -> bool {
+        let unread = self.unread();
+        if self.places.len() == unread
+            && let Some(draft) = self.region.as_mut().and_then(|region| region.try_loan().ok())
+        {
+            self.places.push_back(draft);
+        }
+        self.places.len() > unread
+    }
+
+    /// Waits until a receive has somewhere to put a datagram.
+    pub(super) fn poll_buffer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.has_buffer() {
+            return Poll::Ready(());
+        }
+        if let Some(region) = &mut self.region
+            && let Poll::Ready(draft) = region.poll_loan(cx)
+        {
+            self.places.push_back(draft);
+            return Poll::Ready(());
+        }
+        if !self.waiters.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.waiters.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// There is a buffer: all who wait for one are to be told.
+    pub(super) fn take_waiting(&mut self) -> Option<Waiting> {
+        if !self.starving && self.waiters.is_empty() {
+            return None;
+        }
+        let (rescue, waiters) = (self.rescue.take(), std::mem::take(&mut self.waiters));
+        Some(Waiting { rescue, waiters, starving: std::mem::take(&mut self.starving) })
+    }
+
+    /// There is no buffer for the handler. Whether it is to be told.
+    pub(super) fn starve(&mut self) -> bool {
+        !std::mem::replace(&mut self.starving, true)
+    }
+
+    /// Whether it takes a task to hear of buffers that come back to the region.
+    pub(super) fn wants_rescue(&self) -> bool {
+        self.region.is_some() && self.rescue.is_none()
+    }
+
+    pub(super) fn set_rescue(&mut self, task: Option<JoinHandle<()>>) {
+        self.rescue = task;
+    }
+
+    /// The next datagram, received now if all that came before were handed out.
+    pub(super) fn next(&mut self, from: &Conn) -> io::Result<Result<Received, Dry>> {
+        if self.unread() == 0
+            && let Some(dry) = self.fill(from)?
+        {
+            return Ok(Err(dry));
+        }
+        Ok(self.hand_out().ok_or(Dry::Nothing))
+    }
+
+    /// Receives. To be called when all that came before was handed out.
+    fn fill(&mut self, from: &Conn) -> io::Result<Option<Dry>> {
+        debug_assert_eq!(self.unread(), 0);
+        if self.named.is_none() {
+            self.borrow();
+            if self.places.is_empty() {
+                return Ok(Some(Dry::NoBuffer));
+            }
+        }
+        for _ in 0..=MOST {
+            match self.receive(from) {
+                Ok(()) => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if is_report(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // An idle peer keeps one alone.
+        self.places.truncate(1);
+        Ok(Some(Dry::Nothing))
+    }
+
+    /// Takes as many buffers from the region as are wanted and there are.
+    fn borrow(&mut self) {
+        let Some(region) = &mut self.region else { return };
+        while self.places.len() < self.wanted {
+            match region.try_loan() {
+                Ok(draft) => self.places.push_back(draft),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn receive(&mut self, from: &Conn) -> io::Result<()> {
+        let Self { details, named, places, scatter, .. } = self;
+        let scatter = scatter.get_or_insert_with(|| {
+            places.reserve(MOST + 1);
+            Scatter::with_details(MOST, *details)
+        });
+        let count = match named {
+            Some(draft) => scatter.receive(from, [&mut draft[..]])?,
+            None => scatter.receive(from, places.iter_mut().map(|draft| &mut draft[..]))?,
+        };
+        match named.take() {
+            Some(draft) => places.push_front(draft),
+            None if count == places.len() => self.wanted = (2 * count).min(MOST),
+            None => self.wanted = count,
+        }
+        (self.landed, self.handed) = (count, 0);
+        self.starving = false;
+        Ok(())
+    }
+
+    /// The next of those that were received.
+    fn hand_out(&mut self) -> Option<Received> {
+        if self.unread() == 0 {
+            return None;
+        }
+        let (draft, scatter) = (self.places.pop_front()?, self.scatter.as_ref()?);
+        let (landed, envelope) = (scatter.get(self.handed)?, scatter.envelope(self.handed)?);
+        self.handed += 1;
+        Some(Received::new(draft.freeze_to(landed.len), landed, &envelope))
+    }
+}
+
+impl Drop for Inlet {
+    fn drop(&mut self) {
+        if let Some(task) = self.rescue.take() {
+            task.abort();
+        }
+    }
+}
+
+impl fmt::Debug for Inlet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inlet")
+            .field("named", &self.named.is_some())
+            .field("unread", &self.unread())
+            .field("region", &self.region)
+            .finish_non_exhaustive()
+    }
+}
