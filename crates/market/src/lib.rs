@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | [`message`] | what an exchange says: orders that are added, modified, deleted, traded |
 //! | [`book`] | the orders of each instrument, as the messages tell of them |
+//! | [`exchange`] | a simulated exchange, whose lines lose, double, delay and reorder as one likes |
 //!
 //! ```
 //! use tautline_market::book::Books;
@@ -30,4 +31,5 @@
 #![forbid(unsafe_code)]
 
 pub mod book;
+pub mod exchange;
 pub mod message;
