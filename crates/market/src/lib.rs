@@ -7,6 +7,8 @@
 //! | [`message`] | what an exchange says: orders that are added, modified, deleted, traded |
 //! | [`book`] | the orders of each instrument, as the messages tell of them |
 //! | [`exchange`] | a simulated exchange, whose lines lose, double, delay and reorder as one likes |
+//! | [`replay`] | what was missed is asked for, and sent again or refused |
+//! | [`snapshot`] | the books as they are, for those who join late or have lost too much |
 //!
 //! ```
 //! use tautline_market::book::Books;
@@ -33,3 +35,8 @@
 pub mod book;
 pub mod exchange;
 pub mod message;
+pub mod replay;
+pub mod snapshot;
+mod wire;
+
+pub use self::wire::ProtocolError;
