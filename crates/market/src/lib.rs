@@ -7,6 +7,7 @@
 //! | [`message`] | what an exchange says: orders that are added, modified, deleted, traded |
 //! | [`book`] | the orders of each instrument, as the messages tell of them |
 //! | [`exchange`] | a simulated exchange, whose lines lose, double, delay and reorder as one likes |
+//! | [`gateway`] | books from lines that lose: what is missing is asked for, and told |
 //! | [`replay`] | what was missed is asked for, and sent again or refused |
 //! | [`snapshot`] | the books as they are, for those who join late or have lost too much |
 //!
@@ -34,6 +35,7 @@
 
 pub mod book;
 pub mod exchange;
+pub mod gateway;
 pub mod message;
 pub mod replay;
 pub mod snapshot;

@@ -1,0 +1,163 @@
+//! The books, and what is told of them.
+
+use tautline_feed::format::{Format, Session};
+use tautline_feed::sequence::{Event, Run};
+
+use super::output::{Doubt, Notice, Output, Stats};
+use super::quote::{Quote, Tops, tops};
+use crate::book::Books;
+use crate::message::{Instrument, Message};
+use crate::replay::Request;
+
+/// Hears what the sequencer tells, and keeps the books.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) books: Books,
+    /// Of each book.
+    updates: Box<[u64]>,
+    session: Option<Session>,
+    /// The books are not those of the exchange: nothing is applied to them but a snapshot.
+    pub(super) is_in_doubt: bool,
+    /// They have come to be in doubt, and nobody has seen to it.
+    pub(super) is_troubled: bool,
+    pub(super) stats: Stats,
+}
+
+impl Desk {
+    pub(super) fn new(books: Books) -> Self {
+        Self {
+            updates: vec![0; books.len() as usize].into(),
+            books,
+            session: None,
+            is_in_doubt: true,
+            is_troubled: false,
+            stats: Stats::default(),
+        }
+    }
+
+    pub(super) fn updates(&self, instrument: Instrument) -> u64 {
+        self.updates[instrument.0 as usize]
+    }
+
+    /// The sequencer tells something.
+    #[inline]
+    pub(super) fn hear<F: Format>(&mut self, event: Event<'_, F>, out: &mut impl FnMut(Output)) {
+        match event {
+            Event::Messages(run) => self.take(run, out),
+            event => self.hear_other(event, out),
+        }
+    }
+
+    #[inline]
+    fn take<F: Format>(&mut self, run: Run<'_, F>, out: &mut impl FnMut(Output)) {
+        for (number, bytes) in run.messages() {
+            if self.is_in_doubt {
+                self.stats.skipped += 1;
+            } else if let Err(doubt) = self.apply(number, bytes, out) {
+                self.doubt(doubt, out);
+            }
+        }
+    }
+
+    /// Applies a message, and publishes what it has changed.
+    #[inline]
+    fn apply(
+        &mut self,
+        number: u64,
+        bytes: &[u8],
+        out: &mut impl FnMut(Output),
+    ) -> Result<(), Doubt> {
+        let unreadable = |error| Doubt::Unreadable { number, error };
+        let message = Message::decode(bytes).map_err(unreadable)?;
+        let instrument = message.instrument();
+        let before = self.books.get(instrument).map(tops);
+        let impossible = |error| Doubt::Impossible { number, error };
+        self.books.apply(&message).map_err(impossible)?;
+        self.stats.updates += 1;
+        self.updates[instrument.0 as usize] += 1;
+        let after = tops(&self.books[instrument]);
+        if before != Some(after) {
+            self.publish(instrument, after, number + 1, false, out);
+        }
+        Ok(())
+    }
+
+    fn publish(
+        &mut self,
+        instrument: Instrument,
+        [bid, ask]: Tops,
+        next: u64,
+        is_key: bool,
+        out: &mut impl FnMut(Output),
+    ) {
+        self.stats.quotes += 1;
+        let (is_sound, update) = (!self.is_in_doubt, self.stats.quotes);
+        out(Output::Publish(Quote { instrument, is_key, is_sound, update, next, bid, ask }));
+    }
+
+    /// All quotes, as they are: keyframes.
+    pub(super) fn publish_all(&mut self, next: u64, out: &mut impl FnMut(Output)) {
+        for at in 0..self.books.len() {
+            let instrument = Instrument(at);
+            let tops = tops(&self.books[instrument]);
+            self.publish(instrument, tops, next, true, out);
+        }
+    }
+
+    /// The books are in doubt from now on.
+    #[cold]
+    pub(super) fn doubt(&mut self, why: Doubt, out: &mut impl FnMut(Output)) {
+        if !self.is_in_doubt {
+            self.is_in_doubt = true;
+            self.stats.doubts += 1;
+        }
+        self.is_troubled = true;
+        out(Output::Notice(Notice::Doubt(why)));
+    }
+
+    #[cold]
+    fn hear_other<F: Format>(&mut self, event: Event<'_, F>, out: &mut impl FnMut(Output)) {
+        let notice = match event {
+            Event::Messages(_) => return,
+            Event::Request { wire, missing, .. } => return self.request(wire, missing.len(), out),
+            Event::Began { session, next } => {
+                out(Output::Notice(Notice::Began { session, next }));
+                return self.begin(session, out);
+            }
+            Event::Lost { numbers, why } => {
+                out(Output::Notice(Notice::Lost { numbers, why }));
+                if !self.is_in_doubt {
+                    self.doubt(Doubt::Lost(numbers), out);
+                }
+                return;
+            }
+            Event::Gap(gap) => Notice::Gap(gap),
+            Event::Repaired { gap, by } => Notice::Repaired { gap, by },
+            Event::Malformed { source, .. } => Notice::Malformed { source },
+            Event::Absurd { source, number, .. } => Notice::Absurd { source, number },
+            Event::Stale => Notice::Stale,
+            Event::Live => Notice::Live,
+            Event::Ended { session, next } => Notice::Ended { session, next },
+        };
+        out(Output::Notice(notice));
+    }
+
+    fn request(&mut self, first: u64, count: u64, out: &mut impl FnMut(Output)) {
+        // The sequencer asks for no more than a request takes, and not before a session has begun.
+        let (Some(session), Ok(count)) = (self.session, u16::try_from(count)) else { return };
+        out(Output::Replay(Request { session, first, count }));
+    }
+
+    /// The first session is joined on its way; another begins with empty books.
+    fn begin(&mut self, session: Session, out: &mut impl FnMut(Output)) {
+        let is_first = self.session.replace(session).is_none();
+        self.books.clear();
+        if is_first {
+            self.doubt(Doubt::Joined, out);
+        } else {
+            self.is_in_doubt = false;
+            self.is_troubled = false;
+            out(Output::Notice(Notice::Sound { next: 1 }));
+        }
+    }
+}
