@@ -9,8 +9,10 @@ mod bus;
 mod cli;
 mod doctor;
 mod journal;
+mod mcast;
 mod notice;
 mod output;
+mod screen;
 mod table;
 mod writer;
 
@@ -44,6 +46,9 @@ enum Failure {
     /// A part of it cannot, which was told.
     #[error("not all of the log could be read: see above")]
     Damaged,
+    /// A tool for multicast cannot go on.
+    #[error(transparent)]
+    Mcast(#[from] mcast::Error),
     /// A report that has no JSON form.
     #[error("report: {0}")]
     Json(#[from] serde_json::Error),
@@ -105,6 +110,10 @@ fn serve(request: &Request) -> Result<(), Failure> {
         Request::BusStat(args) => bus::stat(args),
         Request::BusTap(args) => bus::tap(args),
         Request::BusClean { name, json } => bus::clean(name.as_deref(), *json),
+        Request::McastRecv(args) => mcast::recv(args),
+        Request::McastSend(args) => mcast::send(args),
+        Request::McastRate(args) => mcast::rate(args),
+        Request::McastDump(args) => mcast::dump(args),
         Request::Relay { config, json } => {
             let mut output = Output::for_destinations(&config.to, *json);
             let end = tautline_relay::run(config, &mut |snapshot| output.snapshot(snapshot));

@@ -1,94 +1,53 @@
-//! Where reports go: a live table, plain lines or JSON, on standard output or standard error.
+//! The reports of a relay: a live table, plain lines or JSON, on standard output or standard error.
 
-use std::io::{self, IsTerminal, Write};
+use std::io;
 
 use tautline_relay::endpoint::{Destination, DestinationPlace};
 use tautline_relay::stats::{Snapshot, Summary};
 
+use crate::screen::{Form, Screen};
 use crate::table;
-use crate::writer::Writer;
 
-/// Columns assumed when the terminal does not say.
-const USUAL_WIDTH: usize = 80;
-
-/// How reports look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// A table drawn over itself once a second.
-    Live,
-    /// One line a second.
-    Plain,
-    /// One JSON object a second.
-    Json,
-}
-
-/// Writes reports, through a thread: a terminal that is held, or a pipe that nobody reads, does not
-/// hold up the loop.
+/// Writes reports.
 pub(crate) struct Output {
-    form: Form,
-    /// `None` once the summary is written, and if there is no thread to be had.
-    writer: Option<Writer>,
-    /// Columns of the terminal; the live table never wraps.
-    width: usize,
-    /// Lines of the table drawn last, to be drawn over.
-    drawn: usize,
+    screen: Screen,
     /// What was written last, if anything was: where the endpoints are bound is told once, and errors
     /// when they change.
     told: Option<Snapshot>,
-    /// Why no report can be written; kept until the summary can return it.
-    failed: Option<io::Error>,
 }
 
 impl Output {
     /// Reports go to standard output, or to standard error if a destination has taken that.
     pub(crate) fn for_destinations(to: &[Destination], json: bool) -> Self {
         let taken = to.iter().any(|to| to.place == DestinationPlace::Stdout);
-        if taken {
-            let form = form(json, io::stderr().is_terminal());
-            return Self::new(form, io::stderr(), width(io::stderr()));
-        }
-        let form = form(json, io::stdout().is_terminal());
-        Self::new(form, io::stdout(), width(io::stdout()))
+        Self::on(if taken { Screen::stderr(json) } else { Screen::stdout(json) })
     }
 
-    fn new(form: Form, sink: impl Write + Send + 'static, width: usize) -> Self {
-        let (writer, failed) = match Writer::start(sink) {
-            Ok(writer) => (Some(writer), None),
-            Err(error) => (None, Some(error)),
-        };
-        Self { form, writer, width, drawn: 0, told: None, failed }
+    fn on(screen: Screen) -> Self {
+        Self { screen, told: None }
     }
 
     /// Writes what happened in the last second, unless the reports before it are still unread. A
     /// failure is kept for [`summary`](Self::summary): the relay goes on while nobody watches.
     pub(crate) fn snapshot(&mut self, snapshot: &Snapshot) {
-        if self.failed.is_some() {
-            return;
-        }
-        let lines = match self.form {
+        let lines = match self.screen.form() {
             Form::Json => json(snapshot),
-            Form::Live => Ok(table::table(snapshot, self.width)),
+            Form::Live => Ok(table::table(snapshot, self.screen.width())),
             Form::Plain => Ok(self.plain(snapshot)),
         };
-        match lines {
-            Ok(lines) if self.offer(&lines) => self.told = Some(snapshot.clone()),
-            Ok(_) => {}
-            Err(error) => self.failed = Some(error),
+        if self.screen.show(lines) {
+            self.told = Some(snapshot.clone());
         }
     }
 
     /// Writes the end of the run, and waits for it to be read, but not for ever.
     pub(crate) fn summary(&mut self, summary: &Summary) -> io::Result<()> {
-        if let Some(error) = self.failed.take() {
-            return Err(error);
-        }
-        let lines = match self.form {
+        let lines = match self.screen.form() {
             Form::Json => json(summary)?,
-            Form::Live => table::summary(summary, self.width),
+            Form::Live => table::summary(summary, self.screen.width()),
             Form::Plain => table::summary(summary, usize::MAX),
         };
-        let page = self.page(&lines);
-        self.writer.take().map_or(Ok(()), |writer| writer.finish(page))
+        self.screen.finish(&lines)
     }
 
     fn plain(&self, snapshot: &Snapshot) -> Vec<String> {
@@ -98,49 +57,15 @@ impl Output {
         lines.push(table::line(snapshot));
         lines
     }
-
-    /// Has `lines` written, or drops them (`false`): only what is written is drawn over.
-    fn offer(&mut self, lines: &[String]) -> bool {
-        let page = self.page(lines);
-        let taken = self.writer.as_ref().is_some_and(|writer| writer.offer(page));
-        if taken {
-            self.drawn = lines.len();
-        }
-        taken
-    }
-
-    /// The text of `lines`; a live table moves to the first line drawn last and clears from there to
-    /// the end.
-    fn page(&self, lines: &[String]) -> Vec<u8> {
-        let mut page = String::new();
-        if self.form == Form::Live && self.drawn > 0 {
-            page = format!("\x1b[{}A\x1b[J", self.drawn);
-        }
-        lines.iter().for_each(|line| page.extend([line.as_str(), "\n"]));
-        page.into_bytes()
-    }
 }
 
 fn json(report: &impl serde::Serialize) -> io::Result<Vec<String>> {
     Ok(vec![serde_json::to_string(report)?])
 }
 
-fn form(json: bool, terminal: bool) -> Form {
-    match (json, terminal) {
-        (true, _) => Form::Json,
-        (false, true) => Form::Live,
-        (false, false) => Form::Plain,
-    }
-}
-
-fn width(terminal: impl std::os::fd::AsFd) -> usize {
-    let columns =
-        rustix::termios::tcgetwinsize(terminal).map_or(0, |size| usize::from(size.ws_col));
-    if columns == 0 { USUAL_WIDTH } else { columns }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::sync::{Arc, Mutex};
 
     use super::*;
@@ -161,7 +86,7 @@ mod tests {
 
     fn written(form: Form) -> String {
         let page = Page::default();
-        let mut output = Output::new(form, page.clone(), 200);
+        let mut output = Output::on(Screen::new(form, page.clone(), 200));
         output.snapshot(&snapshot());
         output.snapshot(&snapshot());
         output.summary(&summary()).unwrap();
@@ -209,7 +134,7 @@ mod tests {
                 Ok(())
             }
         }
-        let mut output = Output::new(Form::Plain, Box::new(Closed), 80);
+        let mut output = Output::on(Screen::new(Form::Plain, Closed, 80));
         output.snapshot(&snapshot());
         assert_eq!(output.summary(&summary()).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }

@@ -3,12 +3,13 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `relay` | the arguments of `relay`, `demo` and `doctor` |
-//! | `log`, `bus` | those of the command of that name |
+//! | `log`, `bus`, `mcast` | those of the command of that name |
 //! | `values` | what arguments of several commands have as value |
 //! | `refusal` | one line for a command line that cannot be understood |
 
 mod bus;
 mod log;
+mod mcast;
 mod refusal;
 mod relay;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod values;
 
 pub(crate) use self::bus::{StatArgs, TapArgs};
 pub(crate) use self::log::RecoverArgs;
+pub(crate) use self::mcast::{DumpArgs, JoinArgs, Origin, RateArgs, RecvArgs, SendArgs};
 pub(crate) use self::refusal::Refusal;
 
 use clap::{Parser, Subcommand};
@@ -24,6 +26,7 @@ use tautline_relay::{DemoConfig, RelayConfig};
 
 use self::bus::BusCommand;
 use self::log::LogCommand;
+use self::mcast::McastCommand;
 use self::relay::{DemoArgs, DoctorArgs, RelayArgs};
 use crate::notice::LogArgs;
 
@@ -55,6 +58,11 @@ enum Command {
         #[command(subcommand)]
         command: Option<BusCommand>,
     },
+    /// See what comes to multicast groups, send to them, and read captures.
+    Mcast {
+        #[command(subcommand)]
+        command: McastCommand,
+    },
 }
 
 /// A command line that was understood.
@@ -65,7 +73,7 @@ pub(crate) struct Asked {
 }
 
 /// What the user asked for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum Request {
     /// Run a relay.
     Relay {
@@ -99,6 +107,14 @@ pub(crate) enum Request {
     BusStat(StatArgs),
     /// Print what passes.
     BusTap(TapArgs),
+    /// Print what comes to groups.
+    McastRecv(RecvArgs),
+    /// Send to a group.
+    McastSend(SendArgs),
+    /// Report how much comes to groups.
+    McastRate(RateArgs),
+    /// Print a capture.
+    McastDump(DumpArgs),
     /// Clear the seats of the dead.
     BusClean {
         /// Which objects.
@@ -114,8 +130,8 @@ pub(crate) fn parse(mut arguments: Vec<std::ffi::OsString>) -> Result<Asked, Ref
         arguments.insert(arguments.len().min(1), "demo".into());
     }
     let Cli { command, log } = Cli::try_parse_from(arguments)?;
-    let missing = || Refusal::Wrong("write relay, demo, doctor, log or bus".to_owned());
-    Ok(Asked { request: command.map(request).ok_or_else(missing)?, log })
+    let missing = || Refusal::Wrong("write relay, demo, doctor, log, bus or mcast".to_owned());
+    Ok(Asked { request: request(command.ok_or_else(missing)?)?, log })
 }
 
 /// Whether no subcommand is named: options of the log may stand before it.
@@ -135,12 +151,13 @@ fn is_bare(arguments: &[std::ffi::OsString]) -> bool {
     true
 }
 
-fn request(command: Command) -> Request {
-    match command {
+fn request(command: Command) -> Result<Request, Refusal> {
+    Ok(match command {
         Command::Relay(args) => args.into(),
         Command::Demo(args) => args.into(),
         Command::Doctor(args) => args.into(),
         Command::Log { command: LogCommand::Recover(args) } => Request::LogRecover(args),
         Command::Bus { command } => bus::request(command),
-    }
+        Command::Mcast { command } => return mcast::request(command),
+    })
 }

@@ -59,7 +59,7 @@ pub(super) struct DoctorArgs {
     json: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args, PartialEq, Eq)]
 pub(super) struct HostArgs {
     /// How to talk to the kernel: auto, uring or readiness.
     #[arg(long, value_name = "DRIVER", default_value = "auto", value_parser = |text: &str| text.parse::<DriverChoice>())]

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use tautline_feed::format::Session;
 use tautline_relay::endpoint::DemoFeed;
 use tautline_relay::{DriverChoice, HostConfig, WaitChoice};
 
 use super::*;
+use crate::mcast::{Choice, Layout};
 
 fn parsed(line: &str) -> Result<Request, Refusal> {
     parse(line.split_whitespace().map(Into::into).collect()).map(|asked| asked.request)
@@ -130,4 +132,96 @@ fn help_is_told() {
 fn definitions_hold_together() {
     use clap::CommandFactory;
     Cli::command().debug_assert();
+}
+
+/// Proves that all arguments of the tools for multicast reach them, and that what is not said has the
+/// documented defaults.
+#[test]
+fn multicast_arguments_reach_the_tools() {
+    let line = "tautline mcast recv 239.1.1.1:5 [ff12::1]:6 --iface lo --iface 10.0.0.1 --source 10.0.0.2 --source ::2 \
+                --buffer 8MiB --hex --write a --count 3 --for 2s --format rtp --driver readiness";
+    let Ok(Request::McastRecv(args)) = parsed(line) else { panic!("no recv") };
+    let groups = ["239.1.1.1:5", "[ff12::1]:6"].map(|group| group.parse().unwrap());
+    assert_eq!(
+        (&args.join.groups[..], &args.join.interfaces[..]),
+        (&groups[..], &["lo".to_owned(), "10.0.0.1".to_owned()][..])
+    );
+    assert_eq!(
+        (args.join.sources.len(), args.join.buffer, args.count),
+        (2, Some(8 << 20), Some(3))
+    );
+    assert_eq!((args.format, args.run_for), (Choice::Rtp, Some(Duration::from_secs(2))));
+    assert_eq!((args.host().driver, args.prints()), (DriverChoice::Readiness, true));
+    let Ok(Request::McastRecv(quiet)) = parsed("tautline mcast recv 239.1.1.1:5 --write a") else {
+        panic!("no recv")
+    };
+    assert!(!quiet.prints(), "a capture alone is not printed");
+    let Ok(Request::McastRate(args)) = parsed("tautline mcast rate 239.1.1.1:5 --json") else {
+        panic!("no rate")
+    };
+    assert_eq!((args.every, args.format, args.json), (Duration::from_secs(1), Choice::Auto, true));
+}
+
+/// Proves that what is sent, how fast and in which layout follows from the arguments.
+#[test]
+fn multicast_packets_are_sent_as_asked_for() {
+    let sent = |options: &str| {
+        let line = format!("tautline mcast send 239.1.1.1:5 {options}");
+        let Ok(Request::McastSend(args)) = parsed(&line) else { panic!("{line}") };
+        (format!("{:?}", args.origin()), args.layout())
+    };
+    let (usual, layout) = sent("");
+    assert!(usual.contains("size: 1200") && matches!(layout, Layout::Compact(_)), "{usual}");
+    assert_eq!(usual, sent("--bitrate 9600k").0, "1,000 packets of 1,200 bytes are 9.6 Mbit/s");
+    assert_eq!(sent("--stdin"), ("Lines { pace: None }".to_owned(), Layout::Plain));
+    assert!(sent("--read a.pcap").0.ends_with("speed: Some(1.0) }"));
+    assert!(sent("--read a.pcap --speed max").0.ends_with("speed: None }"));
+    let seven = Session::of_number(7);
+    assert_eq!(sent("--stdin --format compact --session 7").1, Layout::Compact(seven));
+    let day = Session::of_text("day1").unwrap();
+    assert_eq!(sent("--format moldudp64 --session day1").1, Layout::MoldUdp64(day));
+}
+
+/// Proves that each mistake with the tools for multicast is answered by one line with the argument and
+/// the remedy.
+#[test]
+fn mistakes_with_multicast_name_argument_and_remedy() {
+    let cases = [
+        ("recv", "<GROUP:PORT>", "tautline mcast recv --help"),
+        ("recv 10.0.0.1:5", "10.0.0.1:5: ", "no multicast address: write a group"),
+        ("recv 239.1.1.1", "239.1.1.1: ", "such as 239.255.0.1:5000"),
+        ("recv 239.1.1.1:0", "239.1.1.1:0: ", "a port from 1 on"),
+        ("recv 239.1.1.1:5 --source 239.1.1.1", "--source: ", "the address that a sender"),
+        ("recv 239.1.1.1:5 --source ::1", "--source: ::1: ", "family"),
+        ("rate 239.1.1.1:5 [ff12::1]:5 --source ::1", "--source: ", "for 239.1.1.1:5"),
+        ("recv 239.1.1.1:5 --buffer 0", "--buffer: ", "such as 8MiB"),
+        ("recv 239.1.1.1:5 --text --hex", "--text", "--help"),
+        ("recv 239.1.1.1:5 --format xml", "--format: ", "compact, moldudp64 or rtp"),
+        ("recv 239.1.1.1:5 --for 0", "--for: ", "more than zero"),
+        ("rate 239.1.1.1:5 --every 0", "--every: ", "0.01 to 86400"),
+        ("rate 239.1.1.1:5 --count 0", "--count: ", "1.."),
+        ("dump", "<FILE>", "tautline mcast dump --help"),
+        ("send", "<GROUP:PORT>", "tautline mcast send --help"),
+        ("send 239.1.1.1:5 --rate 0", "--rate: ", "packets a second"),
+        ("send 239.1.1.1:5 --bitrate fast", "--bitrate: ", "10M"),
+        ("send 239.1.1.1:5 --size 33", "--size: 33: ", "34 to 65507"),
+        ("send 239.1.1.1:5 --size 41 --format moldudp64", "--size: 41: ", "42 to 65507"),
+        ("send 239.1.1.1:5 --size 65508", "--size: ", "1 to 65507"),
+        ("send 239.1.1.1:5 --hops 256", "--hops", "0..=255"),
+        ("send 239.1.1.1:5 --loopback maybe", "--loopback: ", "on or off"),
+        ("send 239.1.1.1:5 --stdin --read a", "--stdin", "--help"),
+        ("send 239.1.1.1:5 --read a --rate 5", "--rate", "--help"),
+        ("send 239.1.1.1:5 --speed 2", "--read <FILE>", "tautline mcast send --help"),
+        ("send 239.1.1.1:5 --read a --speed 0", "--speed: ", "or max"),
+        ("send 239.1.1.1:5 --format rtp", "--format: ", "plain, compact or moldudp64"),
+        ("send 239.1.1.1:5 --session day1", "--session: day1: ", "a number from 0"),
+        ("send 239.1.1.1:5 --format moldudp64 --session a-long-name", "--session: ", "one to ten"),
+        ("send 239.1.1.1:5 --format plain --session 1", "--session: ", "--format compact"),
+        ("listen", "listen", "--help"),
+    ];
+    for (arguments, argument, remedy) in cases {
+        let message = wrong(&format!("tautline mcast {arguments}"));
+        let names = message.contains(argument) && message.contains(remedy);
+        assert!(names && !message.contains('\n'), "{arguments}: {message}");
+    }
 }

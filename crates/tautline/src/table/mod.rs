@@ -1,6 +1,6 @@
 //! Reports as text: pure functions from snapshots to lines.
 
-mod quantity;
+pub(crate) mod quantity;
 
 use std::net::SocketAddr;
 

@@ -1,22 +1,22 @@
 //! Numbers for people: four significant characters and a unit.
 
 /// A count: exact below 10,000, then with `k`, `M`, `G`.
-pub(super) fn count(value: u64) -> String {
+pub(crate) fn count(value: u64) -> String {
     if value < 10_000 { value.to_string() } else { scaled(value as f64, &["", "k", "M", "G"], "") }
 }
 
 /// Bytes in decimal units, as network rates are counted.
-pub(super) fn bytes(value: u64) -> String {
+pub(crate) fn bytes(value: u64) -> String {
     scaled(value as f64, &["B", "kB", "MB", "GB", "TB"], " ")
 }
 
 /// A rate in decimal units without its own unit: `9.6M`.
-pub(super) fn bits(value: f64) -> String {
+pub(crate) fn bits(value: f64) -> String {
     scaled(value, &["", "k", "M", "G", "T"], "")
 }
 
 /// A duration in the unit that keeps it short.
-pub(super) fn nanos(value: u64) -> String {
+pub(crate) fn nanos(value: u64) -> String {
     scaled(value as f64, &["ns", "µs", "ms", "s"], " ")
 }
 

@@ -1,0 +1,225 @@
+//! What came, for each source: how much, how fast, and what the numbers tell.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::header::{Choice, Header, Stream};
+use super::numbers::{Counts, Numbers};
+use super::seen::Seen;
+
+/// Rows at most: what further sources send is counted together.
+const MOST: usize = 1024;
+
+/// Which packets are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) source: Option<SocketAddr>,
+    /// `None`: of all sources for which there was no row any more.
+    pub(crate) group: Option<SocketAddr>,
+    /// `None`: packets without numbers.
+    pub(crate) stream: Option<Stream>,
+}
+
+/// What came of one kind.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) key: Key,
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    /// The packets and bytes up to the last report.
+    told: (u64, u64),
+    numbers: Option<Numbers>,
+}
+
+/// How fast something came between two reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Rates {
+    pub(crate) packets: f64,
+    pub(crate) bits: f64,
+}
+
+impl Row {
+    fn new(key: Key) -> Self {
+        let numbers = key.stream.map(|stream| Numbers::new(stream.width()));
+        Self { key, packets: 0, bytes: 0, told: (0, 0), numbers }
+    }
+
+    /// What the numbers tell; `None`: there are none.
+    pub(crate) fn counts(&self) -> Option<Counts> {
+        self.numbers.as_ref().map(Numbers::counts)
+    }
+
+    /// How fast it came since the last report, which was so long ago.
+    pub(crate) fn rates(&self, since: Duration) -> Rates {
+        let (packets, bytes) = self.told;
+        rates(self.packets - packets, self.bytes - bytes, since)
+    }
+
+    /// How fast it came in so long a time.
+    pub(crate) fn mean(&self, time: Duration) -> Rates {
+        rates(self.packets, self.bytes, time)
+    }
+}
+
+fn rates(packets: u64, bytes: u64, time: Duration) -> Rates {
+    let seconds = time.as_secs_f64();
+    if seconds == 0.0 {
+        return Rates::default();
+    }
+    Rates { packets: packets as f64 / seconds, bits: 8.0 * bytes as f64 / seconds }
+}
+
+/// Counts packets.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    choice: Choice,
+    rows: Vec<Row>,
+    /// Which row a kind of packets has.
+    places: HashMap<Key, usize>,
+    /// Datagrams that the kernel had to drop, for a socket's buffer was full.
+    pub(crate) dropped: u64,
+}
+
+impl Meter {
+    /// Counts packets of that format.
+    pub(crate) fn new(choice: Choice) -> Self {
+        Self { choice, rows: Vec::new(), places: HashMap::new(), dropped: 0 }
+    }
+
+    /// Counts a packet, and tells what its header says.
+    pub(crate) fn take(&mut self, seen: &Seen<'_>) -> Option<Header> {
+        let header = Header::read(self.choice, seen.payload);
+        let stream = header.map(|header| header.stream);
+        self.dropped += seen.dropped;
+        let row = self.row(Key { source: seen.source, group: Some(seen.group), stream });
+        row.packets += 1;
+        row.bytes += seen.len as u64;
+        if let (Some(numbers), Some(header)) = (&mut row.numbers, &header) {
+            numbers.take(header);
+        }
+        header
+    }
+
+    fn row(&mut self, key: Key) -> &mut Row {
+        let full = self.rows.len() >= MOST && !self.places.contains_key(&key);
+        let key = if full { Key { source: None, group: None, stream: None } } else { key };
+        let place = *self.places.entry(key).or_insert_with(|| {
+            self.rows.push(Row::new(key));
+            self.rows.len() - 1
+        });
+        &mut self.rows[place]
+    }
+
+    /// The rows, in the order in which the first packet of each came.
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// The sum of all rows.
+    pub(crate) fn total(&self) -> Total {
+        let mut total = Total { dropped: self.dropped, ..Total::default() };
+        for row in &self.rows {
+            total.packets += row.packets;
+            total.bytes += row.bytes;
+            let counts = row.counts().unwrap_or_default();
+            total.lost += counts.lost;
+            total.reordered += counts.reordered;
+            total.duplicates += counts.duplicates;
+        }
+        total
+    }
+
+    /// A report has been made: rates are counted from here on.
+    pub(crate) fn tell(&mut self) {
+        for row in &mut self.rows {
+            row.told = (row.packets, row.bytes);
+        }
+    }
+}
+
+/// The sum of all rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct Total {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    pub(crate) lost: u64,
+    pub(crate) reordered: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) dropped: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use tautline_feed::format::{Builder, Compact, Session};
+
+    use super::*;
+
+    fn seen<'a>(source: &str, payload: &'a [u8]) -> Seen<'a> {
+        let (source, group) = (source.parse().ok(), "239.1.1.1:5000".parse().unwrap());
+        let (time, interface, len) = (None, None, payload.len());
+        Seen { time, source, group, interface, payload, len, dropped: 0 }
+    }
+
+    fn packet(session: u32, number: u64) -> Vec<u8> {
+        let mut room = [0; 64];
+        let session = Session::of_number(session);
+        let mut builder = Builder::<Compact>::new(&mut room, session, number).unwrap();
+        builder.push(b"message").unwrap();
+        builder.finish().to_vec()
+    }
+
+    /// Proves that sources, sessions and packets without numbers have rows of their own, and that
+    /// their sum is that of all.
+    #[test]
+    fn sources_are_counted_apart() {
+        let mut meter = Meter::new(Choice::Auto);
+        for number in [1, 2, 5] {
+            meter.take(&seen("10.0.0.1:1", &packet(1, number)));
+            meter.take(&seen("10.0.0.2:1", &packet(1, 1)));
+        }
+        meter.take(&seen("10.0.0.1:1", &packet(2, 1)));
+        meter.take(&seen("10.0.0.1:1", b"hello"));
+        let rows: Vec<_> = meter.rows().iter().map(|row| (row.packets, row.counts())).collect();
+        let counts = |received, lost, duplicates| {
+            Some(Counts { received, lost, duplicates, ..Counts::default() })
+        };
+        let wanted = [(3, counts(3, 2, 0)), (3, counts(1, 0, 2)), (1, counts(1, 0, 0)), (1, None)];
+        assert_eq!(rows, wanted);
+        let total = meter.total();
+        assert_eq!((total.packets, total.lost, total.duplicates), (8, 2, 2));
+        assert_eq!(total.bytes, 7 * packet(1, 1).len() as u64 + 5);
+    }
+
+    /// Proves that rates are those since the last report, and means those of all the time.
+    #[test]
+    fn rates_begin_anew_with_each_report() {
+        let mut meter = Meter::new(Choice::Plain);
+        let second = Duration::from_secs(1);
+        for wanted in [10.0, 20.0, 0.0] {
+            for _ in 0..wanted as u64 {
+                meter.take(&seen("10.0.0.1:1", b"12345"));
+            }
+            assert_eq!(
+                meter.rows()[0].rates(second),
+                Rates { packets: wanted, bits: 40.0 * wanted }
+            );
+            meter.tell();
+        }
+        assert_eq!(meter.rows()[0].mean(3 * second).packets, 10.0);
+        assert_eq!(meter.rows()[0].rates(Duration::ZERO), Rates::default());
+    }
+
+    /// Proves that no number of sources makes it grow without end.
+    #[test]
+    fn rows_are_bounded() {
+        let mut meter = Meter::new(Choice::Auto);
+        for port in 0..2 * MOST {
+            meter.take(&seen(&format!("10.0.0.1:{port}"), b"a"));
+        }
+        assert_eq!(meter.rows().len(), MOST + 1);
+        let rest = &meter.rows()[MOST];
+        assert_eq!((rest.key.group, rest.packets as usize), (None, MOST));
+        assert_eq!(meter.total().packets as usize, 2 * MOST);
+    }
+}

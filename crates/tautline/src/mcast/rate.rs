@@ -1,0 +1,75 @@
+//! `tautline mcast rate`: how much comes to groups from whom, and what is missing.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tautline_runtime::timer;
+
+use super::ending::Countdown;
+use super::error::Error;
+use super::joined::{self, Watcher};
+use super::meter::Meter;
+use super::report::{self, Interval};
+use super::seen::Seen;
+use super::session::Session;
+use crate::Failure;
+use crate::cli::RateArgs;
+use crate::screen::{Form, Screen};
+
+/// Reports what comes to groups again and again until the end, and then what it was together.
+pub(crate) fn rate(args: &RateArgs) -> Result<(), Failure> {
+    let session = Session::start(&args.host(), args.run_for)?;
+    let gauge = Rc::new(RefCell::new(Gauge {
+        meter: Meter::new(args.format),
+        screen: Screen::stdout(args.json),
+        countdown: Countdown::of(args.count, session.ending()),
+        told: Duration::ZERO,
+    }));
+    joined::watch(&args.join, &gauge, &session)?;
+    let (shown, clock) = (gauge.clone(), session.clock());
+    timer::every(args.every, move || shown.borrow_mut().show(clock())).map_err(Error::from)?;
+    let elapsed = session.run()?;
+    gauge.borrow_mut().finish(elapsed)?;
+    session.result()
+}
+
+/// Counts packets, and shows the counts.
+struct Gauge {
+    meter: Meter,
+    screen: Screen,
+    countdown: Countdown,
+    /// When the last report was made, since the start.
+    told: Duration,
+}
+
+impl Gauge {
+    fn show(&mut self, elapsed: Duration) {
+        let at = Interval { elapsed, since: elapsed.saturating_sub(self.told) };
+        let lines = match self.screen.form() {
+            Form::Json => vec![report::interval_json(&self.meter, at).to_string()],
+            Form::Live => report::table(&self.meter, at, self.screen.width()),
+            Form::Plain => report::lines(&self.meter, at),
+        };
+        self.screen.show(Ok(lines));
+        self.meter.tell();
+        self.told = elapsed;
+    }
+
+    fn finish(&mut self, elapsed: Duration) -> std::io::Result<()> {
+        let lines = match self.screen.form() {
+            Form::Json => vec![report::summary_json(&self.meter, elapsed).to_string()],
+            Form::Live | Form::Plain => report::summary(&self.meter, elapsed),
+        };
+        self.screen.finish(&lines)
+    }
+}
+
+impl Watcher for Gauge {
+    fn see(&mut self, seen: &Seen<'_>) -> Result<(), Failure> {
+        if self.countdown.take() {
+            self.meter.take(seen);
+        }
+        Ok(())
+    }
+}

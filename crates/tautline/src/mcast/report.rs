@@ -1,0 +1,283 @@
+//! What a meter has counted, as lines, as a table and as JSON: pure functions.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::meter::{Meter, Rates, Row};
+use crate::table::quantity::{bits, bytes, count};
+
+/// Rows of the live table at most.
+const ROWS: usize = 40;
+const HEAD: [&str; 9] =
+    ["source", "group", "feed", "pkt/s", "bit/s", "packets", "lost", "late", "copies"];
+/// Columns before this one are text, the others are numbers.
+const NUMBERS: usize = 3;
+
+/// Whose sender is not told, or of too many to be told apart.
+const OTHERS: &str = "(others)";
+
+/// Between two reports.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Interval {
+    /// From the start to now.
+    pub(crate) elapsed: Duration,
+    /// From the report before this one to now.
+    pub(crate) since: Duration,
+}
+
+/// The live table, in which no line is longer than `width`.
+pub(crate) fn table(meter: &Meter, at: Interval, width: usize) -> Vec<String> {
+    let shown = meter.rows().len().min(ROWS);
+    let rows = &meter.rows()[..shown];
+    let mut lines = aligned(rows.iter().map(|row| cells(row, row.rates(at.since))));
+    if shown < meter.rows().len() {
+        lines.push(format!("and {} more", meter.rows().len() - shown));
+    }
+    lines.push(format!("{:.1} s  {}", at.elapsed.as_secs_f64(), verdict(meter)));
+    for line in &mut lines {
+        *line = line.chars().take(width).collect();
+    }
+    lines
+}
+
+/// A line for each source.
+pub(crate) fn lines(meter: &Meter, at: Interval) -> Vec<String> {
+    let seconds = at.elapsed.as_secs_f64();
+    let line = |row: &Row| format!("{seconds:.1}s  {}", line(row, row.rates(at.since)));
+    let mut lines: Vec<_> = meter.rows().iter().map(line).collect();
+    if lines.is_empty() {
+        lines.push(format!("{seconds:.1}s  nothing came"));
+    }
+    if meter.dropped > 0 {
+        lines.push(format!("{seconds:.1}s  {}", dropped(meter)));
+    }
+    lines
+}
+
+/// The end: all that came, a line for each source, and what is missing.
+pub(crate) fn summary(meter: &Meter, elapsed: Duration) -> Vec<String> {
+    let total = meter.total();
+    let seconds = elapsed.as_secs_f64();
+    let (packets, size) = (total.packets, bytes(total.bytes));
+    let mut lines = vec![format!("summary of {seconds:.1} s: {packets} packets, {size}")];
+    lines.extend(meter.rows().iter().map(|row| format!("  {}", line(row, row.mean(elapsed)))));
+    lines.push(verdict(meter));
+    lines
+}
+
+/// A report as JSON.
+pub(crate) fn interval_json(meter: &Meter, at: Interval) -> Value {
+    let rows: Vec<_> = meter.rows().iter().map(|row| json(row, row.rates(at.since))).collect();
+    json!({
+        "kind": "interval", "elapsed_s": at.elapsed.as_secs_f64(), "dropped": meter.dropped,
+        "sources": rows,
+    })
+}
+
+/// The end as JSON.
+pub(crate) fn summary_json(meter: &Meter, elapsed: Duration) -> Value {
+    let rows: Vec<_> = meter.rows().iter().map(|row| json(row, row.mean(elapsed))).collect();
+    let total = meter.total();
+    json!({
+        "kind": "summary", "elapsed_s": elapsed.as_secs_f64(), "packets": total.packets,
+        "bytes": total.bytes, "lost": total.lost, "reordered": total.reordered,
+        "duplicates": total.duplicates, "dropped": total.dropped, "sources": rows,
+    })
+}
+
+fn json(row: &Row, rates: Rates) -> Value {
+    let text = |address: std::net::SocketAddr| address.to_string();
+    let mut object = json!({
+        "source": row.key.source.map(text), "group": row.key.group.map(text),
+        "format": row.key.stream.map(|stream| stream.format()),
+        "stream": row.key.stream.map(|stream| stream.name()),
+        "packets": row.packets, "bytes": row.bytes,
+        "packets_per_s": rates.packets, "bits_per_s": rates.bits,
+    });
+    if let Some(counts) = row.counts() {
+        object["received"] = json!(counts.received);
+        object["lost"] = json!(counts.lost);
+        object["reordered"] = json!(counts.reordered);
+        object["duplicates"] = json!(counts.duplicates);
+        object["restarts"] = json!(counts.restarts);
+    }
+    object
+}
+
+fn names(row: &Row) -> [String; 3] {
+    let name = |address: Option<std::net::SocketAddr>| {
+        address.map_or_else(|| OTHERS.to_owned(), |address| address.to_string())
+    };
+    let feed = row.key.stream.map(|stream| format!("{} {}", stream.format(), stream.name()));
+    [name(row.key.source), name(row.key.group), feed.unwrap_or_else(|| "no numbers".to_owned())]
+}
+
+fn cells(row: &Row, rates: Rates) -> [String; 9] {
+    let [source, group, feed] = names(row);
+    let of = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
+    let counts = row.counts();
+    [
+        source,
+        group,
+        feed,
+        bits(rates.packets),
+        bits(rates.bits),
+        count(row.packets),
+        of(counts.map(|counts| counts.lost)),
+        of(counts.map(|counts| counts.reordered)),
+        of(counts.map(|counts| counts.duplicates)),
+    ]
+}
+
+fn line(row: &Row, rates: Rates) -> String {
+    let [source, group, feed] = names(row);
+    let (packets, bit) = (bits(rates.packets), bits(rates.bits));
+    let mut line = format!("{source} > {group}  {feed}  {packets} pkt/s {bit}bit/s");
+    line += &format!("  packets {}", row.packets);
+    if let Some(counts) = row.counts() {
+        let share = share(counts.lost, counts.received);
+        line += &format!("  lost {} ({share})  late {}", counts.lost, counts.reordered);
+        line += &format!("  copies {}", counts.duplicates);
+        if counts.restarts > 0 {
+            line += &format!("  restarts {}", counts.restarts);
+        }
+    }
+    line
+}
+
+fn share(lost: u64, received: u64) -> String {
+    format!("{:.2} %", 100.0 * lost as f64 / (lost + received).max(1) as f64)
+}
+
+/// What is missing, as far as it can be told.
+fn verdict(meter: &Meter) -> String {
+    let total = meter.total();
+    let mut told = Vec::new();
+    if total.lost > 0 {
+        told.push(format!("{} LOST", total.lost));
+    }
+    if total.dropped > 0 {
+        told.push(dropped(meter));
+    }
+    let numbered = meter.rows().iter().any(|row| row.counts().is_some());
+    match (told.is_empty(), total.packets, numbered) {
+        (false, ..) => told.join(", "),
+        (true, 0, _) => "nothing came".to_owned(),
+        (true, _, true) => "nothing lost".to_owned(),
+        (true, _, false) => {
+            "no numbers: only the kernel's drops are known, and there are none".to_owned()
+        }
+    }
+}
+
+fn dropped(meter: &Meter) -> String {
+    format!("{} DROPPED by the kernel: give more --buffer", meter.dropped)
+}
+
+/// Lines whose columns stand below each other, with a head.
+fn aligned(rows: impl Iterator<Item = [String; 9]>) -> Vec<String> {
+    let rows: Vec<_> = std::iter::once(HEAD.map(str::to_owned)).chain(rows).collect();
+    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 9] = std::array::from_fn(width);
+    let line = |row: &[String; 9]| {
+        let cells = row.iter().zip(widths).enumerate().map(|(at, (cell, width))| {
+            if at < NUMBERS { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        });
+        cells.collect::<Vec<_>>().join("  ")
+    };
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tautline_feed::format::{Builder, Compact, Session};
+
+    use super::super::header::Choice;
+    use super::super::seen::Seen;
+    use super::*;
+
+    const AT: Interval =
+        Interval { elapsed: Duration::from_secs(2), since: Duration::from_secs(1) };
+
+    fn meter(numbers: &[u64], dropped: u64) -> Meter {
+        let mut meter = Meter::new(Choice::Auto);
+        let (time, interface) = (None, None);
+        let (source, group) = ("10.0.0.1:7".parse().ok(), "239.1.1.1:5000".parse().unwrap());
+        let mut take = |payload: &[u8], dropped| {
+            let len = payload.len();
+            let _ = meter.take(&Seen { time, source, group, interface, payload, len, dropped });
+        };
+        for number in numbers {
+            let mut room = [0; 1000];
+            let mut builder =
+                Builder::<Compact>::new(&mut room, Session::of_number(7), *number).unwrap();
+            builder.push(&[0; 986]).unwrap();
+            take(builder.finish(), 0);
+        }
+        if dropped > 0 {
+            take(b"no number", dropped);
+        }
+        meter
+    }
+
+    /// Proves that a line has source, group, feed, rates and what the numbers tell.
+    #[test]
+    fn lines_tell_rates_and_losses() {
+        let told = lines(&meter(&[1, 2, 5, 4, 4], 0), AT);
+        let wanted = "2.0s  10.0.0.1:7 > 239.1.1.1:5000  compact 7  5 pkt/s 40.0kbit/s  packets 5  \
+                      lost 1 (20.00 %)  late 1  copies 1";
+        assert_eq!(told, [wanted]);
+        assert_eq!(lines(&meter(&[], 0), AT), ["2.0s  nothing came"]);
+    }
+
+    /// Proves that the end says what is missing and, where that cannot be known, why.
+    #[test]
+    fn the_end_says_what_is_missing() {
+        let verdict = |meter: Meter| summary(&meter, AT.elapsed).pop().unwrap();
+        assert_eq!(verdict(meter(&[1, 2], 0)), "nothing lost");
+        assert_eq!(verdict(meter(&[1, 3], 0)), "1 LOST");
+        assert!(verdict(meter(&[1, 3], 9)).starts_with("1 LOST, 9 DROPPED by the kernel: "));
+        assert_eq!(verdict(meter(&[], 0)), "nothing came");
+        let mut bare = Meter::new(Choice::Plain);
+        let payload = b"a";
+        let group = "239.1.1.1:5".parse().unwrap();
+        bare.take(&Seen {
+            time: None,
+            source: None,
+            group,
+            interface: None,
+            payload,
+            len: 1,
+            dropped: 0,
+        });
+        assert!(verdict(bare).starts_with("no numbers"));
+    }
+
+    /// Proves that the columns of the table stand below each other, and that no line wraps.
+    #[test]
+    fn the_table_is_aligned_and_does_not_wrap() {
+        let lines = table(&meter(&[1, 2], 1), AT, 200);
+        assert_eq!(lines.len(), 4, "{lines:?}");
+        let at = |line: &String, text| line.find(text).unwrap_or_else(|| panic!("{line}"));
+        assert_eq!(at(&lines[0], "group"), at(&lines[1], "239."));
+        assert_eq!(at(&lines[0], "feed"), at(&lines[2], "no numbers"));
+        assert!(table(&meter(&[1], 1), AT, 20).iter().all(|line| line.len() <= 20));
+    }
+
+    /// Proves that JSON has the same, and what has no numbers has no counts of them.
+    #[test]
+    fn json_has_the_same() {
+        let report = interval_json(&meter(&[1, 3], 4), AT);
+        assert_eq!((&report["kind"], &report["dropped"]), (&json!("interval"), &json!(4)));
+        let (first, second) = (&report["sources"][0], &report["sources"][1]);
+        assert_eq!((&first["lost"], &first["packets_per_s"]), (&json!(1), &json!(2.0)));
+        assert_eq!((&second["format"], &second["lost"]), (&Value::Null, &Value::Null));
+        let end = summary_json(&meter(&[1, 3], 0), AT.elapsed);
+        assert_eq!(
+            (&end["kind"], &end["lost"], &end["packets"]),
+            (&json!("summary"), &json!(1), &json!(2))
+        );
+        assert_eq!(end["sources"][0]["packets_per_s"], json!(1.0));
+    }
+}

@@ -1,0 +1,288 @@
+//! `tautline mcast send`: packets to a group, made up, from standard input, or from a capture.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde_json::json;
+use socket2::SockAddr;
+use tautline_net::Stdin;
+use tautline_net::multicast::{Peer, ToInterface};
+use tautline_runtime::{Batch, To, timer};
+
+use super::capture::Reader;
+use super::ending::Countdown;
+use super::error::Error;
+use super::frame::datagram;
+use super::generate::{Layout, fill};
+use super::lines::Lines;
+use super::pace::Pace;
+use super::session::Session;
+use crate::Failure;
+use crate::cli::{Origin, SendArgs};
+use crate::table::quantity::{bits, bytes};
+
+/// Packets in one call.
+const BATCH: usize = 32;
+/// Bytes of a datagram at most, over either version of IP.
+pub(crate) const LONGEST: usize = 65_507;
+/// So much silence is told of, where a layout has packets for that.
+const SILENCE: Duration = Duration::from_secs(1);
+/// Bytes that are read from standard input at a time.
+const CHUNK: usize = 1 << 16;
+
+/// Sends until there is no more, or the end, and tells how much it was.
+pub(crate) fn send(args: &SendArgs) -> Result<(), Failure> {
+    let session = Session::start(&args.host(), args.run_for)?;
+    let outlet = Rc::new(Outlet::open(args, &session)?);
+    let (sender, ending, origin) = (outlet.clone(), session.ending().clone(), args.origin());
+    session.spawn(async move {
+        sender.send_all(&origin).await?;
+        ending.now();
+        Ok(())
+    })?;
+    let beating = outlet.clone();
+    session.spawn(async move { beating.beat().await })?;
+    let elapsed = session.run()?;
+    // The last word: whoever misses it knows no less than before.
+    let _ = outlet.say(|room, next| outlet.layout.end(room, next));
+    outlet.tell(args.json, elapsed)?;
+    session.result()
+}
+
+/// A group that is sent to.
+struct Outlet {
+    peer: Peer,
+    group: SocketAddr,
+    layout: Layout,
+    /// Where a packet is put together.
+    room: RefCell<Vec<u8>>,
+    /// The number of the next message.
+    next: Cell<u64>,
+    packets: Cell<u64>,
+    bytes: Cell<u64>,
+    /// When something was sent last, since the start.
+    last: Cell<Duration>,
+    countdown: RefCell<Countdown>,
+    clock: Box<dyn Fn() -> Duration>,
+}
+
+impl Outlet {
+    fn open(args: &SendArgs, session: &Session) -> Result<Self, Error> {
+        let mut options = Peer::options().reuse(false).hops(args.hops).loopback(args.loopback);
+        if let Some(name) = &args.interface {
+            options = options.interface(name.to_interface().map_err(Error::Interface)?);
+        }
+        let any: IpAddr = match args.group {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let peer = options.bind(SocketAddr::new(any, 0)).map_err(Error::of(args.group))?;
+        Ok(Self {
+            peer,
+            group: args.group,
+            layout: args.layout(),
+            room: RefCell::new(vec![0; LONGEST]),
+            next: Cell::new(1),
+            packets: Cell::new(0),
+            bytes: Cell::new(0),
+            last: Cell::new(Duration::ZERO),
+            countdown: RefCell::new(Countdown::of(args.count, session.ending())),
+            clock: Box::new(session.clock()),
+        })
+    }
+
+    async fn send_all(&self, origin: &Origin) -> Result<(), Error> {
+        match origin {
+            Origin::Generated { pace, size } => self.generate(*pace, *size).await,
+            Origin::Lines { pace } => self.lines(*pace).await,
+            Origin::Capture { path, speed } => self.play(path, *speed).await,
+        }
+    }
+
+    /// Sends numbered packets of that size.
+    async fn generate(&self, mut pace: Pace, size: usize) -> Result<(), Error> {
+        let mut message = vec![0; size - self.layout.overhead()];
+        let mut batch = Batch::new(BATCH, size);
+        loop {
+            self.wait(pace.next()).await?;
+            let due = pace.due((self.clock)()).min(BATCH as u64);
+            batch.clear();
+            for _ in 0..due {
+                if !self.countdown.borrow_mut().take() {
+                    break;
+                }
+                let number = self.next.replace(self.next.get() + 1);
+                fill(&mut message, number);
+                let mut room = self.room.borrow_mut();
+                let packet = self.layout.packet(&mut room, number, &message);
+                // All are of the size for which there is room.
+                let pushed = packet.is_ok_and(|packet| batch.push(packet, None).is_ok());
+                debug_assert!(pushed, "{size} bytes have room");
+            }
+            self.send_batch(&mut batch).await?;
+            pace.note_sent(due);
+            if batch.len() < due as usize {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn send_batch(&self, batch: &mut Batch) -> Result<(), Error> {
+        let to = SockAddr::from(self.group);
+        self.peer.send_batch(batch, To::All(&to)).await.map_err(Error::of(self.group))?;
+        batch.iter().for_each(|packet| self.note_sent(packet.bytes.len()));
+        Ok(())
+    }
+
+    /// Sends the lines of standard input.
+    async fn lines(&self, mut pace: Option<Pace>) -> Result<(), Error> {
+        let mut stdin = Stdin::open().map_err(Error::Input)?;
+        let most = LONGEST - self.layout.overhead();
+        let (mut lines, mut chunk) = (Lines::of_at_most(most), vec![0; CHUNK]);
+        let long = |line| Error::Line { line, most };
+        loop {
+            let (read, buf) = stdin.read(chunk).await;
+            chunk = buf;
+            match read.map_err(Error::Input)? {
+                0 => break,
+                count => lines.push(&chunk[..count]),
+            }
+            while let Some(line) = lines.next().map_err(|it| long(it.line))? {
+                if !self.send_in_time(line, &mut pace).await? {
+                    return Ok(());
+                }
+            }
+        }
+        match lines.rest() {
+            Some(line) => self.send_in_time(line, &mut pace).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    async fn send_in_time(&self, line: &[u8], pace: &mut Option<Pace>) -> Result<bool, Error> {
+        if let Some(pace) = pace {
+            self.wait(pace.next()).await?;
+            pace.due((self.clock)());
+            pace.note_sent(1);
+        }
+        self.send(line).await
+    }
+
+    /// Sends the datagrams of a capture, with its pauses divided by the speed, or without any.
+    async fn play(&self, path: &Path, speed: Option<f64>) -> Result<(), Error> {
+        let mut reader = Reader::open(path)?;
+        let most = LONGEST - self.layout.overhead();
+        let (mut start, mut packet) = (None, 0);
+        while let Some(frame) = reader.next()? {
+            packet += 1;
+            let Ok(found) = datagram(frame.medium, frame.bytes) else { continue };
+            if found.payload.len() > most {
+                return Err(Error::Packet { packet, most });
+            }
+            if let (Some(time), Some(speed)) = (frame.time, speed) {
+                let start = *start.get_or_insert(time);
+                let since = Duration::from_nanos(time.0.saturating_sub(start.0));
+                self.wait(since.div_f64(speed)).await?;
+            }
+            if !self.send(found.payload).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until so much time has passed since the start.
+    async fn wait(&self, until: Duration) -> Result<(), Error> {
+        let left = until.saturating_sub((self.clock)());
+        if left.is_zero() {
+            return Ok(());
+        }
+        timer::sleep(left).await.map_err(Error::from)
+    }
+
+    /// Sends a message in a packet of its own; false: there were enough.
+    async fn send(&self, message: &[u8]) -> Result<bool, Error> {
+        if !self.countdown.borrow_mut().take() {
+            return Ok(false);
+        }
+        let number = self.next.replace(self.next.get() + 1);
+        loop {
+            let sent = {
+                let mut room = self.room.borrow_mut();
+                let packet = self.layout.packet(&mut room, number, message);
+                let packet = packet.map_err(|error| self.failed(io::Error::other(error)))?;
+                self.peer.try_send_to(packet, self.group)
+            };
+            match sent {
+                Ok(len) => {
+                    self.note_sent(len);
+                    return Ok(true);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.peer.writable().await.map_err(|error| self.failed(error))?;
+                }
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+    }
+
+    fn failed(&self, error: io::Error) -> Error {
+        Error::Group { group: self.group, error }
+    }
+
+    fn note_sent(&self, len: usize) {
+        self.packets.set(self.packets.get() + 1);
+        self.bytes.set(self.bytes.get() + len as u64);
+        self.last.set((self.clock)());
+    }
+
+    /// Tells of silence, as long as there is any.
+    async fn beat(&self) -> Result<(), Failure> {
+        loop {
+            timer::sleep(SILENCE).await.map_err(Error::from)?;
+            if (self.clock)().saturating_sub(self.last.get()) >= SILENCE {
+                // Another one follows.
+                let _ = self.say(|room, next| self.layout.heartbeat(room, next));
+            }
+        }
+    }
+
+    /// Sends a packet without messages, if the layout has it.
+    fn say(
+        &self,
+        packet: impl for<'r> Fn(&'r mut [u8], u64) -> Option<&'r [u8]>,
+    ) -> io::Result<()> {
+        let mut room = self.room.borrow_mut();
+        let packet = packet(&mut room, self.next.get());
+        packet.map_or(Ok(()), |packet| self.peer.try_send_to(packet, self.group).map(drop))
+    }
+
+    /// Tells what was sent.
+    fn tell(&self, json: bool, elapsed: Duration) -> io::Result<()> {
+        let (seconds, packets, size) =
+            (elapsed.as_secs_f64(), self.packets.get(), self.bytes.get());
+        let rate = |count: f64| if seconds > 0.0 { count / seconds } else { 0.0 };
+        let (speed, bit) = (rate(packets as f64), rate(8.0 * size as f64));
+        let (group, layout, next) = (self.group, self.layout, self.next.get());
+        if json {
+            let object = json!({
+                "kind": "summary", "elapsed_s": seconds, "group": group.to_string(),
+                "packets": packets, "bytes": size, "packets_per_s": speed, "bits_per_s": bit,
+                "format": layout.name(), "session": layout.session(), "next": next,
+            });
+            return writeln!(io::stdout(), "{object}");
+        }
+        let (size, speed, bit) = (bytes(size), bits(speed), bits(bit));
+        let feed = layout.session().map(|session| format!(", {} session {session}", layout.name()));
+        writeln!(
+            io::stdout(),
+            "summary of {seconds:.1} s: {packets} packets, {size} to {group}{}\n\
+             {speed} pkt/s {bit}bit/s",
+            feed.unwrap_or_default(),
+        )
+    }
+}

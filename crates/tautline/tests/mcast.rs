@@ -1,0 +1,326 @@
+//! The tools for multicast as a user meets them, on the loopback interface.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tautline_feed::format::{Builder, Compact, Session};
+
+/// Long enough for any step here, so that a broken tool fails instead of hanging.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A group that no other test has, at a port that nobody has.
+fn group() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let [_, process] = (std::process::id() as u16).to_be_bytes();
+    let port = UdpSocket::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
+    (Ipv4Addr::new(239, 100 + high, process, low), port).into()
+}
+
+/// How many have joined a group, as the kernel lists them.
+fn members(group: SocketAddr) -> u32 {
+    let SocketAddr::V4(group) = group else { panic!("the list is of IPv4") };
+    let name = format!("{:08X}", u32::from_ne_bytes(group.ip().octets()));
+    let list = fs::read_to_string("/proc/net/igmp").unwrap();
+    let line = list.lines().find_map(|line| line.trim_start().strip_prefix(&name));
+    line.map_or(0, |line| line.split_whitespace().next().unwrap().parse().unwrap())
+}
+
+/// A tool that runs.
+struct Tool(Option<Child>);
+
+impl Tool {
+    fn start(arguments: &str) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_tautline"))
+            .arg("mcast")
+            .args(arguments.split_whitespace())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        Self(Some(child.expect("the program was built")))
+    }
+
+    /// Starts one that joins, and waits until it has.
+    fn joined(command: &str, group: SocketAddr, options: &str) -> Self {
+        let before = members(group);
+        let tool = Self::start(&format!("{command} {group} --iface lo {options}"));
+        let end = Instant::now() + PATIENCE;
+        while members(group) == before {
+            assert!(Instant::now() < end, "{group} is not joined");
+            thread::sleep(Duration::from_millis(5));
+        }
+        tool
+    }
+
+    fn interrupt(&self) {
+        let process = self.0.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args(["-INT", &process]).status().unwrap().success());
+    }
+
+    /// Its standard input, which ends here.
+    fn type_in(&mut self, text: &str) {
+        let mut stdin = self.0.as_mut().unwrap().stdin.take().unwrap();
+        stdin.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Waits for its end, which must be in order.
+    fn end(self) -> String {
+        let output = self.output();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn output(mut self) -> Output {
+        let mut child = self.0.take().unwrap();
+        drop(child.stdin.take());
+        let end = Instant::now() + PATIENCE;
+        // What it prints is less than a pipe holds.
+        while child.try_wait().unwrap().is_none() {
+            if Instant::now() > end {
+                child.kill().unwrap();
+                panic!("it does not end: {:?}", child.wait_with_output());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        child.wait_with_output().unwrap()
+    }
+
+    /// What it prints, as JSON, the summary last and apart.
+    fn objects(self) -> (Vec<Value>, Value) {
+        let text = self.end();
+        let mut objects: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let summary = objects.pop().unwrap();
+        assert_eq!(summary["kind"], "summary");
+        (objects, summary)
+    }
+}
+
+impl Drop for Tool {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            // It may have ended.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A socket that sends to groups by the loopback interface, from that address.
+fn sender(from: &str) -> UdpSocket {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
+    socket.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
+    socket.bind(&SocketAddr::new(from.parse().unwrap(), 0).into()).unwrap();
+    socket.into()
+}
+
+fn numbered(number: u64) -> Vec<u8> {
+    let mut room = [0; 64];
+    let mut builder = Builder::<Compact>::new(&mut room, Session::of_number(7), number).unwrap();
+    builder.push(b"message").unwrap();
+    builder.finish().to_vec()
+}
+
+/// Proves that numbered packets come with all that is known of each, in every layout, and that their
+/// numbers are explained.
+#[test]
+fn packets_are_received_with_all_that_is_known() {
+    for (layout, format, size) in [("compact", "compact", 60), ("moldudp64", "MoldUDP64", 100)] {
+        let group = group();
+        let receiver = Tool::joined("recv", group, "--json --hex --count 50");
+        let options =
+            format!("--iface lo --rate 10k --count 50 --format {layout} --size {size} --json");
+        let (_, sent) = Tool::start(&format!("send {group} {options}")).objects();
+        let (packets, summary) = receiver.objects();
+        assert_eq!((&sent["packets"], &sent["next"]), (&50.into(), &51.into()));
+        assert_eq!(packets.len(), 50);
+        for (packet, number) in packets.iter().zip(1..) {
+            assert_eq!(
+                (&packet["feed"]["number"], &packet["feed"]["format"]),
+                (&number.into(), &format.into())
+            );
+            assert_eq!(packet["feed"]["stream"], sent["session"]);
+            assert_eq!(
+                (&packet["group"], &packet["interface"]),
+                (&group.to_string().into(), &"lo".into())
+            );
+            assert_eq!((&packet["len"], &packet["dropped"]), (&size.into(), &0.into()));
+            assert!(
+                packet["time"].as_str().unwrap().ends_with('Z') && packet["source"].is_string()
+            );
+            assert_eq!(packet["hex"].as_str().unwrap().len(), 2 * size);
+        }
+        assert_eq!((&summary["packets"], &summary["lost"]), (&50.into(), &0.into()));
+    }
+}
+
+/// Proves that what is lost, late and doubled is told for each sender, and that the end names what is
+/// missing.
+#[test]
+fn losses_are_told_for_each_sender() {
+    let group = group();
+    let meter = Tool::joined("rate", group, "--json --every 0.05 --count 9");
+    let text = Tool::joined("rate", group, "--count 9");
+    let (one, two) = (sender("127.0.0.1"), sender("127.0.0.2"));
+    for number in [1, 2, 6, 5, 5, 7] {
+        one.send_to(&numbered(number), group).unwrap();
+    }
+    for number in [1, 2, 3] {
+        two.send_to(&numbered(number), group).unwrap();
+    }
+    let (reports, summary) = meter.objects();
+    assert!(reports.iter().all(|report| report["kind"] == "interval"));
+    let of = |socket: &UdpSocket| {
+        let address = socket.local_addr().unwrap().to_string();
+        let sources = summary["sources"].as_array().unwrap();
+        let row = sources.iter().find(|row| row["source"] == address).unwrap();
+        ["packets", "lost", "reordered", "duplicates"].map(|key| row[key].as_u64().unwrap())
+    };
+    assert_eq!((of(&one), of(&two)), ([6, 2, 1, 1], [3, 0, 0, 0]));
+    let text = text.end();
+    assert!(
+        text.ends_with("\n2 LOST\n") && text.contains("lost 2 (28.57 %)  late 1  copies 1"),
+        "{text}"
+    );
+}
+
+/// Proves that Ctrl-C ends each tool in order, with a summary.
+#[test]
+fn an_interrupt_gives_a_summary() {
+    let group = group();
+    for command in ["recv", "rate"] {
+        let tool = Tool::joined(command, group, "");
+        tool.interrupt();
+        let text = tool.end();
+        assert!(text.contains("summary of ") && text.ends_with("nothing came\n"), "{text}");
+    }
+    let witness = Tool::joined("recv", group, "--count 3");
+    let tool = Tool::start(&format!("send {group} --iface lo --rate 1000"));
+    witness.end();
+    tool.interrupt();
+    let text = tool.end();
+    assert!(text.contains(" packets, ") && text.contains(&group.to_string()), "{text}");
+}
+
+/// Proves that what was received goes into a capture as it was, and out of it again: printed, and
+/// sent.
+#[test]
+fn captures_hold_what_came_and_are_sent_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.pcap").display().to_string();
+    let (group, other) = (group(), group());
+    let writer = Tool::joined("recv", group, &format!("--count 4 --write {file}"));
+    let socket = sender("127.0.0.2");
+    let payloads = ["one", "", "three\n", "\u{e9}"];
+    for payload in payloads {
+        socket.send_to(payload.as_bytes(), group).unwrap();
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(writer.end().starts_with("summary of "), "packets are not printed");
+    let texts = |packets: &[Value]| -> Vec<String> {
+        packets.iter().map(|packet| packet["text"].as_str().unwrap().to_owned()).collect()
+    };
+    let (packets, summary) = Tool::start(&format!("dump {file} --json")).objects();
+    assert_eq!(
+        (texts(&packets), &summary["skipped"]),
+        (payloads.map(str::to_owned).to_vec(), &0.into())
+    );
+    let source = socket.local_addr().unwrap().to_string();
+    assert!(packets.iter().all(|it| it["source"] == source && it["group"] == group.to_string()));
+    let receiver = Tool::joined("recv", other, "--count 4 --json");
+    let before = Instant::now();
+    Tool::start(&format!("send {other} --iface lo --read {file} --speed 0.5")).end();
+    assert!(before.elapsed() > Duration::from_millis(110), "pauses are twice as long");
+    assert_eq!(texts(&receiver.objects().0), payloads);
+}
+
+/// Proves that lines are packets, the last one also without its end, and that text shows what cannot
+/// be printed without printing it.
+#[test]
+fn lines_are_packets() {
+    let group = group();
+    let receiver = Tool::joined("recv", group, "--count 3 --text");
+    let mut sender = Tool::start(&format!("send {group} --iface lo --stdin"));
+    sender.type_in("hello\n\na\x1b[2Jb");
+    assert!(sender.end().starts_with("summary of "));
+    let text = receiver.end();
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[0].ends_with(" 5 bytes  hello") && lines[1].contains(" 0 bytes"), "{text}");
+    assert!(lines[2].ends_with(" 6 bytes  a\\x1b[2Jb"), "{text}");
+}
+
+/// Proves that nothing is heard but the senders that were named.
+#[test]
+fn only_named_senders_are_heard() {
+    let group = group();
+    let receiver = Tool::joined("recv", group, "--source 127.0.0.2 --count 2 --json");
+    for number in 0..2 {
+        sender("127.0.0.1").send_to(b"a stranger", group).unwrap();
+        sender("127.0.0.2").send_to(&[b'0' + number], group).unwrap();
+    }
+    let (packets, _) = receiver.objects();
+    assert!(packets.iter().zip(["0", "1"]).all(|(it, wanted)| it["text"] == wanted), "{packets:?}");
+}
+
+/// Proves that what cannot be done is told in one line with its name and a remedy, and exit code 1.
+#[test]
+fn failures_are_one_line_and_code_1() {
+    let group = group();
+    for (arguments, names) in [
+        (format!("recv {group} --iface none0"), &["none0", "lo"][..]),
+        (format!("send {group} --iface 203.0.113.7"), &["203.0.113.7", "lo"]),
+        (format!("recv {group} --iface lo --write /nowhere/a"), &["/nowhere/a", "No such file"]),
+        ("dump /nowhere/a".to_owned(), &["/nowhere/a", "No such file"]),
+        (format!("dump {}", file!()), &["mcast.rs"]),
+        (format!("send {group} --iface lo --read /nowhere/a"), &["/nowhere/a"]),
+    ] {
+        let output = Tool::start(&arguments).output();
+        let line = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            (output.status.code(), line.lines().count()),
+            (Some(1), 1),
+            "{arguments}: {line}"
+        );
+        assert!(names.iter().all(|name| line.contains(name)), "{arguments}: {line}");
+    }
+}
+
+/// Proves that a damaged capture is printed up to the damage, and that whoever reads no further is no
+/// failure.
+#[test]
+fn damaged_captures_are_printed_to_the_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.pcap");
+    let group = group();
+    let writer = Tool::joined("recv", group, &format!("--count 2 --write {}", file.display()));
+    let socket = sender("127.0.0.1");
+    for payload in ["one", "two"] {
+        socket.send_to(payload.as_bytes(), group).unwrap();
+    }
+    writer.end();
+    let mut bytes = fs::read(&file).unwrap();
+    bytes.pop();
+    fs::write(&file, &bytes).unwrap();
+    let output = Tool::start(&format!("dump {} --text", file.display())).output();
+    let (told, line) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        told.contains("  one\n") && told.contains("summary of ") && !told.contains("two"),
+        "{told}"
+    );
+    assert!(line.contains("damaged behind packet 1: the file ends"), "{line}");
+    let mut tool = Tool::start(&format!("dump {}", file.display()));
+    // The reader goes before anything is written, or behind the first bytes.
+    let mut stdout = tool.0.as_mut().unwrap().stdout.take().unwrap();
+    let _ = stdout.read(&mut [0; 1]);
+    drop(stdout);
+    assert!(matches!(tool.output().status.code(), Some(0 | 1)));
+}
