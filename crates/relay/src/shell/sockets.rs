@@ -9,7 +9,7 @@ use tautline_net::multicast::{Interface, Peer, ToInterface};
 use tautline_net::{
     Dial, TcpListener as Listener, UdpSocket, UnixAddress, UnixListener, UnixStream,
 };
-use tautline_runtime::{Descriptor, timer};
+use tautline_runtime::{Descriptor, Details, timer};
 
 use crate::endpoint::{Host, HostPort, MulticastDestination, MulticastSource, UnixName};
 
@@ -78,7 +78,8 @@ pub(super) fn join(from: &MulticastSource) -> io::Result<Descriptor> {
     let found = interfaces.iter().map(|name| name.to_string().to_interface());
     let mut interfaces = found.collect::<Result<Vec<_>, _>>()?;
     let address = own_address(*group, &interfaces);
-    let peer = Peer::bind(address)?;
+    // Nothing but the bytes is of interest here.
+    let peer = Peer::options().details(Details::default()).bind(address)?;
     if interfaces.is_empty() {
         interfaces.push(Interface::ANY);
     }
