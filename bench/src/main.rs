@@ -16,6 +16,7 @@ mod harness;
 mod ipc;
 mod log;
 mod post;
+mod sequence;
 mod timers;
 mod turn;
 mod udp_relay;
@@ -47,6 +48,7 @@ pub(crate) const BENCHES: &[Bench] = &[
     Bench { name: "bus", shares: 16, groups: bus::groups },
     Bench { name: "ipc", shares: 5, groups: ipc::groups },
     Bench { name: "log", shares: 2, groups: log::groups },
+    Bench { name: "sequence", shares: 6, groups: sequence::groups },
     Bench { name: "udp-relay", shares: 2, groups: udp_relay::groups },
 ];
 
