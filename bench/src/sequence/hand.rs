@@ -69,7 +69,7 @@ impl<F: Bare> Order for Compare<F> {
     }
 
     fn take(&mut self, stream: &Stream, sink: &mut Sink) {
-        for (_, packet) in stream.packets() {
+        for packet in stream.packets() {
             if F::number(packet) == self.next {
                 self.next += hand_on::<F>(self.next, packet, sink);
             }
@@ -91,9 +91,36 @@ struct Place {
 }
 
 impl Ring {
+    #[inline(always)]
     fn place(&mut self, number: u64) -> &mut Place {
         let at = number as usize & (self.places.len() - 1);
         &mut self.places[at]
+    }
+
+    #[inline(always)]
+    fn take_one(&mut self, packet: &[u8], sink: &mut Sink) {
+        let number = Compact::number(packet);
+        if number > self.next {
+            let place = self.place(number);
+            place.number = number;
+            place.packet[..packet.len()].copy_from_slice(packet);
+        } else if number == self.next {
+            hand_on::<Compact>(number, packet, sink);
+            self.next += 1;
+            self.go_on(sink);
+        }
+    }
+
+    #[inline(always)]
+    fn go_on(&mut self, sink: &mut Sink) {
+        let mut next = self.next;
+        let mut place = self.place(next);
+        while place.number == next {
+            hand_on::<Compact>(next, &place.packet, sink);
+            next += 1;
+            place = self.place(next);
+        }
+        self.next = next;
     }
 }
 
@@ -104,24 +131,6 @@ impl Order for Ring {
     }
 
     fn take(&mut self, stream: &Stream, sink: &mut Sink) {
-        for (_, packet) in stream.packets() {
-            let number = Compact::number(packet);
-            if number > self.next {
-                let place = self.place(number);
-                place.number = number;
-                place.packet[..packet.len()].copy_from_slice(packet);
-            } else if number == self.next {
-                hand_on::<Compact>(number, packet, sink);
-                self.next += 1;
-                let mut next = self.next;
-                let mut place = self.place(next);
-                while place.number == next {
-                    hand_on::<Compact>(next, &place.packet, sink);
-                    next += 1;
-                    place = self.place(next);
-                }
-                self.next = next;
-            }
-        }
+        stream.packets().for_each(|packet| self.take_one(packet, sink));
     }
 }

@@ -47,29 +47,33 @@ pub(super) type Tree = Mapped<BTreeMap<u64, Box<[u8]>>>;
 /// An unordered one.
 pub(super) type Hash = Mapped<HashMap<u64, Box<[u8]>>>;
 
+impl<M: Copies> Mapped<M> {
+    #[inline(always)]
+    fn take_one(&mut self, datagram: &[u8], sink: &mut Sink) {
+        let Ok(packet) = Compact::parse(datagram) else { return };
+        let (Kind::Messages(1), Some((message, _))) = (packet.kind, Compact::split(packet.body))
+        else {
+            return;
+        };
+        if packet.number > self.next {
+            self.ahead.keep(packet.number, message);
+        } else if packet.number == self.next {
+            sink.take(self.next, message);
+            self.next += 1;
+            while let Some(message) = self.ahead.take(self.next) {
+                sink.take(self.next, &message);
+                self.next += 1;
+            }
+        }
+    }
+}
+
 impl<M: Copies> Order for Mapped<M> {
     fn new(next: u64, _: Shape) -> Result<Self, Failure> {
         Ok(Self { next, ahead: M::default() })
     }
 
     fn take(&mut self, stream: &Stream, sink: &mut Sink) {
-        for (_, datagram) in stream.packets() {
-            let Ok(packet) = Compact::parse(datagram) else { continue };
-            let (Kind::Messages(1), Some((message, _))) =
-                (packet.kind, Compact::split(packet.body))
-            else {
-                continue;
-            };
-            if packet.number > self.next {
-                self.ahead.keep(packet.number, message);
-            } else if packet.number == self.next {
-                sink.take(self.next, message);
-                self.next += 1;
-                while let Some(message) = self.ahead.take(self.next) {
-                    sink.take(self.next, &message);
-                    self.next += 1;
-                }
-            }
-        }
+        stream.packets().for_each(|datagram| self.take_one(datagram, sink));
     }
 }

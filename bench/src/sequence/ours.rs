@@ -8,7 +8,7 @@ use tautline_feed::sequence::{
     Bip, Config, Event, Line, Pool, Sequencer, Slots, Start, Store, StoreError,
 };
 
-use super::stream::Stream;
+use super::stream::{BATCH, Stream};
 use super::{Failure, Order, Shape, Sink};
 
 /// The default configuration, but for the number of lines and where the feed begins.
@@ -53,17 +53,17 @@ impl<F: Format, S: Construct> Order for Ours<F, S> {
     }
 
     fn take(&mut self, stream: &Stream, sink: &mut Sink) {
-        for (at, (line, datagram)) in stream.packets().enumerate() {
-            // A hundred nanoseconds a packet, seen once for each receive of 32.
-            if at % 32 == 0 {
-                self.now += Duration::from_nanos(3200);
+        for batch in stream.batches() {
+            // A hundred nanoseconds a packet, seen once for each receive.
+            self.now += Duration::from_nanos(100 * BATCH as u64);
+            for (line, datagram) in batch {
+                let Ok(packet) = F::parse(datagram) else { continue };
+                self.sequencer.packet(self.now, Line(line), packet, &mut |event: Event<'_, F>| {
+                    if let Event::Messages(run) = event {
+                        run.messages().for_each(|(number, message)| sink.take(number, message));
+                    }
+                });
             }
-            let Ok(packet) = F::parse(datagram) else { continue };
-            self.sequencer.packet(self.now, Line(line), packet, &mut |event: Event<'_, F>| {
-                if let Event::Messages(run) = event {
-                    run.messages().for_each(|(number, message)| sink.take(number, message));
-                }
-            });
         }
     }
 }

@@ -11,6 +11,7 @@ pub(super) struct Stream {
     memory: Vec<u8>,
     /// Bytes of a packet.
     packet: usize,
+    lines: Vec<u8>,
     copies: Vec<Copy>,
     messages: u16,
     /// Messages of a pass.
@@ -27,6 +28,9 @@ struct Copy {
     /// It comes before the other one, if there are two.
     is_first: bool,
 }
+
+/// Packets of a receive.
+pub(super) const BATCH: usize = 32;
 
 /// Whose packets they are.
 fn session() -> Session {
@@ -45,7 +49,8 @@ impl Stream {
         let memory: Vec<u8> =
             copies.iter().flat_map(|copy| bytes::<F>(shape, copy.number)).collect();
         let packet = memory.len() / copies.len();
-        Self { memory, packet, copies, messages: shape.messages, span: shape.span() }
+        let lines = copies.iter().map(|copy| copy.line).collect();
+        Self { memory, packet, lines, copies, messages: shape.messages, span: shape.span() }
     }
 
     /// Packets of a pass.
@@ -53,10 +58,17 @@ impl Stream {
         self.copies.len()
     }
 
-    /// The packets and their lines.
+    /// The packets, for those who do not care about lines.
     #[inline(always)]
-    pub(super) fn packets(&self) -> impl Iterator<Item = (u8, &[u8])> {
-        self.copies.iter().map(|copy| copy.line).zip(self.memory.chunks_exact(self.packet))
+    pub(super) fn packets(&self) -> impl Iterator<Item = &[u8]> {
+        self.memory.chunks_exact(self.packet)
+    }
+
+    /// The packets and their lines, as they are received: at most [`BATCH`] at once.
+    #[inline(always)]
+    pub(super) fn batches(&self) -> impl Iterator<Item = impl Iterator<Item = (u8, &[u8])>> {
+        let batches = self.memory.chunks(BATCH * self.packet).zip(self.lines.chunks(BATCH));
+        batches.map(|(packets, lines)| lines.iter().copied().zip(packets.chunks_exact(self.packet)))
     }
 
     /// The lowest number that has not come before this pass.

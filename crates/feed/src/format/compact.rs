@@ -18,6 +18,9 @@ use super::{Format, Kind, Packet, ParseError, Session, Width};
 pub struct Compact;
 
 const MARK: u8 = 0x54;
+const MESSAGES: u8 = 0;
+const HEARTBEAT: u8 = 1;
+const END: u8 = 2;
 
 impl Format for Compact {
     const NAME: &'static str = "compact";
@@ -33,15 +36,12 @@ impl Format for Compact {
             return Err(ParseError::Short { len: datagram.len(), format, header: 12 });
         };
         let [mark, kind, c0, c1, s0, s1, s2, s3, n0, n1, n2, n3] = *header;
-        if mark != MARK {
-            return Err(ParseError::Foreign { found: u16::from_be_bytes([mark, kind]), format });
-        }
-        let kind = match (kind, u16::from_le_bytes([c0, c1])) {
-            // As in MoldUDP64, for those who count.
-            (0, 0) | (1, _) => Kind::Heartbeat,
-            (0, count) => Kind::Messages(count),
-            (2, _) => Kind::End,
-            (kind, _) => return Err(ParseError::UnknownKind { kind, format }),
+        let count = u16::from_le_bytes([c0, c1]);
+        let kind = if [mark, kind] == [MARK, MESSAGES] && count > 0 {
+            Kind::Messages(count)
+        } else {
+            std::hint::cold_path();
+            kind_of_others([mark, kind])?
         };
         let session = Session::of_number(u32::from_le_bytes([s0, s1, s2, s3]));
         let number = u64::from(u32::from_le_bytes([n0, n1, n2, n3]));
@@ -56,9 +56,9 @@ impl Format for Compact {
 
     fn write_header(header: &mut [u8], session: Session, first: u64, kind: Kind) {
         let (kind, count) = match kind {
-            Kind::Messages(count) => (0, count),
-            Kind::Heartbeat => (1, 0),
-            Kind::End => (2, 0),
+            Kind::Messages(count) => (MESSAGES, count),
+            Kind::Heartbeat => (HEARTBEAT, 0),
+            Kind::End => (END, 0),
         };
         header[..2].copy_from_slice(&[MARK, kind]);
         header[2..4].copy_from_slice(&count.to_le_bytes());
@@ -70,5 +70,17 @@ impl Format for Compact {
         let (length, rest) = room.split_first_chunk_mut::<2>()?;
         *length = u16::try_from(len).ok()?.to_le_bytes();
         (rest.len() >= len).then_some(2)
+    }
+}
+
+/// Of packets without messages.
+fn kind_of_others(begin: [u8; 2]) -> Result<Kind, ParseError> {
+    let format = Compact::NAME;
+    match begin {
+        // Also one of no messages: as in MoldUDP64, for those who count.
+        [MARK, MESSAGES | HEARTBEAT] => Ok(Kind::Heartbeat),
+        [MARK, END] => Ok(Kind::End),
+        [MARK, kind] => Err(ParseError::UnknownKind { kind, format }),
+        found => Err(ParseError::Foreign { found: u16::from_be_bytes(found), format }),
     }
 }

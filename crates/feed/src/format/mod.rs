@@ -13,6 +13,7 @@ mod width;
 pub use self::builder::{BuildError, Builder};
 pub use self::compact::Compact;
 pub use self::moldudp64::MoldUdp64;
+pub(crate) use self::session::Expected;
 pub use self::session::Session;
 pub use self::width::Width;
 
@@ -38,7 +39,7 @@ pub trait Format: 'static {
     fn parse(datagram: &[u8]) -> Result<Packet<'_>, ParseError>;
 
     /// Takes the first message off the body of a packet: the message, and the rest. `None`: there is
-    /// none, or not all of it.
+    /// none, or not all of it. What follows the message has no part in that.
     fn split(body: &[u8]) -> Option<(&[u8], &[u8])>;
 
     /// Writes the header of a packet.
@@ -104,8 +105,56 @@ pub enum ParseError {
     },
 }
 
-/// Whether that many messages, and nothing else, are in a body.
-pub(crate) fn holds<F: Format>(mut body: &[u8], count: u16) -> bool {
+/// How messages lie in a body of which it is known that it holds them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lie {
+    /// Each takes so many bytes, with its length.
+    Even(usize),
+    /// Each begins where the one before ends.
+    AsTheyCome,
+}
+
+/// How that many messages lie in a body, if they and nothing else are in it.
+#[inline]
+pub(crate) fn holds<F: Format>(body: &[u8], count: u16) -> Option<Lie> {
+    if count == 1 {
+        return is_one::<F>(body).then_some(Lie::Even(body.len()));
+    }
+    holds_several::<F>(body, count)
+}
+
+/// Where a message begins is known only when the one before has been read, and that takes its time. So
+/// it is guessed that all are as long as the first: whether that is so can be seen of each by itself.
+#[inline(never)]
+fn holds_several<F: Format>(body: &[u8], count: u16) -> Option<Lie> {
+    let (_, rest) = F::split(body)?;
+    let each = body.len() - rest.len();
+    if each * usize::from(count) == body.len() && all_take::<F>(each, rest) {
+        return Some(Lie::Even(each));
+    }
+    holds_as_they_come::<F>(body, count).then_some(Lie::AsTheyCome)
+}
+
+/// Whether a message, and nothing else, lies there.
+#[inline]
+fn is_one<F: Format>(bytes: &[u8]) -> bool {
+    F::split(bytes).is_some_and(|(_, rest)| rest.is_empty())
+}
+
+/// Whether there are messages of so many bytes, with their lengths, and nothing else.
+#[inline]
+fn all_take<F: Format>(each: usize, mut body: &[u8]) -> bool {
+    while !body.is_empty() {
+        let Some((bytes, rest)) = body.split_at_checked(each) else { return false };
+        if !is_one::<F>(bytes) {
+            return false;
+        }
+        body = rest;
+    }
+    true
+}
+
+fn holds_as_they_come<F: Format>(mut body: &[u8], count: u16) -> bool {
     for _ in 0..count {
         let Some((_, rest)) = F::split(body) else { return false };
         body = rest;

@@ -1,22 +1,25 @@
 //! Sessions: runs of numbers.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 /// The name of a run of numbers. A sender that begins anew takes another.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+///
+/// Ordered as its bytes are.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Session {
-    // Ten bytes, as numbers that are compared at once.
-    head: u64,
-    tail: u16,
+    // Ten bytes as they lie in memory: two words, which are read and compared at once.
+    head: u16,
+    tail: u64,
 }
 
 impl Session {
     /// By the ten bytes of [`MoldUdp64`](super::MoldUdp64): text, filled up with spaces.
     #[inline]
     pub const fn of_bytes(bytes: [u8; 10]) -> Self {
-        let [a, b, c, d, e, f, g, h, y, z] = bytes;
-        let head = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-        Self { head, tail: u16::from_be_bytes([y, z]) }
+        let [y, z, a, b, c, d, e, f, g, h] = bytes;
+        let tail = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
+        Self { head: u16::from_ne_bytes([y, z]), tail }
     }
 
     /// By text of at most ten bytes, which is filled up with spaces; `None`: it has more.
@@ -35,21 +38,35 @@ impl Session {
     /// By the number of [`Compact`](super::Compact).
     #[inline]
     pub const fn of_number(number: u32) -> Self {
-        Self { head: (number >> 16) as u64, tail: number as u16 }
+        let [a, b, c, d] = number.to_be_bytes();
+        Self::of_bytes([0, 0, 0, 0, 0, 0, a, b, c, d])
     }
 
     /// Its ten bytes.
     #[inline]
     pub const fn bytes(self) -> [u8; 10] {
-        let [a, b, c, d, e, f, g, h] = self.head.to_be_bytes();
-        let [y, z] = self.tail.to_be_bytes();
-        [a, b, c, d, e, f, g, h, y, z]
+        let [y, z] = self.head.to_ne_bytes();
+        let [a, b, c, d, e, f, g, h] = self.tail.to_ne_bytes();
+        [y, z, a, b, c, d, e, f, g, h]
     }
 
     /// Its number, as [`Session::of_number`] made it; of another the last four bytes.
     #[inline]
     pub const fn number(self) -> u32 {
-        (self.head as u32) << 16 | self.tail as u32
+        let [.., a, b, c, d] = self.bytes();
+        u32::from_be_bytes([a, b, c, d])
+    }
+}
+
+impl PartialOrd for Session {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Session {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.bytes().cmp(&other.bytes())
     }
 }
 
@@ -73,5 +90,27 @@ impl fmt::Display for Session {
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Session({self})")
+    }
+}
+
+/// A session that packets are compared with, or none, in one step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expected {
+    /// The first two bytes; [`Expected::NONE`] has more than those can be.
+    head: u32,
+    tail: u64,
+}
+
+impl Expected {
+    /// No session is that one.
+    pub(crate) const NONE: Self = Self { head: 1 << 16, tail: 0 };
+
+    pub(crate) const fn of(session: Session) -> Self {
+        Self { head: session.head as u32, tail: session.tail }
+    }
+
+    #[inline]
+    pub(crate) fn is(self, session: Session) -> bool {
+        u64::from(self.head ^ u32::from(session.head)) | (self.tail ^ session.tail) == 0
     }
 }

@@ -31,6 +31,13 @@ impl Width {
         near.checked_add_signed(ahead)
     }
 
+    /// The same, if it is not behind `near`, nor farther from it than a half of all numbers, less one.
+    #[inline]
+    pub(crate) fn nearest_before(self, wire: u64, near: u64) -> Option<u64> {
+        let before = self.cut(near.wrapping_sub(wire));
+        if before < self.half() { near.checked_sub(before) } else { None }
+    }
+
     /// The number as it is on the wire.
     #[inline]
     pub fn cut(self, number: u64) -> u64 {
@@ -42,6 +49,7 @@ impl Width {
     }
 
     /// Half of all numbers: who is farther away is taken for one who is nearer.
+    #[inline]
     pub(crate) fn half(self) -> u64 {
         match self {
             Self::U16 => 1 << 15,

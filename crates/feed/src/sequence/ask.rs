@@ -41,7 +41,7 @@ impl<F: Format, S: Store> Sequencer<F, S> {
             return;
         }
         // A line that has brought nothing has passed nothing: `None` is less than all.
-        let slowest = self.ways.iter().map(|way: &Way| way.high).min().flatten();
+        let slowest = self.ways.iter().map(Way::high).min().flatten();
         if slowest.is_some_and(|below| self.gaps.pass(below, now)) {
             self.ask(now, tell);
         }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use crate::format::{Format, Session};
+use crate::format::{Format, Lie, Session};
 
 /// A line on which packets come, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -164,6 +164,7 @@ pub struct Run<'a, F> {
     pub body: &'a [u8],
     /// Where they came from.
     pub source: Source,
+    pub(super) lie: Lie,
     pub(super) format: PhantomData<F>,
 }
 
@@ -173,8 +174,19 @@ impl<'a, F: Format> Run<'a, F> {
     pub fn messages(self) -> impl Iterator<Item = (u64, &'a [u8])> {
         let mut body = self.body;
         (0..u64::from(self.count)).map_while(move |at| {
-            let (message, rest) = F::split(body)?;
-            body = rest;
+            let message = match self.lie {
+                // Where the next one begins does not depend on this one's length.
+                Lie::Even(each) => {
+                    let (bytes, rest) = body.split_at_checked(each)?;
+                    body = rest;
+                    F::split(bytes)?.0
+                }
+                Lie::AsTheyCome => {
+                    let (message, rest) = F::split(body)?;
+                    body = rest;
+                    message
+                }
+            };
             Some((self.first + at, message))
         })
     }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::NONE;
 use super::event::Line;
 use super::map::Map;
 
@@ -27,9 +28,17 @@ pub struct LineStats {
 /// A line.
 #[derive(Debug)]
 pub(super) struct Way {
+    /// What it has brought, but for its packets.
     pub(super) stats: LineStats,
-    /// Behind the farthest number that it has brought; `None`: nothing yet.
-    pub(super) high: Option<u64>,
+    /// Packets of which something was new.
+    pub(super) first: u64,
+    /// All others.
+    pub(super) others: u64,
+    /// Behind the farthest number that it has brought, if no number of the window is missing before;
+    /// else [`NONE`].
+    straight: u64,
+    /// The same, if there is.
+    crooked: Option<u64>,
     /// Numbers below that, within the window, which it has not brought.
     missing: Map,
     /// How many these are.
@@ -50,7 +59,10 @@ impl Way {
     pub(super) fn new(window: u64) -> Self {
         Self {
             stats: LineStats::default(),
-            high: None,
+            first: 0,
+            others: 0,
+            straight: NONE,
+            crooked: None,
             missing: Map::new(window),
             open: 0,
             window,
@@ -60,7 +72,8 @@ impl Way {
 
     /// Another session.
     pub(super) fn forget(&mut self) {
-        if let Some(high) = self.high.take() {
+        if let Some(high) = self.high() {
+            (self.straight, self.crooked) = (NONE, None);
             let cleared = self.missing.clear(high.saturating_sub(self.window)..high);
             debug_assert_eq!(cleared, self.open);
             self.open = 0;
@@ -70,22 +83,32 @@ impl Way {
     /// The sender goes on with this number, and nobody has missed anything.
     pub(super) fn goes_on_at(&mut self, number: u64) {
         self.forget();
-        self.high = Some(number);
+        self.straight = number;
+    }
+
+    pub(super) fn stats(&self) -> LineStats {
+        LineStats { packets: self.first + self.others, first: self.first, ..self.stats }
+    }
+
+    /// Behind the farthest number that it has brought; `None`: nothing yet.
+    pub(super) fn high(&self) -> Option<u64> {
+        if self.straight != NONE { Some(self.straight) } else { self.crooked }
     }
 
     /// It has brought these numbers.
     #[inline]
     pub(super) fn brings(&mut self, first: u64, end: u64) {
-        self.stats.packets += 1;
-        if self.high == Some(first) && self.open == 0 {
-            self.high = Some(end);
+        if self.straight == first {
+            self.straight = end;
         } else {
+            std::hint::cold_path();
             self.brings_otherwise(first, end);
         }
     }
 
+    #[inline(never)]
     fn brings_otherwise(&mut self, first: u64, end: u64) {
-        let high = *self.high.get_or_insert(first);
+        let high = self.high().unwrap_or(first);
         if end > high {
             let oldest = end.saturating_sub(self.window);
             // Of what leaves the window nobody can say that it comes again.
@@ -98,7 +121,6 @@ impl Way {
                 self.lacks(high.max(oldest).min(first), first);
                 self.stats.lost = self.stats.lost.saturating_add(first - high);
             }
-            self.high = Some(end);
         }
         let below = end.min(high).saturating_sub(first);
         let oldest = end.max(high).saturating_sub(self.window);
@@ -108,6 +130,10 @@ impl Way {
         self.stats.lost -= came;
         self.stats.late += came;
         self.stats.repeated += below - came;
+        let high = high.max(end);
+        let is_straight = self.open == 0;
+        self.straight = if is_straight { high } else { NONE };
+        self.crooked = (!is_straight).then_some(high);
     }
 
     fn lacks(&mut self, first: u64, end: u64) {
@@ -117,8 +143,7 @@ impl Way {
 
     /// It says that this number comes next.
     pub(super) fn expects(&mut self, next: u64) {
-        let high = *self.high.get_or_insert(next);
-        if next > high {
+        if self.high().is_none_or(|high| next > high) {
             self.brings_otherwise(next, next);
         }
     }
@@ -172,11 +197,21 @@ impl Firsts {
         self.some.iter_mut().for_each(|first| first.number = u64::MAX);
     }
 
-    /// Where a packet is noted whose first number is that: one of sixteen is.
+    /// Where a packet is noted whose first number is that: one of sixteen is, whatever the distance
+    /// from one to the next, as the turns of a wheel by a golden angle (H. Weyl, 1916). The angle is
+    /// small, so that of single messages some that follow each other are noted, which the processor
+    /// foresees.
     #[inline]
     fn place(number: u64) -> Option<usize> {
-        let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (mixed >> 60 == 0).then_some((mixed >> 54 & 63) as usize)
+        const ANGLE: u32 = 0x9e37_79b9 >> 8;
+        let is_noted = (number as u32).wrapping_mul(ANGLE) < 1 << 28;
+        is_noted.then_some((number % 16 + (number >> 8) % 4 * 16) as usize)
+    }
+
+    /// Whether it is known when a packet with that number came first.
+    #[inline]
+    pub(super) fn knows(number: u64) -> bool {
+        Self::place(number).is_some()
     }
 
     /// It has come for the first time.

@@ -36,7 +36,7 @@ pub use self::lines::LineStats;
 use self::lines::{Firsts, Way};
 use self::map::Map;
 pub use self::store::{Bip, Pool, Slots, Store, StoreError};
-use crate::format::{Format, Kind, Packet, Session};
+use crate::format::{Expected, Format, Kind, Lie, Packet, Session, holds};
 
 /// What a sequencer has done since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,6 +87,9 @@ pub struct Sequencer<F: Format, S: Store> {
     has_ended: bool,
     /// Nothing is handed on before a snapshot comes.
     is_held: bool,
+    /// The session, if nothing is missing, held, stale, about to jump or to end, so that packets need a
+    /// short look only.
+    calm: Expected,
     /// While it is held: below this number everything was handed on, or told to be lost.
     floor: u64,
     /// Numbers from `next` to `end` that have come.
@@ -147,6 +150,7 @@ impl<F: Format, S: Store> Sequencer<F, S> {
             finish: None,
             has_ended: false,
             is_held: false,
+            calm: Expected::NONE,
             floor: 0,
             came: Map::new(config.window),
             pieces: pieces.into(),
@@ -175,59 +179,102 @@ impl<F: Format, S: Store> Sequencer<F, S> {
         packet: Packet<'_>,
         tell: &mut impl FnMut(Event<'_, F>),
     ) {
-        self.heard = now;
         if let Kind::Messages(count) = packet.kind
-            && self.session == Some(packet.session)
-            && self.next == self.end
-            && !self.is_held
-            && !self.is_stale
-            && let Some(first) = F::WIDTH.nearest(packet.number, self.next)
+            && self.calm.is(packet.session)
         {
             // What most packets are: the next, or one that another line has brought.
-            if first == self.next && crate::format::holds::<F>(packet.body, count) {
-                return self.next_packet(now, line, count, packet.body, tell);
-            }
-            if first < self.next && first + u64::from(count) <= self.next {
+            if packet.number == F::WIDTH.cut(self.next) {
+                if let Some(lie) = holds::<F>(packet.body, count) {
+                    return self.next_packet(now, line, count, packet.body, lie, tell);
+                }
+            } else if let Some(first) = F::WIDTH.nearest_before(packet.number, self.next)
+                && first + u64::from(count) <= self.next
+            {
                 return self.repeated_packet(now, line, first, count);
             }
         }
-        self.other_packet(now, Source::Line(line), packet, tell);
+        std::hint::cold_path();
+        // Piece by piece: a packet as a whole would be written to memory each time, though it is needed
+        // there only now.
+        let Packet { session, number, kind, body } = packet;
+        self.packet_in_full(now, line, session, number, kind, body, tell);
     }
 
-    /// A packet that is next, while nothing is missing.
-    #[inline]
+    #[inline(never)]
+    #[expect(clippy::too_many_arguments, reason = "the pieces of a packet, in registers")]
+    fn packet_in_full(
+        &mut self,
+        now: Instant,
+        line: Line,
+        session: Session,
+        number: u64,
+        kind: Kind,
+        body: &[u8],
+        tell: &mut impl FnMut(Event<'_, F>),
+    ) {
+        self.heard = now;
+        let packet = Packet { session, number, kind, body };
+        self.in_full(|it| it.other_packet(now, Source::Line(line), packet, tell));
+    }
+
+    /// Does what may disturb the calm.
+    fn in_full<R>(&mut self, act: impl FnOnce(&mut Self) -> R) -> R {
+        self.calm = Expected::NONE;
+        let result = act(self);
+        let is_in_order = self.next == self.end && !self.is_held;
+        let is_as_ever = !self.is_stale && self.leap.count == 0 && self.finish.is_none();
+        let session = self.session.filter(|_| is_in_order && is_as_ever);
+        self.calm = session.map_or(Expected::NONE, Expected::of);
+        result
+    }
+
+    /// A packet that is next, while all is calm.
+    #[inline(always)]
     fn next_packet(
         &mut self,
         now: Instant,
         line: Line,
         count: u16,
         body: &[u8],
+        lie: Lie,
         tell: &mut impl FnMut(Event<'_, F>),
     ) {
+        self.heard = now;
         let first = self.next;
         let end = first + u64::from(count);
         let way = &mut self.ways[usize::from(line.0)];
         way.brings(first, end);
-        way.stats.first += 1;
-        self.leap.count = 0;
-        self.firsts.note(first, line, now);
+        way.first += 1;
+        if Firsts::knows(first) {
+            self.note_first(line, first);
+        }
         (self.next, self.end) = (end, end);
         self.stats.messages += u64::from(count);
         let source = Source::Line(line);
-        tell(Event::Messages(Run { first, count, body, source, format: PhantomData }));
-        if self.finish.is_some() {
-            self.see_to_the_end(tell);
+        tell(Event::Messages(Run { first, count, body, source, lie, format: PhantomData }));
+    }
+
+    /// A packet of which all has been told, while all is calm.
+    #[inline(always)]
+    fn repeated_packet(&mut self, now: Instant, line: Line, first: u64, count: u16) {
+        self.heard = now;
+        let way = &mut self.ways[usize::from(line.0)];
+        way.brings(first, first + u64::from(count));
+        way.others += 1;
+        if Firsts::knows(first) {
+            self.see_how_late(line, first);
         }
     }
 
-    /// A packet of which all has been told, while nothing is missing.
-    #[inline]
-    fn repeated_packet(&mut self, now: Instant, line: Line, first: u64, count: u16) {
-        let way = &mut self.ways[usize::from(line.0)];
-        way.brings(first, first + u64::from(count));
-        self.stats.repeated += 1;
-        if let Some(late) = self.firsts.late(first, line, now) {
-            way.is_late_by(late);
+    #[inline(never)]
+    fn note_first(&mut self, line: Line, first: u64) {
+        self.firsts.note(first, line, self.heard);
+    }
+
+    #[inline(never)]
+    fn see_how_late(&mut self, line: Line, first: u64) {
+        if let Some(late) = self.firsts.late(first, line, self.heard) {
+            self.ways[usize::from(line.0)].is_late_by(late);
         }
     }
 
@@ -238,7 +285,7 @@ impl<F: Format, S: Store> Sequencer<F, S> {
         packet: Packet<'_>,
         tell: &mut impl FnMut(Event<'_, F>),
     ) {
-        self.other_packet(now, Source::Replay, packet, tell);
+        self.in_full(|it| it.other_packet(now, Source::Replay, packet, tell));
     }
 
     /// All below `next` is known by a snapshot: nothing of it is handed on any more, and from there on
@@ -261,9 +308,11 @@ impl<F: Format, S: Store> Sequencer<F, S> {
         if self.session.is_none() || next < floor || next > run::FARTHEST {
             return false;
         }
-        self.begin_with_snapshot(now, next, tell);
-        self.see_to_the_end(tell);
-        self.ask(now, tell);
+        self.in_full(|it| {
+            it.begin_with_snapshot(now, next, tell);
+            it.see_to_the_end(tell);
+            it.ask(now, tell);
+        });
         true
     }
 
@@ -272,7 +321,7 @@ impl<F: Format, S: Store> Sequencer<F, S> {
     /// a snapshot itself.
     pub fn wait_for_snapshot(&mut self) {
         if !self.is_held {
-            (self.is_held, self.floor) = (true, self.next);
+            (self.is_held, self.floor, self.calm) = (true, self.next, Expected::NONE);
         }
     }
 
@@ -284,6 +333,10 @@ impl<F: Format, S: Store> Sequencer<F, S> {
     /// It is so late: gives up what has not come in time, asks for what is due, tells when the feed is
     /// stale.
     pub fn tick(&mut self, now: Instant, tell: &mut impl FnMut(Event<'_, F>)) {
+        self.in_full(|it| it.tick_in_full(now, tell));
+    }
+
+    fn tick_in_full(&mut self, now: Instant, tell: &mut impl FnMut(Event<'_, F>)) {
         while let Some(gap) = self.gaps.first()
             && gap.deadline <= now
             && !self.is_held
@@ -336,7 +389,8 @@ impl<F: Format, S: Store> Sequencer<F, S> {
 
     /// What it has done.
     pub fn stats(&self) -> Stats {
-        self.stats
+        let others = self.ways.iter().map(|way| way.others).sum::<u64>();
+        Stats { repeated: self.stats.repeated + others, ..self.stats }
     }
 
     /// What a line has brought.
@@ -344,7 +398,7 @@ impl<F: Format, S: Store> Sequencer<F, S> {
     /// # Panics
     /// If there is no such line.
     pub fn line_stats(&self, line: Line) -> LineStats {
-        self.ways[usize::from(line.0)].stats
+        self.ways[usize::from(line.0)].stats()
     }
 
     /// How long a gap is left to the other lines, at this moment.

@@ -72,7 +72,7 @@ impl<F: Format, S: Store> Sequencer<F, S> {
         let near = if is_ours { self.end } else { packet.number };
         let first = F::WIDTH.nearest(packet.number, near).unwrap_or(packet.number);
         let is_repeated = is_ours && first + u64::from(count) <= self.next;
-        if count > 0 && (is_repeated || holds::<F>(packet.body, count)) {
+        if count > 0 && (is_repeated || holds::<F>(packet.body, count).is_some()) {
             return true;
         }
         self.stats.malformed += 1;

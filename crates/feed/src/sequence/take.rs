@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::event::{Event, Gap, Lost, Source};
 use super::gaps::Open;
 use super::{NONE, Piece, Run, Sequencer, Store, later};
-use crate::format::{Format, without_first};
+use crate::format::{Format, Lie, without_first};
 
 /// Messages that fit into the feed.
 pub(super) struct News<'a> {
@@ -79,15 +79,19 @@ impl<F: Format, S: Store> Sequencer<F, S> {
     fn count(&mut self, now: Instant, news: &News<'_>, is_new: bool) {
         if is_new {
             self.leap.count = 0;
-        } else {
-            self.stats.repeated += 1;
         }
-        let Source::Line(line) = news.source else { return };
+        let Source::Line(line) = news.source else {
+            self.stats.repeated += u64::from(!is_new);
+            return;
+        };
         let way = &mut self.ways[usize::from(line.0)];
         if is_new {
-            way.stats.first += 1;
+            way.first += 1;
             self.firsts.note(news.first, line, now);
-        } else if let Some(late) = self.firsts.late(news.first, line, now) {
+            return;
+        }
+        way.others += 1;
+        if let Some(late) = self.firsts.late(news.first, line, now) {
             way.is_late_by(late);
         }
     }
@@ -139,7 +143,8 @@ impl<F: Format, S: Store> Sequencer<F, S> {
     ) {
         let count = part.end - part.start;
         self.stats.messages += count;
-        let run = Run { first: part.start, count: count as u16, body, source, format: self.format };
+        let (first, lie) = (part.start, Lie::AsTheyCome);
+        let run = Run { first, count: count as u16, body, source, lie, format: self.format };
         tell(Event::Messages(run));
         self.next = part.end;
         self.filled(source, part, tell);
@@ -215,7 +220,8 @@ impl<F: Format, S: Store> Sequencer<F, S> {
         let body = without_first::<F>(self.store.get(piece.key), self.next - piece.first);
         let count = (end - self.next) as u16;
         let (first, source) = (self.next, piece.source);
-        tell(Event::Messages(Run { first, count, body, source, format: self.format }));
+        let lie = Lie::AsTheyCome;
+        tell(Event::Messages(Run { first, count, body, source, lie, format: self.format }));
         self.stats.messages += u64::from(count);
         self.release(piece);
         self.next = end;
