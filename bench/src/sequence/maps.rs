@@ -8,7 +8,7 @@ use super::stream::Stream;
 use super::{Failure, Order, Shape, Sink};
 
 /// What a map does here.
-trait Copies: Default {
+pub(super) trait Copies: Default {
     /// Keeps a copy of a message, unless there is one.
     fn keep(&mut self, number: u64, body: &[u8]);
     /// Takes the message of that number out.

@@ -54,9 +54,11 @@ impl Format for MoldUdp64 {
         let [_, _, _, _, _, _, _, _, _, _, number @ .., _, _] = *header;
         let [.., high, low] = *header;
         let kind = match u16::from_be_bytes([high, low]) {
-            0 => Kind::Heartbeat,
-            END => Kind::End,
-            count => Kind::Messages(count),
+            count @ 1..END => Kind::Messages(count),
+            other => {
+                std::hint::cold_path();
+                if other == END { Kind::End } else { Kind::Heartbeat }
+            }
         };
         let number = u64::from_be_bytes(number);
         Ok(Packet { session: Session::of_bytes(session), number, kind, body })

@@ -38,8 +38,9 @@ impl Session {
     /// By the number of [`Compact`](super::Compact).
     #[inline]
     pub const fn of_number(number: u32) -> Self {
-        let [a, b, c, d] = number.to_be_bytes();
-        Self::of_bytes([0, 0, 0, 0, 0, 0, a, b, c, d])
+        // Where it is the lower half of the second word on most machines, and needs no step to get there.
+        let [a, b, c, d] = number.to_le_bytes();
+        Self::of_bytes([0, 0, a, b, c, d, 0, 0, 0, 0])
     }
 
     /// Its ten bytes.
@@ -50,11 +51,11 @@ impl Session {
         [y, z, a, b, c, d, e, f, g, h]
     }
 
-    /// Its number, as [`Session::of_number`] made it; of another the last four bytes.
+    /// Its number, as [`Session::of_number`] made it; of another four bytes in the midst.
     #[inline]
     pub const fn number(self) -> u32 {
-        let [.., a, b, c, d] = self.bytes();
-        u32::from_be_bytes([a, b, c, d])
+        let [_, _, a, b, c, d, ..] = self.bytes();
+        u32::from_le_bytes([a, b, c, d])
     }
 }
 
@@ -75,7 +76,7 @@ impl fmt::Display for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.bytes();
         let text = bytes.trim_ascii_end();
-        if bytes[..6] == [0; 6] {
+        if *self == Self::of_number(self.number()) {
             write!(f, "{}", self.number())
         } else if let (Ok(text), true) =
             (str::from_utf8(text), text.iter().all(u8::is_ascii_graphic))
