@@ -54,7 +54,7 @@ impl Format for MoldUdp64 {
         let [_, _, _, _, _, _, _, _, _, _, number @ .., _, _] = *header;
         let [.., high, low] = *header;
         let kind = match u16::from_be_bytes([high, low]) {
-            count @ 1..END => Kind::Messages(count),
+            count @ 1..=Self::MOST => Kind::Messages(count),
             other => {
                 std::hint::cold_path();
                 if other == END { Kind::End } else { Kind::Heartbeat }
