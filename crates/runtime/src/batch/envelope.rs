@@ -35,7 +35,7 @@ pub struct Arrival {
 
 impl<'b> Envelope<'b> {
     /// `name` holds an address of `name_len` bytes, unless that is 0.
-    pub(super) fn new(
+    pub(crate) fn new(
         name: &'b libc::sockaddr_storage,
         name_len: libc::socklen_t,
         control: &'b [u8],

@@ -31,6 +31,10 @@ pub struct Config {
     pub send_buffer: usize,
     /// `SO_RCVBUF` of a new socket, in bytes. Default 128 KiB.
     pub receive_buffer: usize,
+    /// How many interfaces the host has, with the indices from 1 on; at least 1. All of
+    /// them lead back to it: what is sent to a group by one of them reaches who has joined
+    /// the group there. Default 1.
+    pub interfaces: u32,
     /// The time when the world begins. Default: one second after the clock's zero.
     pub start: Instant,
     /// How long a turn of the loop lasts if it waits for nothing. Without it a loop
@@ -59,6 +63,7 @@ impl Config {
             numbering: Numbering::Lowest,
             send_buffer: 128 << 10,
             receive_buffer: 128 << 10,
+            interfaces: 1,
             start: Instant::from_nanos(1_000_000_000),
             turn: Duration::from_micros(1),
             patience: Duration::from_secs(1),

@@ -143,6 +143,10 @@ impl World {
         let Some(Name::Inet(mut addr)) = name else {
             return Err(libc::EAFNOSUPPORT);
         };
+        if addr.ip().is_multicast() {
+            // Bound to a group, it receives there and sends from an address of its own.
+            return Ok(SocketAddr::new(source, addr.port()));
+        }
         if addr.ip().is_unspecified() {
             addr.set_ip(source);
             if kind == Transport::Tcp {

@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use super::super::Interest;
 use super::events::{Event, Flight};
 use super::names::{self, Name, Transport};
-use super::udp::{Datagram, Inbox, LARGEST, charge};
+use super::udp::{Arrived, Datagram, Inbox, LARGEST, charge};
 use super::world::{Body, Family, Socket, SocketId, World, serves};
-use super::{Received, Stop};
+use super::{Received, Stop, groups};
 
 impl World {
     fn inbox(&mut self, id: SocketId) -> Option<&mut Inbox> {
@@ -24,7 +24,7 @@ impl World {
             Name::Inet(to) if serves(socket.family, &socket.options, to.ip()) => {
                 let to = names::destination(to);
                 let own = self.name_for(id, to.ip(), Transport::Udp)?;
-                if let Some(socket) = self.sockets.get_mut(&id) {
+                if let Some(socket) = self.sockets.get_mut(&id).filter(|s| s.group().is_none()) {
                     socket.name = Some(Name::Inet(own));
                 }
                 Name::Inet(to)
@@ -79,6 +79,8 @@ impl World {
         may_send(socket, bytes.len(), to)?;
         let charge = charge(bytes.len());
         let limit = socket.options.send_buffer;
+        let interface = self.way_out(socket, to)?;
+        let loops = socket.options.multicast_loop;
         let source = self.name_for(id, to.ip(), Transport::Udp)?;
         let inbox = self.inbox(id).ok_or(Stop::Errno(libc::EBADF))?;
         if inbox.in_flight > 0 && inbox.in_flight + charge > limit {
@@ -91,13 +93,32 @@ impl World {
             destination: to,
             bytes: bytes.to_vec(),
             charge,
-            lost: false,
+            lost: to.ip().is_multicast() && !loops,
+            interface,
+            only: None,
         });
         Ok(bytes.len())
     }
 
-    /// Sends a datagram on its way, and perhaps another like it.
+    /// By which interface a socket sends to `to`.
+    fn way_out(&self, socket: &Socket, to: SocketAddr) -> Result<u32, i32> {
+        if !to.ip().is_multicast() {
+            return Ok(1);
+        }
+        let scopes = [Some(to), socket.group()].into_iter().flatten();
+        let scope = scopes.filter_map(names::scope_of).find(|&scope| scope > 0);
+        let index = scope.unwrap_or(socket.options.multicast_interface);
+        groups::resolve(index, self.interfaces).ok_or(libc::ENETUNREACH)
+    }
+
+    /// Sends a datagram on its way, and perhaps another like it. What befalls one to a group
+    /// befalls each copy for itself, where it lands.
     fn launch(&mut self, mut flight: Flight) {
+        if flight.destination.ip().is_multicast() {
+            let at = self.arrival();
+            self.agenda.plan(at, Event::Datagram(Box::new(flight)));
+            return;
+        }
         flight.lost = self.chance(|faults| faults.loss);
         if self.chance(|faults| faults.duplication) {
             let at = self.late_arrival();
@@ -117,14 +138,77 @@ impl World {
         if flight.lost {
             return;
         }
+        if flight.destination.ip().is_multicast() {
+            return self.lands_in_group(&flight);
+        }
         let receivers = self.receivers_of(&flight);
         if receivers.is_empty() {
             self.unreachable(&flight);
         }
-        let source = Name::Inet(flight.source);
         for id in receivers {
-            self.deliver(id, Datagram { source: source.clone(), bytes: flight.bytes.clone() });
+            self.deliver_flight(id, &flight);
         }
+    }
+
+    /// Each member gets a copy, which may be lost, doubled or overtaken on its own.
+    fn lands_in_group(&mut self, flight: &Flight) {
+        for id in self.members_for(flight) {
+            if flight.only == Some(id) {
+                self.deliver_flight(id, flight);
+                continue;
+            }
+            let lost = self.chance(|faults| faults.loss);
+            if self.chance(|faults| faults.duplication) {
+                self.deliver_late(id, flight);
+            }
+            let overtaken = self.chance(|faults| faults.reordering);
+            match (lost, overtaken) {
+                (true, _) => {}
+                (false, true) => self.deliver_late(id, flight),
+                (false, false) => self.deliver_flight(id, flight),
+            }
+        }
+    }
+
+    /// A copy for one member comes after others.
+    fn deliver_late(&mut self, id: SocketId, flight: &Flight) {
+        let at = self.late_arrival();
+        let copy = Flight { charge: 0, only: Some(id), ..flight.clone() };
+        self.agenda.plan(at, Event::Datagram(Box::new(copy)));
+    }
+
+    fn deliver_flight(&mut self, id: SocketId, flight: &Flight) {
+        let arrived = Arrived {
+            destination: flight.destination.ip(),
+            interface: flight.interface,
+            at: self.now,
+            dropped: 0,
+        };
+        let source = Name::Inet(flight.source);
+        let bytes = flight.bytes.clone();
+        self.deliver(id, Datagram { source, bytes, arrived: Some(arrived) });
+    }
+
+    /// Who takes what was sent to a group: nobody, unless a socket of the host has joined it
+    /// where it comes; then the members, and who takes all that the host does.
+    fn members_for(&self, flight: &Flight) -> Vec<SocketId> {
+        let (group, source) = (flight.destination.ip(), flight.source.ip());
+        let mut inboxes = self.sockets.values().filter_map(|socket| socket.inbox());
+        if !inboxes.any(|inbox| inbox.groups.want(group, source, flight.interface)) {
+            return Vec::new();
+        }
+        let takes = |id: &SocketId| {
+            let Some(socket) = self.sockets.get(id) else { return false };
+            let Some(inbox) = socket.inbox() else { return false };
+            let peer = inbox.peer.as_ref();
+            let scope = socket.group().and_then(names::scope_of);
+            let allowed = inbox.groups.allow(group, source, flight.interface);
+            flight.only.is_none_or(|only| only == *id)
+                && peer.is_none_or(|peer| *peer == Name::Inet(flight.source))
+                && scope.is_none_or(|scope| scope == flight.interface)
+                && allowed.unwrap_or(socket.options.all_groups)
+        };
+        self.names.covering(flight.destination).filter(takes).collect()
     }
 
     /// Puts `datagram` into the socket's buffer, if there is room.
@@ -195,8 +279,25 @@ impl World {
             inbox.waiting.insert(id);
             return Err(Stop::WouldBlock);
         }
-        self.deliver(to, Datagram { source, bytes: bytes.to_vec() });
+        self.deliver(to, Datagram { source, bytes: bytes.to_vec(), arrived: None });
         Ok(bytes.len())
+    }
+}
+
+impl Socket {
+    fn inbox(&self) -> Option<&Inbox> {
+        match &self.body {
+            Body::Datagram(inbox) => Some(inbox),
+            _ => None,
+        }
+    }
+
+    /// The group that it is bound to.
+    fn group(&self) -> Option<SocketAddr> {
+        match &self.name {
+            Some(Name::Inet(addr)) if addr.ip().is_multicast() => Some(*addr),
+            _ => None,
+        }
     }
 }
 

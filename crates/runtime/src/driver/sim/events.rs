@@ -70,6 +70,10 @@ pub(super) struct Flight {
     pub(super) charge: usize,
     /// It never arrives.
     pub(super) lost: bool,
+    /// The interface by which it leaves, and comes.
+    pub(super) interface: u32,
+    /// Of a group: the only member whom this copy is for; `None`: for all.
+    pub(super) only: Option<SocketId>,
 }
 
 /// What is still to happen. Of two things at the same time, the one that was planned

@@ -8,6 +8,7 @@ use std::{ptr, slice};
 use socket2::SockAddr;
 
 use super::Received;
+use super::ancillary::Message;
 use super::names::Name;
 
 /// Copies `bytes` to `to`.
@@ -128,17 +129,55 @@ pub(super) unsafe fn segment_size(msg: *const libc::msghdr) -> Option<usize> {
     None
 }
 
-/// Fills a message with what was received: bytes, source, flags.
+/// Writes control messages as far as there is room, as Linux does: the first one that does
+/// not fit is cut off. Sets `MSG_CTRUNC` then.
+///
+/// # Safety
+/// The header is valid, and its control memory may be written.
+unsafe fn tell(header: &mut libc::msghdr, messages: &[Message]) {
+    let room = header.msg_controllen as usize;
+    let mut used = 0;
+    for Message { level, kind, value } in messages {
+        let (start, left) = (header.msg_control.wrapping_byte_add(used), room - used);
+        if header.msg_control.is_null() || left < size_of::<libc::cmsghdr>() {
+            header.msg_flags |= libc::MSG_CTRUNC;
+            break;
+        }
+        // SAFETY: no more is written than is left; a header of zeroes is valid.
+        unsafe {
+            let whole = libc::CMSG_LEN(value.len() as u32) as usize;
+            let len = whole.min(left);
+            let mut message: libc::cmsghdr = std::mem::zeroed();
+            message.cmsg_len = len as _;
+            (message.cmsg_level, message.cmsg_type) = (*level, *kind);
+            start.cast::<libc::cmsghdr>().write_unaligned(message);
+            let value_at = libc::CMSG_LEN(0) as usize;
+            write(start.wrapping_byte_add(value_at).cast(), &value[..len.saturating_sub(value_at)]);
+            if len < whole {
+                header.msg_flags |= libc::MSG_CTRUNC;
+            }
+            used += (libc::CMSG_SPACE(value.len() as u32) as usize).min(left);
+        }
+    }
+    header.msg_controllen = used as _;
+}
+
+/// Fills a message with what was received: bytes, source, flags, control messages.
 ///
 /// # Safety
 /// The header is valid, with room for as many bytes.
-pub(super) unsafe fn fill(msg: *mut libc::msghdr, received: &Received, v6: bool) {
+pub(super) unsafe fn fill(
+    msg: *mut libc::msghdr,
+    received: &Received,
+    messages: &[Message],
+    v6: bool,
+) {
     // SAFETY: as the caller promises.
     unsafe {
         let header = &mut *msg;
         scatter(header.msg_iov, header.msg_iovlen, &received.bytes);
-        header.msg_controllen = 0;
         header.msg_flags = if received.truncated { libc::MSG_TRUNC } else { 0 };
+        tell(header, messages);
         let Some(source) = received.source.as_ref().filter(|_| !header.msg_name.is_null()) else {
             header.msg_namelen = 0;
             return;

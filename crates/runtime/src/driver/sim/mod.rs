@@ -13,23 +13,31 @@
 //!   `TIME_WAIT`, accepted connections do not hold the listener's port, and the path of a
 //!   Unix socket can be bound again without being removed.
 //! - Keep-alive, `TCP_NODELAY` and waiting in `close(2)` (`SO_LINGER` other than 0) are
-//!   taken and have no effect; a multicast address is one like any other.
+//!   taken and have no effect, and so have hops, traffic class and priority.
+//! - The host's interfaces ([`Config::interfaces`]) have no addresses of their own, and all
+//!   lead back to the host: whether a datagram to a group crosses a network is not asked.
+//!   Who sends with [`MulticastLoop`](crate::SocketOption::MulticastLoop) off reaches nobody.
+//! - A socket's memberships have the limits that Linux has by default.
 //! - Segmentation offload of UDP is served; datagrams are never received joined.
+//! - No card tells the time: arrivals are stamped with the world's time alone.
 //! - There are no files, pipes or other descriptors.
 //!
-//! Inside, `world` and what it is made of (`connections`, `streams`, `datagrams`, `tcp`, `udp`, `names`,
-//! `table`, `events`) are plain data: no memory but their own, no time but their own.
+//! Inside, `world` and what it is made of (`connections`, `streams`, `datagrams`, `tcp`, `udp`, `groups`,
+//! `options`, `names`, `table`, `events`) are plain data: no memory but their own, no time but their own.
 //! The driver copies bytes between them and what operations name.
 
+mod ancillary;
 mod config;
 mod connections;
 mod datagrams;
 mod driver;
 mod events;
 mod faults;
+mod groups;
 mod memory;
 mod names;
 mod operations;
+mod options;
 mod perform;
 mod rng;
 mod streams;
@@ -71,10 +79,12 @@ struct Received {
     source: Option<names::Name>,
     /// It was longer, and the rest is gone.
     truncated: bool,
+    /// `None` for all but datagrams over IP.
+    arrived: Option<udp::Arrived>,
 }
 
 impl Received {
     fn stream(bytes: Vec<u8>) -> Self {
-        Self { bytes, source: None, truncated: false }
+        Self { bytes, source: None, truncated: false, arrived: None }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
@@ -57,9 +57,23 @@ fn unnamed() -> SockAddr {
     SockAddr::unix("").expect("an empty name fits")
 }
 
-/// Without flow label and scope, and IPv4 as such.
+/// Without flow label, and IPv4 as such; with a scope only where it makes a difference: of
+/// groups of a link.
 fn canonical(addr: SocketAddr) -> SocketAddr {
-    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+    let plain = SocketAddr::new(addr.ip().to_canonical(), addr.port());
+    match (addr, scope_of(plain)) {
+        (SocketAddr::V6(addr), Some(_)) => {
+            SocketAddrV6::new(*addr.ip(), addr.port(), 0, addr.scope_id()).into()
+        }
+        _ => plain,
+    }
+}
+
+/// The interface on which a group of a link is meant, 0 for none; `None` for other addresses.
+pub(super) fn scope_of(addr: SocketAddr) -> Option<u32> {
+    let SocketAddr::V6(addr) = addr else { return None };
+    let [first, second, ..] = addr.ip().octets();
+    (first == 0xff && matches!(second & 0xf, 1 | 2)).then(|| addr.scope_id())
 }
 
 /// The two protocols that have ports of their own.
@@ -183,6 +197,12 @@ impl Names {
         if exact.is_empty() { covering } else { exact }
     }
 
+    /// Who is bound to the group `to` or to all addresses: each of them may be meant.
+    pub(super) fn covering(&self, to: SocketAddr) -> impl Iterator<Item = SocketId> {
+        let claims = self.inet.get(&(Transport::Udp, to.port())).into_iter().flatten();
+        claims.filter(move |claim| claim.covers(to.ip())).map(|claim| claim.socket)
+    }
+
     /// Gives `socket` the Unix name `name`.
     ///
     /// # Errors
@@ -225,20 +245,23 @@ impl Names {
 }
 
 /// Where what is sent to `to` really goes: the wildcard is loopback.
-pub(super) fn destination(to: SocketAddr) -> SocketAddr {
-    let ip = match to.ip() {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, to.port())
+pub(super) fn destination(mut to: SocketAddr) -> SocketAddr {
+    match to.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => to.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => to.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    to
 }
 
 /// From which address a socket bound to none sends to `to`: all of the world's hosts
 /// are one.
 pub(super) fn source_for(to: IpAddr) -> IpAddr {
     match to {
-        IpAddr::V4(ip) if ip.is_loopback() || ip.is_broadcast() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V4(ip) if ip.is_loopback() || ip.is_broadcast() || ip.is_multicast() => {
+            Ipv4Addr::LOCALHOST.into()
+        }
+        IpAddr::V6(ip) if ip.is_multicast() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     }
 }

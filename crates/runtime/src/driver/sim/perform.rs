@@ -6,7 +6,7 @@ use super::super::{Attempt, Completion, Interest, Op, Token};
 use super::driver::SimDriver;
 use super::names::Name;
 use super::world::Family;
-use super::{Stop, memory};
+use super::{Stop, ancillary, memory};
 
 /// Most datagrams into which one message may be cut, as on Linux.
 const MOST_SEGMENTS: usize = 128;
@@ -73,9 +73,12 @@ impl SimDriver {
         // SAFETY: as the caller promises.
         let room = unsafe { memory::capacity((*msg).msg_iov, (*msg).msg_iovlen) };
         let received = self.world.receive(fd, room)?;
-        let v6 = self.world.socket_of(fd)?.1.family == Family::V6;
+        let socket = self.world.socket_of(fd)?.1;
+        let v6 = socket.family == Family::V6;
+        let told = |arrived| ancillary::messages(&socket.options, v6, arrived);
+        let messages = received.arrived.as_ref().map(told).unwrap_or_default();
         // SAFETY: as the caller promises; no more came than there is room for.
-        unsafe { memory::fill(msg, &received, v6) };
+        unsafe { memory::fill(msg, &received, &messages, v6) };
         Ok(received.bytes.len() as i32)
     }
 

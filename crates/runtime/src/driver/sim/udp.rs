@@ -1,10 +1,13 @@
 //! A datagram socket's own state. Pure: no time, no chance.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
 
+use super::groups::Memberships;
 use super::names::Name;
 use super::world::SocketId;
 use super::{Received, Stop};
+use crate::time::Instant;
 
 /// The largest payload of a datagram over IPv4.
 pub(super) const LARGEST: usize = 65_507;
@@ -16,6 +19,18 @@ const OVERHEAD: usize = 64;
 pub(super) struct Datagram {
     pub(super) source: Name,
     pub(super) bytes: Vec<u8>,
+    /// `None` between Unix sockets.
+    pub(super) arrived: Option<Arrived>,
+}
+
+/// How a datagram has arrived.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Arrived {
+    pub(super) destination: IpAddr,
+    pub(super) interface: u32,
+    pub(super) at: Instant,
+    /// How many the socket had dropped until then.
+    pub(super) dropped: u32,
 }
 
 /// A datagram socket's own state.
@@ -32,6 +47,10 @@ pub(super) struct Inbox {
     pub(super) in_flight: usize,
     /// Unix sockets that wait for room in `queue`.
     pub(super) waiting: BTreeSet<SocketId>,
+    /// What it has joined.
+    pub(super) groups: Memberships,
+    /// How many datagrams found no room.
+    dropped: u32,
 }
 
 /// What a datagram of `len` bytes takes of a buffer.
@@ -47,11 +66,16 @@ impl Inbox {
 
     /// A datagram arrives, and is dropped if the buffer of `limit` bytes is full.
     /// Whether it was taken.
-    pub(super) fn push(&mut self, datagram: Datagram, limit: usize) -> bool {
+    pub(super) fn push(&mut self, mut datagram: Datagram, limit: usize) -> bool {
         let fits = self.has_room(datagram.bytes.len(), limit);
         if fits {
+            if let Some(arrived) = &mut datagram.arrived {
+                arrived.dropped = self.dropped;
+            }
             self.charged += charge(datagram.bytes.len());
             self.queue.push_back(datagram);
+        } else {
+            self.dropped = self.dropped.wrapping_add(1);
         }
         fits
     }
@@ -61,11 +85,12 @@ impl Inbox {
         if let Some(errno) = self.error.take() {
             return Err(Stop::Errno(errno));
         }
-        let Datagram { source, mut bytes } = self.queue.pop_front().ok_or(Stop::WouldBlock)?;
+        let Datagram { source, mut bytes, arrived } =
+            self.queue.pop_front().ok_or(Stop::WouldBlock)?;
         self.charged -= charge(bytes.len());
         let truncated = bytes.len() > max;
         bytes.truncate(max);
-        Ok(Received { bytes, source: Some(source), truncated })
+        Ok(Received { bytes, source: Some(source), truncated, arrived })
     }
 
     /// The `POLL*` bits that stand, with a send buffer of `limit` bytes.
@@ -82,7 +107,7 @@ mod tests {
     use super::*;
 
     fn datagram(bytes: &[u8]) -> Datagram {
-        Datagram { source: Name::UNNAMED, bytes: bytes.to_vec() }
+        Datagram { source: Name::UNNAMED, bytes: bytes.to_vec(), arrived: None }
     }
 
     /// Boundaries are kept, and what is cut off is gone and told.

@@ -2,16 +2,17 @@
 //! clock and no chance but its own, no system call.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr, Shutdown};
+use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr};
 use std::os::fd::RawFd;
 use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Type};
 
-use super::super::{Interest, SocketOption, Token};
+use super::super::{Interest, Token};
 use super::connections::Listener;
 use super::events::{Agenda, Event};
-use super::names::{Claim, Name, Names, Transport};
+use super::names::{self, Claim, Name, Names, Transport};
+use super::options::Options;
 use super::rng::Rng;
 use super::table::Descriptors;
 use super::tcp::{Conn, Side};
@@ -74,17 +75,6 @@ impl Body {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Options {
-    pub(super) send_buffer: usize,
-    pub(super) receive_buffer: usize,
-    pub(super) linger: Option<Duration>,
-    pub(super) broadcast: bool,
-    reuse_address: bool,
-    reuse_port: bool,
-    only_v6: bool,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub(super) struct World {
@@ -101,6 +91,8 @@ pub(super) struct World {
     touched: Vec<(RawFd, Interest)>,
     next_id: u64,
     defaults: Options,
+    /// Indices from 1 on.
+    pub(super) interfaces: u32,
     handle: Handle,
 }
 
@@ -119,15 +111,8 @@ impl World {
             calm: false,
             touched: Vec::new(),
             next_id: 0,
-            defaults: Options {
-                send_buffer: config.send_buffer.max(1),
-                receive_buffer: config.receive_buffer.max(1),
-                linger: None,
-                broadcast: false,
-                reuse_address: false,
-                reuse_port: false,
-                only_v6: false,
-            },
+            defaults: Options::new(config),
+            interfaces: config.interfaces.max(1),
             handle: config.handle.clone(),
         }
     }
@@ -291,7 +276,19 @@ impl World {
         if socket.name.is_some() || !matches!(socket.body, Body::Idle | Body::Datagram(_)) {
             return Err(libc::EINVAL);
         }
+        if let Name::Inet(addr) = &name {
+            self.has_scope(*addr)?;
+        }
         self.claim(id, name)
+    }
+
+    /// A group of a link is bound with its interface.
+    fn has_scope(&self, addr: SocketAddr) -> Result<(), i32> {
+        match names::scope_of(addr) {
+            Some(0) => Err(libc::EINVAL),
+            Some(index) if index > self.interfaces => Err(libc::ENODEV),
+            _ => Ok(()),
+        }
     }
 
     /// Gives socket `id`, which has none, the name `name`; port 0 stands for any.
@@ -335,41 +332,6 @@ impl World {
             _ => None,
         };
         Ok(name.ok_or(libc::ENOTCONN)?.to_addr(socket.family == Family::V6))
-    }
-
-    /// The options of `fd`.
-    pub(super) fn options_of(&self, fd: RawFd) -> Result<&Options, i32> {
-        Ok(&self.socket_of(fd)?.1.options)
-    }
-
-    /// Sets an option of `fd`. What has no meaning in the world is just taken.
-    pub(super) fn set_option(&mut self, fd: RawFd, option: SocketOption) -> Result<(), i32> {
-        let id = self.find(fd)?;
-        let socket = self.sockets.get_mut(&id).ok_or(libc::EBADF)?;
-        let datagram = matches!(socket.body, Body::Datagram(_));
-        let options = &mut socket.options;
-        match option {
-            SocketOption::NoDelay(_) | SocketOption::KeepAlive(Some(_)) if datagram => {
-                return Err(libc::ENOPROTOOPT);
-            }
-            SocketOption::ReceiveOffload(_) if !datagram => return Err(libc::ENOPROTOOPT),
-            SocketOption::OnlyV6(_) if socket.family != Family::V6 => {
-                return Err(libc::ENOPROTOOPT);
-            }
-            SocketOption::OnlyV6(_) if socket.name.is_some() => return Err(libc::EINVAL),
-            SocketOption::OnlyV6(on) => options.only_v6 = on,
-            SocketOption::ReuseAddress(on) => options.reuse_address = on,
-            SocketOption::ReusePort(on) => options.reuse_port = on,
-            SocketOption::Linger(time) => options.linger = time,
-            SocketOption::ReceiveBuffer(bytes) => options.receive_buffer = bytes.max(1),
-            SocketOption::SendBuffer(bytes) => options.send_buffer = bytes.max(1),
-            SocketOption::Broadcast(on) => options.broadcast = on,
-            SocketOption::NoDelay(_)
-            | SocketOption::KeepAlive(_)
-            | SocketOption::ReceiveOffload(_) => {}
-            _ => return Err(libc::ENOPROTOOPT),
-        }
-        Ok(())
     }
 
     /// Ends one direction of `fd`, or both.

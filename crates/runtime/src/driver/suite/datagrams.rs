@@ -50,9 +50,35 @@ impl Message {
     }
 
     /// The source of what was received.
-    fn source(&self) -> Option<std::net::SocketAddr> {
+    pub(crate) fn source(&self) -> Option<std::net::SocketAddr> {
         // SAFETY: the bench keeps both, and the receive has ended.
         unsafe { SockAddr::new(self.name.read(), (*self.header).msg_namelen) }.as_socket()
+    }
+
+    /// As [`Message::from_anybody`], with `room` bytes for control messages.
+    pub(crate) fn with_control<D: Driver>(
+        bench: &mut Bench<D>,
+        memory: Memory,
+        room: usize,
+    ) -> Self {
+        let message = Self::from_anybody(bench, memory);
+        let control = bench.keep(vec![0_u64; room.div_ceil(8)]);
+        // SAFETY: the bench keeps both; the vector is never resized.
+        unsafe {
+            (*message.header).msg_control = (*control).as_mut_ptr().cast();
+            (*message.header).msg_controllen = room as _;
+        }
+        message
+    }
+
+    /// The control messages of what was received.
+    pub(crate) fn control(&self) -> Vec<u8> {
+        // SAFETY: the bench keeps header and memory, and the receive has ended.
+        unsafe {
+            let header = &*self.header;
+            let len = header.msg_controllen as usize;
+            std::slice::from_raw_parts(header.msg_control.cast::<u8>(), len).to_vec()
+        }
     }
 
     fn flags(&self) -> i32 {

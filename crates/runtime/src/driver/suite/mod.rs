@@ -14,9 +14,12 @@ pub(crate) mod bench;
 pub(crate) mod cancel;
 pub(crate) mod datagrams;
 pub(crate) mod files;
+pub(crate) mod groups;
 pub(crate) mod lifetime;
 pub(crate) mod multishot;
 pub(crate) mod readiness;
+#[path = "../../../tests/common/skips.rs"]
+mod skips;
 pub(crate) mod streams;
 pub(crate) mod waiting;
 
@@ -49,6 +52,11 @@ macro_rules! driver_suite {
                 an_empty_datagram_is_one, many_datagrams_in_one_call,
                 parts_leave_as_one_datagram,
                 an_armed_send_reaches_its_destination;
+            groups: each_member_gets_a_copy, other_groups_are_for_others,
+                sources_are_chosen_while_it_runs, groups_of_ipv6_have_members_too,
+                a_dual_socket_joins_both_families, memberships_answer_alike,
+                options_of_groups_are_taken, what_is_asked_for_comes_along,
+                drops_are_counted_exactly, divided_datagrams_reach_a_group;
             waiting: a_timeout_is_never_early, no_wait_returns_with_nothing,
                 a_wake_before_the_wait_ends_it, another_thread_ends_the_wait,
                 wakes_do_not_pile_up, a_wake_leaves_completions_alone,
