@@ -68,6 +68,9 @@ mod prefetch;
 mod report;
 #[cfg(not(loom))]
 mod runtime;
+#[cfg(all(test, not(loom)))]
+#[path = "../tests/common/skips.rs"]
+mod skips;
 #[cfg(not(loom))]
 mod slab;
 mod sync;

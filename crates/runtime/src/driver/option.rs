@@ -58,12 +58,14 @@ pub enum SocketOption {
     LeaveGroup {
         /// A multicast address.
         group: IpAddr,
-        /// Where it was joined; 0: where it was joined first.
+        /// Where it was joined; 0: of IPv4 where the kernel would join it, of IPv6 where it
+        /// was joined last.
         interface: u32,
     },
     /// `MCAST_JOIN_SOURCE_GROUP`: takes what this source sends to the group, besides the
     /// sources named before. `EADDRNOTAVAIL`: this source is joined already. `EINVAL`: the
-    /// group was joined for all sources. `ENOBUFS`: too many sources
+    /// group was joined for all sources and some were blocked; if none ever was, the
+    /// membership becomes one for this source alone. `ENOBUFS`: too many sources
     /// (`net.ipv4.igmp_max_msf`, `net.ipv6.mld_max_msf`).
     JoinSource {
         /// A multicast address.
@@ -105,10 +107,14 @@ pub enum SocketOption {
         interface: u32,
     },
     /// `IP_MULTICAST_ALL`, `IPV6_MULTICAST_ALL`: also takes what is sent to groups that
-    /// other sockets of this host have joined. On in a new socket.
+    /// other sockets of this host have joined. On in a new socket, but for IPv4 on a socket
+    /// of IPv6. Off, there is one thing more to know of Linux: of a group of IPv6 that a
+    /// socket has joined on one interface, it also takes what comes by another on which
+    /// somebody else has joined it ([`PacketInfo`](Self::PacketInfo) tells them apart).
     AllGroups(bool),
     /// `IP_MULTICAST_IF`, `IPV6_MULTICAST_IF`: the index of the interface by which
-    /// datagrams to groups leave; 0: the kernel's choice.
+    /// datagrams to groups leave; 0: the kernel's choice. `EADDRNOTAVAIL` of IPv4, `ENODEV`
+    /// of IPv6: there is no such interface.
     MulticastInterface(u32),
     /// `IP_MULTICAST_LOOP`, `IPV6_MULTICAST_LOOP`: members on this host get what is sent
     /// to a group too. Set on the sender; on in a new socket.

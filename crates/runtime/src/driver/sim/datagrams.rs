@@ -206,7 +206,7 @@ impl World {
             flight.only.is_none_or(|only| only == *id)
                 && peer.is_none_or(|peer| *peer == Name::Inet(flight.source))
                 && scope.is_none_or(|scope| scope == flight.interface)
-                && allowed.unwrap_or(socket.options.all_groups)
+                && allowed.unwrap_or(socket.options.all_groups[usize::from(group.is_ipv6())])
         };
         self.names.covering(flight.destination).filter(takes).collect()
     }

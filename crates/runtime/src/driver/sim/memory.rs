@@ -135,7 +135,7 @@ pub(super) unsafe fn segment_size(msg: *const libc::msghdr) -> Option<usize> {
 /// # Safety
 /// The header is valid, and its control memory may be written.
 unsafe fn tell(header: &mut libc::msghdr, messages: &[Message]) {
-    let room = header.msg_controllen as usize;
+    let room: usize = header.msg_controllen as _;
     let mut used = 0;
     for Message { level, kind, value } in messages {
         let (start, left) = (header.msg_control.wrapping_byte_add(used), room - used);

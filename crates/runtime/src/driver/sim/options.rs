@@ -4,7 +4,6 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use super::super::{SocketOption, Stamp};
-use super::Config;
 use super::groups::{self, Change, Memberships};
 use super::world::{Body, Family, World};
 
@@ -18,8 +17,8 @@ pub(super) struct Options {
     pub(super) reuse_address: bool,
     pub(super) reuse_port: bool,
     pub(super) only_v6: bool,
-    /// Takes also what others on the host have joined.
-    pub(super) all_groups: bool,
+    /// Takes also what others on the host have joined, of IPv4 and of IPv6.
+    pub(super) all_groups: [bool; 2],
     /// By which interface datagrams to groups leave; 0: any.
     pub(super) multicast_interface: u32,
     /// The host gets what is sent to groups.
@@ -30,17 +29,18 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// Those of a new socket.
-    pub(super) fn new(config: &Config) -> Self {
+    /// Those of a new socket of `family`.
+    pub(super) fn new([send_buffer, receive_buffer]: [usize; 2], family: Family) -> Self {
         Self {
-            send_buffer: config.send_buffer.max(1),
-            receive_buffer: config.receive_buffer.max(1),
+            send_buffer,
+            receive_buffer,
             linger: None,
             broadcast: false,
             reuse_address: false,
             reuse_port: false,
             only_v6: false,
-            all_groups: true,
+            // A new socket of IPv6 is not told to for IPv4.
+            all_groups: [family == Family::V4, true],
             multicast_interface: 0,
             multicast_loop: true,
             packet_info: false,
@@ -86,7 +86,8 @@ impl World {
             | SocketOption::ReceiveOffload(_)
             | SocketOption::Priority(_) => {}
             _ if socket.family == Family::Unix => return Err(libc::EOPNOTSUPP),
-            SocketOption::AllGroups(on) => options.all_groups = on,
+            SocketOption::AllGroups(on) if options.only_v6 => options.all_groups[1] = on,
+            SocketOption::AllGroups(on) => options.all_groups = [on, on],
             SocketOption::MulticastInterface(index) => {
                 let errno =
                     if socket.family == Family::V4 { libc::EADDRNOTAVAIL } else { libc::ENODEV };

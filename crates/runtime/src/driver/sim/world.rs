@@ -90,7 +90,8 @@ pub(super) struct World {
     /// Sides of descriptors that are worth another look, in the order of events.
     touched: Vec<(RawFd, Interest)>,
     next_id: u64,
-    defaults: Options,
+    /// Sizes of a new socket: for what is sent, and what is received.
+    buffers: [usize; 2],
     /// Indices from 1 on.
     pub(super) interfaces: u32,
     handle: Handle,
@@ -111,7 +112,7 @@ impl World {
             calm: false,
             touched: Vec::new(),
             next_id: 0,
-            defaults: Options::new(config),
+            buffers: [config.send_buffer, config.receive_buffer].map(|size| size.max(1)),
             interfaces: config.interfaces.max(1),
             handle: config.handle.clone(),
         }
@@ -229,7 +230,7 @@ impl World {
         if !self.table.has_room() || self.chance(|faults| faults.no_descriptor) {
             return Err(libc::EMFILE);
         }
-        Ok(self.add(family, None, self.defaults, body))
+        Ok(self.add(family, None, Options::new(self.buffers, family), body))
     }
 
     /// Adds a socket; there is room for its descriptor.

@@ -76,7 +76,7 @@ impl Message {
         // SAFETY: the bench keeps header and memory, and the receive has ended.
         unsafe {
             let header = &*self.header;
-            let len = header.msg_controllen as usize;
+            let len: usize = header.msg_controllen as _;
             std::slice::from_raw_parts(header.msg_control.cast::<u8>(), len).to_vec()
         }
     }

@@ -24,12 +24,12 @@ fn host(last: u8) -> IpAddr {
     Ipv4Addr::new(127, 0, 0, last).into()
 }
 
-fn set<D: Driver>(bench: &mut Bench<D>, fd: RawFd, option: SocketOption) {
+pub(crate) fn set<D: Driver>(bench: &mut Bench<D>, fd: RawFd, option: SocketOption) {
     bench.driver.set_option(fd, option).unwrap_or_else(|e| panic!("{option:?}: {e}"));
 }
 
 /// A socket bound to `addr` that lets others be bound there too.
-fn shared<D: Driver>(bench: &mut Bench<D>, addr: SocketAddr) -> RawFd {
+pub(crate) fn shared<D: Driver>(bench: &mut Bench<D>, addr: SocketAddr) -> RawFd {
     let fd = bench.driver.socket(Domain::for_address(addr), Type::DGRAM, None).expect("a socket");
     bench.adopt(fd);
     set(bench, fd, SocketOption::ReuseAddress(true));
@@ -38,30 +38,30 @@ fn shared<D: Driver>(bench: &mut Bench<D>, addr: SocketAddr) -> RawFd {
     fd
 }
 
-fn port_of<D: Driver>(bench: &Bench<D>, fd: RawFd) -> u16 {
+pub(crate) fn port_of<D: Driver>(bench: &Bench<D>, fd: RawFd) -> u16 {
     let addr = bench.driver.local_addr(fd).expect("it is bound");
     addr.as_socket().expect("an IP address").port()
 }
 
 /// A socket on all addresses of IPv4 and a port of its own, and that port.
-fn receiver<D: Driver>(bench: &mut Bench<D>) -> (RawFd, u16) {
+pub(crate) fn receiver<D: Driver>(bench: &mut Bench<D>) -> (RawFd, u16) {
     let fd = shared(bench, (Ipv4Addr::UNSPECIFIED, 0).into());
     (fd, port_of(bench, fd))
 }
 
 /// A socket that sends from `ip` to groups on the loopback interface.
-fn sender<D: Driver>(bench: &mut Bench<D>, ip: IpAddr) -> RawFd {
+pub(crate) fn sender<D: Driver>(bench: &mut Bench<D>, ip: IpAddr) -> RawFd {
     let fd = bench.socket(Type::DGRAM);
     bench.driver.bind(fd, &SocketAddr::new(ip, 0).into()).expect("an address of loopback");
     set(bench, fd, SocketOption::MulticastInterface(LOOPBACK));
     fd
 }
 
-fn join<D: Driver>(bench: &mut Bench<D>, fd: RawFd, group: IpAddr) {
+pub(crate) fn join<D: Driver>(bench: &mut Bench<D>, fd: RawFd, group: IpAddr) {
     set(bench, fd, SocketOption::JoinGroup { group, interface: LOOPBACK });
 }
 
-fn send<D: Driver>(bench: &mut Bench<D>, fd: RawFd, bytes: &[u8], to: SocketAddr) {
+pub(crate) fn send<D: Driver>(bench: &mut Bench<D>, fd: RawFd, bytes: &[u8], to: SocketAddr) {
     let memory = bench.copy(bytes);
     let message = Message::to(bench, memory, &to.into());
     let result = bench.attempt_until_done(Op::SendMsg { fd, msg: message.header });
@@ -69,8 +69,13 @@ fn send<D: Driver>(bench: &mut Bench<D>, fd: RawFd, bytes: &[u8], to: SocketAddr
 }
 
 /// All that has come to `fd`, in order.
-fn drain<D: Driver>(bench: &mut Bench<D>, fd: RawFd) -> Vec<Vec<u8>> {
+pub(crate) fn drain<D: Driver>(bench: &mut Bench<D>, fd: RawFd) -> Vec<Vec<u8>> {
     bench.settle();
+    take_all(bench, fd)
+}
+
+/// All that is there for `fd` now.
+pub(crate) fn take_all<D: Driver>(bench: &mut Bench<D>, fd: RawFd) -> Vec<Vec<u8>> {
     let memory = bench.zeroed(2048);
     let mut came = Vec::new();
     for _ in 0..10_000 {
@@ -325,7 +330,7 @@ fn sender_v6<D: Driver>(bench: &mut Bench<D>) -> RawFd {
 /// the link (ff02) is bound and sent to with its interface.
 pub(crate) fn groups_of_ipv6_have_members_too<D: Driver>(bench: &mut Bench<D>) {
     let Some(interface) = interface_of_v6(bench) else {
-        return super::skips::skip_in_part("groups of IPv6: no interface here reaches them");
+        return crate::skips::skip_in_part("groups of IPv6: no interface here reaches them");
     };
     let any = shared(bench, (Ipv6Addr::UNSPECIFIED, 0).into());
     let port = port_of(bench, any);

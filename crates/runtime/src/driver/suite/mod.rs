@@ -18,8 +18,6 @@ pub(crate) mod groups;
 pub(crate) mod lifetime;
 pub(crate) mod multishot;
 pub(crate) mod readiness;
-#[path = "../../../tests/common/skips.rs"]
-mod skips;
 pub(crate) mod streams;
 pub(crate) mod waiting;
 

@@ -3,6 +3,7 @@
 
 mod canaries;
 mod chaos;
+mod groups;
 mod manners;
 mod time;
 

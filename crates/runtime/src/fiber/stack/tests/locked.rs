@@ -6,9 +6,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::CapabilitySet;
 
 use super::super::{Guards, Stack, StackSizes, Stacks};
-use super::skips::skip_in_part;
 use super::{check_guards, child, deep};
 use crate::Error;
+use crate::skips::skip_in_part;
 
 /// Bytes of memory that making 120 MiB of stacks may take.
 const LITTLE: usize = 4 << 20;

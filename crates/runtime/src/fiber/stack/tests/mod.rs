@@ -5,8 +5,6 @@ mod deep;
 mod locked;
 mod overflows;
 mod pools;
-#[path = "../../../../tests/common/skips.rs"]
-mod skips;
 
 use super::{Stack, StackClass, StackSizes, Stacks};
 
