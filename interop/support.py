@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -91,6 +92,47 @@ def udp_socket(port=0):
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 21)
     sock.settimeout(PATIENCE)
     sock.bind((HOST, port))
+    return sock
+
+
+_groups = itertools.count(1)
+
+
+def multicast_group():
+    """A group that no other test has; the port is for the caller to choose."""
+    low = next(_groups)
+    return f"239.{192 + low // 250}.{os.getpid() % 250 + 1}.{low % 250 + 1}"
+
+
+def members(group):
+    """How many sockets have joined an IPv4 group, as the kernel lists them."""
+    name = f"{int.from_bytes(socket.inet_aton(group), sys.byteorder):08X}"
+    fields = (line.split() for line in pathlib.Path("/proc/net/igmp").read_text().splitlines())
+    return sum(int(f[1]) for f in fields if f and f[0] == name)
+
+
+def wait_joined(group, count=1):
+    """Returns once so many sockets have joined the group."""
+    wait_for(f"{count} members of {group}", lambda: members(group) >= count)
+
+
+def member(group, port):
+    """A socket that has joined a group on the loopback interface."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 21)
+    sock.settimeout(PATIENCE)
+    sock.bind((group, port))
+    both = socket.inet_aton(group) + socket.inet_aton(HOST)
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, both)
+    return sock
+
+
+def group_sender(source=HOST):
+    """A socket that sends to groups by the loopback interface."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(HOST))
+    sock.bind((source, 0))
     return sock
 
 
@@ -265,6 +307,18 @@ class Case(unittest.TestCase):
         """Starts a relay that reports in JSON."""
         to = [part for url in destinations for part in ("--to", url)]
         return self.tautline("relay", "--json", "--from", source, *to, *arguments, **options)
+
+    def mcast(self, command, group, port, *arguments, **options):
+        """Starts a tool for multicast on the loopback interface."""
+        at = (f"{group}:{port}", "--iface", "lo")
+        return self.tautline("mcast", command, *at, *arguments, **options)
+
+    def summary_of(self, process):
+        """The last report of a tool that ends in order."""
+        self.assertEqual(process.wait(), 0, str(process))
+        summary = process.last_report()
+        self.assertEqual(summary.get("kind"), "summary", str(process))
+        return summary
 
     def keep(self, sock):
         """Closes the socket with the test."""
