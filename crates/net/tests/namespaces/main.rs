@@ -1,0 +1,235 @@
+//! Groups between several hosts: who is heard on which device, and what the kernel knows of it.
+//!
+//! Needs root and `ip`; where they are missing the tests say so, and fail if `CI` is set.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod lab;
+#[path = "../../../runtime/tests/common/skips.rs"]
+mod skips;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tautline_net::multicast::Peer;
+use tautline_runtime::timer;
+
+use self::common::run;
+use self::lab::{Family, Host, Lab};
+
+const PORT: u16 = 31_000;
+/// Long enough for what is under way on this machine.
+const SILENCE: Duration = Duration::from_millis(60);
+const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
+
+fn group(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::from([239, 91, 0, 1]),
+        Family::V6 => IpAddr::from([0xff15, 0, 0, 0, 0, 0, 0x91, 1]),
+    }
+}
+
+fn any(family: Family) -> SocketAddr {
+    let ip = if family == Family::V4 { IpAddr::from([0; 4]) } else { IpAddr::from([0_u16; 8]) };
+    SocketAddr::new(ip, PORT)
+}
+
+/// A peer of a host that sends by its device.
+fn sender(lab: &Lab, host: Host, device: &str, family: Family) -> io::Result<Peer> {
+    lab.at(host, || Peer::options().interface(device).bind(SocketAddr::new(any(family).ip(), 0)))
+}
+
+/// The trader's peer, which has joined nothing yet.
+fn receiver(lab: &Lab, family: Family) -> io::Result<Peer> {
+    lab.at(Host::Trader, || Peer::bind(any(family)))
+}
+
+/// Each sends its name; whose arrive, with the number of the device.
+async fn heard(
+    receiver: &Peer,
+    family: Family,
+    senders: &[(Host, &Peer)],
+) -> io::Result<Vec<(Host, u32)>> {
+    let to = SocketAddr::new(group(family), PORT);
+    for (host, sender) in senders {
+        sender.send_to(vec![*host as u8], to).await.0?;
+    }
+    let mut batch = receiver.batch(16, 64);
+    let mut heard = Vec::new();
+    while let Ok(count) = timer::timeout(SILENCE, receiver.receive_batch(&mut batch)).await {
+        count?;
+        for packet in batch.iter() {
+            let is = |host: &Host| packet.bytes == [*host as u8];
+            let sent = senders.iter().map(|(host, _)| *host).find(is);
+            let host = sent.expect("a datagram that nobody has sent");
+            assert_eq!(packet.destination(), Some(group(family)), "{host:?}");
+            heard.push((host, packet.interface().expect("the device")));
+        }
+    }
+    heard.sort_by_key(|(host, _)| *host as u8);
+    Ok(heard)
+}
+
+fn hosts(heard: &[(Host, u32)]) -> Vec<Host> {
+    heard.iter().map(|(host, _)| *host).collect()
+}
+
+/// One of two senders is blocked and unblocked while packets are coming: the other is heard always.
+#[test]
+fn a_blocked_source_is_not_heard() {
+    let Some(lab) = Lab::set_up() else { return };
+    run(async || {
+        for family in FAMILIES {
+            let trader = receiver(&lab, family)?;
+            let exchange = sender(&lab, Host::Exchange, "eth0", family)?;
+            let rogue = sender(&lab, Host::Rogue, "eth0", family)?;
+            let senders = [(Host::Exchange, &exchange), (Host::Rogue, &rogue)];
+            assert_eq!(
+                heard(&trader, family, &senders).await?,
+                [],
+                "{family:?}: nothing is joined"
+            );
+            lab.at(Host::Trader, || trader.join_on(group(family), "eth0"))?;
+            let both = [Host::Exchange, Host::Rogue];
+            assert_eq!(hosts(&heard(&trader, family, &senders).await?), both, "{family:?}");
+            let address = Host::Rogue.on(1, family);
+            for _ in 0..3 {
+                trader.block_source(group(family), address)?;
+                let one = [Host::Exchange];
+                assert_eq!(hosts(&heard(&trader, family, &senders).await?), one, "{family:?}");
+                trader.unblock_source(group(family), address)?;
+                assert_eq!(hosts(&heard(&trader, family, &senders).await?), both, "{family:?}");
+            }
+            trader.leave(group(family))?;
+            assert_eq!(heard(&trader, family, &senders).await?, [], "{family:?}: all is left");
+        }
+        Ok(())
+    });
+}
+
+/// Of a group that is joined for one source, nobody else is heard; of two sources, either.
+#[test]
+fn only_the_sources_that_are_joined_are_heard() {
+    let Some(lab) = Lab::set_up() else { return };
+    run(async || {
+        for family in FAMILIES {
+            let trader = receiver(&lab, family)?;
+            let exchange = sender(&lab, Host::Exchange, "eth0", family)?;
+            let rogue = sender(&lab, Host::Rogue, "eth0", family)?;
+            let senders = [(Host::Exchange, &exchange), (Host::Rogue, &rogue)];
+            let (first, second) = (Host::Exchange.on(1, family), Host::Rogue.on(1, family));
+            lab.at(Host::Trader, || trader.join_source_on(group(family), first, "eth0"))?;
+            let one = hosts(&heard(&trader, family, &senders).await?);
+            assert_eq!(one, [Host::Exchange], "{family:?}");
+            lab.at(Host::Trader, || trader.join_source_on(group(family), second, "eth0"))?;
+            let both = hosts(&heard(&trader, family, &senders).await?);
+            assert_eq!(both, [Host::Exchange, Host::Rogue], "{family:?}");
+            trader.leave_source(group(family), first)?;
+            let other = hosts(&heard(&trader, family, &senders).await?);
+            assert_eq!(other, [Host::Rogue], "{family:?}");
+        }
+        Ok(())
+    });
+}
+
+/// A group that is joined on one of two devices is heard on that one only; joined on both, each
+/// datagram tells by which it came.
+#[test]
+fn a_group_is_heard_where_it_was_joined() {
+    let Some(lab) = Lab::set_up() else { return };
+    run(async || {
+        for family in FAMILIES {
+            let trader = receiver(&lab, family)?;
+            let exchange = sender(&lab, Host::Exchange, "eth0", family)?;
+            let other = sender(&lab, Host::Other, "eth0", family)?;
+            let senders = [(Host::Exchange, &exchange), (Host::Other, &other)];
+            lab.at(Host::Trader, || trader.join_on(group(family), "eth1"))?;
+            let second = heard(&trader, family, &senders).await?;
+            assert_eq!(hosts(&second), [Host::Other], "{family:?}");
+            lab.at(Host::Trader, || trader.join_on(group(family), "eth0"))?;
+            let both = heard(&trader, family, &senders).await?;
+            assert_eq!(hosts(&both), [Host::Exchange, Host::Other], "{family:?}");
+            assert_eq!(both[1], second[0], "{family:?}: the device of the second network");
+            assert_ne!(both[0].1, both[1].1, "{family:?}: the device of the first");
+            lab.at(Host::Trader, || trader.leave_on(group(family), "eth1"))?;
+            let first = heard(&trader, family, &senders).await?;
+            assert_eq!(hosts(&first), [Host::Exchange], "{family:?}");
+        }
+        Ok(())
+    });
+}
+
+/// What a host with two devices sends leaves by the one that it was told to use, alone.
+#[test]
+fn a_sender_uses_its_device() {
+    let Some(lab) = Lab::set_up() else { return };
+    run(async || {
+        for family in FAMILIES {
+            let (near, far) = (Host::Exchange, Host::Other);
+            let joined = |host| -> io::Result<Peer> {
+                lab.at(host, || {
+                    let peer = Peer::bind(any(family))?;
+                    peer.join_on(group(family), "eth0")?;
+                    Ok(peer)
+                })
+            };
+            let (exchange, other) = (joined(near)?, joined(far)?);
+            for (device, hears, is_deaf) in
+                [("eth0", &exchange, &other), ("eth1", &other, &exchange)]
+            {
+                let trader = sender(&lab, Host::Trader, device, family)?;
+                let senders = [(Host::Trader, &trader)];
+                let arrived = hosts(&heard(hears, family, &senders).await?);
+                assert_eq!(arrived, [Host::Trader], "{family:?} by {device}");
+                assert_eq!(heard(is_deaf, family, &[]).await?, [], "{family:?} by {device}");
+            }
+        }
+        Ok(())
+    });
+}
+
+/// The kernel's tables show each membership, with its sources, and nothing any more when the peer is
+/// gone.
+#[test]
+fn the_kernel_knows_the_memberships() {
+    let Some(lab) = Lab::set_up() else { return };
+    run(async || {
+        // As the tables write them: IPv4 as words of this machine, or as 0x of the network's order.
+        let v4 = [("igmp", "01005BEF"), ("mcfilter", "0xef5b0001")];
+        let v6 = [
+            ("igmp6", "ff150000000000000000000000910001"),
+            ("mcfilter6", "ff150000000000000000000000910001"),
+        ];
+        for (family, tables, source) in
+            [(Family::V4, v4, "0x0a5b0102"), (Family::V6, v6, "fd910001000000000000000000000002")]
+        {
+            // Of the rogue, which is the second host.
+            let address = Host::Rogue.on(1, family);
+            let trader = receiver(&lab, family)?;
+            let lines = |name| -> Vec<String> {
+                let key = tables.iter().find(|(table, _)| *table == name).expect("the table").1;
+                let lines = lab.table(Host::Trader, name);
+                lines.lines().filter(|line| line.contains(key)).map(str::to_owned).collect()
+            };
+            let [(memberships, _), (filters, _)] = tables;
+            assert_eq!(lines(memberships).len(), 0, "{family:?}");
+            lab.at(Host::Trader, || trader.join_on(group(family), "eth0"))?;
+            assert_eq!(lines(memberships).len(), 1, "{family:?}");
+            assert_eq!(lines(filters).len(), 0, "{family:?}: no source is filtered");
+            trader.block_source(group(family), address)?;
+            // Behind the source stand how many include it, and how many exclude it.
+            let filter = lines(filters).join(" ");
+            assert!(filter.contains(source) && filter.ends_with("0      1"), "{filter}");
+            trader.leave(group(family))?;
+            lab.at(Host::Trader, || trader.join_source_on(group(family), address, "eth0"))?;
+            let filter = lines(filters).join(" ");
+            assert!(filter.contains(source) && filter.ends_with("1      0"), "{filter}");
+            drop(trader);
+            // The loop closes it in its next turn.
+            timer::sleep(SILENCE).await.expect("a timer");
+            assert_eq!((lines(memberships).len(), lines(filters).len()), (0, 0), "{family:?}");
+        }
+        Ok(())
+    });
+}
