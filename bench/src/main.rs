@@ -15,6 +15,7 @@ mod fibers;
 mod harness;
 mod ipc;
 mod log;
+mod multicast;
 mod post;
 mod sequence;
 mod timers;
@@ -48,6 +49,7 @@ pub(crate) const BENCHES: &[Bench] = &[
     Bench { name: "bus", shares: 16, groups: bus::groups },
     Bench { name: "ipc", shares: 5, groups: ipc::groups },
     Bench { name: "log", shares: 2, groups: log::groups },
+    Bench { name: "multicast", shares: 5, groups: multicast::groups },
     Bench { name: "sequence", shares: 6, groups: sequence::groups },
     Bench { name: "udp-relay", shares: 2, groups: udp_relay::groups },
 ];
