@@ -41,3 +41,5 @@
 
 pub mod format;
 pub mod sequence;
+#[cfg(any(test, feature = "trial"))]
+pub mod trial;

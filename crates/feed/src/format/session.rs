@@ -95,7 +95,7 @@ impl fmt::Debug for Session {
 }
 
 /// A session that packets are compared with, or none, in one step.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Expected {
     /// The first two bytes; [`Expected::NONE`] has more than those can be.
     head: u32,

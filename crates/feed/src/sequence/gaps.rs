@@ -75,7 +75,7 @@ impl Gaps {
     }
 
     /// All, also those of which nothing is missing.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "trial"))]
     pub(super) fn all(&self) -> impl Iterator<Item = &Open> {
         self.open.iter()
     }

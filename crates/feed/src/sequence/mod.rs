@@ -16,6 +16,8 @@
 //! Time is an argument: call [`Sequencer::tick`] at [`Sequencer::timeout`].
 
 mod ask;
+#[cfg(any(test, feature = "trial"))]
+mod check;
 mod config;
 mod event;
 mod gaps;

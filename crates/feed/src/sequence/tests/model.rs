@@ -388,7 +388,16 @@ fn all_stores<F: Format>(scenario: &Scenario, size: usize) {
     Trial::<F, _>::new(scenario, Bip::new(64 * size, 4 * size).unwrap()).run();
 }
 
+/// As many as for other tests, or what `TAUTLINE_FEED_CASES` says.
+fn cases() -> ProptestConfig {
+    let cases = std::env::var("TAUTLINE_FEED_CASES").ok().map(|cases| cases.parse().unwrap());
+    let usual = ProptestConfig::default();
+    ProptestConfig { cases: cases.unwrap_or(usual.cases), ..usual }
+}
+
 proptest! {
+    #![proptest_config(cases())]
+
     /// Whatever befalls a feed: what is handed on and what is told to be lost are all of its messages,
     /// in order and each once; gaps are told once, and become repaired or lost; nothing that was at
     /// hand is lost; and all has its end. In all formats, with all stores.

@@ -1,0 +1,57 @@
+//! That all parts of a sequencer agree, found out the long way: for tests.
+
+use super::{Expected, NONE, Sequencer, Store};
+use crate::format::Format;
+
+impl<F: Format, S: Store> Sequencer<F, S> {
+    /// Whether it is sound, between two calls.
+    ///
+    /// # Panics
+    /// If it is not.
+    pub(crate) fn check(&self) {
+        let kept = self.kept();
+        self.check_gaps(&kept);
+        let Self { next, end, is_held, came, gaps, config, .. } = self;
+        assert!(*end - *next <= config.window);
+        for (number, kept) in (*next..*end).zip(&kept) {
+            assert_eq!(came.first_set(number..number + 1) == number, *kept);
+        }
+        assert_eq!(came.first_set(*end..*next + config.window), *next + config.window);
+        assert!(*is_held || next == end || !kept[0], "{next} is not handed on");
+        assert!(*is_held || next != end || gaps.is_empty());
+        self.check_calm();
+    }
+
+    /// Which numbers from the next on are kept.
+    fn kept(&self) -> Vec<bool> {
+        let mut kept = vec![false; (self.end - self.next) as usize];
+        for piece in self.pieces.iter().filter(|piece| piece.first != NONE) {
+            for at in piece.first..piece.first + u64::from(piece.count) {
+                let kept = &mut kept[(at - self.next) as usize];
+                assert!(!std::mem::replace(kept, true), "{at} twice");
+            }
+        }
+        kept
+    }
+
+    /// What is not kept is in a gap, and counted there.
+    fn check_gaps(&self, kept: &[bool]) {
+        let (gaps, end) = (&self.gaps, self.end);
+        for (number, kept) in (self.next..end).zip(kept) {
+            assert!(*kept || gaps.all().any(|gap| gap.numbers.contains(&number)));
+        }
+        let missing = kept.iter().filter(|kept| !**kept).count() as u64;
+        assert_eq!(gaps.all().map(|gap| gap.missing).sum::<u64>(), missing);
+        assert!(gaps.all().all(|gap| gap.lost.is_none() && gap.numbers.end <= end));
+        assert!(gaps.all().count() <= self.config.gaps);
+        assert!(gaps.all().is_sorted_by(|one, two| one.numbers.end <= two.numbers.start));
+    }
+
+    /// Only who is in order, and as ever, is looked at in short.
+    fn check_calm(&self) {
+        let Some(session) = self.session else { return assert_eq!(self.calm, Expected::NONE) };
+        let is_in_order = self.next == self.end && !self.is_held;
+        let is_as_ever = !self.is_stale && self.leap.count == 0 && self.finish.is_none();
+        assert_eq!(self.calm.is(session), is_in_order && is_as_ever);
+    }
+}

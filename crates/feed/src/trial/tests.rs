@@ -1,0 +1,43 @@
+//! What fuzzing has found, and what it begins with, is replayed.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::*;
+
+fn replays(target: &str, play: impl Fn(&[u8])) {
+    let folder: PathBuf =
+        [env!("CARGO_MANIFEST_DIR"), "../../fuzz/corpus", target].iter().collect();
+    let mut count = 0;
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        println!("{}", path.display()); // shown if it fails
+        play(&fs::read(&path).unwrap());
+        count += 1;
+    }
+    assert!(count >= 10, "{count} files in {}", folder.display());
+}
+
+/// What is known of packets is as it should be.
+#[test]
+fn known_packets_are_harmless() {
+    replays("packet", packet);
+}
+
+/// What is known to happen to a sequencer leaves it sound.
+#[test]
+fn known_cases_leave_the_sequencer_sound() {
+    replays("sequence", sequence);
+}
+
+/// All bytes stand for a case, also no bytes at all.
+#[test]
+fn all_bytes_are_a_case() {
+    for len in 0..600 {
+        let mut rng = fastrand::Rng::with_seed(len);
+        let bytes: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(len as usize).collect();
+        assert!(Case::of(&mut Unstructured::new(&bytes)).is_ok());
+        sequence(&bytes);
+        packet(&bytes);
+    }
+}
