@@ -11,6 +11,8 @@
 //! | [`replay`] | what was missed is asked for, and sent again or refused |
 //! | [`snapshot`] | the books as they are, for those who join late or have lost too much |
 //!
+//! And the shell around them: [`live`] is an exchange and a gateway on real sockets.
+//!
 //! ```
 //! use tautline_market::book::Books;
 //! use tautline_market::message::{Instrument, Message, OrderId, Price, Side};
@@ -36,6 +38,7 @@
 pub mod book;
 pub mod exchange;
 pub mod gateway;
+pub mod live;
 pub mod message;
 pub mod replay;
 pub mod snapshot;

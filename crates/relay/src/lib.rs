@@ -4,6 +4,8 @@
 //! out. No clock is read and no socket is touched, so that each part is tested without either. The
 //! shell around them is thin: [`run()`] and [`run_demo`] join them to the loop's sockets.
 //!
+//! A program that makes its packets itself, on a loop that it has, hands them to a [`Publisher`].
+//!
 //! A packet's way through the relay:
 //!
 //! 1. [`endpoint`]: a [`Source`](endpoint::Source) and some
@@ -32,4 +34,5 @@ pub mod units;
 
 pub use config::{ChoiceError, DemoConfig, DriverChoice, HostConfig, RelayConfig, WaitChoice};
 pub use run::{Conflict, RunError, run, run_demo, run_until};
+pub use shell::{Publisher, join_group, open_group};
 pub use units::Nanos;

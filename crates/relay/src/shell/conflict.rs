@@ -11,7 +11,9 @@ use rustix::fs::FileType;
 use tautline_net::multicast::{Interface, ToInterface};
 
 use crate::config::RelayConfig;
-use crate::endpoint::{DestinationPlace, Host, HostPort, InterfaceName, ShmChannel, SourcePlace};
+use crate::endpoint::{
+    Destination, DestinationPlace, Host, HostPort, InterfaceName, ShmChannel, SourcePlace,
+};
 use crate::run::Conflict;
 
 /// Symbolic links that are followed behind each other: as many as Linux follows.
@@ -23,19 +25,28 @@ const LINKS: u32 = 40;
 /// The first two that cannot be together.
 pub(super) fn check(config: &RelayConfig) -> Result<(), Conflict> {
     let from = of_source(&config.from.place);
-    let to: Vec<Option<Spot>> = config.to.iter().map(|to| of_destination(&to.place)).collect();
-    for (at, spot) in to.iter().enumerate() {
-        let Some(spot) = spot else { continue };
-        let url = || config.to[at].url.clone();
-        if let Some(source) = &from
+    for to in &config.to {
+        if let (Some(source), Some(spot)) = (&from, of_destination(&to.place))
             && spot.is_fed_by(source)
         {
-            let from = config.from.url.clone();
-            return Err(Conflict::Circle { from, to: url(), what: spot.what() });
+            let (from, to) = (config.from.url.clone(), to.url.clone());
+            return Err(Conflict::Circle { from, to, what: spot.what() });
         }
-        if let Some(first) = to[..at].iter().position(|other| other.as_ref() == Some(spot)) {
-            let first = config.to[first].url.clone();
-            return Err(Conflict::Twice { first, second: url(), what: spot.what() });
+    }
+    check_destinations(&config.to)
+}
+
+/// Looks whether two destinations are one.
+///
+/// # Errors
+/// The first two.
+pub(super) fn check_destinations(to: &[Destination]) -> Result<(), Conflict> {
+    let spots: Vec<Option<Spot>> = to.iter().map(|to| of_destination(&to.place)).collect();
+    for (at, spot) in spots.iter().enumerate() {
+        let Some(spot) = spot else { continue };
+        if let Some(first) = spots[..at].iter().position(|other| other.as_ref() == Some(spot)) {
+            let (first, second) = (to[first].url.clone(), to[at].url.clone());
+            return Err(Conflict::Twice { first, second, what: spot.what() });
         }
     }
     Ok(())

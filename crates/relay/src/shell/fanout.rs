@@ -40,23 +40,46 @@ pub(crate) struct Fanout {
     ending: Rc<Ending>,
 }
 
+/// What the middle of a relay has to be made for.
+pub(crate) struct Shape {
+    /// Packets at a time.
+    pub(crate) slots: usize,
+    /// Bytes of the longest, or of the most that come joined.
+    pub(crate) slot_size: usize,
+    /// Some destination must lose nothing.
+    pub(crate) lossless: bool,
+    /// The source can wait for the first subscriber.
+    pub(crate) patient: bool,
+}
+
+impl Shape {
+    /// That of the relay that `config` describes.
+    pub(crate) fn of(config: &RelayConfig) -> Self {
+        Self {
+            slots: config.slots + source::places(&config.from),
+            slot_size: slot_size(&config.from),
+            lossless: config.to.iter().any(|to| to.policy == Policy::Wait),
+            patient: source::is_finite(&config.from),
+        }
+    }
+}
+
 impl Fanout {
-    /// The middle of the relay that `config` describes, with nobody on either side yet.
+    /// The middle of a relay of that shape, with nobody on either side yet.
     ///
     /// # Errors
     /// Without memory for the slots.
     pub(crate) fn new(
-        config: &RelayConfig,
+        shape: &Shape,
         source: Rc<Tally>,
         ending: Rc<Ending>,
     ) -> Result<Self, NoMemory> {
-        let slots = config.slots + source::places(&config.from);
         Ok(Self {
-            pool: Pool::new(slots, slot_size(&config.from))?,
+            pool: Pool::new(shape.slots, shape.slot_size)?,
             destinations: OnceCell::new(),
             source,
-            lossless: config.to.iter().any(|to| to.policy == Policy::Wait),
-            patient: source::is_finite(&config.from),
+            lossless: shape.lossless,
+            patient: shape.patient,
             stalled: Cell::new(0),
             source_waits: Cell::new(false),
             moved: Cell::new(0),

@@ -9,6 +9,7 @@
 //! | `conflict` | endpoints that cannot be together |
 //! | `relay` | opens everything, runs the loop, reports, ends in order |
 //! | `ending`, `signals`, `report` | how far the end has come; counters and snapshots |
+//! | `publisher` | destinations of a program that makes its packets itself |
 //! | `demo` | the relay between the built-in feed and a thread of checking subscribers |
 //!
 //! Nothing here is called back while it is borrowed: handlers only queue, send and count, and the
@@ -24,6 +25,7 @@ mod fanout;
 mod files;
 mod link;
 mod listener;
+mod publisher;
 mod relay;
 mod report;
 mod segments;
@@ -36,7 +38,9 @@ use std::io;
 use rustix::io::Errno;
 
 pub(crate) use demo::demonstrate;
-pub(crate) use relay::run as relay;
+pub use publisher::Publisher;
+pub(crate) use relay::{host_config, run as relay};
+pub use sockets::{join_group, open_group};
 
 use crate::units::Nanos;
 

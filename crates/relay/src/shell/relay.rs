@@ -11,11 +11,11 @@ use tautline_runtime::{Config, DriverChoice, Runtime, WaitMode, Wish, defer};
 
 use super::destination::{self, Destination};
 use super::ending::{Ending, Phase};
-use super::fanout::Fanout;
+use super::fanout::{Fanout, Shape};
 use super::report::{Tally, Turns};
 use super::signals;
 use super::source::{self, Source};
-use crate::config::{self, RelayConfig, WaitChoice};
+use crate::config::{self, HostConfig, RelayConfig, WaitChoice};
 use crate::queue::Policy;
 use crate::run::RunError;
 use crate::stats::{EndpointSnapshot, Role, Snapshot, Summary};
@@ -65,7 +65,7 @@ impl<'r> Relay<'r> {
         let start = super::clock();
         let ending = Rc::new(Ending::new());
         let tally = Rc::new(Tally::new(&config.from.url, Role::Source, start));
-        let fanout = Rc::new(Fanout::new(config, tally, ending.clone())?);
+        let fanout = Rc::new(Fanout::new(&Shape::of(config), tally, ending.clone())?);
         let source = runtime.block_on(source::open(&config.from, &fanout))?;
         let source = source.map_err(|error| RunError::endpoint(&config.from.url, &error))?;
         let mut destinations = Vec::with_capacity(config.to.len());
@@ -253,7 +253,11 @@ const PEER: usize = 1536;
 
 /// The loop that this relay needs.
 pub(super) fn loop_config(config: &RelayConfig) -> Config {
-    let (host, peers) = (&config.host, peers(config));
+    host_config(&config.host, peers(config))
+}
+
+/// A loop that runs as asked, and has room for so many peers.
+pub(crate) fn host_config(host: &HostConfig, peers: usize) -> Config {
     Config {
         driver: match host.driver {
             config::DriverChoice::Auto => DriverChoice::Auto,

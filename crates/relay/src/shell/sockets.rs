@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 use socket2::SockAddr;
-use tautline_net::multicast::{Interface, Peer, ToInterface};
+use tautline_net::multicast::{Interface, Options, Peer, ToInterface};
 use tautline_net::{
     Dial, TcpListener as Listener, UdpSocket, UnixAddress, UnixListener, UnixStream,
 };
@@ -74,12 +74,20 @@ pub(super) async fn udp_to(address: &HostPort) -> io::Result<(Descriptor, SockAd
 
 /// A socket that has joined a group and receives what is sent to it.
 pub(super) fn join(from: &MulticastSource) -> io::Result<Descriptor> {
+    // Nothing but the bytes is of interest here.
+    Ok(join_group(from, &Peer::options().details(Details::default()))?.into_descriptor())
+}
+
+/// A peer that has joined a group of a `mcast:` endpoint, and gets nothing but what is sent there.
+///
+/// # Errors
+/// An interface that there is not, what the kernel says.
+pub fn join_group(from: &MulticastSource, options: &Options) -> io::Result<Peer> {
     let MulticastSource { group, interfaces, sources } = from;
     let found = interfaces.iter().map(|name| name.to_string().to_interface());
     let mut interfaces = found.collect::<Result<Vec<_>, _>>()?;
     let address = own_address(*group, &interfaces);
-    // Nothing but the bytes is of interest here.
-    let peer = Peer::options().details(Details::default()).bind(address)?;
+    let peer = options.bind(address)?;
     if interfaces.is_empty() {
         interfaces.push(Interface::ANY);
     }
@@ -91,7 +99,7 @@ pub(super) fn join(from: &MulticastSource) -> io::Result<Descriptor> {
             peer.join_source_on(group.ip(), *source, interface)?;
         }
     }
-    Ok(peer.into_descriptor())
+    Ok(peer)
 }
 
 /// What to bind to for a group: the group itself, so that nothing else comes. One of IPv6 that is
@@ -110,12 +118,19 @@ fn own_address(group: SocketAddr, interfaces: &[Interface]) -> SocketAddr {
 
 /// A socket to send to a group with.
 pub(super) fn to_group(to: &MulticastDestination) -> io::Result<(Descriptor, SockAddr)> {
+    Ok((open_group(to)?.into_descriptor(), to.group.into()))
+}
+
+/// A peer that sends to the group of a `mcast:` endpoint as that says.
+///
+/// # Errors
+/// An interface that there is not, what the kernel says.
+pub fn open_group(to: &MulticastDestination) -> io::Result<Peer> {
     let mut options = Peer::options().reuse(false).hops(to.hops).loopback(to.loopback);
     if let Some(interface) = &to.interface {
         options = options.interface(interface.to_string());
     }
-    let peer = options.bind(SocketAddr::new(any(to.group), 0))?;
-    Ok((peer.into_descriptor(), to.group.into()))
+    options.bind(SocketAddr::new(any(to.group), 0))
 }
 
 /// The address that stands for all of a family.

@@ -228,6 +228,7 @@ mod tests {
     use super::*;
     use crate::config::{HostConfig, RelayConfig};
     use crate::shell::ending::Ending;
+    use crate::shell::fanout::Shape;
     use crate::shell::report::Tally;
     use crate::stats::Role;
 
@@ -239,7 +240,8 @@ mod tests {
         let (host, to) = (HostConfig::default(), Vec::new());
         let config = RelayConfig { from: from.clone(), to, run_for: None, host, slots: 64 };
         let tally = Rc::new(Tally::new(&from.url, Role::Source, Nanos(0)));
-        let fanout = Rc::new(Fanout::new(&config, tally, Rc::new(Ending::new())).unwrap());
+        let fanout =
+            Rc::new(Fanout::new(&Shape::of(&config), tally, Rc::new(Ending::new())).unwrap());
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let socket = Descriptor::new(socket.into()).unwrap();
         let conn = socket.conn().clone();

@@ -1,0 +1,191 @@
+//! How a gateway asks for replays and snapshots.
+
+use std::cell::{Cell, RefCell};
+use std::fmt::Display;
+use std::io;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use tautline_net::{Conn, Dial, TcpStream};
+use tautline_relay::backoff::Backoff;
+use tautline_runtime::{now, task, timer};
+
+use super::run::RunError;
+use crate::replay::{Answer, Answers, Request};
+use crate::snapshot::{self, Part, Parts};
+
+/// How long a connection may take to be made.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two attempts to connect.
+const FLOOR: Duration = Duration::from_millis(50);
+const CAP: Duration = Duration::from_secs(2);
+/// Bytes read at once.
+const PIECE: usize = 64 << 10;
+
+/// Who hears what the servers answer.
+pub(super) trait Hears: 'static {
+    /// Of a replay server.
+    fn answer(&self, answer: Answer<'_>);
+    /// All answers that one read has brought have been told.
+    fn answered(&self);
+    /// Of a snapshot server.
+    fn part(&self, part: Part);
+    /// A snapshot does not come to its end.
+    fn snapshot_failed(&self);
+}
+
+/// What is known of a server.
+#[derive(Default)]
+pub(super) struct Known {
+    pub(super) server: String,
+    pub(super) connected: Cell<bool>,
+    error: RefCell<Option<String>>,
+}
+
+impl Known {
+    fn new(server: &str) -> Self {
+        Self { server: server.to_owned(), ..Self::default() }
+    }
+
+    fn note(&self, error: &dyn Display) {
+        log::debug!("{}: {error}", self.server);
+        self.error.replace(Some(error.to_string()));
+    }
+
+    pub(super) fn error(&self) -> Option<String> {
+        self.error.borrow().clone()
+    }
+}
+
+/// A connection to a replay server, which is made again whenever it is lost.
+pub(super) struct ReplayClient {
+    pub(super) known: Known,
+    conn: RefCell<Option<Conn>>,
+    packet: usize,
+}
+
+impl ReplayClient {
+    /// Of a server whose packets have at most so many bytes.
+    pub(super) fn new(server: &str, packet: usize) -> Rc<Self> {
+        Rc::new(Self { known: Known::new(server), conn: RefCell::default(), packet })
+    }
+
+    /// Connects, and tells `station` what comes.
+    pub(super) fn start(self: &Rc<Self>, station: Weak<impl Hears>) -> Result<(), RunError> {
+        task::spawn(self.clone().stay_connected(station))?;
+        Ok(())
+    }
+
+    /// Asks, if there is anybody to ask: else it is asked for again in a while.
+    pub(super) fn ask(&self, request: Request) {
+        if let Some(conn) = &*self.conn.borrow()
+            && let Err(error) = conn.write(&request.encode())
+        {
+            self.known.note(&error);
+        }
+    }
+
+    async fn stay_connected(self: Rc<Self>, station: Weak<impl Hears>) {
+        let seed = now().map_or(0, |now| now.as_nanos());
+        let mut backoff = Backoff::new(FLOOR, CAP, seed);
+        while station.strong_count() > 0 {
+            let begun = now().unwrap_or_default();
+            if let Err(error) = self.connection(&station).await {
+                self.known.note(&error);
+            }
+            self.conn.take();
+            self.known.connected.set(false);
+            backoff.note_end(now().unwrap_or_default().saturating_since(begun));
+            if timer::sleep(backoff.next_delay()).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn connection(&self, station: &Weak<impl Hears>) -> io::Result<()> {
+        let stream = Dial::new().timeout(PATIENCE).connect(self.known.server.as_str()).await?;
+        self.conn.replace(Some(stream.conn().clone()));
+        self.known.connected.set(true);
+        let mut answers = Answers::new(self.packet);
+        let mut buffer = vec![0; PIECE];
+        loop {
+            let (count, bytes) = stream.read(buffer).await;
+            let mut input = &bytes[..count?];
+            let Some(station) = station.upgrade().filter(|_| !input.is_empty()) else {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            };
+            while let Some(answer) = answers.next(&mut input).map_err(io::Error::other)? {
+                station.answer(answer);
+            }
+            station.answered();
+            buffer = bytes;
+        }
+    }
+}
+
+/// Fetches snapshots, each over a connection of its own: one that is wanted makes an end of those before.
+pub(super) struct SnapshotClient {
+    pub(super) known: Known,
+    /// Snapshots that were wanted.
+    wanted: Cell<u64>,
+}
+
+impl SnapshotClient {
+    pub(super) fn new(server: &str) -> Rc<Self> {
+        Rc::new(Self { known: Known::new(server), wanted: Cell::default() })
+    }
+
+    /// Fetches one, and tells `station` what comes.
+    pub(super) fn fetch(self: &Rc<Self>, station: Weak<impl Hears>) {
+        self.wanted.set(self.wanted.get() + 1);
+        if let Err(error) = task::spawn(self.clone().one(self.wanted.get(), station)) {
+            // It is wanted again when the gateway has run out of patience.
+            self.known.note(&error);
+        }
+    }
+
+    async fn one(self: Rc<Self>, number: u64, station: Weak<impl Hears>) {
+        let is_wanted = || self.wanted.get() == number;
+        let end = self.connection(&is_wanted, &station).await;
+        if !is_wanted() {
+            return;
+        }
+        self.known.connected.set(false);
+        if let Err(error) = end {
+            self.known.note(&error);
+            if let Some(station) = station.upgrade() {
+                station.snapshot_failed();
+            }
+        }
+    }
+
+    async fn connection(
+        &self,
+        is_wanted: &impl Fn() -> bool,
+        station: &Weak<impl Hears>,
+    ) -> io::Result<()> {
+        let stream: TcpStream =
+            Dial::new().timeout(PATIENCE).connect(self.known.server.as_str()).await?;
+        stream.write_all(&snapshot::REQUEST[..]).await.0?;
+        let mut parts = Parts::new();
+        let mut buffer = vec![0; PIECE];
+        while is_wanted() {
+            self.known.connected.set(true);
+            let (count, bytes) = stream.read(buffer).await;
+            let mut input = &bytes[..count?];
+            let Some(station) = station.upgrade().filter(|_| !input.is_empty()) else {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            };
+            while is_wanted()
+                && let Some(part) = parts.next(&mut input).map_err(io::Error::other)?
+            {
+                station.part(part);
+                if matches!(part, Part::End { .. }) {
+                    return Ok(());
+                }
+            }
+            buffer = bytes;
+        }
+        Ok(())
+    }
+}

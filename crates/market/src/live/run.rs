@@ -1,0 +1,215 @@
+//! An exchange or a gateway on a loop of its own, from start to end.
+
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tautline_feed::format::{Compact, Format, MoldUdp64};
+use tautline_feed::sequence::StoreError;
+use tautline_net::{Signal, Signals};
+use tautline_relay::endpoint::Destination;
+use tautline_runtime::{Runtime, task, timer};
+
+use super::{
+    ExchangeConfig, ExchangeReport, GatewayConfig, GatewayReport, Station, Venue, WireFormat,
+};
+use crate::{exchange, gateway};
+
+/// Between two reports.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks at an end in which nothing moves.
+const LOOK: Duration = Duration::from_millis(20);
+/// How often the end of the session is told after the first time.
+const FAREWELLS: u32 = 3;
+/// Sockets of a program beside those of its subscribers.
+const SOCKETS: usize = 256;
+
+/// Why an exchange or a gateway could not run, or ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The loop could not be set up, or broke.
+    #[error("the loop: {0}")]
+    Loop(#[from] tautline_runtime::Error),
+    /// Lines and groups do not match.
+    #[error("{lines} lines go to {groups} groups: name a group for each")]
+    Lines {
+        /// Groups there are.
+        groups: usize,
+        /// Lines there are.
+        lines: usize,
+    },
+    /// A group that cannot be joined, or sent to.
+    #[error("line {group}: {reason}")]
+    Line {
+        /// The group.
+        group: SocketAddr,
+        /// What happened, and what would help.
+        reason: String,
+    },
+    /// An address at which nobody can listen.
+    #[error("{what}: {reason}")]
+    Listen {
+        /// Which server.
+        what: &'static str,
+        /// What happened, and what would help.
+        reason: String,
+    },
+    /// Signals cannot be heard.
+    #[error("signals: {0}")]
+    Signals(io::Error),
+    /// An exchange that cannot be.
+    #[error(transparent)]
+    Exchange(#[from] exchange::ConfigError),
+    /// A gateway that cannot be.
+    #[error(transparent)]
+    Gateway(#[from] gateway::ConfigError),
+    /// No memory for packets that come ahead of others.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Somewhere where quotes cannot go.
+    #[error(transparent)]
+    Publish(#[from] tautline_relay::RunError),
+}
+
+impl RunError {
+    pub(super) fn line(group: SocketAddr, error: &io::Error) -> Self {
+        Self::Line { group, reason: error.to_string() }
+    }
+}
+
+/// Runs a simulated exchange until it is told to end, and hands `report` how it stands each second.
+///
+/// It ends at [`ExchangeConfig::run_for`], and, if `host.signals` says so, at SIGINT or SIGTERM: the end
+/// of the session is told, and told again. A second signal ends it at once. One runtime a thread: call it
+/// where there is none.
+///
+/// # Errors
+/// [`RunError`] names what could not be.
+pub fn run_exchange(
+    config: &ExchangeConfig,
+    report: &mut dyn FnMut(&ExchangeReport),
+) -> Result<ExchangeReport, RunError> {
+    match config.format {
+        WireFormat::MoldUdp64 => exchange_of::<MoldUdp64>(config, report),
+        WireFormat::Compact => exchange_of::<Compact>(config, report),
+    }
+}
+
+fn exchange_of<F: Format>(
+    config: &ExchangeConfig,
+    report: &mut dyn FnMut(&ExchangeReport),
+) -> Result<ExchangeReport, RunError> {
+    let runtime = Runtime::new(config.host.runtime(SOCKETS))?;
+    let venue = Venue::<F>::open(config)?;
+    let end = End::listen(config.host.signals, config.run_for)?;
+    end.run(&runtime, &mut || report(&venue.report()), &mut || false)?;
+    venue.finish();
+    let farewell = config.exchange.heartbeat * FAREWELLS + LOOK;
+    end.linger(&runtime, farewell, &mut || false)?;
+    venue.stop();
+    Ok(venue.summary())
+}
+
+/// Runs a gateway until it is told to end, and hands `report` how it stands each second.
+///
+/// It ends as [`run_exchange`] does, and when a destination has failed for good; what was published is
+/// still sent, within a bound. It goes on when the exchange does not: sessions come and go.
+///
+/// # Errors
+/// [`RunError`] names what could not be, or has failed.
+pub fn run_gateway(
+    config: &GatewayConfig,
+    report: &mut dyn FnMut(&GatewayReport),
+) -> Result<GatewayReport, RunError> {
+    match config.format {
+        WireFormat::MoldUdp64 => gateway_of::<MoldUdp64>(config, report),
+        WireFormat::Compact => gateway_of::<Compact>(config, report),
+    }
+}
+
+fn gateway_of<F: Format>(
+    config: &GatewayConfig,
+    report: &mut dyn FnMut(&GatewayReport),
+) -> Result<GatewayReport, RunError> {
+    let subscribers = config.to.iter().filter(|to| Destination::listens(to));
+    let subscribers: usize = subscribers.map(|to| to.subscribers as usize).sum();
+    let runtime = Runtime::new(config.host.runtime(SOCKETS + subscribers))?;
+    let station = runtime.block_on(Station::<F>::open(config))??;
+    let end = End::listen(config.host.signals, config.run_for)?;
+    let publisher = station.publisher();
+    end.run(&runtime, &mut || report(&station.report()), &mut || publisher.has_failed())?;
+    station.finish();
+    end.linger(&runtime, Duration::MAX, &mut || publisher.has_finished())?;
+    let summary = station.summary();
+    publisher.close();
+    runtime.poll_once()?;
+    publisher.failure().map_or(Ok(summary), |error| Err(error.into()))
+}
+
+/// Whether the end has come, or was asked for.
+struct End {
+    /// Signals, and the time that was given.
+    asked: Rc<Cell<u32>>,
+}
+
+impl End {
+    fn listen(signals: bool, run_for: Option<Duration>) -> Result<Self, RunError> {
+        let asked = Rc::new(Cell::new(0));
+        let ask = |asked: &Rc<Cell<u32>>| {
+            let asked = asked.clone();
+            move || asked.set(asked.get() + 1)
+        };
+        if let Some(time) = run_for {
+            timer::after(time, ask(&asked))?;
+        }
+        if signals {
+            let told = ask(&asked);
+            let signals = Signals::new([Signal::INTERRUPT, Signal::TERMINATE]);
+            let mut signals = signals.map_err(RunError::Signals)?;
+            task::spawn(async move {
+                while signals.next().await.is_ok() {
+                    told();
+                }
+            })?;
+        }
+        Ok(Self { asked })
+    }
+
+    /// Runs the loop until the end is asked for or has come, and reports each second.
+    fn run(
+        &self,
+        runtime: &Runtime,
+        report: &mut dyn FnMut(),
+        has_come: &mut dyn FnMut() -> bool,
+    ) -> Result<(), RunError> {
+        let due = Rc::new(Cell::new(true));
+        let tick = due.clone();
+        let ticker = timer::every(INTERVAL, move || tick.set(true))?;
+        let result = runtime.run_until(|| {
+            if due.take() {
+                report();
+            }
+            self.asked.get() > 0 || has_come()
+        });
+        ticker.cancel();
+        Ok(result?)
+    }
+
+    /// Runs the loop for a while more, or until all is done: not at all for those who are told twice.
+    fn linger(
+        &self,
+        runtime: &Runtime,
+        time: Duration,
+        is_done: &mut dyn FnMut() -> bool,
+    ) -> Result<(), RunError> {
+        let before = self.asked.get();
+        let end = runtime.now() + time;
+        let look = timer::every(LOOK, || {})?;
+        let result =
+            runtime.run_until(|| is_done() || self.asked.get() > before || runtime.now() >= end);
+        look.cancel();
+        Ok(result?)
+    }
+}
