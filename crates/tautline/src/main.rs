@@ -9,6 +9,7 @@ mod bus;
 mod cli;
 mod doctor;
 mod journal;
+mod market;
 mod mcast;
 mod notice;
 mod output;
@@ -49,6 +50,9 @@ enum Failure {
     /// A tool for multicast cannot go on.
     #[error(transparent)]
     Mcast(#[from] mcast::Error),
+    /// An exchange or a gateway cannot go on.
+    #[error(transparent)]
+    Market(#[from] tautline_market::live::RunError),
     /// A report that has no JSON form.
     #[error("report: {0}")]
     Json(#[from] serde_json::Error),
@@ -77,7 +81,13 @@ fn answer() -> ExitCode {
 /// Starts the log for who has a loop, and for who asks for it: all others have nothing to say but their
 /// last word, and have said it before a log has started.
 fn begin(request: &Request, log: &LogArgs) -> Result<(), Failure> {
-    let has_loop = matches!(request, Request::Relay { .. } | Request::Demo { .. });
+    let has_loop = matches!(
+        request,
+        Request::Relay { .. }
+            | Request::Demo { .. }
+            | Request::Exchange { .. }
+            | Request::Gateway { .. }
+    );
     if has_loop || !log.is_default() {
         notice::start(log)?;
     }
@@ -114,6 +124,8 @@ fn serve(request: &Request) -> Result<(), Failure> {
         Request::McastSend(args) => mcast::send(args),
         Request::McastRate(args) => mcast::rate(args),
         Request::McastDump(args) => mcast::dump(args),
+        Request::Exchange { config, json } => market::exchange(config, *json),
+        Request::Gateway { config, json } => market::gateway(config, *json),
         Request::Relay { config, json } => {
             let mut output = Output::for_destinations(&config.to, *json);
             let end = tautline_relay::run(config, &mut |snapshot| output.snapshot(snapshot));

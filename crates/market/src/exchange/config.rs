@@ -10,7 +10,7 @@ use crate::book::CapacityError;
 use crate::message::Message;
 
 /// How an exchange goes about it. All of its memory is taken when it is made.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The name of the session. An exchange that begins anew takes another.
     pub session: Session,

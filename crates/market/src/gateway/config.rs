@@ -7,7 +7,7 @@ use tautline_feed::sequence::{self, Start};
 use crate::book::CapacityError;
 
 /// How a gateway goes about it. All of its memory is taken when it is made.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// How messages are put in order. Where a session begins is the gateway's own business: it joins by a
     /// snapshot, and a session that follows begins with number 1 and empty books.

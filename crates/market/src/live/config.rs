@@ -60,7 +60,7 @@ impl WireFormat {
 }
 
 /// What a simulated exchange is asked to do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ExchangeConfig {
     /// How packets are laid out.
     pub format: WireFormat,
@@ -81,7 +81,7 @@ pub struct ExchangeConfig {
 }
 
 /// What a gateway is asked to do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct GatewayConfig {
     /// How packets are laid out.
     pub format: WireFormat,

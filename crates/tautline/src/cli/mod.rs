@@ -4,11 +4,13 @@
 //! | --- | --- |
 //! | `relay` | the arguments of `relay`, `demo` and `doctor` |
 //! | `log`, `bus`, `mcast` | those of the command of that name |
+//! | `market` | those of `exchange` and `gateway` |
 //! | `values` | what arguments of several commands have as value |
 //! | `refusal` | one line for a command line that cannot be understood |
 
 mod bus;
 mod log;
+mod market;
 mod mcast;
 mod refusal;
 mod relay;
@@ -22,10 +24,12 @@ pub(crate) use self::mcast::{DumpArgs, JoinArgs, Origin, RateArgs, RecvArgs, Sen
 pub(crate) use self::refusal::Refusal;
 
 use clap::{Parser, Subcommand};
+use tautline_market::live::{ExchangeConfig, GatewayConfig};
 use tautline_relay::{DemoConfig, RelayConfig};
 
 use self::bus::BusCommand;
 use self::log::LogCommand;
+use self::market::{ExchangeArgs, GatewayArgs};
 use self::mcast::McastCommand;
 use self::relay::{DemoArgs, DoctorArgs, RelayArgs};
 use crate::notice::LogArgs;
@@ -63,6 +67,10 @@ enum Command {
         #[command(subcommand)]
         command: McastCommand,
     },
+    /// Simulate an exchange: order books on two multicast lines that lose packets.
+    Exchange(ExchangeArgs),
+    /// Build the books of an exchange from its lines, repair what they lose, and publish quotes.
+    Gateway(GatewayArgs),
 }
 
 /// A command line that was understood.
@@ -115,6 +123,20 @@ pub(crate) enum Request {
     McastRate(RateArgs),
     /// Print a capture.
     McastDump(DumpArgs),
+    /// Run a simulated exchange.
+    Exchange {
+        /// Which one.
+        config: ExchangeConfig,
+        /// Whether to speak JSON.
+        json: bool,
+    },
+    /// Run a gateway.
+    Gateway {
+        /// Which one.
+        config: GatewayConfig,
+        /// Whether to speak JSON.
+        json: bool,
+    },
     /// Clear the seats of the dead.
     BusClean {
         /// Which objects.
@@ -130,7 +152,9 @@ pub(crate) fn parse(mut arguments: Vec<std::ffi::OsString>) -> Result<Asked, Ref
         arguments.insert(arguments.len().min(1), "demo".into());
     }
     let Cli { command, log } = Cli::try_parse_from(arguments)?;
-    let missing = || Refusal::Wrong("write relay, demo, doctor, log, bus or mcast".to_owned());
+    let missing = || {
+        Refusal::Wrong("write relay, demo, doctor, log, bus, mcast, exchange or gateway".to_owned())
+    };
     Ok(Asked { request: request(command.ok_or_else(missing)?)?, log })
 }
 
@@ -159,5 +183,12 @@ fn request(command: Command) -> Result<Request, Refusal> {
         Command::Log { command: LogCommand::Recover(args) } => Request::LogRecover(args),
         Command::Bus { command } => bus::request(command),
         Command::Mcast { command } => return mcast::request(command),
+        Command::Exchange(args) => return market::exchange(args, seconds_since_1970()),
+        Command::Gateway(args) => return market::gateway(args),
     })
+}
+
+/// What sessions are named after.
+fn seconds_since_1970() -> u32 {
+    u32::try_from(jiff::Timestamp::now().as_second()).unwrap_or(u32::MAX)
 }

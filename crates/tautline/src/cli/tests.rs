@@ -92,6 +92,17 @@ fn mistakes_name_argument_and_remedy() {
         ("tautline bus stat --every -1", "--every: ", "0.01 to 86400"),
         ("tautline bus stat --every soon", "--every: ", "10s"),
         ("tautline bus clear", "clear", "--help"),
+        ("tautline exchange --line udp://127.0.0.1:5", "--line: ", "mcast://GROUP:PORT"),
+        ("tautline exchange --loss 2", "--loss: ", "0% to 100%"),
+        ("tautline exchange --loss 1%,2%,3%", "--loss: ", "one for each"),
+        ("tautline exchange --delay 3ms..1ms", "--delay: ", "1ms..3ms"),
+        ("tautline exchange --replay here", "--replay: ", "127.0.0.1:31002"),
+        ("tautline exchange --heartbeat 0", "--heartbeat: ", "1ms to 1h"),
+        ("tautline exchange --instruments 0", "--instruments: ", "1 to 100000"),
+        ("tautline gateway --line mcast://10.0.0.1:5", "--line: ", "udp://"),
+        ("tautline gateway --snapshot here", "--snapshot: ", "HOST:PORT"),
+        ("tautline gateway --format fix", "--format: ", "moldudp64 or compact"),
+        ("tautline gateway --to rtmp:x", "--to: ", "tcp-listen://"),
     ];
     for (line, argument, remedy) in cases {
         let message = wrong(line);
@@ -224,4 +235,40 @@ fn mistakes_with_multicast_name_argument_and_remedy() {
         let names = message.contains(argument) && message.contains(remedy);
         assert!(names && !message.contains('\n'), "{arguments}: {message}");
     }
+}
+
+/// Proves that exchange and gateway find each other if nothing is said, and that all that can be said
+/// reaches them.
+#[test]
+fn market_arguments_reach_exchange_and_gateway() {
+    let Ok(Request::Exchange { config: exchange, json: false }) = parsed("tautline exchange")
+    else {
+        panic!("no exchange")
+    };
+    let Ok(Request::Gateway { config: gateway, json: false }) = parsed("tautline gateway") else {
+        panic!("no gateway")
+    };
+    let to: Vec<_> = exchange.lines.iter().map(|line| line.group).collect();
+    let from: Vec<_> = gateway.lines.iter().map(|line| line.group).collect();
+    assert_eq!((to.len(), &to), (2, &from));
+    assert_eq!(exchange.replay.to_string(), gateway.replay);
+    assert_eq!(exchange.snapshot.to_string(), gateway.snapshot);
+    assert_eq!(exchange.format, gateway.format);
+    assert_eq!(exchange.exchange.instruments, gateway.gateway.instruments);
+    assert!(exchange.exchange.lines.iter().all(|line| line.loss == 0.01));
+    let line = "tautline exchange --line mcast://239.1.1.1:5 --line mcast://239.1.1.2:5 --loss 0,5% \
+                --delay 1ms..3ms --format compact --rate 2k --seed 7 --session 9 --for 1m --json";
+    let Ok(Request::Exchange { config, json: true }) = parsed(line) else { panic!("no exchange") };
+    let lines = &config.exchange.lines;
+    assert_eq!((lines[0].loss, lines[1].loss), (0.0, 0.05));
+    assert_eq!(lines[1].delay, Duration::from_millis(1)..=Duration::from_millis(3));
+    assert_eq!((config.exchange.rate, config.seed), (2000, 7));
+    assert_eq!(config.exchange.session, config.format.session(9));
+    assert_eq!(config.run_for, Some(Duration::from_secs(60)));
+    let line = "tautline gateway --line mcast://239.1.1.1:5 --to tcp-listen://127.0.0.1:9 \
+                --replay feed.example:7 --orders 50 --deadline 100ms";
+    let Ok(Request::Gateway { config, .. }) = parsed(line) else { panic!("no gateway") };
+    assert_eq!((config.lines.len(), config.gateway.sequence.lines, config.to.len()), (1, 1, 1));
+    assert_eq!((config.replay.as_str(), config.gateway.orders), ("feed.example:7", 50));
+    assert_eq!(config.gateway.sequence.deadline, Duration::from_millis(100));
 }

@@ -1,0 +1,78 @@
+//! `tautline exchange` and `tautline gateway`: what they run, and how they show it.
+
+mod table;
+
+use std::io;
+
+use tautline_market::live::{
+    ExchangeConfig, ExchangeReport, GatewayConfig, GatewayReport, run_exchange, run_gateway,
+};
+use tautline_relay::endpoint::DestinationPlace;
+
+use crate::Failure;
+use crate::screen::{Form, Screen};
+
+/// Runs a simulated exchange, and shows how it stands each second.
+pub(crate) fn exchange(config: &ExchangeConfig, json: bool) -> Result<(), Failure> {
+    let mut screen = Screen::stdout(json);
+    let summary = run_exchange(config, &mut |report| show(&mut screen, report))?;
+    finish(&mut screen, &summary)
+}
+
+/// Runs a gateway, and shows how it stands each second; on standard error if quotes go to standard output.
+pub(crate) fn gateway(config: &GatewayConfig, json: bool) -> Result<(), Failure> {
+    let taken = config.to.iter().any(|to| to.place == DestinationPlace::Stdout);
+    let mut screen = if taken { Screen::stderr(json) } else { Screen::stdout(json) };
+    let summary = run_gateway(config, &mut |report| show(&mut screen, report))?;
+    finish(&mut screen, &summary)
+}
+
+/// What can be shown.
+trait Report: serde::Serialize {
+    /// The live table, in which no line is longer than `width`.
+    fn table(&self, width: usize) -> Vec<String>;
+    /// One line.
+    fn line(&self) -> String;
+}
+
+impl Report for ExchangeReport {
+    fn table(&self, width: usize) -> Vec<String> {
+        table::exchange(self, width)
+    }
+
+    fn line(&self) -> String {
+        table::exchange_line(self)
+    }
+}
+
+impl Report for GatewayReport {
+    fn table(&self, width: usize) -> Vec<String> {
+        table::gateway(self, width)
+    }
+
+    fn line(&self) -> String {
+        table::gateway_line(self)
+    }
+}
+
+fn show(screen: &mut Screen, report: &impl Report) {
+    let lines = match screen.form() {
+        Form::Json => json(report),
+        Form::Live => Ok(report.table(screen.width())),
+        Form::Plain => Ok(vec![report.line()]),
+    };
+    screen.show(lines);
+}
+
+fn finish(screen: &mut Screen, summary: &impl Report) -> Result<(), Failure> {
+    let lines = match screen.form() {
+        Form::Json => json(summary)?,
+        Form::Live => summary.table(screen.width()),
+        Form::Plain => summary.table(usize::MAX),
+    };
+    Ok(screen.finish(&lines)?)
+}
+
+fn json(report: &impl serde::Serialize) -> io::Result<Vec<String>> {
+    Ok(vec![serde_json::to_string(report)?])
+}

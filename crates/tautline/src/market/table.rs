@@ -1,0 +1,380 @@
+//! Exchange and gateway as text: pure functions from reports to lines.
+
+use tautline_market::live::{
+    AskedReport, ExchangeReport, GatewayReport, InstrumentReport, LineReport, SentReport,
+    ServedReport,
+};
+use tautline_relay::stats::EndpointSnapshot;
+
+use crate::table::quantity::{bits, bytes, count};
+
+/// Instruments that are shown at most.
+const ROWS: usize = 24;
+const GAP: &str = "  ";
+
+// ---------------------------------------------------------------------------------- exchange
+
+/// The live table of an exchange, and its summary: no line is longer than `width`.
+pub(super) fn exchange(report: &ExchangeReport, width: usize) -> Vec<String> {
+    let ExchangeReport { kind, elapsed_s, session, messages, messages_per_s, .. } = report;
+    let (messages, per_s) = (count(*messages), bits(*messages_per_s));
+    let mut lines = vec![format!(
+        "{kind}  {elapsed_s:.1} s  session {session}  messages {messages}  {per_s}/s"
+    )];
+    let head =
+        ["line", "packets", "sent", "lost", "doubled", "held back", "crowded out", "refused"];
+    lines.extend(columns(&head, report.lines.iter().map(sent)));
+    lines.push(served("replay", &report.replay));
+    lines.push(served("snapshot", &report.snapshot));
+    lines.extend(books(&report.instruments));
+    let errors = report.lines.iter().map(|line| (&line.group, &line.error));
+    lines.extend(errors.filter_map(|(group, error)| told(group, error.as_deref())));
+    lines.extend(told("replay", report.replay.error.as_deref()));
+    lines.extend(told("snapshot", report.snapshot.error.as_deref()));
+    cut(lines, width)
+}
+
+fn sent(line: &SentReport) -> Vec<String> {
+    let counts = [
+        line.packets,
+        line.sent,
+        line.lost,
+        line.doubled,
+        line.reordered,
+        line.crowded_out,
+        line.refused,
+    ];
+    std::iter::once(line.group.clone()).chain(counts.map(count)).collect()
+}
+
+fn served(what: &str, server: &ServedReport) -> String {
+    let ServedReport { bound, clients, requests, turned_away, .. } = server;
+    let turned_away =
+        if *turned_away > 0 { format!(", {turned_away} turned away") } else { String::new() };
+    let requests = count(*requests);
+    format!(
+        "{what} on {bound}: {clients} clients, {requests} requests, {}{turned_away}",
+        bytes(server.bytes)
+    )
+}
+
+/// One line of an exchange.
+pub(super) fn exchange_line(report: &ExchangeReport) -> String {
+    let lines = report.lines.iter().map(|line| {
+        format!("{}: {} packets {} lost", line.group, count(line.packets), count(line.lost))
+    });
+    let ServedReport { requests: replays, .. } = report.replay;
+    let ServedReport { requests: snapshots, .. } = report.snapshot;
+    format!(
+        "{:.1}s  messages {}  {}/s  {}  replays {replays}  snapshots {snapshots}",
+        report.elapsed_s,
+        count(report.messages),
+        bits(report.messages_per_s),
+        lines.collect::<Vec<_>>().join("  "),
+    )
+}
+
+// ----------------------------------------------------------------------------------- gateway
+
+/// The live table of a gateway, and its summary: no line is longer than `width`.
+pub(super) fn gateway(report: &GatewayReport, width: usize) -> Vec<String> {
+    let mut lines = vec![format!(
+        "{}  {:.1} s  {}  updates {}  {}/s  quotes {}",
+        report.kind,
+        report.elapsed_s,
+        state(report),
+        count(report.updates),
+        bits(report.updates_per_s),
+        count(report.quotes),
+    )];
+    let head = ["line", "packets", "first", "lost", "late", "behind", "dropped"];
+    lines.extend(columns(&head, report.lines.iter().map(line)));
+    lines.push(gaps(report));
+    lines.push(asked("replay", &report.replay));
+    lines.push(asked("snapshot", &report.snapshot));
+    lines.extend(books(&report.instruments));
+    if !report.destinations.is_empty() {
+        let head = ["to", "peers", "packets", "bit/s", "drops"];
+        lines.extend(columns(&head, report.destinations.iter().map(destination)));
+    }
+    lines.extend(told("replay", report.replay.error.as_deref()));
+    lines.extend(told("snapshot", report.snapshot.error.as_deref()));
+    let errors = report.destinations.iter();
+    lines.extend(errors.filter_map(|to| told(&to.url, to.error.as_deref())));
+    cut(lines, width)
+}
+
+fn state(report: &GatewayReport) -> String {
+    let Some(session) = &report.session else { return "nothing heard".to_owned() };
+    let sound = if report.sound { "sound" } else { "IN DOUBT" };
+    format!("{sound}  session {session}  next {}", report.next)
+}
+
+fn line(line: &LineReport) -> Vec<String> {
+    vec![
+        line.group.clone(),
+        count(line.packets),
+        count(line.first),
+        count(line.lost),
+        count(line.late),
+        format!("{:.0} µs", line.behind_us),
+        count(line.dropped),
+    ]
+}
+
+fn gaps(report: &GatewayReport) -> String {
+    let [gaps, repaired, lost] = [report.gaps, report.repaired, report.lost].map(count);
+    format!("gaps {gaps}  repaired {repaired}  messages lost {lost}  doubts {}", report.doubts)
+}
+
+fn asked(what: &str, server: &AskedReport) -> String {
+    let AskedReport { server: place, requests, answers, refused, .. } = server;
+    let connected = if server.connected { "" } else { " (not connected)" };
+    let [requests, answers, refused] = [*requests, *answers, *refused].map(count);
+    format!("{what} from {place}{connected}: {requests} asked, {answers} came, {refused} refused")
+}
+
+fn destination(to: &EndpointSnapshot) -> Vec<String> {
+    let rates = &to.rates;
+    let counts = [to.peers, rates.packets].map(count);
+    let drops = count(to.drops.total());
+    std::iter::once(to.url.clone()).chain(counts).chain([bits(rates.bits_per_s), drops]).collect()
+}
+
+/// One line of a gateway.
+pub(super) fn gateway_line(report: &GatewayReport) -> String {
+    let lines = report.lines.iter().map(|line| {
+        format!("{}: {} packets {} lost", line.group, count(line.packets), count(line.lost))
+    });
+    format!(
+        "{:.1}s  {}  updates {}/s  {}  {}  replays {}  snapshots {}",
+        report.elapsed_s,
+        state(report),
+        bits(report.updates_per_s),
+        lines.collect::<Vec<_>>().join("  "),
+        gaps(report),
+        count(report.replay.requests),
+        count(report.snapshot.answers),
+    )
+}
+
+// --------------------------------------------------------------------------------- what both have
+
+fn books(instruments: &[InstrumentReport]) -> Vec<String> {
+    let head =
+        ["instrument", "bid", "quantity", "ask", "quantity", "depth", "orders", "updates", "/s"];
+    let shown = instruments.len().min(ROWS);
+    let mut lines = columns(&head, instruments[..shown].iter().map(book));
+    if shown < instruments.len() {
+        lines.push(format!("and {} more", instruments.len() - shown));
+    }
+    lines
+}
+
+fn book(it: &InstrumentReport) -> Vec<String> {
+    let side = |top: Option<(i64, u64)>| match top {
+        Some((price, quantity)) => [price.to_string(), quantity.to_string()],
+        None => ["-".to_owned(), "-".to_owned()],
+    };
+    let [bid, bid_quantity] = side(it.bid);
+    let [ask, ask_quantity] = side(it.ask);
+    vec![
+        it.instrument.to_string(),
+        bid,
+        bid_quantity,
+        ask,
+        ask_quantity,
+        format!("{}/{}", it.bids, it.asks),
+        it.orders.to_string(),
+        count(it.updates),
+        bits(it.updates_per_s),
+    ]
+}
+
+/// What went wrong last, without what the terminal would obey.
+fn told(what: &str, error: Option<&str>) -> Option<String> {
+    let clean = |text: &str| text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    let error: String = clean(error?);
+    Some(format!("  {what}: {error}"))
+}
+
+/// Rows under a head, each column as wide as its widest cell: the first is text, all others numbers.
+fn columns<const N: usize>(
+    head: &[&str; N],
+    rows: impl Iterator<Item = Vec<String>>,
+) -> Vec<String> {
+    let mut all = vec![head.map(str::to_owned).to_vec()];
+    all.extend(rows);
+    let mut widths = [0; N];
+    for row in &all {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(widths).enumerate().map(|(at, (cell, width))| match at {
+            0 => format!("{cell:<width$}"),
+            _ => format!("{cell:>width$}"),
+        });
+        cells.collect::<Vec<_>>().join(GAP)
+    };
+    all.iter().map(line).collect()
+}
+
+fn cut(lines: Vec<String>, width: usize) -> Vec<String> {
+    lines.into_iter().map(|line| line.chars().take(width).collect()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instrument(at: u32) -> InstrumentReport {
+        InstrumentReport {
+            instrument: at,
+            bid: Some((9_999, 300)),
+            ask: None,
+            bids: 7,
+            asks: 0,
+            orders: 12,
+            updates: 12_345,
+            updates_per_s: 1_234.0,
+        }
+    }
+
+    fn gateway_report() -> GatewayReport {
+        let line = LineReport {
+            group: "239.255.0.1:31001".to_owned(),
+            packets: 4_000,
+            first: 3_000,
+            lost: 40,
+            late: 3,
+            behind_us: 57.4,
+            dropped: 2,
+        };
+        let asked = AskedReport {
+            server: "127.0.0.1:31002".to_owned(),
+            connected: true,
+            requests: 9,
+            answers: 8,
+            refused: 1,
+            error: Some("reset\x1b[2J".to_owned()),
+        };
+        GatewayReport {
+            kind: "gateway",
+            elapsed_s: 3.0,
+            session: Some("day1".to_owned()),
+            sound: false,
+            next: 777,
+            updates: 12_345,
+            updates_per_s: 4_000.0,
+            quotes: 99,
+            lines: vec![line; 2],
+            gaps: 60,
+            repaired: 58,
+            lost: 2,
+            doubts: 1,
+            replay: asked.clone(),
+            snapshot: AskedReport { connected: false, ..asked },
+            instruments: (0..30).map(instrument).collect(),
+            destinations: crate::table::testing::snapshot().endpoints,
+        }
+    }
+
+    fn exchange_report() -> ExchangeReport {
+        let line = SentReport {
+            group: "239.255.0.1:31001".to_owned(),
+            packets: 4_000,
+            sent: 3_960,
+            lost: 40,
+            doubled: 5,
+            reordered: 6,
+            crowded_out: 7,
+            refused: 8,
+            error: Some("no room".to_owned()),
+        };
+        let served = ServedReport {
+            bound: "127.0.0.1:31002".to_owned(),
+            clients: 1,
+            requests: 9,
+            bytes: 1_500,
+            turned_away: 3,
+            error: None,
+        };
+        ExchangeReport {
+            kind: "exchange",
+            elapsed_s: 3.0,
+            session: "day1".to_owned(),
+            messages: 12_345,
+            messages_per_s: 4_000.0,
+            lines: vec![line],
+            replay: served.clone(),
+            snapshot: served,
+            instruments: vec![instrument(0)],
+        }
+    }
+
+    /// Proves that the tables tell all that they are to tell, in units that people read.
+    #[test]
+    fn tables_tell_all() {
+        let text = gateway(&gateway_report(), 200).join("\n");
+        for part in [
+            "IN DOUBT",
+            "session day1",
+            "next 777",
+            "4.0k/s",
+            "57 µs",
+            "gaps 60",
+            "repaired 58",
+            "messages lost 2",
+            "9 asked, 8 came, 1 refused",
+            "(not connected)",
+            "9999",
+            "7/0",
+            "and 6 more",
+            "tcp-listen://",
+            "replay: reset?",
+        ] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+        let text = exchange(&exchange_report(), 200).join("\n");
+        for part in [
+            "12.3k",
+            "3960",
+            "held back",
+            "1 clients, 9 requests, 1.5 kB, 3 turned away",
+            "no room",
+        ] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+    }
+
+    /// Proves that no line is wider than the terminal, and that nothing in it moves the cursor.
+    #[test]
+    fn no_line_wraps() {
+        for width in [1, 20, 80] {
+            let lines = [gateway(&gateway_report(), width), exchange(&exchange_report(), width)];
+            for line in lines.concat() {
+                assert!(line.chars().count() <= width && !line.contains(char::is_control));
+            }
+        }
+    }
+
+    /// Proves that rows are aligned: their numbers end in the same column.
+    #[test]
+    fn rows_are_aligned() {
+        let lines = exchange(&exchange_report(), 200);
+        assert_eq!(lines[1].chars().count(), lines[2].chars().count(), "{lines:#?}");
+    }
+
+    /// Proves that the plain lines have what a watcher needs, before anything was heard too.
+    #[test]
+    fn plain_lines_tell_what_matters() {
+        let line = gateway_line(&gateway_report());
+        assert!(line.contains("gaps 60  repaired 58") && line.contains("40 lost"), "{line}");
+        let silent = GatewayReport { session: None, ..gateway_report() };
+        assert!(gateway_line(&silent).contains("nothing heard"));
+        let line = exchange_line(&exchange_report());
+        assert!(line.contains("replays 9") && line.contains("40 lost"), "{line}");
+    }
+}
