@@ -61,14 +61,15 @@ impl Flow {
             market.mid += if self.rng.bool() { 1 } else { -1 };
         }
         let count = market.resting.len();
-        // The fewer there are, the more come.
-        let adds = if count < market.usual { 55 } else { 38 };
+        // The fewer there are the more come, and the fewer leave.
+        let [adds, modifies, trades] =
+            if count < market.usual { [55, 70, 85] } else { [20, 50, 70] };
         match self.rng.u8(0..100) {
             at if count == 0 || (at < adds && count < book.capacity()) => {
                 self.add(instrument, book)
             }
-            at if at < 70 => self.modify(instrument, book),
-            at if at < 85 => self.trade(instrument, book),
+            at if at < modifies => self.modify(instrument, book),
+            at if at < trades => self.trade(instrument, book),
             _ => self.delete(instrument),
         }
     }

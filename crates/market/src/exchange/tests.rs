@@ -72,7 +72,7 @@ fn books_look_real() {
     let now = Instant::now();
     let mut exchange = Exchange::<Compact>::new(Config::default(), 1, now).unwrap();
     let mut kinds = BTreeMap::new();
-    for step in 1..3000 {
+    for step in 1..10_000 {
         let first = exchange.history().next();
         exchange.tick(now + MS * step, &mut |_, _| {});
         for number in first..exchange.history().next() {
@@ -89,6 +89,7 @@ fn books_look_real() {
     for (instrument, book) in exchange.books().iter() {
         let levels = [Side::Bid, Side::Ask].map(|side| book.levels(side).len());
         assert!(levels.into_iter().all(|count| count > 5), "{instrument}: {levels:?} levels");
+        assert!((100..700).contains(&book.len()), "{instrument}: {} orders", book.len());
     }
 }
 

@@ -52,6 +52,12 @@ impl Known {
         self.error.replace(Some(error.to_string()));
     }
 
+    /// There is a connection: what went wrong before is of no interest any more.
+    fn connect(&self) {
+        self.connected.set(true);
+        self.error.take();
+    }
+
     pub(super) fn error(&self) -> Option<String> {
         self.error.borrow().clone()
     }
@@ -105,7 +111,7 @@ impl ReplayClient {
     async fn connection(&self, station: &Weak<impl Hears>) -> io::Result<()> {
         let stream = Dial::new().timeout(PATIENCE).connect(self.known.server.as_str()).await?;
         self.conn.replace(Some(stream.conn().clone()));
-        self.known.connected.set(true);
+        self.known.connect();
         let mut answers = Answers::new(self.packet);
         let mut buffer = vec![0; PIECE];
         loop {
@@ -170,7 +176,7 @@ impl SnapshotClient {
         let mut parts = Parts::new();
         let mut buffer = vec![0; PIECE];
         while is_wanted() {
-            self.known.connected.set(true);
+            self.known.connect();
             let (count, bytes) = stream.read(buffer).await;
             let mut input = &bytes[..count?];
             let Some(station) = station.upgrade().filter(|_| !input.is_empty()) else {

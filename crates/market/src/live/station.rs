@@ -18,7 +18,7 @@ use super::clock::Clock;
 use super::config::GatewayConfig;
 use super::report::{AskedReport, GatewayReport, InstrumentReport, LineReport, Rate, per_second};
 use super::run::RunError;
-use crate::gateway::{Gateway, Notice, Output, Quote};
+use crate::gateway::{Doubt, Gateway, Notice, Output, Quote};
 use crate::replay::Answer;
 use crate::snapshot::Part;
 
@@ -356,6 +356,7 @@ fn tell(notice: &Notice) {
         Notice::Gap(gap) => log::debug!("messages {} are missing", gap.missing),
         Notice::Repaired { gap, by } => log::debug!("messages {gap} have come by {by:?}"),
         Notice::Lost { numbers, why } => log::warn!("messages {numbers} are lost: {why:?}"),
+        Notice::Doubt(Doubt::Joined) => log::info!("the books wait for a snapshot"),
         Notice::Doubt(why) => log::warn!("the books are in doubt: {why}"),
         Notice::Sound { next } => log::info!("the books are sound from {next} on"),
         Notice::Refused(refusal) => log::debug!("not sent again: {refusal:?}"),

@@ -90,7 +90,8 @@ pub(super) fn gateway(report: &GatewayReport, width: usize) -> Vec<String> {
     let head = ["line", "packets", "first", "lost", "late", "behind", "dropped"];
     lines.extend(columns(&head, report.lines.iter().map(line)));
     lines.push(gaps(report));
-    lines.push(asked("replay", &report.replay));
+    let connected = if report.replay.connected { "" } else { " (not connected)" };
+    lines.push(asked("replay", &report.replay) + connected);
     lines.push(asked("snapshot", &report.snapshot));
     lines.extend(books(&report.instruments));
     if !report.destinations.is_empty() {
@@ -129,9 +130,8 @@ fn gaps(report: &GatewayReport) -> String {
 
 fn asked(what: &str, server: &AskedReport) -> String {
     let AskedReport { server: place, requests, answers, refused, .. } = server;
-    let connected = if server.connected { "" } else { " (not connected)" };
     let [requests, answers, refused] = [*requests, *answers, *refused].map(count);
-    format!("{what} from {place}{connected}: {requests} asked, {answers} came, {refused} refused")
+    format!("{what} from {place}: {requests} asked, {answers} came, {refused} refused")
 }
 
 fn destination(to: &EndpointSnapshot) -> Vec<String> {
@@ -274,8 +274,8 @@ mod tests {
             repaired: 58,
             lost: 2,
             doubts: 1,
-            replay: asked.clone(),
-            snapshot: AskedReport { connected: false, ..asked },
+            replay: AskedReport { connected: false, ..asked.clone() },
+            snapshot: asked,
             instruments: (0..30).map(instrument).collect(),
             destinations: crate::table::testing::snapshot().endpoints,
         }
