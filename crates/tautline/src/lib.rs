@@ -12,6 +12,8 @@
 //! - [`log`]: log lines that cost the thread that writes them next to nothing, and outlast it.
 //! - [`buffer`]: byte buffers that wrap without a copy.
 //! - [`relay`]: endpoints, framing, bounded subscriber queues and statistics of a live relay.
+//! - [`feed`]: packets of numbered messages, and a sequencer that survives loss.
+//! - [`market`]: order books from an exchange's lines, and an exchange to try them on.
 //!
 //! ```
 //! use tautline::prelude::*;
@@ -34,7 +36,9 @@
 
 pub use tautline_buffer as buffer;
 pub use tautline_bus as bus;
+pub use tautline_feed as feed;
 pub use tautline_log as log;
+pub use tautline_market as market;
 pub use tautline_net as net;
 pub use tautline_relay as relay;
 pub use tautline_runtime as runtime;
@@ -76,5 +80,6 @@ mod pages {
         log: "docs/log.md",
         waiting: "docs/waiting.md",
         relay: "docs/relay.md",
+        market: "docs/market.md",
     }
 }

@@ -6,7 +6,7 @@ use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use tautline_feed::format::Format;
-use tautline_feed::sequence::{Line, Sequencer, Slots};
+use tautline_feed::sequence::{Line, Lost, Sequencer, Slots};
 use tautline_net::multicast::Peer;
 use tautline_net::{Conn, Details, Packet};
 use tautline_relay::endpoint::MulticastSource;
@@ -355,6 +355,10 @@ fn tell(notice: &Notice) {
         Notice::Ended { session, next } => log::info!("session {session} ends before {next}"),
         Notice::Gap(gap) => log::debug!("messages {} are missing", gap.missing),
         Notice::Repaired { gap, by } => log::debug!("messages {gap} have come by {by:?}"),
+        // The books are in doubt, which was told: each packet that there is no room for would be.
+        Notice::Lost { numbers, why: why @ Lost::SnapshotLate } => {
+            log::debug!("messages {numbers} are lost: {why:?}");
+        }
         Notice::Lost { numbers, why } => log::warn!("messages {numbers} are lost: {why:?}"),
         Notice::Doubt(Doubt::Joined) => log::info!("the books wait for a snapshot"),
         Notice::Doubt(why) => log::warn!("the books are in doubt: {why}"),

@@ -1,7 +1,7 @@
 //! Seeded violations: a rule that finds nothing would not be noticed otherwise.
 
 use crate::source::Source;
-use crate::tree::Tree;
+use crate::tree::{Tree, is_made};
 use crate::{layout, rules};
 
 /// The rules that speak up about these files, with the line each names.
@@ -55,6 +55,13 @@ fn imports_that_point_up_are_found() {
     assert_eq!(check("tautline-runtime", "tautline-relay"), [("floor", 6)]);
     assert_eq!(check("tautline-runtime", "tautline-buffer"), []);
     assert_eq!(check("tautline-attic", "tautline-buffer"), [("floor", 1)]);
+}
+
+/// Proves that only what tools have made is passed over, and no source for the name of its folder.
+#[test]
+fn folders_of_sources_are_walked() {
+    assert!(["target", "crates/bus/target", "docs/book"].into_iter().all(is_made));
+    assert!(!["docs", "crates/market/src/book", "targets"].into_iter().any(is_made));
 }
 
 /// Proves that a manifest without the workspace's lints, and a page that the book does not list,

@@ -6,11 +6,19 @@ use std::path::{Path, PathBuf};
 
 use crate::source::Source;
 
-/// Folders that hold what a build or a tool made.
-const MADE: [&str; 4] = ["target", ".git", "__pycache__", "book"];
+/// Folders that hold what a build or a tool made, wherever they are.
+const MADE: [&str; 3] = ["target", ".git", "__pycache__"];
+/// What mdBook makes. Elsewhere a folder of that name has sources.
+const MADE_BOOK: &str = "docs/book";
 const READ: [&str; 7] = ["rs", "toml", "md", "py", "sh", "yml", "sdp"];
 /// Files without an ending.
 const SCRIPTS: [&str; 2] = ["scripts/test", ".ci/run"];
+
+/// Whether nobody has written what is in a folder.
+pub(crate) fn is_made(path: &str) -> bool {
+    let last = path.rsplit('/').next().unwrap_or_default();
+    path == MADE_BOOK || MADE.contains(&last)
+}
 
 /// The repository's files.
 #[derive(Debug, Default)]
@@ -53,7 +61,7 @@ impl Tree {
             let last = entry.file_name().unwrap_or_default().to_string_lossy();
             let path = if name.is_empty() { last.to_string() } else { format!("{name}/{last}") };
             if entry.is_dir() {
-                if !MADE.contains(&&*last) {
+                if !is_made(&path) {
                     self.paths.insert(path.clone());
                     self.walk(&entry, &path);
                 }
