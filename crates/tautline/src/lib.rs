@@ -9,6 +9,7 @@
 //!   sockets and files.
 //! - [`timer`], [`task`], [`time`]: what happens later, what waits, and the clock.
 //! - [`bus`]: messages between threads and processes: channels, broadcasts, requests, agents.
+//! - [`feed`]: numbered messages in packets, and a sequencer that survives loss.
 //! - [`log`]: log lines that cost the thread that writes them next to nothing, and outlast it.
 //! - [`buffer`]: byte buffers that wrap without a copy.
 //! - [`relay`]: endpoints, framing, bounded subscriber queues and statistics of a live relay.
@@ -75,6 +76,7 @@ mod pages {
         the_loop: "docs/loop.md",
         fibers: "docs/fibers.md",
         bus: "docs/bus.md",
+        feed: "docs/feed.md",
         operations: "docs/operations.md",
         buffers: "docs/buffers.md",
         log: "docs/log.md",
