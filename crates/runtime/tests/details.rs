@@ -17,6 +17,7 @@ use tautline_runtime::{
 const ALL: Details = Details {
     source: true,
     destination: true,
+    hops: true,
     time: Some(Stamp::Kernel),
     drops: true,
     offload: true,
@@ -95,6 +96,7 @@ fn check(runtime: &Runtime, envelope: Envelope<'_>, from: &SockAddr, to: &str) {
     assert_eq!(envelope.source(), from.as_socket());
     assert_eq!(envelope.destination(), Some(to.parse().unwrap()));
     assert_eq!(envelope.interface(), Some(1), "of loopback");
+    assert_eq!(envelope.hops(), Some(64), "of what is sent to one host");
     let now = clock(runtime);
     let kernel = envelope.arrival().and_then(|arrival| arrival.kernel).expect("it was asked for");
     assert!(now.abs_diff(kernel) < Duration::from_secs(10), "{kernel:?} is not {now:?}");
@@ -169,6 +171,7 @@ fn what_is_not_asked_for_is_not_told() {
         for envelope in [batch.get(0).unwrap().envelope(), scatter.envelope(0).unwrap()] {
             assert_eq!((envelope.source(), envelope.destination()), (None, None));
             assert_eq!((envelope.arrival(), envelope.dropped()), (None, None));
+            assert_eq!(envelope.hops(), None);
         }
         assert_eq!(&place[..4], b"bare");
     });

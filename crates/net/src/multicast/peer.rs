@@ -58,6 +58,7 @@ impl Peer {
     pub const DETAILS: Details = Details {
         source: true,
         destination: true,
+        hops: false,
         time: Some(Stamp::Kernel),
         drops: true,
         offload: false,

@@ -39,6 +39,8 @@ pub struct Details {
     /// To which address it was sent, and by which interface it came: which group, on a
     /// socket that has joined several.
     pub destination: bool,
+    /// How many networks it might still have crossed: its time to live, or hop limit.
+    pub hops: bool,
     /// When it arrived, and by whose clock.
     pub time: Option<Stamp>,
     /// How many the socket has dropped for want of room.
@@ -50,13 +52,20 @@ pub struct Details {
 
 impl Details {
     /// The bytes alone.
-    pub const NONE: Self =
-        Self { source: false, destination: false, time: None, drops: false, offload: false };
+    pub const NONE: Self = Self {
+        source: false,
+        destination: false,
+        hops: false,
+        time: None,
+        drops: false,
+        offload: false,
+    };
 
     /// What a socket must be told to tell as much as this, and no more.
-    pub const fn options(self) -> [SocketOption; 3] {
+    pub const fn options(self) -> [SocketOption; 4] {
         [
             SocketOption::PacketInfo(self.destination),
+            SocketOption::HopCount(self.hops),
             SocketOption::ArrivalTime(self.time),
             SocketOption::DropCount(self.drops),
         ]
@@ -68,6 +77,9 @@ impl Details {
         if self.destination {
             // A socket of IPv6 tells of a datagram of IPv4 in both ways.
             room += space(size_of::<libc::in_pktinfo>()) + space(size_of::<libc::in6_pktinfo>());
+        }
+        if self.hops {
+            room += space(size_of::<i32>());
         }
         room += match self.time {
             None => 0,
@@ -111,5 +123,6 @@ mod tests {
         let drops = Details { drops: true, ..Details::NONE };
         let both = Details { destination: true, ..drops };
         assert!(drops.room() > 0 && both.room() > drops.room());
+        assert!(Details { hops: true, ..both }.room() > both.room());
     }
 }

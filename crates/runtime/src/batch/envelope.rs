@@ -72,6 +72,13 @@ impl<'b> Envelope<'b> {
         self.route().map(|(_, interface)| interface)
     }
 
+    /// How many networks it might still have crossed: its time to live, or hop limit.
+    pub fn hops(&self) -> Option<u8> {
+        let value = self.value(libc::IPPROTO_IP, libc::IP_TTL);
+        let value = value.or_else(|| self.value(libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT))?;
+        value.first_chunk().and_then(|bytes| i32::from_ne_bytes(*bytes).try_into().ok())
+    }
+
     /// When it arrived.
     pub fn arrival(&self) -> Option<Arrival> {
         Messages(self.control).find_map(|message| match (message.level, message.kind) {
@@ -121,6 +128,7 @@ impl fmt::Debug for Envelope<'_> {
             .field("source", &self.source())
             .field("destination", &self.destination())
             .field("interface", &self.interface())
+            .field("hops", &self.hops())
             .field("arrival", &self.arrival())
             .field("dropped", &self.dropped())
             .finish()
@@ -206,7 +214,7 @@ mod tests {
     }
 
     /// Every detail, each in a message.
-    fn details() -> [Vec<u8>; 4] {
+    fn details() -> [Vec<u8>; 5] {
         let stamps = times(&[(5, 6), (0, 0), (7, 8)]);
         let route = [&3u32.to_ne_bytes()[..], &[127, 0, 0, 1], &[239, 1, 2, 3]].concat();
         [
@@ -214,6 +222,7 @@ mod tests {
             message(libc::SOL_SOCKET, libc::SO_RXQ_OVFL, &9u32.to_ne_bytes()),
             message(libc::SOL_UDP, libc::UDP_GRO, &1200i32.to_ne_bytes()),
             message(libc::IPPROTO_IP, libc::IP_PKTINFO, &route),
+            message(libc::IPPROTO_IP, libc::IP_TTL, &7i32.to_ne_bytes()),
         ]
     }
 
@@ -234,11 +243,13 @@ mod tests {
             assert_eq!(envelope.segment(), 1200);
             assert_eq!(envelope.destination(), Some([239, 1, 2, 3].into()));
             assert_eq!(envelope.interface(), Some(3));
+            assert_eq!(envelope.hops(), Some(7));
             assert_eq!(envelope.source(), None);
         });
         look(&[], |envelope| {
             assert_eq!((envelope.arrival(), envelope.dropped()), (None, None));
             assert_eq!((envelope.destination(), envelope.segment()), (None, 0));
+            assert_eq!(envelope.hops(), None);
         });
     }
 
@@ -264,6 +275,7 @@ mod tests {
                     assert!(by_card.is_some() || index == 0, "it stands first");
                     assert!(envelope.dropped().map_or(index < 2, |count| count == 9));
                     assert!(envelope.segment() == 1200 || (envelope.segment() == 0 && index < 3));
+                    assert!(envelope.hops().is_none_or(|hops| hops == 7));
                     let group = Some((IpAddr::from([239, 1, 2, 3]), 3));
                     assert!(envelope.route().is_none() || envelope.route() == group);
                 });

@@ -87,6 +87,12 @@ impl<'b> Packet<'b> {
         self.envelope.interface()
     }
 
+    /// How many networks it might still have crossed, as far as that was
+    /// [asked for](super::Details::hops).
+    pub fn hops(&self) -> Option<u8> {
+        self.envelope.hops()
+    }
+
     /// When it arrived, as far as that was [asked for](super::Details::time).
     pub fn arrival(&self) -> Option<Arrival> {
         self.envelope.arrival()

@@ -130,6 +130,8 @@ pub enum SocketOption {
     /// `IP_PKTINFO`, `IPV6_RECVPKTINFO`: datagrams come with their destination and the
     /// interface that they came by.
     PacketInfo(bool),
+    /// `IP_RECVTTL`, `IPV6_RECVHOPLIMIT`: datagrams come with the hops that they had left.
+    HopCount(bool),
     /// `SO_TIMESTAMPNS`, `SO_TIMESTAMPING`: datagrams come with the time of their arrival.
     ArrivalTime(Option<Stamp>),
     /// `SO_RXQ_OVFL`: datagrams come with the number of those that the socket has dropped.

@@ -33,9 +33,21 @@ pub(super) fn messages(options: &Options, v6: bool, arrived: &Arrived) -> Vec<Me
         let count = arrived.dropped.to_ne_bytes().to_vec();
         tell(libc::SOL_SOCKET, libc::SO_RXQ_OVFL, count);
     }
-    if !options.packet_info {
-        return messages;
+    if options.packet_info {
+        route(v6, arrived, &mut tell);
     }
+    if options.hop_count {
+        let hops = i32::from(arrived.hops).to_ne_bytes().to_vec();
+        match arrived.destination {
+            IpAddr::V4(_) => tell(libc::IPPROTO_IP, libc::IP_TTL, hops),
+            IpAddr::V6(_) => tell(libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT, hops),
+        }
+    }
+    messages
+}
+
+/// Whom it was sent to, and where it came in.
+fn route(v6: bool, arrived: &Arrived, mut tell: impl FnMut(i32, i32, Vec<u8>)) {
     let index = arrived.interface.to_ne_bytes();
     if v6 {
         let ip = match arrived.destination {
@@ -52,7 +64,6 @@ pub(super) fn messages(options: &Options, v6: bool, arrived: &Arrived) -> Vec<Me
         let info = [index, local.octets(), ip.octets()].concat();
         tell(libc::IPPROTO_IP, libc::IP_PKTINFO, info);
     }
-    messages
 }
 
 /// A `timespec`, byte for byte.

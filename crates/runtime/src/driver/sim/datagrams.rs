@@ -81,6 +81,7 @@ impl World {
         let limit = socket.options.send_buffer;
         let interface = self.way_out(socket, to)?;
         let loops = socket.options.multicast_loop;
+        let hops = if to.ip().is_multicast() { socket.options.multicast_hops } else { 64 };
         let source = self.name_for(id, to.ip(), Transport::Udp)?;
         let inbox = self.inbox(id).ok_or(Stop::Errno(libc::EBADF))?;
         if inbox.in_flight > 0 && inbox.in_flight + charge > limit {
@@ -95,6 +96,7 @@ impl World {
             charge,
             lost: to.ip().is_multicast() && !loops,
             interface,
+            hops,
             only: None,
         });
         Ok(bytes.len())
@@ -181,6 +183,7 @@ impl World {
         let arrived = Arrived {
             destination: flight.destination.ip(),
             interface: flight.interface,
+            hops: flight.hops,
             at: self.now,
             dropped: 0,
         };

@@ -72,6 +72,8 @@ pub(super) struct Flight {
     pub(super) lost: bool,
     /// The interface by which it leaves, and comes.
     pub(super) interface: u32,
+    /// How many networks it may cross.
+    pub(super) hops: u8,
     /// Of a group: the only member whom this copy is for; `None`: for all.
     pub(super) only: Option<SocketId>,
 }

@@ -13,7 +13,8 @@
 //!   `TIME_WAIT`, accepted connections do not hold the listener's port, and the path of a
 //!   Unix socket can be bound again without being removed.
 //! - Keep-alive, `TCP_NODELAY` and waiting in `close(2)` (`SO_LINGER` other than 0) are
-//!   taken and have no effect, and so have hops, traffic class and priority.
+//!   taken and have no effect, and so have traffic class and priority. Hops are told, and
+//!   never run out.
 //! - The host's interfaces ([`Config::interfaces`]) have no addresses of their own, and all
 //!   lead back to the host: whether a datagram to a group crosses a network is not asked.
 //!   Who sends with [`MulticastLoop`](crate::SocketOption::MulticastLoop) off reaches nobody.

@@ -23,7 +23,10 @@ pub(super) struct Options {
     pub(super) multicast_interface: u32,
     /// The host gets what is sent to groups.
     pub(super) multicast_loop: bool,
+    /// What datagrams to groups have left when they leave.
+    pub(super) multicast_hops: u8,
     pub(super) packet_info: bool,
+    pub(super) hop_count: bool,
     pub(super) arrival_time: Option<Stamp>,
     pub(super) drop_count: bool,
 }
@@ -43,7 +46,9 @@ impl Options {
             all_groups: [family == Family::V4, true],
             multicast_interface: 0,
             multicast_loop: true,
+            multicast_hops: 1,
             packet_info: false,
+            hop_count: false,
             arrival_time: None,
             drop_count: false,
         }
@@ -96,7 +101,9 @@ impl World {
             }
             SocketOption::MulticastLoop(on) => options.multicast_loop = on,
             SocketOption::PacketInfo(on) => options.packet_info = on,
-            SocketOption::MulticastHops(_) | SocketOption::TrafficClass(_) => {}
+            SocketOption::HopCount(on) => options.hop_count = on,
+            SocketOption::MulticastHops(hops) => options.multicast_hops = hops,
+            SocketOption::TrafficClass(_) => {}
             SocketOption::JoinGroup { group, .. }
             | SocketOption::LeaveGroup { group, .. }
             | SocketOption::JoinSource { group, .. }

@@ -28,6 +28,8 @@ pub(super) struct Datagram {
 pub(super) struct Arrived {
     pub(super) destination: IpAddr,
     pub(super) interface: u32,
+    /// What it had left.
+    pub(super) hops: u8,
     pub(super) at: Instant,
     /// How many the socket had dropped until then.
     pub(super) dropped: u32,

@@ -208,6 +208,7 @@ pub(crate) fn options_of_groups_are_taken<D: Driver>(bench: &mut Bench<D>) {
             SocketOption::TrafficClass(0xb8),
             SocketOption::Priority(6),
             SocketOption::PacketInfo(true),
+            SocketOption::HopCount(true),
             SocketOption::ArrivalTime(Some(Stamp::Hardware)),
             SocketOption::ArrivalTime(None),
             SocketOption::DropCount(true),
@@ -232,14 +233,17 @@ pub(crate) fn what_is_asked_for_comes_along<D: Driver>(bench: &mut Bench<D>) {
     assert!(first.is_empty(), "nothing was asked for");
     set(bench, fd, SocketOption::PacketInfo(true));
     set(bench, fd, SocketOption::ArrivalTime(Some(Stamp::Kernel)));
+    set(bench, fd, SocketOption::HopCount(true));
     let mut times = Vec::new();
-    for last in [6, 7, 6] {
+    for (last, hops) in [(6, 1), (7, 0), (6, 32)] {
+        set(bench, from, SocketOption::MulticastHops(hops));
         let (control, source) = receive(bench, fd, from, (v4(last), port).into());
         // SAFETY: zeroes are a valid storage.
         let nowhere = unsafe { std::mem::zeroed() };
         let envelope = Envelope::new(&nowhere, 0, &control);
         assert_eq!(envelope.destination(), Some(v4(last)));
         assert_eq!(envelope.interface(), Some(LOOPBACK));
+        assert_eq!(envelope.hops(), Some(hops));
         assert_eq!(source.map(|source| source.ip()), Some(host(1)));
         times.extend(envelope.arrival().and_then(|arrival| arrival.kernel));
     }

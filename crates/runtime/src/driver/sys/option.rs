@@ -72,6 +72,9 @@ pub(crate) fn set_option(fd: RawFd, option: SocketOption) -> io::Result<()> {
         SocketOption::PacketInfo(on) => {
             set_each(fd, on.into(), libc::IP_PKTINFO, libc::IPV6_RECVPKTINFO)
         }
+        SocketOption::HopCount(on) => {
+            set_each(fd, on.into(), libc::IP_RECVTTL, libc::IPV6_RECVHOPLIMIT)
+        }
     }
 }
 
