@@ -180,17 +180,19 @@ class Captures(Tools):
             self.assertEqual((ip, udp), ("1", "1"))
 
     def test_tshark_reads_what_was_captured(self):
-        """Proves that a capture has each packet as it was sent, from whom and to whom, at times
-        that do not go back, with sound headers."""
+        """Proves that a capture has each packet as it was sent, from whom and to whom, with the
+        hops it had left, at times that do not go back, with sound headers."""
         file, tool = self.captured(60)
         senders = [self.keep(group_sender(f"127.0.0.{1 + at}")) for at in range(3)]
+        for hops, sender in enumerate(senders, 1):
+            sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, hops)
         sent = [bytes([number]) * (number * 20) for number in range(20)]
         for payload in sent:
             for sender in senders:
                 self.send(sender, payload)
         self.assertEqual(tool.wait(), 0, str(tool))
         self.assert_sound(file)
-        names = ["ip.src", "udp.srcport", "ip.dst", "udp.dstport", "data", "frame.time_epoch"]
+        names = ["ip.src", "udp.srcport", "ip.dst", "udp.dstport", "data", "frame.time_epoch", "ip.ttl"]
         rows = self.fields(file, *names, options=["-d", f"udp.port=={self.port},data"])
         self.assertEqual(len(rows), 60)
         times = [float(row[5]) for row in rows]
@@ -199,6 +201,7 @@ class Captures(Tools):
             host, port = sender.getsockname()
             own = [row for row in rows if row[:2] == [host, str(port)]]
             self.assertTrue(all(row[2:4] == [self.group, str(self.port)] for row in own))
+            self.assertEqual({row[6] for row in own}, {str(at + 1)})
             self.assertEqual([bytes.fromhex(row[4]) for row in own], sent, f"sender {at}")
 
     def test_feeds_are_dissected(self):

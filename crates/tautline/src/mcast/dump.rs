@@ -80,6 +80,7 @@ impl Page {
             source: Some(datagram.source),
             group: datagram.destination,
             interface: frame.interface,
+            hops: Some(datagram.hops),
             payload: datagram.payload,
             len: datagram.len,
             dropped: 0,

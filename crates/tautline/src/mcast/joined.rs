@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 
 use tautline_net::multicast::{Interface, Peer, ToInterface};
-use tautline_runtime::Packet;
+use tautline_runtime::{Details, Packet};
 
 use super::ending::Ending;
 use super::error::Error;
@@ -19,6 +19,9 @@ use crate::cli::JoinArgs;
 /// Datagrams in one call, each of any length.
 const BATCH: usize = 32;
 const LONGEST: usize = 1 << 16;
+
+/// What is to be known of each datagram.
+const DETAILS: Details = Details { hops: true, ..Peer::DETAILS };
 
 /// Who gets what comes.
 pub(crate) trait Watcher {
@@ -50,7 +53,7 @@ pub(crate) fn watch<W: Watcher + 'static>(
     for &group in &args.groups {
         let peer = join(args, group, &interfaces).map_err(Error::of(group))?;
         let (watcher, ending) = (watcher.clone(), session.ending().clone());
-        let inlet = Inlet { peer, group, dropped: 0 };
+        let inlet = Inlet { peer, group, interfaces: interfaces.clone(), dropped: 0 };
         session.spawn(async move { inlet.receive(&watcher, &ending).await })?;
     }
     Ok(())
@@ -67,7 +70,7 @@ fn interfaces(names: &[String]) -> Result<Vec<Interface>, Error> {
 
 /// A peer that has joined a group as was asked for.
 fn join(args: &JoinArgs, group: SocketAddr, interfaces: &[Interface]) -> io::Result<Peer> {
-    let mut options = Peer::options();
+    let mut options = Peer::options().details(DETAILS);
     if let Some(bytes) = args.buffer {
         options = options.receive_buffer(bytes);
     }
@@ -92,6 +95,7 @@ fn join(args: &JoinArgs, group: SocketAddr, interfaces: &[Interface]) -> io::Res
 struct Inlet {
     peer: Peer,
     group: SocketAddr,
+    interfaces: Vec<Interface>,
     /// What the kernel has dropped so far.
     dropped: u32,
 }
@@ -119,9 +123,15 @@ impl Inlet {
         Ok(())
     }
 
-    /// Whether it was sent to the group: others come to the same port.
+    /// Whether it was sent to the group and came where it was joined: what is sent to this host comes
+    /// to the same port, and of a group of IPv6 also what comes by interfaces on which others have
+    /// joined it.
     fn is_ours(&self, packet: &Packet<'_>) -> bool {
+        let joined = |index| {
+            self.interfaces.iter().any(|one| *one == Interface::ANY || one.index() == index)
+        };
         packet.destination().is_none_or(|to| to == self.group.ip())
+            && packet.interface().is_none_or(joined)
     }
 
     /// How many more the kernel has dropped since it was last asked.
@@ -145,7 +155,8 @@ fn seen<'a>(
     let (payload, interface) = (packet.bytes, packet.interface().map(|index| names.of(index)));
     // Of one that was cut only that is known: no datagram is so long.
     let len = payload.len() + usize::from(packet.truncated());
-    Seen { time, source: packet.source(), group, interface, payload, len, dropped }
+    let (source, hops) = (packet.source(), packet.hops());
+    Seen { time, source, group, interface, hops, payload, len, dropped }
 }
 
 /// The names of interfaces, each looked up once.

@@ -157,8 +157,9 @@ mod tests {
 
     fn seen<'a>(source: &str, payload: &'a [u8]) -> Seen<'a> {
         let (source, group) = (source.parse().ok(), "239.1.1.1:5000".parse().unwrap());
-        let (time, interface, len) = (None, None, payload.len());
-        Seen { time, source, group, interface, payload, len, dropped: 0 }
+        let (time, interface, hops) = (None, None, None);
+        let len = payload.len();
+        Seen { time, source, group, interface, hops, payload, len, dropped: 0 }
     }
 
     fn packet(session: u32, number: u64) -> Vec<u8> {

@@ -19,9 +19,6 @@ use crate::cli::RecvArgs;
 
 /// Bytes of lines that are written in one call.
 const ROOM: usize = 1 << 16;
-/// What is written into a capture as the packet's hops: the kernel does not tell.
-const HOPS: u8 = 1;
-
 /// Prints what comes to groups until the end, and then what it was together.
 pub(crate) fn recv(args: &RecvArgs) -> Result<(), Failure> {
     let session = Session::start(&args.host(), args.run_for)?;
@@ -58,7 +55,8 @@ impl Printer {
     fn write_down(&mut self, seen: &Seen<'_>) -> Result<(), Error> {
         let (Some(capture), Some(source)) = (&mut self.capture, seen.source) else { return Ok(()) };
         let Seen { group: destination, payload, len, .. } = *seen;
-        let datagram = Datagram { source, destination, hops: HOPS, vlan: None, payload, len };
+        let hops = seen.hops.unwrap_or(0);
+        let datagram = Datagram { source, destination, hops, vlan: None, payload, len };
         Ok(capture.write(seen.time.unwrap_or(Wall(0)), &datagram)?)
     }
 

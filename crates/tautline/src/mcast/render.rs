@@ -89,6 +89,7 @@ impl Look {
         put("source", seen.source.as_ref().map_or(Value::Null, |source| text(source)));
         put("group", text(&seen.group));
         put("interface", json!(seen.interface));
+        put("hops", json!(seen.hops));
         put("len", json!(seen.len));
         put("truncated", json!(seen.is_cut()));
         put("dropped", json!(seen.dropped));
@@ -131,6 +132,7 @@ mod tests {
             source: "10.0.0.1:40000".parse().ok(),
             group: "[ff12::1]:5000".parse().unwrap(),
             interface: Some("eth0"),
+            hops: Some(3),
             payload,
             len: payload.len(),
             dropped: 0,
@@ -154,8 +156,15 @@ mod tests {
         assert_eq!(shown(Bytes::Text, false, &packet), format!("{line}  hello\\n\n"));
         let hex = shown(Bytes::Hex, false, &packet);
         assert!(hex.starts_with(&format!("{line}\n  0000  68 65")), "{hex}");
-        let unknown =
-            Seen { time: None, source: None, interface: None, len: 9, dropped: 3, ..packet };
+        let unknown = Seen {
+            hops: None,
+            time: None,
+            source: None,
+            interface: None,
+            len: 9,
+            dropped: 3,
+            ..packet
+        };
         let line = "- ? > [ff12::1]:5000 9 bytes (cut to 6) (3 DROPPED before)\n";
         assert_eq!(shown(Bytes::Hidden, false, &unknown), line);
     }

@@ -202,11 +202,12 @@ mod tests {
 
     fn meter(numbers: &[u64], dropped: u64) -> Meter {
         let mut meter = Meter::new(Choice::Auto);
-        let (time, interface) = (None, None);
+        let (time, interface, hops) = (None, None, None);
         let (source, group) = ("10.0.0.1:7".parse().ok(), "239.1.1.1:5000".parse().unwrap());
         let mut take = |payload: &[u8], dropped| {
             let len = payload.len();
-            let _ = meter.take(&Seen { time, source, group, interface, payload, len, dropped });
+            let _ =
+                meter.take(&Seen { time, source, group, interface, hops, payload, len, dropped });
         };
         for number in numbers {
             let mut room = [0; 1000];
@@ -247,6 +248,7 @@ mod tests {
             source: None,
             group,
             interface: None,
+            hops: None,
             payload,
             len: 1,
             dropped: 0,

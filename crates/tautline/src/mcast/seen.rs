@@ -29,6 +29,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) group: SocketAddr,
     /// Where it came in.
     pub(crate) interface: Option<&'a str>,
+    /// Its time to live, or hop limit, when it came.
+    pub(crate) hops: Option<u8>,
     /// What is there of it.
     pub(crate) payload: &'a [u8],
     /// Bytes that it had.
