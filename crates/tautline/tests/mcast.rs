@@ -209,6 +209,32 @@ fn an_interrupt_gives_a_summary() {
     assert!(text.contains(" packets, ") && text.contains(&group.to_string()), "{text}");
 }
 
+/// Proves that a tool whose reader has stopped reading is ended by a second Ctrl-C.
+#[test]
+fn a_second_interrupt_ends_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.pcap");
+    // Far more lines than a pipe holds, of datagrams with nothing in them.
+    let header = [0xa1b2_c3d4u32, 0x0004_0002, 0, 0, 65_535, 101].map(u32::to_le_bytes).concat();
+    let udp: [u8; 28] = [
+        0x45, 0, 0, 28, 0, 0, 0, 0, 1, 17, 0, 0, 10, 0, 0, 1, 239, 1, 1, 1, 0, 7, 0, 9, 0, 8, 0, 0,
+    ];
+    let record = [&[1u32, 0, 28, 28].map(u32::to_le_bytes).concat()[..], &udp].concat();
+    fs::write(&file, [header, record.repeat(100_000)].concat()).unwrap();
+    let mut tool = Tool::start(&format!("dump {}", file.display()));
+    let child = tool.0.as_mut().unwrap();
+    // It prints, and then waits for somebody to read on.
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut [0; 64]).unwrap();
+    thread::sleep(Duration::from_millis(100));
+    tool.interrupt();
+    thread::sleep(Duration::from_millis(100));
+    assert!(tool.0.as_mut().unwrap().try_wait().unwrap().is_none(), "it waits");
+    tool.interrupt();
+    assert_eq!(tool.output().status.code(), Some(130));
+    drop(stdout);
+}
+
 /// Proves that what was received goes into a capture as it was, and out of it again: printed, and
 /// sent.
 #[test]

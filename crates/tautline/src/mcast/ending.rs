@@ -3,8 +3,11 @@
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use signal_hook::flag;
 use tautline_net::{Signal, Signals};
 use tautline_runtime::{task, timer};
 
@@ -13,12 +16,19 @@ use tautline_runtime::{task, timer};
 pub(crate) struct Ending(Rc<Cell<bool>>);
 
 impl Ending {
-    /// Ends at SIGINT, SIGTERM, and after that time. On a thread with a loop.
+    /// Ends at SIGINT, SIGTERM, and after that time. On a thread with a loop. A second signal ends the
+    /// process where it stands: it may wait for somebody who does not read what it prints.
     ///
     /// # Errors
     /// If there is no room for it in the loop.
     pub(crate) fn after(time: Option<Duration>) -> io::Result<Self> {
         let ending = Self::default();
+        let told = Arc::new(AtomicBool::new(false));
+        for signal in [Signal::INTERRUPT, Signal::TERMINATE].map(Signal::as_raw) {
+            // As a shell tells of a process that a signal has ended.
+            flag::register_conditional_shutdown(signal, 128 + signal, told.clone())?;
+            flag::register(signal, told.clone())?;
+        }
         let mut signals = Signals::new([Signal::INTERRUPT, Signal::TERMINATE])?;
         let at_signal = ending.clone();
         task::spawn(async move {
