@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use cli::{Asked, Refusal, Request};
 use notice::{LogArgs, LogError};
 use output::Output;
+use tautline_market::live::RunError as MarketError;
 use tautline_relay::RunError;
 use tautline_relay::stats::Summary;
 
@@ -52,7 +53,7 @@ enum Failure {
     Mcast(#[from] mcast::Error),
     /// An exchange or a gateway cannot go on.
     #[error(transparent)]
-    Market(#[from] tautline_market::live::RunError),
+    Market(#[from] MarketError),
     /// A report that has no JSON form.
     #[error("report: {0}")]
     Json(#[from] serde_json::Error),
@@ -104,7 +105,9 @@ fn finish(result: Result<(), Failure>) -> ExitCode {
         Err(failure) => {
             let unusable = matches!(
                 failure,
-                Failure::Run(RunError::Conflict(_)) | Failure::NoLog(LogError::Needs(..))
+                Failure::Run(RunError::Conflict(_))
+                    | Failure::Market(MarketError::Publish(RunError::Conflict(_)))
+                    | Failure::NoLog(LogError::Needs(..))
             );
             notice::say(failure);
             ExitCode::from(if unusable { 2 } else { 1 })

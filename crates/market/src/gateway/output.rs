@@ -123,7 +123,7 @@ pub enum SnapshotError {
     OtherSession(Session),
     /// It has other books.
     #[error(
-        "the snapshot has {theirs} instruments, the gateway {ours}: say that there are {theirs}"
+        "the snapshot has {theirs} instruments, the gateway {ours}: set instruments to {theirs}"
     )]
     Instruments {
         /// As many it has.

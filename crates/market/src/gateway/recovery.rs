@@ -112,6 +112,10 @@ impl<F: Format, S: Store> Gateway<F, S> {
             Err(error) => {
                 out(Output::Notice(Notice::Snapshot(error)));
                 self.snapshot_failed(now);
+                if let SnapshotError::Instruments { .. } = error {
+                    // The next will have as many, unless it is another exchange's.
+                    self.recovery.ask_at = Some(now + self.recovery.patience);
+                }
             }
         }
     }

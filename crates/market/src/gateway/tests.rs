@@ -243,7 +243,9 @@ fn useless_snapshots_are_asked_for_again() {
     trial.brings_snapshot(Session::of_number(9), 11, &books);
     trial.passes(20 * MS);
     trial.brings_snapshot(SESSION, 11, &Books::new(2, 10).unwrap());
-    trial.passes(20 * MS);
+    trial.passes(900 * MS);
+    assert_eq!(trial.gateway.stats().snapshots_asked, 2, "the next would have as many");
+    trial.passes(200 * MS);
     let header = snapshot::Header { session: SESSION, next: 11, instruments: 1 };
     trial.part(Part::Header(header));
     trial.part(Part::End { checksum: 1 });

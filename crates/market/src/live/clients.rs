@@ -47,7 +47,8 @@ impl Known {
         Self { server: server.to_owned(), ..Self::default() }
     }
 
-    fn note(&self, error: &dyn Display) {
+    /// Keeps the last error for the report.
+    pub(super) fn note(&self, error: &dyn Display) {
         log::debug!("{}: {error}", self.server);
         self.error.replace(Some(error.to_string()));
     }
@@ -175,8 +176,8 @@ impl SnapshotClient {
         stream.write_all(&snapshot::REQUEST[..]).await.0?;
         let mut parts = Parts::new();
         let mut buffer = vec![0; PIECE];
+        self.known.connect();
         while is_wanted() {
-            self.known.connect();
             let (count, bytes) = stream.read(buffer).await;
             let mut input = &bytes[..count?];
             let Some(station) = station.upgrade().filter(|_| !input.is_empty()) else {

@@ -94,6 +94,8 @@ pub struct GatewayReport {
     pub quotes: u64,
     /// The lines.
     pub lines: Vec<LineReport>,
+    /// Datagrams, or answers, that are no packets of the format.
+    pub strange: u64,
     /// Gaps that have appeared.
     pub gaps: u64,
     /// Gaps of which all has come.

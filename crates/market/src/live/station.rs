@@ -18,7 +18,7 @@ use super::clock::Clock;
 use super::config::GatewayConfig;
 use super::report::{AskedReport, GatewayReport, InstrumentReport, LineReport, Rate, per_second};
 use super::run::RunError;
-use crate::gateway::{Doubt, Gateway, Notice, Output, Quote};
+use crate::gateway::{Doubt, Gateway, Notice, Output, Quote, SnapshotError};
 use crate::replay::Answer;
 use crate::snapshot::Part;
 
@@ -35,6 +35,8 @@ pub struct Station<F: Format> {
     /// When the timer goes off.
     armed: Cell<Instant>,
     rates: RefCell<Rates>,
+    /// Why the last snapshot was of no use.
+    useless: Cell<Option<SnapshotError>>,
     /// Hears what is worth knowing, before it is logged.
     listener: Box<dyn Fn(&Notice)>,
     own: Weak<Self>,
@@ -103,6 +105,7 @@ impl<F: Format> Station<F> {
             timer: RefCell::default(),
             armed: Cell::new(begun),
             rates: RefCell::new(Rates::new(config.gateway.instruments)),
+            useless: Cell::default(),
             listener: Box::new(listener),
             own: Weak::clone(own),
         });
@@ -175,9 +178,26 @@ impl<F: Format> Station<F> {
             Output::Replay(request) => self.replay.ask(request),
             Output::Snapshot => self.snapshot.fetch(self.own.clone()),
             Output::Notice(notice) => {
-                tell(&notice);
+                self.tell(&notice);
                 (self.listener)(&notice);
             }
+        }
+    }
+
+    /// Tells the log. What is wrong with snapshots again and again is told when it changes.
+    fn tell(&self, notice: &Notice) {
+        match notice {
+            Notice::Snapshot(error) => {
+                self.snapshot.known.note(error);
+                if self.useless.replace(Some(*error)) != Some(*error) {
+                    log::warn!("{error}");
+                }
+            }
+            Notice::Sound { .. } => {
+                self.useless.take();
+                tell(notice);
+            }
+            _ => tell(notice),
         }
     }
 
@@ -262,6 +282,7 @@ impl<F: Format> Station<F> {
             updates_per_s,
             quotes: stats.quotes,
             lines,
+            strange: stats.strange,
             gaps: sequence.gaps,
             repaired: sequence.repaired,
             lost: sequence.lost,
@@ -364,7 +385,7 @@ fn tell(notice: &Notice) {
         Notice::Doubt(why) => log::warn!("the books are in doubt: {why}"),
         Notice::Sound { next } => log::info!("the books are sound from {next} on"),
         Notice::Refused(refusal) => log::debug!("not sent again: {refusal:?}"),
-        Notice::Snapshot(error) => log::warn!("{error}"),
+        Notice::Snapshot(error) => log::debug!("{error}"),
         Notice::Malformed { source } => log::warn!("a packet of {source:?} is malformed"),
         Notice::Absurd { source, number } => {
             log::warn!("a packet of {source:?} has the number {number}, far from all others");

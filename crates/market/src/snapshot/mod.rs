@@ -52,7 +52,7 @@ pub enum Part {
     },
 }
 
-/// Bytes that [`write`] adds for books that are full at most.
+/// Bytes that [`write()`] adds for books that are full at most.
 pub fn most_bytes(instruments: u32, orders: usize) -> usize {
     let framed = |bytes: usize| 2 + bytes;
     let book = orders.saturating_mul(framed(1 + 26)) + framed(1 + 13) + framed(1 + 5);

@@ -12,6 +12,7 @@ use tautline_market::live::{ExchangeConfig, GatewayConfig, WireFormat};
 use tautline_relay::endpoint::{
     Destination, DestinationPlace, MulticastDestination, MulticastSource, Source, SourcePlace,
 };
+use tautline_relay::queue::Policy;
 use tautline_relay::units;
 
 use super::relay::HostArgs;
@@ -198,6 +199,11 @@ pub(super) fn gateway(args: GatewayArgs) -> Result<Request, Refusal> {
     let lines = if args.lines.is_empty() { defaults.lines } else { args.lines };
     if lines.len() > 32 {
         return Err(Refusal::Wrong("--line: at most 32 lines of one feed".to_owned()));
+    }
+    if let Some(to) = args.to.iter().find(|to| to.policy == Policy::Wait) {
+        let to = &to.url;
+        let why = "policy=wait: prices do not wait; write drop-old, drop-new or disconnect";
+        return Err(Refusal::Wrong(format!("--to: {to}: {why}")));
     }
     let sequence = sequence::Config {
         lines: lines.len(),

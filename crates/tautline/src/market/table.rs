@@ -89,6 +89,10 @@ pub(super) fn gateway(report: &GatewayReport, width: usize) -> Vec<String> {
     )];
     let head = ["line", "packets", "first", "lost", "late", "behind", "dropped"];
     lines.extend(columns(&head, report.lines.iter().map(line)));
+    if report.strange > 0 {
+        let strange = count(report.strange);
+        lines.push(format!("{strange} datagrams are no packets of this --format: try the other"));
+    }
     lines.push(gaps(report));
     let connected = if report.replay.connected { "" } else { " (not connected)" };
     lines.push(asked("replay", &report.replay) + connected);
@@ -270,6 +274,7 @@ mod tests {
             updates_per_s: 4_000.0,
             quotes: 99,
             lines: vec![line; 2],
+            strange: 4,
             gaps: 60,
             repaired: 58,
             lost: 2,
@@ -328,6 +333,7 @@ mod tests {
             "repaired 58",
             "messages lost 2",
             "9 asked, 8 came, 1 refused",
+            "4 datagrams are no packets",
             "(not connected)",
             "9999",
             "7/0",
