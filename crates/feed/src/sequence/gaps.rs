@@ -35,14 +35,44 @@ pub(super) struct Open {
 #[derive(Debug)]
 pub(super) struct Gaps {
     open: VecDeque<Open>,
+    /// The count of the oldest: each that comes behind it has the next.
+    oldest: u32,
+    /// By blocks of numbers, from the lowest bits of which they are: the count of the first gap that has
+    /// some of the block.
+    blocks: Box<[u32]>,
     most: usize,
     /// Those before were passed by all lines.
     passed: usize,
 }
 
+/// Numbers of a block: so few that hardly ever more than two gaps are in one.
+const BLOCK: u64 = 16;
+
 impl Gaps {
-    pub(super) fn new(most: usize) -> Self {
-        Self { open: VecDeque::with_capacity(most), most, passed: 0 }
+    /// At most so many at once, within a window of so many numbers, a power of two.
+    pub(super) fn new(most: usize, window: u64) -> Self {
+        // Twice as many as the window has, which may begin in the midst of one.
+        let blocks = vec![0; (2 * window / BLOCK) as usize].into();
+        Self { open: VecDeque::with_capacity(most), oldest: 0, blocks, most, passed: 0 }
+    }
+
+    fn block(&mut self, number: u64) -> &mut u32 {
+        let at = (number / BLOCK) as usize & (self.blocks.len() - 1);
+        &mut self.blocks[at]
+    }
+
+    /// Notes a gap in its blocks, but not in those that belong to one before.
+    fn note(&mut self, count: u32, numbers: Range<u64>, before: Option<u64>) {
+        let first = match before {
+            Some(end) if (end - 1) / BLOCK == numbers.start / BLOCK => numbers.start / BLOCK + 1,
+            _ => numbers.start / BLOCK,
+        };
+        // Of one that is larger than the window nobody asks for what is before it.
+        let last = (numbers.end - 1) / BLOCK;
+        let first = first.max((last + 1).saturating_sub(self.blocks.len() as u64));
+        for block in first..=last {
+            *self.block(block * BLOCK) = count;
+        }
     }
 
     #[inline]
@@ -58,6 +88,9 @@ impl Gaps {
     pub(super) fn push(&mut self, gap: Open) {
         debug_assert!(self.open.back().is_none_or(|last| last.numbers.end <= gap.numbers.start));
         debug_assert!(!self.is_full());
+        let count = self.oldest.wrapping_add(self.open.len() as u32);
+        let before = self.open.back().map(|last| last.numbers.end);
+        self.note(count, gap.numbers.clone(), before);
         self.open.push_back(gap);
     }
 
@@ -65,6 +98,8 @@ impl Gaps {
     pub(super) fn push_front(&mut self, gap: Open) {
         debug_assert!(self.open.front().is_none_or(|next| gap.numbers.end <= next.numbers.start));
         debug_assert!(!self.is_full());
+        self.oldest = self.oldest.wrapping_sub(1);
+        self.note(self.oldest, gap.numbers.clone(), None);
         self.open.push_front(gap);
         self.passed += 1;
     }
@@ -85,9 +120,14 @@ impl Gaps {
         self.open.front_mut()
     }
 
-    /// The one in which that number lies.
+    /// The one in which that number lies, which has not come and is not handed on or lost.
     pub(super) fn of(&mut self, number: u64) -> Option<&mut Open> {
-        let at = self.open.partition_point(|gap| gap.numbers.end <= number);
+        // One that has been forgotten lay before all others.
+        let first = self.block(number).wrapping_sub(self.oldest).cast_signed().max(0) as usize;
+        let mut at = first;
+        while self.open.get(at)?.numbers.end <= number {
+            at += 1;
+        }
         self.open.get_mut(at).filter(|gap| gap.numbers.start <= number)
     }
 
@@ -95,6 +135,7 @@ impl Gaps {
     pub(super) fn tidy(&mut self) {
         while self.open.front().is_some_and(|gap| gap.missing == 0) {
             self.open.pop_front();
+            self.oldest = self.oldest.wrapping_add(1);
             self.passed = self.passed.saturating_sub(1);
         }
     }
@@ -102,11 +143,19 @@ impl Gaps {
     /// Forgets all of which nothing is missing, also in the midst.
     pub(super) fn forget_repaired(&mut self) {
         self.passed = self.open.iter().take(self.passed).filter(|gap| gap.missing > 0).count();
+        self.oldest = self.oldest.wrapping_add(self.open.len() as u32);
         self.open.retain(|gap| gap.missing > 0);
+        let mut before = None;
+        for at in 0..self.open.len() {
+            let numbers = self.open[at].numbers.clone();
+            self.note(self.oldest.wrapping_add(at as u32), numbers.clone(), before);
+            before = Some(numbers.end);
+        }
     }
 
     /// Forgets all.
     pub(super) fn clear(&mut self) {
+        self.oldest = self.oldest.wrapping_add(self.open.len() as u32);
         self.open.clear();
         self.passed = 0;
     }

@@ -109,6 +109,14 @@ impl Way {
     #[inline(never)]
     fn brings_otherwise(&mut self, first: u64, end: u64) {
         let high = self.high().unwrap_or(first);
+        if first < end && end <= high && high - first <= self.window {
+            let came = self.missing.clear(first..end);
+            self.came_late(came, end - first);
+            if self.open == 0 && came > 0 {
+                (self.straight, self.crooked) = (high, None);
+            }
+            return;
+        }
         if end > high {
             let oldest = end.saturating_sub(self.window);
             // Of what leaves the window nobody can say that it comes again.
@@ -126,14 +134,19 @@ impl Way {
         let oldest = end.max(high).saturating_sub(self.window);
         let back = first.max(oldest)..end.min(high);
         let came = if back.is_empty() { 0 } else { self.missing.clear(back) };
-        self.open -= came;
-        self.stats.lost -= came;
-        self.stats.late += came;
-        self.stats.repeated += below - came;
+        self.came_late(came, below);
         let high = high.max(end);
         let is_straight = self.open == 0;
         self.straight = if is_straight { high } else { NONE };
         self.crooked = (!is_straight).then_some(high);
+    }
+
+    /// Of so many numbers that lie before others so many have come for the first time.
+    fn came_late(&mut self, came: u64, of: u64) {
+        self.open -= came;
+        self.stats.lost -= came;
+        self.stats.late += came;
+        self.stats.repeated += of - came;
     }
 
     fn lacks(&mut self, first: u64, end: u64) {

@@ -60,6 +60,17 @@ impl Map {
         Some(start..self.find(start, numbers.end, true))
     }
 
+    /// Whether none of the numbers is set.
+    #[inline]
+    pub(super) fn is_clear(&self, numbers: Range<u64>) -> bool {
+        let low = numbers.start % BITS;
+        if low + (numbers.end - numbers.start) > BITS {
+            return self.first_set(numbers.clone()) == numbers.end;
+        }
+        let mask = u64::MAX >> (BITS - (numbers.end - numbers.start));
+        self.words[self.word(numbers.start)] & mask << low == 0
+    }
+
     /// The first number that is set, or the end.
     pub(super) fn first_set(&self, numbers: Range<u64>) -> u64 {
         self.find(numbers.start, numbers.end, true)
@@ -89,10 +100,13 @@ mod tests {
         let mut map = Map::new(128);
         for start in [0, 1, 63, 64, 100, 1000, 12_345] {
             let window = start..start + 128;
+            assert!(map.is_clear(start..start + 1) && map.is_clear(window.clone()));
             assert_eq!(map.first_clear(window.clone()), Some(window.clone()));
             map.set(start..start + 3);
             map.set(start + 70..start + 128);
             assert_eq!(map.first_clear(window.clone()), Some(start + 3..start + 70));
+            assert!(map.is_clear(start + 3..start + 70) && map.is_clear(start + 20..start + 21));
+            assert!(!map.is_clear(start + 2..start + 3) && !map.is_clear(start + 69..start + 71));
             assert_eq!(map.first_clear(start + 3..start + 5), Some(start + 3..start + 5));
             assert_eq!(map.first_clear(start + 70..start + 128), None);
             assert_eq!(map.clear(window), 3 + 58);

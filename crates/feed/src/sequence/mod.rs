@@ -89,8 +89,9 @@ pub struct Sequencer<F: Format, S: Store> {
     has_ended: bool,
     /// Nothing is handed on before a snapshot comes.
     is_held: bool,
-    /// The session, if nothing is missing, held, stale, about to jump or to end, so that packets need a
-    /// short look only.
+    /// The session, if nothing is held, stale, about to jump or to end, and no gap is given up.
+    usual: Expected,
+    /// The same, if nothing is missing either, so that packets need a short look only.
     calm: Expected,
     /// While it is held: below this number everything was handed on, or told to be lost.
     floor: u64,
@@ -152,11 +153,12 @@ impl<F: Format, S: Store> Sequencer<F, S> {
             finish: None,
             has_ended: false,
             is_held: false,
+            usual: Expected::NONE,
             calm: Expected::NONE,
             floor: 0,
             came: Map::new(config.window),
             pieces: pieces.into(),
-            gaps: Gaps::new(config.gaps),
+            gaps: Gaps::new(config.gaps, config.window),
             ways: (0..config.lines).map(|_| Way::new(config.window)).collect(),
             firsts: Firsts::new(now),
             heard: now,
@@ -215,19 +217,30 @@ impl<F: Format, S: Store> Sequencer<F, S> {
         tell: &mut impl FnMut(Event<'_, F>),
     ) {
         self.heard = now;
+        if let Kind::Messages(count) = kind
+            && self.usual.is(session)
+            && self.fills(now, line, number, count, body, tell)
+        {
+            return;
+        }
         let packet = Packet { session, number, kind, body };
         self.in_full(|it| it.other_packet(now, Source::Line(line), packet, tell));
     }
 
-    /// Does what may disturb the calm.
+    /// Does what may make things less usual.
     fn in_full<R>(&mut self, act: impl FnOnce(&mut Self) -> R) -> R {
-        self.calm = Expected::NONE;
+        (self.usual, self.calm) = (Expected::NONE, Expected::NONE);
         let result = act(self);
-        let is_in_order = self.next == self.end && !self.is_held;
-        let is_as_ever = !self.is_stale && self.leap.count == 0 && self.finish.is_none();
-        let session = self.session.filter(|_| is_in_order && is_as_ever);
-        self.calm = session.map_or(Expected::NONE, Expected::of);
+        let is_usual =
+            !self.is_held && !self.is_stale && self.leap.count == 0 && self.finish.is_none();
+        let session = self.session.filter(|_| is_usual);
+        self.usual = session.map_or(Expected::NONE, Expected::of);
+        self.see_whether_it_is_calm();
         result
+    }
+
+    fn see_whether_it_is_calm(&mut self) {
+        self.calm = if self.next == self.end { self.usual } else { Expected::NONE };
     }
 
     /// A packet that is next, while all is calm.
@@ -323,7 +336,8 @@ impl<F: Format, S: Store> Sequencer<F, S> {
     /// a snapshot itself.
     pub fn wait_for_snapshot(&mut self) {
         if !self.is_held {
-            (self.is_held, self.floor, self.calm) = (true, self.next, Expected::NONE);
+            (self.is_held, self.floor) = (true, self.next);
+            (self.usual, self.calm) = (Expected::NONE, Expected::NONE);
         }
     }
 

@@ -3,10 +3,10 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use super::event::{Event, Gap, Lost, Source};
+use super::event::{Event, Gap, Line, Lost, Source};
 use super::gaps::Open;
 use super::{NONE, Piece, Run, Sequencer, Store, later};
-use crate::format::{Format, Lie, without_first};
+use crate::format::{Expected, Format, Lie, holds, without_first};
 
 /// Messages that fit into the feed.
 pub(super) struct News<'a> {
@@ -74,6 +74,54 @@ impl<F: Format, S: Store> Sequencer<F, S> {
         }
         self.go_on(tell);
         self.count(now, news, is_new);
+    }
+
+    /// Takes a packet that lies within what was seen, if nothing of it has come and there is room for
+    /// it: what most packets are that do not come in order. Says whether it is such a one.
+    ///
+    /// Nothing unusual has happened, so that there is nothing but the gap to be seen to.
+    pub(super) fn fills(
+        &mut self,
+        now: Instant,
+        line: Line,
+        number: u64,
+        count: u16,
+        body: &[u8],
+        tell: &mut impl FnMut(Event<'_, F>),
+    ) -> bool {
+        let Some(first) = F::WIDTH.nearest_before(number, self.end) else { return false };
+        let part = first..first + u64::from(count);
+        let is_within = self.next <= part.start && part.end <= self.end;
+        if !is_within || !self.came.is_clear(part.clone()) {
+            return false;
+        }
+        let Some(lie) = holds::<F>(body, count) else { return false };
+        let is_next = first == self.next;
+        let Some(key) = (if is_next { Some(None) } else { self.store.keep(body).map(Some) }) else {
+            return false;
+        };
+        let way = &mut self.ways[usize::from(line.0)];
+        let before = way.high();
+        way.brings(part.start, part.end);
+        way.first += 1;
+        let goes_on = way.high() != before;
+        self.firsts.note(first, line, now);
+        let source = Source::Line(line);
+        if let Some(key) = key {
+            self.keep(source, part, key, tell);
+        } else {
+            self.calm = Expected::NONE;
+            self.stats.messages += u64::from(count);
+            tell(Event::Messages(Run { first, count, body, source, lie, format: self.format }));
+            self.next = part.end;
+            self.filled(source, part, tell);
+            self.go_on(tell);
+            self.see_whether_it_is_calm();
+        }
+        if goes_on {
+            self.ask_what_all_have_passed(now, tell);
+        }
+        true
     }
 
     fn count(&mut self, now: Instant, news: &News<'_>, is_new: bool) {

@@ -22,6 +22,18 @@ fn lines_are_counted() {
     assert_eq!(desk.sequencer.line_stats(Line(1)).lost, 4, "a heartbeat shows it");
 }
 
+/// A line that begins with a heartbeat has lost what lies between that and its first packet.
+#[test]
+fn a_heartbeat_may_be_the_first_of_a_line() {
+    let mut desk = Desk::new(pair());
+    desk.line(0, 1..5);
+    desk.line(1, 5..5);
+    desk.line(0, 5..9);
+    desk.line(1, 8..9);
+    let stats = desk.sequencer.line_stats(Line(1));
+    assert_eq!((stats.packets, stats.lost), (1, 3));
+}
+
 /// What a line has lost is its own, within and beyond the window.
 #[test]
 fn loss_is_exact_over_the_window() {
