@@ -135,7 +135,7 @@ impl Peer {
     /// # Errors
     /// What the kernel says, and what all calls say.
     pub fn receive_from(&self, buf: &mut [u8]) -> io::Result<Datagram> {
-        self.to_read()?.receive_from(buf)
+        wait_within("receive_from", self.timeouts.read.get(), self.inner.receive_from(buf))
     }
 
     /// Waits for datagrams and receives as many as there are and the batch has room for, in one
@@ -152,7 +152,7 @@ impl Peer {
     /// # Errors
     /// What the kernel says, and what all calls say.
     pub fn send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
-        self.to_write()?.send_to(bytes, Some(&to.into()))
+        wait_within("send_to", self.timeouts.write.get(), self.inner.send_to(bytes, to))
     }
 
     /// Sends all of a batch, in as few calls as the kernel's buffer allows. Cancelled or timed

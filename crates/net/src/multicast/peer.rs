@@ -1,13 +1,14 @@
 //! A socket that sends to groups and receives from them.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 
 use socket2::SockAddr;
 use tautline_runtime::{
-    Batch, Conn, Datagram, Descriptor, Details, Drained, IoBuf, Operation, Outcome, Packet,
-    SocketOption, Stamp, To, divides_datagrams,
+    Batch, Conn, Datagram, Descriptor, Details, Drained, Operation, Outcome, Packet, SocketOption,
+    Stamp, To, divides_datagrams,
 };
 
 use super::groups::joining;
@@ -32,7 +33,7 @@ use crate::op;
 /// peer.join_on("239.255.70.2", "lo")?;
 /// let group = ([239, 255, 70, 2], peer.local_addr()?.port()).into();
 /// runtime.block_on(async {
-///     peer.send_to("hello", group).await.0?;
+///     peer.send_to(b"hello", group).await?;
 ///     let mut batch = peer.batch(16, 1500);
 ///     peer.receive_batch(&mut batch).await?;
 ///     let packet = batch.get(0).unwrap();
@@ -156,9 +157,20 @@ impl Peer {
         Batch::with_details(count, size, self.details)
     }
 
-    /// Sends one datagram to a group, or to a host.
-    pub fn send_to<B: IoBuf>(&self, buf: B, to: SocketAddr) -> Operation<op::SendTo<B>> {
-        self.descriptor.send_to(buf, Some(&to.into()))
+    /// Sends one datagram to a group, or to a host; waits while the kernel has no room. Nothing
+    /// is lent to the kernel meanwhile: dropped, it has sent nothing.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub async fn send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
+        let to = SockAddr::from(to);
+        loop {
+            poll_fn(|cx| self.conn().poll_turn(cx)).await;
+            match self.conn().try_send_to(bytes, Some(&to)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable().await?,
+                sent => return sent,
+            }
+        }
     }
 
     /// Sends one datagram to a group, or to a host, now.
@@ -168,6 +180,21 @@ impl Peer {
     /// is before it; what the kernel says.
     pub fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
         self.conn().try_send_to(bytes, Some(&SockAddr::from(to)))
+    }
+
+    /// Waits for a datagram and receives it into `buf`, with its source and no other details.
+    /// Nothing is lent to the kernel meanwhile: dropped, it loses nothing.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub async fn receive_from(&self, buf: &mut [u8]) -> io::Result<Datagram> {
+        loop {
+            poll_fn(|cx| self.conn().poll_turn(cx)).await;
+            match self.conn().try_receive_from(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable().await?,
+                received => return received,
+            }
+        }
     }
 
     /// Receives one datagram that is there into `buf`, with its source and no other details.

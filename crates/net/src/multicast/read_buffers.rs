@@ -204,7 +204,7 @@ impl Peer {
     ///     let mine = borrower.try_loan().unwrap();
     ///     let address = mine.as_ptr();
     ///     assert!(peer.set_read_buffer(mine).is_none());
-    ///     peer.send_to("hello", group).await.0?;
+    ///     peer.send_to(b"hello", group).await?;
     ///     let received = peer.receive().await?;
     ///     assert_eq!((&received[..], received.as_ptr()), (&b"hello"[..], address));
     ///     assert_eq!(received.destination, Some(group.ip()));

@@ -53,7 +53,7 @@ async fn heard(
 ) -> io::Result<Vec<(Host, u32)>> {
     let to = SocketAddr::new(group(family), PORT);
     for (host, sender) in senders {
-        sender.send_to(vec![*host as u8], to).await.0?;
+        sender.send_to(&[*host as u8], to).await?;
     }
     let mut batch = receiver.batch(16, 64);
     let mut heard = Vec::new();
