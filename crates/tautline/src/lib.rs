@@ -80,6 +80,7 @@ mod pages {
         operations: "docs/operations.md",
         buffers: "docs/buffers.md",
         log: "docs/log.md",
+        multicast: "docs/multicast.md",
         waiting: "docs/waiting.md",
         relay: "docs/relay.md",
         market: "docs/market.md",

@@ -336,18 +336,10 @@ impl Groups {
                 Error::SourceAlreadyJoined { group, interface, source_addr }.into()
             }
             Some(Errno::NODEV) if interface == Interface::ANY => Error::NoRoute { group }.into(),
-            Some(Errno::NODEV) => self.unknown(interface).into(),
+            Some(Errno::NODEV) => unknown(&self.conn, interface).into(),
             Some(Errno::NOBUFS | Errno::NOMEM) => self.limit(group, interface, change).into(),
             _ => at(name(change), group)(error),
         }
-    }
-
-    fn unknown(&self, interface: Interface) -> Error {
-        if self.is_simulated() {
-            let known = "as many as `sim::Config::interfaces` says, from 1 on".to_owned();
-            return Error::UnknownInterface { asked: interface.index().to_string(), known };
-        }
-        Error::unknown_interface(interface.index())
     }
 
     /// Which limit of the kernel was reached. Where its settings cannot be read, the first one
@@ -374,17 +366,26 @@ impl Groups {
 
     /// A setting of the kernel, if it is the kernel that serves this socket and tells.
     fn setting(&self, name: &str) -> Option<u64> {
-        if self.is_simulated() {
+        if is_simulated(&self.conn) {
             return None;
         }
         let path = format!("/proc/sys/{}", name.replace('.', "/"));
         fs::read_to_string(path).ok()?.trim().parse().ok()
     }
+}
 
-    fn is_simulated(&self) -> bool {
-        let lent = self.conn.with_fd(|_| Ok(()));
-        lent.is_err_and(|error| error.kind() == io::ErrorKind::Unsupported)
+/// The driver of a socket knows no such interface.
+pub(super) fn unknown(socket: &Conn, interface: Interface) -> Error {
+    if is_simulated(socket) {
+        let known = "as many as `sim::Config::interfaces` says, from 1 on".to_owned();
+        return Error::UnknownInterface { asked: interface.index().to_string(), known };
     }
+    Error::unknown_interface(interface.index())
+}
+
+fn is_simulated(socket: &Conn) -> bool {
+    let lent = socket.with_fd(|_| Ok(()));
+    lent.is_err_and(|error| error.kind() == io::ErrorKind::Unsupported)
 }
 
 fn option(group: IpAddr, interface: Interface, change: Change) -> SocketOption {

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use socket2::Type;
 use tautline_runtime::{Descriptor, Details, SocketOption};
 
+use super::groups::unknown;
 use super::{Error, Interface, Peer, ToInterface};
 use crate::address::{ToAddress, domain};
 use crate::error::at;
@@ -193,7 +194,7 @@ impl Options {
             let option = SocketOption::MulticastInterface(interface.index());
             descriptor.set_option(option).map_err(|error| match errno(&error) {
                 Some(Errno::NODEV | Errno::ADDRNOTAVAIL) => {
-                    Error::unknown_interface(interface.index()).into()
+                    unknown(descriptor.conn(), interface).into()
                 }
                 _ => error,
             })?;

@@ -1,26 +1,31 @@
 //! Who gets what is sent to a group.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
 
 use tautline_net::To;
 use tautline_net::multicast::{Peer, ToInterface};
+use tautline_runtime::sim;
 
-use crate::common::{everywhere, run, until};
-use crate::support::{at, group, group6, peer, received, sender, six};
+use crate::common::{block, everywhere, until};
+use crate::support::{
+    LO, at, everywhere_and_simulated, group, group6, on_every_driver, peer, received, sender,
+    simulated, six,
+};
 
 /// Several peers of one group and port get each datagram each; one that has not joined gets none,
 /// though it is bound to the same, nor does one that has left.
 #[test]
 fn each_member_gets_each_datagram() {
-    run(async || {
+    everywhere_and_simulated(async || {
         let (a, group) = (peer(), group());
         let to = at(group, &a);
         let others = [0; 3].map(|_| Peer::bind(("0.0.0.0", to.port())).unwrap());
         let [b, left, never] = &others;
         for member in [&a, b, left] {
-            member.join_on(group, "lo")?;
+            member.join_on(group, LO)?;
         }
         left.leave(group)?;
         let sender = sender("127.0.0.1");
@@ -37,10 +42,10 @@ fn each_member_gets_each_datagram() {
 /// A group is bound to by its address as well, and then hears nothing else.
 #[test]
 fn a_peer_that_is_bound_to_its_group_hears_that_alone() {
-    run(async || {
+    everywhere_and_simulated(async || {
         let group = group();
         let peer = Peer::bind((group, 0))?;
-        peer.join_on(group, "lo")?;
+        peer.join_on(group, LO)?;
         let (to, sender) = (peer.local_addr()?, sender("127.0.0.1"));
         sender.try_send_to(b"group", to)?;
         sender.try_send_to(b"host", ([127, 0, 0, 1], to.port()).into())?;
@@ -52,7 +57,7 @@ fn a_peer_that_is_bound_to_its_group_hears_that_alone() {
 /// Sources are let through and kept out while the peer runs, in either way of joining.
 #[test]
 fn sources_are_filtered_at_run_time() {
-    run(async || {
+    everywhere_and_simulated(async || {
         let (peer, group) = (peer(), group());
         let to = at(group, &peer);
         let senders = ["127.0.0.1", "127.0.0.2"].map(sender);
@@ -62,7 +67,7 @@ fn sources_are_filtered_at_run_time() {
             }
             Ok(String::from_utf8_lossy(&received(&peer).await?.concat()).into_owned())
         };
-        peer.join_on(group, "lo")?;
+        peer.join_on(group, LO)?;
         assert_eq!(heard().await?, "12");
         peer.block_source(group, "127.0.0.2")?;
         assert_eq!(heard().await?, "1");
@@ -70,9 +75,9 @@ fn sources_are_filtered_at_run_time() {
         assert_eq!(heard().await?, "12");
         peer.leave(group)?;
         assert_eq!(heard().await?, "");
-        peer.join_source_on(group, "127.0.0.2", "lo")?;
+        peer.join_source_on(group, "127.0.0.2", LO)?;
         assert_eq!(heard().await?, "2");
-        peer.join_source_on(group, "127.0.0.1", "lo")?;
+        peer.join_source_on(group, "127.0.0.1", LO)?;
         assert_eq!(heard().await?, "12");
         peer.leave_source(group, "127.0.0.2")?;
         assert_eq!(heard().await?, "1");
@@ -83,7 +88,7 @@ fn sources_are_filtered_at_run_time() {
 /// IPv6 groups carry datagrams, with source filters, on the interface that is named.
 #[test]
 fn ipv6_groups_carry_datagrams() {
-    run(async || {
+    everywhere_and_simulated(async || {
         let Some(interface) = six() else { return Ok(()) };
         let peer = Peer::options().interface(interface).bind("[::]:0")?;
         let (group, other) = (group6(), group6());
@@ -105,7 +110,7 @@ fn ipv6_groups_carry_datagrams() {
 /// A peer that switched the loopback off does not hear itself.
 #[test]
 fn loopback_can_be_switched_off() {
-    run(async || {
+    everywhere_and_simulated(async || {
         // The loopback interface brings back what leaves by it, whatever the sender says.
         let Some(interface) = six().filter(|one| Some(*one) != "lo".to_interface().ok()) else {
             return Ok(());
@@ -135,17 +140,17 @@ fn an_address_can_be_kept_to_oneself() {
 /// A handler joins and leaves by the name of the memberships, after the peer was given away.
 #[test]
 fn handlers_join_and_leave() {
-    everywhere(|runtime| {
+    on_every_driver(|runtime| {
         let (peer, first, second) = (peer(), group(), group());
         let (to_first, to_second) = (at(first, &peer), at(second, &peer));
-        peer.join_on(first, "lo").unwrap();
+        peer.join_on(first, LO).unwrap();
         let (groups, log) = (peer.groups(), Rc::new(RefCell::new(Vec::new())));
         let (in_handler, seen) = (groups.clone(), log.clone());
         let conn = peer
             .on_datagrams(move |_, packet| {
                 seen.borrow_mut().push(packet.bytes.to_vec());
                 if packet.bytes == b"move" {
-                    in_handler.join_on(second, "lo")?;
+                    in_handler.join_on(second, LO)?;
                     in_handler.leave(first)?;
                 }
                 io::Result::Ok(())
@@ -166,17 +171,72 @@ fn handlers_join_and_leave() {
 /// Batches go to one group, or each datagram to its own, and come back in batches.
 #[test]
 fn batches_go_to_several_groups() {
-    run(async || {
+    everywhere_and_simulated(async || {
         let (peer, groups) = (peer(), [group(), group(), group()]);
         let mut batch = peer.batch(8, 100);
         for (n, group) in groups.into_iter().enumerate() {
-            peer.join_on(group, "lo")?;
+            peer.join_on(group, LO)?;
             batch.push(&[n as u8], Some(&at(group, &peer).into()))?;
         }
         peer.send_batch(&mut batch, To::Own).await?;
         peer.send_batch(&mut batch, To::All(&at(groups[1], &peer).into())).await?;
         let expected: Vec<_> = [0, 1, 2, 0, 1, 2].map(|n| vec![n]).into();
         assert_eq!(received(&peer).await?, expected);
+        Ok(())
+    });
+}
+
+/// A group that is joined on one of two interfaces brings what comes by that one alone.
+#[test]
+fn a_group_is_joined_on_one_of_two_interfaces() {
+    let runtime = simulated(sim::Faults::none());
+    block(&runtime, async {
+        let (first, group) = (peer(), group());
+        let to = at(group, &first);
+        first.join_on(group, 1)?;
+        let second = Peer::bind(("0.0.0.0", to.port()))?;
+        second.join_on(group, 2)?;
+        let both = Peer::bind(("0.0.0.0", to.port()))?;
+        both.join_on(group, 1)?;
+        both.join_on(group, 2)?;
+        for interface in [1, 2] {
+            let sender = Peer::options().interface(interface).bind("0.0.0.0:0")?;
+            sender.try_send_to(&[interface as u8], to)?;
+        }
+        assert_eq!(
+            (received(&first).await?, received(&second).await?),
+            (vec![vec![1]], vec![vec![2]])
+        );
+        let mut heard = received(&both).await?;
+        heard.sort_unstable();
+        assert_eq!(heard, [[1], [2]]);
+        both.leave_on(group, 1)?;
+        both.leave(group)?;
+        Ok(())
+    });
+}
+
+/// What is lost is lost to each member for itself: two lines of one feed lose different datagrams.
+#[test]
+fn two_members_lose_different_datagrams() {
+    let faults = sim::Faults { loss: sim::Rate::percent(10), ..sim::Faults::none() };
+    let runtime = simulated(faults);
+    block(&runtime, async {
+        let (a, group) = (peer(), group());
+        let to = at(group, &a);
+        let b = Peer::bind(("0.0.0.0", to.port()))?;
+        for member in [&a, &b] {
+            member.join_on(group, LO)?;
+        }
+        for n in 0..1000u16 {
+            sender("127.0.0.1").try_send_to(&n.to_be_bytes(), to)?;
+        }
+        let (a, b) = (received(&a).await?, received(&b).await?);
+        let lost_to_both = 1000 - a.iter().chain(&b).collect::<BTreeSet<_>>().len();
+        for came in [a.len(), b.len()] {
+            assert!((850..950).contains(&came), "{came}");
+        }
+        assert!((1..30).contains(&lost_to_both), "{lost_to_both}");
         Ok(())
     });
 }

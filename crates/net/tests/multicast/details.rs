@@ -9,7 +9,7 @@ use tautline_net::{Details, Packet};
 use tautline_runtime::timer;
 
 use crate::common::{everywhere, run, until};
-use crate::support::{SOON, at, group, region, sender};
+use crate::support::{SOON, at, group, on_every_driver, region, sender};
 
 /// What one datagram of the loopback interface came with: source, destination, interface, and
 /// whether it has a time of the last seconds.
@@ -120,7 +120,7 @@ fn the_kernels_drops_are_counted() {
 /// A datagram longer than its place says so in every face.
 #[test]
 fn truncation_is_told() {
-    everywhere(|runtime| {
+    on_every_driver(|runtime| {
         let (peer, group) = (crate::support::peer(), group());
         peer.join_on(group, "lo").unwrap();
         let (sender, to) = (sender("127.0.0.1"), at(group, &peer));

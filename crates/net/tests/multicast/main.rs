@@ -7,6 +7,8 @@ mod skips;
 
 mod delivery;
 mod details;
+mod fibers;
 mod memberships;
 mod read_buffers;
+mod segments;
 mod support;

@@ -5,9 +5,10 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr};
 
 use tautline_net::multicast::{Error, Filter, Interface, Membership, Peer, ToInterface};
+use tautline_runtime::sim;
 
 use crate::common::everywhere;
-use crate::support::{group, group6, peer, refusal};
+use crate::support::{LO, group, group6, on_every_driver, peer, refusal, simulated};
 
 fn lo() -> Interface {
     "lo".to_interface().unwrap()
@@ -17,7 +18,7 @@ fn lo() -> Interface {
 /// was refused can be done right afterwards.
 #[test]
 fn misuse_is_refused_by_name() {
-    everywhere(|_| {
+    on_every_driver(|_| {
         let (peer, group, interface) = (peer(), IpAddr::from(group()), lo());
         let (a, b) = (Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2));
         let [source_addr, other] = [a, b].map(IpAddr::from);
@@ -182,6 +183,22 @@ fn the_limits_of_ipv6_are_named() {
         assert!(count > 20, "{count}");
         assert!(error.to_string().contains(&format!("net.core.optmem_max (now {limit})")));
     });
+}
+
+/// A simulated world has limits and interfaces of its own, and the errors do not tell of the
+/// machine that it runs on.
+#[test]
+fn a_simulated_world_tells_of_itself() {
+    let _runtime = simulated(sim::Faults::none());
+    let peer = peer();
+    let (count, error) =
+        too_many(20, |n| peer.join_on(Ipv4Addr::from(0xefff_0000 + u32::from(n)), LO));
+    assert_eq!((count, error), (20, Error::TooManyGroups { limit: None }));
+    peer.leave(Ipv4Addr::from(0xefff_0000)).unwrap();
+    let unknown = refusal(peer.join_on(group(), 3)).to_string();
+    assert!(unknown.contains("`3`") && unknown.contains("sim::Config::interfaces"), "{unknown}");
+    let unknown = refusal(Peer::options().interface(3).bind("0.0.0.0:0")).to_string();
+    assert!(unknown.contains("`3`") && unknown.contains("sim::Config::interfaces"), "{unknown}");
 }
 
 /// The choices that make no sense are refused at the bind, the first one first.

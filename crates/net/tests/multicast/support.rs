@@ -8,12 +8,17 @@ use std::time::Duration;
 use tautline_bus::Local;
 use tautline_bus::pool::{self, Pool};
 use tautline_net::multicast::{Error, Interface, Peer};
-use tautline_runtime::timer;
+use tautline_runtime::{Config, DriverChoice, Runtime, sim, timer};
 
+use crate::common::{block, everywhere, run, small};
 use crate::skips::skip_in_part;
 
 /// Long enough for what was sent over the loopback interface to be there.
 pub(crate) const SOON: Duration = Duration::from_millis(5);
+
+/// The number of the loopback interface: on Linux always the same, and one that a simulated world
+/// has too.
+pub(crate) const LO: u32 = 1;
 
 /// A group of its own for each call, apart from those of other processes that run these tests.
 pub(crate) fn group() -> Ipv4Addr {
@@ -34,12 +39,12 @@ fn next() -> u16 {
 
 /// A peer for any number of groups on a port that is free; it sends by the loopback interface.
 pub(crate) fn peer() -> Peer {
-    Peer::options().interface("lo").receive_buffer(1 << 20).bind("0.0.0.0:0").unwrap()
+    Peer::options().interface(LO).receive_buffer(1 << 20).bind("0.0.0.0:0").unwrap()
 }
 
 /// One that sends from that address of the loopback interface.
 pub(crate) fn sender(from: &str) -> Peer {
-    Peer::options().interface("lo").bind(format!("{from}:0").as_str()).unwrap()
+    Peer::options().interface(LO).bind(format!("{from}:0").as_str()).unwrap()
 }
 
 /// An interface that datagrams to IPv6 groups can leave by: the loopback interface seldom has the
@@ -87,7 +92,7 @@ pub(crate) fn refusal<T: std::fmt::Debug>(result: io::Result<T>) -> Error {
 /// A peer that has joined a group of its own, and where to send for it.
 pub(crate) fn joined() -> (Peer, SocketAddr) {
     let (peer, group) = (peer(), group());
-    peer.join_on(group, "lo").unwrap();
+    peer.join_on(group, LO).unwrap();
     let to = at(group, &peer);
     (peer, to)
 }
@@ -96,4 +101,24 @@ pub(crate) fn joined() -> (Peer, SocketAddr) {
 pub(crate) fn region(buffers: usize, size: usize) -> Pool<[u8], Local> {
     let config = pool::Config { buffers, borrowers: 16, ..pool::Config::default() };
     Pool::of_bytes(size, config).unwrap()
+}
+
+/// Runs a test on each real driver and in a simulated world without faults, where the loopback
+/// interface of Linux has its number, 1.
+pub(crate) fn everywhere_and_simulated<F: AsyncFn() -> io::Result<()>>(test: F) {
+    run(&test);
+    block(&simulated(sim::Faults::none()), test());
+}
+
+/// The same for a test that makes the loop turn itself.
+pub(crate) fn on_every_driver(test: impl Fn(&Runtime)) {
+    everywhere(&test);
+    test(&simulated(sim::Faults::none()));
+}
+
+/// A runtime in a simulated world.
+pub(crate) fn simulated(faults: sim::Faults) -> Runtime {
+    let world =
+        sim::Config { faults, receive_buffer: 1 << 20, interfaces: 2, ..sim::Config::new(7) };
+    Runtime::new(Config { driver: DriverChoice::Sim(Box::new(world)), ..small() }).unwrap()
 }
