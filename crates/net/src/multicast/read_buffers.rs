@@ -51,7 +51,8 @@ impl ReadBuffers {
     /// Has buffers taken out of `region` while none is named: as many as one call of the kernel
     /// fills, up to 32, of which an idle peer keeps one. Several peers may have borrowers of one
     /// region. Returns the borrower that was there before; what has landed in its buffers is
-    /// still handed out.
+    /// still handed out. What has landed in buffers comes by the calls that hand out
+    /// [`Received`] alone: a batch does not see it.
     pub fn read_from(
         &self,
         region: impl Into<Option<Borrower<[u8], Local>>>,

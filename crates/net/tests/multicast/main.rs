@@ -8,6 +8,7 @@ mod skips;
 mod delivery;
 mod details;
 mod fibers;
+mod games;
 mod memberships;
 mod read_buffers;
 mod segments;
