@@ -22,6 +22,8 @@ pub struct Received {
     pub destination: Option<IpAddr>,
     /// The interface that it came by.
     pub interface: Option<Interface>,
+    /// How many networks it might still have crossed.
+    pub hops: Option<u8>,
     /// When it arrived.
     pub arrival: Option<Arrival>,
     /// How many datagrams the socket had dropped by then for want of room; Linux says nothing
@@ -55,6 +57,7 @@ impl Received {
             source: envelope.source(),
             destination: envelope.destination(),
             interface: envelope.interface().map(Interface::of_index),
+            hops: envelope.hops(),
             arrival: envelope.arrival(),
             dropped: envelope.dropped(),
             truncated: landed.truncated,
@@ -85,6 +88,7 @@ impl fmt::Debug for Received {
             .field("source", &self.source)
             .field("destination", &self.destination)
             .field("interface", &self.interface)
+            .field("hops", &self.hops)
             .field("arrival", &self.arrival)
             .field("dropped", &self.dropped)
             .field("truncated", &self.truncated)

@@ -76,7 +76,9 @@ fn each_detail_comes_if_it_is_asked_for() {
 #[test]
 fn read_buffers_bring_all_details() {
     run(async || {
-        let (peer, group, region) = (crate::support::peer(), group(), region(4, 64));
+        let details = Details { hops: true, ..Peer::DETAILS };
+        let peer = Peer::options().details(details).bind("0.0.0.0:0")?;
+        let (group, region) = (group(), region(4, 64));
         peer.join_on(group, "lo")?;
         peer.read_from(region.borrower().unwrap());
         let (sender, to) = (sender("127.0.0.2"), at(group, &peer));
@@ -87,7 +89,7 @@ fn read_buffers_bring_all_details() {
         assert_eq!(received.destination, Some(group.into()));
         assert_eq!(received.interface, Some("lo".to_interface().unwrap()));
         assert!(received.arrival.and_then(|arrival| arrival.kernel).is_some());
-        assert_eq!(received.dropped, None);
+        assert_eq!((received.dropped, received.hops), (None, Some(1)));
         Ok(())
     });
 }
