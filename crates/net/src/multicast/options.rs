@@ -55,9 +55,9 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Whether others may be bound to the same address and port, if they say so too. On at
-    /// first: each of several peers of a group then gets each datagram, whichever process it is
-    /// in; a datagram to a single host goes to one of them.
+    /// Whether others may be bound to the same address and port, if they say so too
+    /// (`SO_REUSEADDR`). On at first: each of several peers of a group then gets each datagram,
+    /// whichever process it is in; a datagram to a single host goes to one of them.
     pub fn reuse(mut self, on: bool) -> Self {
         self.reuse = on;
         self
@@ -173,11 +173,9 @@ impl Options {
         let descriptor = Descriptor::socket(domain(addr), Type::DGRAM, None)?;
         // One family each, so that peers of both can have one port.
         let only_v6 = addr.is_ipv6().then_some(SocketOption::OnlyV6(true));
-        let fixed = [
-            SocketOption::ReuseAddress(self.reuse),
-            SocketOption::ReusePort(self.reuse),
-            SocketOption::AllGroups(false),
-        ];
+        // Not `SO_REUSEPORT`: with it Linux (seen in 6.18) gives a datagram of IPv4 that one
+        // member alone wants to any socket of the port, member or not.
+        let fixed = [SocketOption::ReuseAddress(self.reuse), SocketOption::AllGroups(false)];
         let offload = self.offload.then_some(SocketOption::ReceiveOffload(true));
         let details = self.all_details().options();
         let asked = fixed.iter().chain(&only_v6).chain(&offload).chain(&details);

@@ -8,12 +8,14 @@ mod lab;
 #[path = "../../../runtime/tests/common/skips.rs"]
 mod skips;
 
+use std::cell::RefCell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::time::Duration;
 
 use tautline_net::multicast::Peer;
-use tautline_runtime::timer;
+use tautline_runtime::{task, timer};
 
 use self::common::run;
 use self::lab::{Family, Host, Lab};
@@ -158,6 +160,66 @@ fn a_group_is_heard_where_it_was_joined() {
         }
         Ok(())
     });
+}
+
+/// A datagram comes to the one member of its group, whatever other sockets of the port there are.
+#[test]
+fn a_group_is_its_members_alone() {
+    let Some(lab) = Lab::set_up() else { return };
+    run(async || {
+        for family in FAMILIES {
+            let exchange = sender(&lab, Host::Exchange, "eth0", family)?;
+            let groups = [1, 2, 3, 4].map(|n| another_group(family, n));
+            let join = |group: &IpAddr| -> io::Result<Peer> {
+                let peer = receiver(&lab, family)?;
+                lab.at(Host::Trader, || peer.join_on(*group, "eth0"))?;
+                Ok(peer)
+            };
+            let members = groups.iter().map(join).collect::<io::Result<Vec<_>>>()?;
+            let never = receiver(&lab, family)?;
+            for n in 0..10 {
+                for (at, group) in groups.iter().enumerate() {
+                    exchange.try_send_to(&[at as u8, n], SocketAddr::new(*group, PORT))?;
+                }
+            }
+            let heard: Vec<_> = members.into_iter().chain([never]).map(batches).collect();
+            timer::sleep(2 * SILENCE).await?;
+            for (at, heard) in heard.iter().enumerate() {
+                let of_own = if at < groups.len() { 10 } else { 0 };
+                let expected: Vec<_> = (0..of_own).map(|n| vec![at as u8, n]).collect();
+                assert_eq!(*heard.borrow(), expected, "{family:?}: the member of group {at}");
+            }
+        }
+        Ok(())
+    });
+}
+
+fn another_group(family: Family, n: u8) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::from([239, 91, 1, n]),
+        Family::V6 => IpAddr::from([0xff15, 0, 0, 0, 0, 0, 0x92, n.into()]),
+    }
+}
+
+/// The bytes of what a peer has received.
+type Heard = Rc<RefCell<Vec<Vec<u8>>>>;
+
+/// Reads for as long as the test sends.
+fn reading<F: Future<Output = ()> + 'static>(read: impl FnOnce(Heard) -> F) -> Heard {
+    let heard = Heard::default();
+    let reader = read(heard.clone());
+    drop(task::spawn(async move { timer::timeout(SILENCE, reader).await }).unwrap());
+    heard
+}
+
+fn batches(peer: Peer) -> Heard {
+    reading(async move |heard| {
+        let mut batch = peer.batch(4, 64);
+        while let Ok(count) = peer.receive_batch(&mut batch).await {
+            assert!(count > 0 && count == batch.len());
+            heard.borrow_mut().extend(batch.iter().map(|packet| packet.bytes.to_vec()));
+        }
+    })
 }
 
 /// What a host with two devices sends leaves by the one that it was told to use, alone.
