@@ -189,6 +189,29 @@ impl Batch {
         (0..self.len).map(|index| self.get(index).expect("below the length"))
     }
 
+    /// Forgets the datagrams of which `keep` says no. The others stay in order: those behind one
+    /// that goes are copied to where they belong now.
+    pub fn retain(&mut self, mut keep: impl FnMut(Packet<'_>) -> bool) {
+        let mut kept = 0;
+        for at in 0..self.len {
+            if self.get(at).is_some_and(&mut keep) {
+                self.move_up(at, kept);
+                kept += 1;
+            }
+        }
+        self.len = kept;
+    }
+
+    fn move_up(&mut self, from: usize, to: usize) {
+        if from == to {
+            return;
+        }
+        let (start, entry) = (from * self.stride, self.entries[from]);
+        self.bytes.copy_within(start..start + entry.len, to * self.stride);
+        self.controls.copy(from, to);
+        (self.names[to], self.entries[to]) = (self.names[from], entry);
+    }
+
     /// Adds a datagram; `to` is used by [`To::Own`].
     ///
     /// # Errors
@@ -409,6 +432,27 @@ mod tests {
         assert_eq!(batch.push(b"", None), Err(PushError::Full));
         assert_eq!(batch.get(0).unwrap().bytes, b"1234");
         assert!(batch.get(1).is_none());
+    }
+
+    /// What is kept of a batch stays in order, each datagram with its address and segments; nothing
+    /// is left where nothing is kept.
+    #[test]
+    fn what_is_not_kept_is_forgotten() {
+        let to = |n: u8| SockAddr::from(std::net::SocketAddr::from(([127, 0, 0, n], n.into())));
+        let mut batch = Batch::new(6, 100);
+        for n in 0..6u8 {
+            batch.push_segments(&vec![n; 10 + usize::from(n)], n.into(), Some(&to(n))).unwrap();
+        }
+        batch.retain(|packet| packet.bytes[0] % 3 != 0);
+        for (n, packet) in [1, 2, 4, 5].into_iter().zip(batch.iter()) {
+            assert_eq!(packet.bytes, vec![n; 10 + usize::from(n)]);
+            assert_eq!((packet.source(), packet.segment()), (to(n).as_socket(), n.into()));
+        }
+        assert_eq!(batch.len(), 4);
+        batch.retain(|_| true);
+        assert_eq!(batch.len(), 4);
+        batch.retain(|_| false);
+        assert!(batch.is_empty() && batch.get(0).is_none());
     }
 
     /// A datagram that the kernel joined falls into its parts, the last one shorter.
