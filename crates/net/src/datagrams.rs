@@ -4,8 +4,18 @@ use std::io;
 
 use tautline_runtime::{Batch, Conn};
 
+use crate::multicast::Groups;
+
 /// Receiving calls that a socket may make in one turn.
 pub(crate) const CALLS: usize = 2;
+
+/// A socket that may get datagrams which are not its own.
+pub(crate) trait Sifts {
+    /// Whose they have to be, if not all are its own.
+    fn sieve(&self) -> Option<Groups> {
+        None
+    }
+}
 
 /// Waits for readiness and moves batches.
 macro_rules! batching {
@@ -27,12 +37,14 @@ macro_rules! batching {
             /// # Errors
             /// What the kernel says.
             pub async fn receive_batch(&self, batch: &mut Batch) -> io::Result<usize> {
+                let sieve = crate::datagrams::Sifts::sieve(self);
                 loop {
                     std::future::poll_fn(|cx| self.conn().poll_turn(cx)).await;
-                    match batch.receive(self.conn()) {
+                    match crate::datagrams::receive(self.conn(), batch, sieve.as_ref()) {
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                             self.readable().await?
                         }
+                        Ok(0) => {}
                         received => return received,
                     }
                 }
@@ -63,7 +75,14 @@ macro_rules! batching {
             /// # Errors
             /// As [`Batch::receive`].
             pub fn try_receive_batch(&self, batch: &mut Batch) -> io::Result<usize> {
-                batch.receive(self.conn())
+                let sieve = crate::datagrams::Sifts::sieve(self);
+                for _ in 0..crate::datagrams::CALLS {
+                    match crate::datagrams::receive(self.conn(), batch, sieve.as_ref()) {
+                        Ok(0) => {}
+                        received => return received,
+                    }
+                }
+                Err(io::ErrorKind::WouldBlock.into())
             }
 
             /// Sends a batch from its `first` datagram on; returns how many the kernel took.
@@ -89,10 +108,15 @@ macro_rules! batching {
                 F: FnMut(&Conn, &mut Batch) -> R + 'static,
                 R: Outcome,
             {
+                let sieve = crate::datagrams::Sifts::sieve(&self);
                 self.descriptor.on_readable(move |conn| {
                     for _ in 0..crate::datagrams::CALLS {
-                        if !crate::datagrams::receive_some(conn, &mut batch)? {
+                        let sieve = sieve.as_ref();
+                        if !crate::datagrams::receive_some(conn, &mut batch, sieve)? {
                             return Ok(Drained::Yes);
+                        }
+                        if batch.is_empty() {
+                            continue;
                         }
                         handler(conn, &mut batch).into_result()?;
                         if conn.is_paused() {
@@ -108,10 +132,23 @@ macro_rules! batching {
 
 pub(crate) use batching;
 
-/// Whether there was something. What a host reports of an earlier datagram is passed over.
-pub(crate) fn receive_some(conn: &Conn, batch: &mut Batch) -> io::Result<bool> {
+/// Receives a batch by one call; how many of it are the socket's own, which may be none.
+pub(crate) fn receive(conn: &Conn, batch: &mut Batch, sieve: Option<&Groups>) -> io::Result<usize> {
+    let count = batch.receive(conn)?;
+    let Some(groups) = sieve else { return Ok(count) };
+    batch.retain(|packet| !groups.is_stray(&packet.envelope()));
+    Ok(batch.len())
+}
+
+/// Whether there was something; the batch may be empty all the same. What a host reports of an
+/// earlier datagram is passed over.
+pub(crate) fn receive_some(
+    conn: &Conn,
+    batch: &mut Batch,
+    sieve: Option<&Groups>,
+) -> io::Result<bool> {
     for _ in 0..=batch.capacity() {
-        match batch.receive(conn) {
+        match receive(conn, batch, sieve) {
             Ok(_) => return Ok(true),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
             Err(error) if is_report(&error) => {}

@@ -6,6 +6,7 @@ use std::io;
 use tautline_runtime::{Batch, Conn, Details, Drained, Outcome, Packet};
 
 use crate::datagrams::{CALLS, receive_some};
+use crate::multicast::Groups;
 
 /// Batches that a thread keeps for its handlers to receive the same details into: more than one
 /// only for those that were paused while they held one.
@@ -16,25 +17,36 @@ thread_local! {
     static SHARED: RefCell<Vec<(Details, Batch)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Takes datagrams with these details, first what is left of an earlier call that was paused.
-pub(crate) fn take_some<F, R>(
-    conn: &Conn,
+/// Reads for the handler of one socket.
+pub(crate) struct Reader {
     details: Details,
-    rest: &mut Option<Lent>,
-    handler: &mut F,
-) -> io::Result<Drained>
-where
-    F: FnMut(&Conn, Packet<'_>) -> R,
-    R: Outcome,
-{
-    let mut lent = rest.take().unwrap_or_else(|| Lent::take(details));
-    let taken = lent.hand_out(conn, handler);
-    if taken.is_ok() && !lent.is_used_up() && conn.is_open() {
-        *rest = Some(lent);
-    } else {
-        lent.give_back();
+    /// Says what is not the socket's.
+    sieve: Option<Groups>,
+    /// What is left of an earlier call that was paused.
+    rest: Option<Lent>,
+}
+
+impl Reader {
+    /// Asks for these details.
+    pub(crate) fn new(details: Details, sieve: Option<Groups>) -> Self {
+        Self { details, sieve, rest: None }
     }
-    taken
+
+    /// Takes datagrams, first what is left of an earlier call.
+    pub(crate) fn take_some<F, R>(&mut self, conn: &Conn, handler: &mut F) -> io::Result<Drained>
+    where
+        F: FnMut(&Conn, Packet<'_>) -> R,
+        R: Outcome,
+    {
+        let mut lent = self.rest.take().unwrap_or_else(|| Lent::take(self.details));
+        let taken = lent.hand_out(conn, self.sieve.as_ref(), handler);
+        if taken.is_ok() && !lent.is_used_up() && conn.is_open() {
+            self.rest = Some(lent);
+        } else {
+            lent.give_back();
+        }
+        taken
+    }
 }
 
 /// A batch of the thread's, out for one socket.
@@ -68,7 +80,12 @@ impl Lent {
         self.next >= self.batch.len()
     }
 
-    fn hand_out<F, R>(&mut self, conn: &Conn, handler: &mut F) -> io::Result<Drained>
+    fn hand_out<F, R>(
+        &mut self,
+        conn: &Conn,
+        sieve: Option<&Groups>,
+        handler: &mut F,
+    ) -> io::Result<Drained>
     where
         F: FnMut(&Conn, Packet<'_>) -> R,
         R: Outcome,
@@ -76,7 +93,7 @@ impl Lent {
         for _ in 0..CALLS {
             if self.is_used_up() {
                 self.next = 0;
-                if !receive_some(conn, &mut self.batch)? {
+                if !receive_some(conn, &mut self.batch, sieve)? {
                     return Ok(Drained::Yes);
                 }
             }

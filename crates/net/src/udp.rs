@@ -11,9 +11,9 @@ use tautline_runtime::{
 
 use crate::address::{ToAddress, domain, ip};
 use crate::calls::of_descriptor;
-use crate::datagrams::batching;
+use crate::datagrams::{Sifts, batching};
 use crate::error::at;
-use crate::lent::take_some;
+use crate::lent::Reader;
 use crate::op;
 
 /// How a UDP socket is to be made.
@@ -114,6 +114,8 @@ pub struct UdpSocket {
 
 of_descriptor!(UdpSocket);
 batching!(UdpSocket);
+
+impl Sifts for UdpSocket {}
 
 impl UdpSocket {
     /// Binds to `addr`, such as `"0.0.0.0:5004"` or `"[::]:0"`.
@@ -231,8 +233,7 @@ impl UdpSocket {
         F: FnMut(&Conn, Packet<'_>) -> R + 'static,
         R: Outcome,
     {
-        let mut rest = None;
-        let details = Details::default();
-        self.descriptor.on_readable(move |conn| take_some(conn, details, &mut rest, &mut handler))
+        let mut reader = Reader::new(Details::default(), None);
+        self.descriptor.on_readable(move |conn| reader.take_some(conn, &mut handler))
     }
 }

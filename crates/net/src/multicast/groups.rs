@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use rustix::io::Errno;
-use tautline_runtime::{Conn, SocketOption};
+use tautline_runtime::{Conn, Envelope, SocketOption};
 
 use super::error::{IGMP_MEMBERSHIPS, IGMP_SOURCES, MLD_SOURCES, OPTION_MEMORY};
 use super::memberships::{Change, Membership, Memberships};
@@ -164,6 +164,11 @@ macro_rules! joining {
                 self.at_groups().list()
             }
 
+            /// How many datagrams were passed over: see [`Groups::strays`].
+            pub fn strays(&self) -> u64 {
+                self.at_groups().strays()
+            }
+
             /// A name for the memberships, for handlers that join and leave.
             pub fn groups(&self) -> Groups {
                 self.at_groups().clone()
@@ -179,6 +184,11 @@ impl Groups {
         Self { conn, table: Rc::new(RefCell::new(Memberships::of(bound))) }
     }
 
+    /// Whether the peer is one of IPv6.
+    pub(super) fn of_v6(&self) -> bool {
+        self.table.borrow().is_v6()
+    }
+
     /// Joins a group where the kernel's routes lead, for any source.
     ///
     /// # Errors
@@ -189,7 +199,8 @@ impl Groups {
         self.change(group.to_ip()?, None, Change::Join)
     }
 
-    /// Joins a group on an interface, for any source.
+    /// Joins a group on an interface, for any source: what comes by another is not heard, except
+    /// as [`strays`](Self::strays) says.
     ///
     /// # Errors
     /// As [`join`](Self::join); [`UnknownInterface`](Error::UnknownInterface).
@@ -206,7 +217,9 @@ impl Groups {
         self.change(group.to_ip()?, None, Change::JoinSource(source.to_ip()?))
     }
 
-    /// The same on an interface.
+    /// The same on an interface. Of a group of IPv6 that is joined on several, Linux goes by the
+    /// sources of the one joined last for all of them: name the same sources on each, or take a
+    /// peer for each interface.
     ///
     /// # Errors
     /// As [`join_source`](Self::join_source); [`UnknownInterface`](Error::UnknownInterface).
@@ -310,6 +323,24 @@ impl Groups {
     /// What is joined, in the order in which it was.
     pub fn list(&self) -> Vec<Membership> {
         self.table.borrow().all().to_vec()
+    }
+
+    /// How many datagrams were passed over because they came by an interface where this peer has
+    /// not joined their group, but elsewhere. Linux hands those of IPv6 to it all the same once
+    /// another socket of the host has joined there. They can be told, and are passed over, where
+    /// destinations are [asked for](super::Options::details) and the group was joined on named
+    /// interfaces alone. Single datagrams that are received without details are not told apart.
+    pub fn strays(&self) -> u64 {
+        self.table.borrow().strays()
+    }
+
+    /// Whether a datagram is one of those, as far as it tells by which interface it came. It is
+    /// counted.
+    pub(crate) fn is_stray(&self, envelope: &Envelope<'_>) -> bool {
+        let came = envelope.destination().zip(envelope.interface());
+        came.is_some_and(|(group, interface)| {
+            self.table.borrow_mut().is_stray(group, Interface::of_index(interface))
+        })
     }
 
     /// Asks the table, then the kernel, and notes what it has done.

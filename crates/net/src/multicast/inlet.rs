@@ -11,7 +11,7 @@ use tautline_bus::pool::{Borrower, Draft};
 use tautline_runtime::task::JoinHandle;
 use tautline_runtime::{Conn, Details, Scatter};
 
-use super::Received;
+use super::{Groups, Received};
 use crate::datagrams::is_report;
 
 /// Datagrams that one call receives at most.
@@ -24,11 +24,15 @@ pub(super) enum Dry {
     Nothing,
     /// Nowhere to receive to; the kernel was not asked.
     NoBuffer,
+    /// One was there that is not the peer's own; there may be more behind it.
+    Stray,
 }
 
 /// The buffers of one peer that are to be received into, or were and are not handed out yet.
 pub(super) struct Inlet {
     details: Details,
+    /// Says what is not the peer's own.
+    sieve: Option<Groups>,
     /// Where the next datagram lands, before all others.
     named: Option<Draft<[u8], Local>>,
     region: Option<Borrower<[u8], Local>>,
@@ -39,6 +43,8 @@ pub(super) struct Inlet {
     /// Datagrams of the last receive, and how many of them were handed out.
     landed: usize,
     handed: usize,
+    /// The last receive was to the named buffer.
+    to_named: bool,
     /// How many buffers of the region the next receive is to have: as many as have been of use
     /// of late, so that an idle peer keeps none from others.
     wanted: usize,
@@ -59,15 +65,17 @@ pub(super) struct Waiting {
 }
 
 impl Inlet {
-    pub(super) fn new(details: Details) -> Self {
+    pub(super) fn new(details: Details, sieve: Option<Groups>) -> Self {
         Self {
             details,
+            sieve,
             named: None,
             region: None,
             places: VecDeque::new(),
             scatter: None,
             landed: 0,
             handed: 0,
+            to_named: false,
             wanted: 1,
             starving: false,
             rescue: None,
@@ -161,7 +169,7 @@ impl Inlet {
         {
             return Ok(Err(dry));
         }
-        Ok(self.hand_out().ok_or(Dry::Nothing))
+        Ok(self.hand_out())
     }
 
     /// Receives. To be called when all that came before was handed out.
@@ -207,6 +215,7 @@ impl Inlet {
             Some(draft) => scatter.receive(from, [&mut draft[..]])?,
             None => scatter.receive(from, places.iter_mut().map(|draft| &mut draft[..]))?,
         };
+        self.to_named = named.is_some();
         match named.take() {
             Some(draft) => places.push_front(draft),
             None if count == places.len() => self.wanted = (2 * count).min(MOST),
@@ -217,15 +226,24 @@ impl Inlet {
         Ok(())
     }
 
-    /// The next of those that were received.
-    fn hand_out(&mut self) -> Option<Received> {
+    /// The next of those that were received, unless it is a stray.
+    fn hand_out(&mut self) -> Result<Received, Dry> {
         if self.unread() == 0 {
-            return None;
+            return Err(Dry::Nothing);
         }
-        let (draft, scatter) = (self.places.pop_front()?, self.scatter.as_ref()?);
-        let (landed, envelope) = (scatter.get(self.handed)?, scatter.envelope(self.handed)?);
+        let scatter = self.scatter.as_ref().ok_or(Dry::Nothing)?;
+        let landed = scatter.get(self.handed).ok_or(Dry::Nothing)?;
+        let envelope = scatter.envelope(self.handed).ok_or(Dry::Nothing)?;
+        let draft = self.places.pop_front().ok_or(Dry::Nothing)?;
         self.handed += 1;
-        Some(Received::new(draft.freeze_to(landed.len), landed, &envelope))
+        if self.sieve.as_ref().is_some_and(|groups| groups.is_stray(&envelope)) {
+            if self.to_named {
+                // Nobody could name another one since it landed.
+                self.named = Some(draft);
+            }
+            return Err(Dry::Stray);
+        }
+        Ok(Received::new(draft.freeze_to(landed.len), landed, &envelope))
     }
 }
 

@@ -75,11 +75,19 @@ pub(super) struct Memberships {
     bound: SocketAddr,
     /// In the order in which they were joined; a group is there once for each interface.
     all: Vec<Membership>,
+    /// Where each group is joined, sorted.
+    places: Vec<(IpAddr, Interface)>,
+    /// Datagrams that came by an interface where their group is not joined.
+    strays: u64,
 }
 
 impl Memberships {
     pub(super) fn of(bound: SocketAddr) -> Self {
-        Self { bound, all: Vec::new() }
+        Self { bound, all: Vec::new(), places: Vec::new(), strays: 0 }
+    }
+
+    pub(super) fn is_v6(&self) -> bool {
+        self.bound.is_ipv6()
     }
 
     pub(super) fn all(&self) -> &[Membership] {
@@ -147,6 +155,9 @@ impl Memberships {
                 Change::JoinSource(source) => Filter::Only(vec![source]),
                 _ => Filter::Except(Vec::new()),
             };
+            let place = (group, interface);
+            let sorted = self.places.partition_point(|other| *other < place);
+            self.places.insert(sorted, place);
             return self.all.push(Membership { group, interface, filter });
         };
         let over = match (&mut self.all[at].filter, change) {
@@ -167,7 +178,24 @@ impl Memberships {
         };
         if over {
             self.all.remove(at);
+            self.places.retain(|place| *place != (group, interface));
         }
+    }
+
+    /// Whether a datagram came to a group by an interface where it is not joined, but elsewhere;
+    /// counts it then. Of a group that is joined where no interface was named nobody knows.
+    pub(super) fn is_stray(&mut self, group: IpAddr, interface: Interface) -> bool {
+        let first = self.places.partition_point(|(other, _)| *other < group);
+        let mut places = self.places[first..].iter().take_while(|(other, _)| *other == group);
+        let Some((_, one)) = places.next() else { return false };
+        let is_here = |place: Interface| place == Interface::ANY || place == interface;
+        let stray = !is_here(*one) && !places.any(|(_, place)| is_here(*place));
+        self.strays += u64::from(stray);
+        stray
+    }
+
+    pub(super) fn strays(&self) -> u64 {
+        self.strays
     }
 }
 

@@ -15,8 +15,8 @@ use super::groups::joining;
 use super::{Groups, Membership, Options, ReadBuffers, ToInterface, ToIp};
 use crate::address::{ToAddress, ip};
 use crate::calls::Stands;
-use crate::datagrams::batching;
-use crate::lent::take_some;
+use crate::datagrams::{Sifts, batching};
+use crate::lent::Reader;
 use crate::op;
 
 /// A UDP socket that joins groups, of IPv4 or IPv6.
@@ -82,7 +82,8 @@ impl Peer {
 
     pub(super) fn of(descriptor: Descriptor, bound: SocketAddr, details: Details) -> Self {
         let groups = Groups::of(descriptor.conn().clone(), bound);
-        let buffers = ReadBuffers::new(descriptor.conn().clone(), details);
+        let sieve = sieve(&groups, details);
+        let buffers = ReadBuffers::new(descriptor.conn().clone(), details, sieve);
         Self { descriptor, groups, details, buffers }
     }
 
@@ -215,10 +216,21 @@ impl Peer {
         F: FnMut(&Conn, Packet<'_>) -> R + 'static,
         R: Outcome,
     {
-        let mut rest = None;
-        let details = self.details;
-        self.descriptor.on_readable(move |conn| take_some(conn, details, &mut rest, &mut handler))
+        let mut reader = Reader::new(self.details, self.sieve());
+        self.descriptor.on_readable(move |conn| reader.take_some(conn, &mut handler))
     }
+}
+
+impl Sifts for Peer {
+    fn sieve(&self) -> Option<Groups> {
+        sieve(&self.groups, self.details)
+    }
+}
+
+/// By which the datagrams of a peer are told from those that it gets too many. IPv4 needs none, and
+/// without details there is nothing to tell them by.
+fn sieve(groups: &Groups, details: Details) -> Option<Groups> {
+    (groups.of_v6() && details.destination).then(|| groups.clone())
 }
 
 impl Stands for Peer {

@@ -12,7 +12,7 @@ use tautline_bus::pool::{Borrower, Draft};
 use tautline_runtime::{Conn, Details, Drained, Operation, Outcome, task};
 
 use super::inlet::{Dry, Inlet};
-use super::{Error, Peer, ReadEvent, Received};
+use super::{Error, Groups, Peer, ReadEvent, Received};
 use crate::op;
 
 /// Datagrams that a handler of read buffers gets in one turn at most.
@@ -27,8 +27,8 @@ pub struct ReadBuffers {
 }
 
 impl ReadBuffers {
-    pub(super) fn new(conn: Conn, details: Details) -> Self {
-        Self { conn, inlet: Rc::new(RefCell::new(Inlet::new(details))) }
+    pub(super) fn new(conn: Conn, details: Details, sieve: Option<Groups>) -> Self {
+        Self { conn, inlet: Rc::new(RefCell::new(Inlet::new(details, sieve))) }
     }
 
     /// Names the buffer that the next datagram lands in, also for a read that is waiting
@@ -89,11 +89,15 @@ impl ReadBuffers {
     }
 
     pub(super) fn try_receive(&self) -> io::Result<Received> {
-        match self.next()? {
-            Ok(received) => Ok(received),
-            Err(Dry::NoBuffer) => Err(Error::Exhausted.into()),
-            Err(_) => Err(io::ErrorKind::WouldBlock.into()),
+        for _ in 0..TURN {
+            match self.next()? {
+                Ok(received) => return Ok(received),
+                Err(Dry::NoBuffer) => return Err(Error::Exhausted.into()),
+                Err(Dry::Nothing) => break,
+                Err(Dry::Stray) => {}
+            }
         }
+        Err(io::ErrorKind::WouldBlock.into())
     }
 
     /// Waits by `readable`, with no buffer in the kernel: the one that is named when a datagram
@@ -112,7 +116,8 @@ impl ReadBuffers {
                         return Err(Error::Exhausted.into());
                     }
                 }
-                Err(_) => readable().await?,
+                Err(Dry::Nothing) => readable().await?,
+                Err(Dry::Stray) => {}
             }
         }
     }
@@ -132,7 +137,8 @@ impl ReadBuffers {
                     self.starve(handler)?;
                     return Ok(Drained::Yes);
                 }
-                Err(_) => return Ok(Drained::Yes),
+                Err(Dry::Nothing) => return Ok(Drained::Yes),
+                Err(Dry::Stray) => {}
             }
             if self.conn.is_paused() {
                 return Ok(Drained::Yes);

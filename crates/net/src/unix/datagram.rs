@@ -9,7 +9,7 @@ use tautline_runtime::{
 
 use super::UnixAddress;
 use crate::calls::of_descriptor;
-use crate::datagrams::batching;
+use crate::datagrams::{Sifts, batching};
 use crate::error::at;
 use crate::op;
 
@@ -24,6 +24,8 @@ pub struct UnixDatagram {
 
 of_descriptor!(UnixDatagram);
 batching!(UnixDatagram);
+
+impl Sifts for UnixDatagram {}
 
 /// Datagrams that a handler's socket may take in one turn.
 const BUDGET: usize = 64;

@@ -14,8 +14,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tautline_net::multicast::Peer;
-use tautline_runtime::{task, timer};
+use tautline_bus::Local;
+use tautline_bus::pool::{self, Pool};
+use tautline_net::multicast::{Peer, ReadEvent};
+use tautline_runtime::{Batch, Conn, task, timer};
 
 use self::common::run;
 use self::lab::{Family, Host, Lab};
@@ -162,6 +164,38 @@ fn a_group_is_heard_where_it_was_joined() {
     });
 }
 
+/// Two peers of one host, each with a group on another device: each hears its own device alone, in
+/// whichever way it reads, though Linux hands both of them what comes for either if it is IPv6.
+#[test]
+fn peers_of_one_host_hear_their_own_devices() {
+    let Some(lab) = Lab::set_up() else { return };
+    run(async || {
+        for family in FAMILIES {
+            let exchange = sender(&lab, Host::Exchange, "eth0", family)?;
+            let other = sender(&lab, Host::Other, "eth0", family)?;
+            let devices = [("eth0", Host::Exchange), ("eth1", Host::Other)];
+            for (way, read) in WAYS {
+                let peers = devices.map(|(device, _)| joined(&lab, device, family).unwrap());
+                let groups = [peers[0].groups(), peers[1].groups()];
+                let heard = peers.map(read);
+                for n in 0..3 {
+                    let to = SocketAddr::new(group(family), PORT);
+                    exchange.try_send_to(&[n, Host::Exchange as u8], to)?;
+                    other.try_send_to(&[n, Host::Other as u8], to)?;
+                }
+                timer::sleep(SILENCE).await?;
+                for (heard, (device, host)) in heard.iter().zip(devices) {
+                    let expected: Vec<_> = (0..3).map(|n| vec![n, host as u8]).collect();
+                    assert_eq!(*heard.borrow(), expected, "{family:?} by {device}, {way}");
+                }
+                let strays = if family == Family::V6 { 3 } else { 0 };
+                assert_eq!(groups.map(|groups| groups.strays()), [strays; 2], "{family:?}, {way}");
+            }
+        }
+        Ok(())
+    });
+}
+
 /// A datagram comes to the one member of its group, whatever other sockets of the port there are.
 #[test]
 fn a_group_is_its_members_alone() {
@@ -203,6 +237,23 @@ fn another_group(family: Family, n: u8) -> IpAddr {
 
 /// The bytes of what a peer has received.
 type Heard = Rc<RefCell<Vec<Vec<u8>>>>;
+/// A way to read, with its name.
+type Way = (&'static str, fn(Peer) -> Heard);
+
+const WAYS: [Way; 5] = [
+    ("batches", batches),
+    ("buffers", buffers),
+    ("named", named),
+    ("datagrams", datagrams),
+    ("whole batches", whole_batches),
+];
+
+/// A peer of the trader that has joined the group on one device.
+fn joined(lab: &Lab, device: &str, family: Family) -> io::Result<Peer> {
+    let peer = receiver(lab, family)?;
+    lab.at(Host::Trader, || peer.join_on(group(family), device))?;
+    Ok(peer)
+}
 
 /// Reads for as long as the test sends.
 fn reading<F: Future<Output = ()> + 'static>(read: impl FnOnce(Heard) -> F) -> Heard {
@@ -220,6 +271,60 @@ fn batches(peer: Peer) -> Heard {
             heard.borrow_mut().extend(batch.iter().map(|packet| packet.bytes.to_vec()));
         }
     })
+}
+
+fn buffers(peer: Peer) -> Heard {
+    let region = region();
+    peer.read_from(region.borrower().unwrap());
+    reading(async move |heard| {
+        while let Ok(received) = peer.receive().await {
+            heard.borrow_mut().push(received.to_vec());
+        }
+        drop(region);
+    })
+}
+
+/// Each datagram in the buffer that was named for it, also if others came before.
+fn named(peer: Peer) -> Heard {
+    let mut borrower = region().borrower().unwrap();
+    let (heard, buffers) = (Heard::default(), peer.read_buffers());
+    let mut name = move || {
+        let draft = borrower.try_loan().unwrap();
+        let place = draft.as_ptr();
+        assert!(buffers.set(draft).is_none());
+        place
+    };
+    let (mut place, hear) = (name(), heard.clone());
+    let hear = move |_: &Conn, event| {
+        let ReadEvent::Datagram(received) = event else { panic!("a buffer is named") };
+        assert_eq!(received.as_ptr(), place);
+        hear.borrow_mut().push(received.to_vec());
+        place = name();
+    };
+    peer.on_received(hear).unwrap();
+    heard
+}
+
+fn datagrams(peer: Peer) -> Heard {
+    let heard = Heard::default();
+    let hear = heard.clone();
+    peer.on_datagrams(move |_, packet| hear.borrow_mut().push(packet.bytes.to_vec())).unwrap();
+    heard
+}
+
+fn whole_batches(peer: Peer) -> Heard {
+    let heard = Heard::default();
+    let (hear, batch) = (heard.clone(), peer.batch(4, 64));
+    let hear = move |_: &Conn, batch: &mut Batch| {
+        assert!(!batch.is_empty());
+        hear.borrow_mut().extend(batch.iter().map(|packet| packet.bytes.to_vec()));
+    };
+    peer.on_batches(batch, hear).unwrap();
+    heard
+}
+
+fn region() -> Pool<[u8], Local> {
+    Pool::of_bytes(64, pool::Config { buffers: 8, ..pool::Config::default() }).unwrap()
 }
 
 /// What a host with two devices sends leaves by the one that it was told to use, alone.

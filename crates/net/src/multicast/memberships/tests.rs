@@ -26,6 +26,32 @@ fn do_it(
     Ok(())
 }
 
+/// A stray is what came by an interface where its group is not joined, while it is joined on others
+/// that were named; nothing else is one. Each is counted.
+#[test]
+fn strays_are_told_by_their_interface() {
+    let mut table = bound("[::]:5000");
+    let on = |index| Some(Interface::of_index(index));
+    let [one, two, three] = ["ff15::1", "ff15::2", "ff15::3"].map(ip);
+    for (group, place) in [(two, on(3)), (one, on(2)), (two, on(1)), (three, on(2)), (three, None)]
+    {
+        do_it(&mut table, group, place, Change::Join).unwrap();
+    }
+    let strays = |table: &mut Memberships, group| -> Vec<u32> {
+        (1..5).filter(|n| table.is_stray(group, Interface::of_index(*n))).collect()
+    };
+    assert_eq!(strays(&mut table, one), [1, 3, 4]);
+    assert_eq!(strays(&mut table, two), [2, 4]);
+    for other in [three, ip("ff15::4"), ip("fd00::1")] {
+        assert!(strays(&mut table, other).is_empty(), "{other}");
+    }
+    assert_eq!(table.strays(), 5);
+    do_it(&mut table, two, on(3), Change::Leave).unwrap();
+    assert_eq!(strays(&mut table, two), [2, 3, 4]);
+    do_it(&mut table, two, on(1), Change::Leave).unwrap();
+    assert!(strays(&mut table, two).is_empty(), "it is not joined anywhere");
+}
+
 /// Addresses that cannot be meant are refused, each for its own reason and with what to do.
 #[test]
 fn addresses_that_cannot_be_meant_are_refused() {
