@@ -139,12 +139,17 @@ impl Inlet {
         Poll::Pending
     }
 
+    /// Those who wait for a buffer.
+    pub(super) fn take_waiters(&mut self) -> Vec<Waker> {
+        std::mem::take(&mut self.waiters)
+    }
+
     /// There is a buffer: all who wait for one are to be told.
     pub(super) fn take_waiting(&mut self) -> Option<Waiting> {
         if !self.starving && self.waiters.is_empty() {
             return None;
         }
-        let (rescue, waiters) = (self.rescue.take(), std::mem::take(&mut self.waiters));
+        let (rescue, waiters) = (self.rescue.take(), self.take_waiters());
         Some(Waiting { rescue, waiters, starving: std::mem::take(&mut self.starving) })
     }
 

@@ -64,7 +64,9 @@ impl ReadBuffers {
 
     /// Waits until there is a buffer to receive to: named, or back in the region.
     pub async fn available(&self) {
+        let waits = Waits(&self.inlet);
         poll_fn(|cx| self.inlet.borrow_mut().poll_buffer(cx)).await;
+        drop(waits);
         self.go_on();
     }
 
@@ -168,6 +170,17 @@ impl ReadBuffers {
             // Without room for a task, the next datagram looks for a buffer again.
             inlet.set_rescue(task::spawn(rescue).ok());
         }
+    }
+}
+
+/// Somebody who waits for a buffer. The region wakes the one alone who asked last: when that one
+/// goes, the others are to ask again.
+struct Waits<'r>(&'r RefCell<Inlet>);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        let others = self.0.borrow_mut().take_waiters();
+        others.into_iter().for_each(Waker::wake);
     }
 }
 

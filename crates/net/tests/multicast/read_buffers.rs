@@ -265,6 +265,30 @@ fn an_exhausted_region_is_told_and_got_over() {
     });
 }
 
+/// A handler that waits for the region goes on, though somebody began to wait for a buffer after it
+/// and gave up.
+#[test]
+fn who_gives_up_waiting_leaves_the_next_buffer_to_the_others() {
+    run(async || {
+        let ((peer, to), region) = (joined(), region(1, 64));
+        peer.read_from(region.borrower().unwrap());
+        let buffers = peer.read_buffers();
+        let (conn, kept, exhausted) = keep(peer);
+        let sender = sender("127.0.0.1");
+        for n in 0..3 {
+            sender.try_send_to(&[n], to)?;
+        }
+        for n in 0..3 {
+            timer::sleep(SOON).await?;
+            assert_eq!((kept.borrow().len(), exhausted.get()), (1, usize::from(n) + 1));
+            assert!(buffers.available().now_or_never().is_none());
+            assert_eq!(kept.take()[0][..], [n]);
+        }
+        conn.close();
+        Ok(())
+    });
+}
+
 /// How many more tasks this runtime has room for.
 fn free_tasks(runtime: &Runtime) -> usize {
     let spawned: Vec<_> =
