@@ -58,6 +58,8 @@ impl Options {
     /// Whether others may be bound to the same address and port, if they say so too
     /// (`SO_REUSEADDR`). On at first: each of several peers of a group then gets each datagram,
     /// whichever process it is in; a datagram to a single host goes to one of them.
+    ///
+    /// Bound to port 0, say no: of those that may share one, Linux may give two the same port.
     pub fn reuse(mut self, on: bool) -> Self {
         self.reuse = on;
         self
