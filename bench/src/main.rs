@@ -12,6 +12,7 @@ mod bus;
 mod cli;
 mod echo;
 mod fibers;
+mod gateway;
 mod harness;
 mod ipc;
 mod log;
@@ -47,6 +48,7 @@ pub(crate) const BENCHES: &[Bench] = &[
     Bench { name: "fibers", shares: 4, groups: fibers::groups },
     Bench { name: "buffers", shares: 9, groups: buffers::groups },
     Bench { name: "bus", shares: 16, groups: bus::groups },
+    Bench { name: "gateway", shares: 1, groups: gateway::groups },
     Bench { name: "ipc", shares: 5, groups: ipc::groups },
     Bench { name: "log", shares: 2, groups: log::groups },
     Bench { name: "multicast", shares: 5, groups: multicast::groups },

@@ -3,7 +3,7 @@
 use std::{
     io, mem,
     ops::Sub,
-    sync::mpsc::{self, Receiver, RecvTimeoutError},
+    sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError},
     thread,
     time::Duration,
 };
@@ -151,6 +151,18 @@ impl<T: Send + 'static> UnderTest<T> {
         Ok(Self { cpu, result })
     }
 
+    /// The thread's result, if it has ended.
+    ///
+    /// # Errors
+    /// The thread panicked.
+    pub(crate) fn poll(&self) -> Option<io::Result<T>> {
+        match self.result.try_recv() {
+            Ok(result) => Some(Ok(result)),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Err(panicked())),
+        }
+    }
+
     /// Waits, bounded, for the thread's result.
     ///
     /// # Errors
@@ -160,9 +172,13 @@ impl<T: Send + 'static> UnderTest<T> {
             RecvTimeoutError::Timeout => {
                 io::Error::new(io::ErrorKind::TimedOut, "the thread under test does not end")
             }
-            RecvTimeoutError::Disconnected => io::Error::other("the thread under test panicked"),
+            RecvTimeoutError::Disconnected => panicked(),
         })
     }
+}
+
+fn panicked() -> io::Error {
+    io::Error::other("the thread under test panicked")
 }
 
 /// `size_of::<T>()` in the width that socket calls ask for.

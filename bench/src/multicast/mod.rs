@@ -13,7 +13,7 @@ mod latency;
 mod limit;
 mod ours;
 mod peers;
-mod sockets;
+pub(crate) mod sockets;
 
 use std::{
     io,

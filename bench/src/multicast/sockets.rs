@@ -18,7 +18,7 @@ const MOST: usize = 4_096;
 const COST: usize = 3_072;
 
 /// Groups at a port that no other slice has: what a slow end has left joined gets nothing.
-pub(super) fn fresh_groups(count: usize) -> Vec<SocketAddrV4> {
+pub(crate) fn fresh_groups(count: usize) -> Vec<SocketAddrV4> {
     static PORT: AtomicU16 = AtomicU16::new(0);
     let port = 20_000 + PORT.fetch_add(1, Ordering::Relaxed) % 10_000;
     let group = |at| SocketAddrV4::new(Ipv4Addr::new(239, 255, 77, at as u8 + 1), port);
@@ -26,7 +26,7 @@ pub(super) fn fresh_groups(count: usize) -> Vec<SocketAddrV4> {
 }
 
 /// A socket that has joined a group and that gets nothing else; it does not block.
-pub(super) fn joined(group: SocketAddrV4, details: bool) -> io::Result<UdpSocket> {
+pub(crate) fn joined(group: SocketAddrV4, details: bool) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM.nonblocking(), None)?;
     socket.set_reuse_address(true)?;
     socket.set_recv_buffer_size(SOCKET_BUFFER)?;
