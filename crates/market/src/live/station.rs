@@ -341,9 +341,11 @@ impl<F: Format> fmt::Debug for Station<F> {
     }
 }
 
-/// Joins the group of a line. Of datagrams nothing is asked but their bytes, and what was dropped.
+/// Joins the group of a line. Of datagrams nothing is asked but their bytes, what was dropped, and of
+/// IPv6 by which interface they came: Linux hands on what came by others too.
 fn join(from: &MulticastSource) -> Result<Peer, RunError> {
-    let details = Details { drops: true, ..Details::NONE };
+    let destination = from.group.is_ipv6();
+    let details = Details { drops: true, destination, ..Details::NONE };
     let options = Peer::options().receive_buffer(BUFFER).details(details);
     join_group(from, &options).map_err(|error| RunError::line(from.group, &error))
 }

@@ -334,9 +334,9 @@ impl Groups {
         self.table.borrow().strays()
     }
 
-    /// Whether a datagram is one of those, as far as it tells by which interface it came. It is
-    /// counted.
-    pub(crate) fn is_stray(&self, envelope: &Envelope<'_>) -> bool {
+    /// Whether a datagram is one of those, as far as it tells by which interface it came; it is
+    /// counted. For who receives by calls of their own: those of a peer ask this themselves.
+    pub fn is_stray(&self, envelope: &Envelope<'_>) -> bool {
         let came = envelope.destination().zip(envelope.interface());
         came.is_some_and(|(group, interface)| {
             self.table.borrow_mut().is_stray(group, Interface::of_index(interface))

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 use socket2::SockAddr;
-use tautline_net::multicast::{Interface, Options, Peer, ToInterface};
+use tautline_net::multicast::{Groups, Interface, Options, Peer, ToInterface};
 use tautline_net::{
     Dial, TcpListener as Listener, UdpSocket, UnixAddress, UnixListener, UnixStream,
 };
@@ -72,10 +72,14 @@ pub(super) async fn udp_to(address: &HostPort) -> io::Result<(Descriptor, SockAd
     Ok((socket.into_descriptor(), address.into()))
 }
 
-/// A socket that has joined a group and receives what is sent to it.
-pub(super) fn join(from: &MulticastSource) -> io::Result<Descriptor> {
-    // Nothing but the bytes is of interest here.
-    Ok(join_group(from, &Peer::options().details(Details::default()))?.into_descriptor())
+/// A socket that has joined a group and receives what is sent to it. With its memberships if it has
+/// to be asked whether it has joined where a datagram came by, as Linux does not for IPv6.
+pub(super) fn join(from: &MulticastSource) -> io::Result<(Descriptor, Option<Groups>)> {
+    // Else nothing but the bytes is of interest here.
+    let details = Details { destination: from.group.is_ipv6(), ..Details::default() };
+    let peer = join_group(from, &Peer::options().details(details))?;
+    let groups = details.destination.then(|| peer.groups());
+    Ok((peer.into_descriptor(), groups))
 }
 
 /// A peer that has joined a group of a `mcast:` endpoint, and gets nothing but what is sent there.

@@ -4,7 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::{Rc, Weak};
 
-use tautline_runtime::{Conn, Descriptor, Drained, Landed, Scatter, SocketOption};
+use tautline_net::multicast::Groups;
+use tautline_runtime::{Conn, Descriptor, Details, Drained, Landed, Scatter, SocketOption};
 
 use super::Source;
 use crate::endpoint::{HostPort, MulticastSource, Source as Endpoint};
@@ -35,6 +36,8 @@ struct Inlet {
 /// What a call brought, and how far it has been passed on.
 struct Received {
     scatter: Scatter,
+    /// Tells what came by an interface where the group was not joined.
+    sieve: Option<Groups>,
     /// Where messages are received to, and stay: one that holds datagrams is given on, and another
     /// takes its place.
     places: Vec<Claim>,
@@ -54,7 +57,7 @@ pub(super) async fn open(
     fanout: &Rc<Fanout>,
 ) -> io::Result<Rc<dyn Source>> {
     let socket = sockets::bind_udp(address).await?;
-    Ok(Inlet::new(from, socket, fanout)?)
+    Ok(Inlet::new(from, socket, None, fanout)?)
 }
 
 /// Joins the group.
@@ -63,17 +66,24 @@ pub(super) fn open_group(
     group: &MulticastSource,
     fanout: &Rc<Fanout>,
 ) -> io::Result<Rc<dyn Source>> {
-    Ok(Inlet::new(from, sockets::join(group)?, fanout)?)
+    let (socket, groups) = sockets::join(group)?;
+    Ok(Inlet::new(from, socket, groups, fanout)?)
 }
 
 impl Inlet {
-    fn new(from: &Endpoint, socket: Descriptor, fanout: &Rc<Fanout>) -> io::Result<Rc<Self>> {
+    fn new(
+        from: &Endpoint,
+        socket: Descriptor,
+        sieve: Option<Groups>,
+        fanout: &Rc<Fanout>,
+    ) -> io::Result<Rc<Self>> {
         if let Some(bytes) = from.receive_buffer {
             socket.set_option(SocketOption::ReceiveBuffer(bytes as usize))?;
         }
         fanout.source().peer_came();
         fanout.source().set_bound(&socket);
-        let received = Received::new(&socket, from.max_packet, fanout).map_err(io::Error::other)?;
+        let received = Received::new(&socket, from.max_packet, sieve, fanout);
+        let received = received.map_err(io::Error::other)?;
         Ok(Rc::new_cyclic(|own| Self {
             waiting: RefCell::new(Some(socket)),
             conn: RefCell::new(None),
@@ -123,10 +133,17 @@ impl Inlet {
 impl Received {
     /// Room for what `socket` brings. The kernel joins datagrams if it can (`UDP_GRO`), which takes
     /// longer room.
-    fn new(socket: &Descriptor, longest: usize, fanout: &Fanout) -> Result<Self, PoolError> {
+    fn new(
+        socket: &Descriptor,
+        longest: usize,
+        sieve: Option<Groups>,
+        fanout: &Fanout,
+    ) -> Result<Self, PoolError> {
         let joins = socket.set_option(SocketOption::ReceiveOffload(true)).is_ok();
+        let details = Details { destination: sieve.is_some(), offload: true, ..Details::NONE };
         Ok(Self {
-            scatter: Scatter::new(BATCH),
+            scatter: Scatter::with_details(BATCH, details),
+            sieve,
             places: (0..BATCH).map(|_| fanout.place()).collect::<Result<_, _>>()?,
             room: if joins { MAX_PACKET } else { longest },
             next: 0,
@@ -151,7 +168,9 @@ impl Received {
             if !fanout.is_ready() {
                 return false;
             }
-            unsent += self.publish_one(message, fanout);
+            if !self.is_stray() {
+                unsent += self.publish_one(message, fanout);
+            }
             self.next += 1;
             if unsent >= BURST {
                 fanout.flush();
@@ -159,6 +178,11 @@ impl Received {
             }
         }
         true
+    }
+
+    fn is_stray(&self) -> bool {
+        let Some(groups) = &self.sieve else { return false };
+        self.scatter.envelope(self.next).is_some_and(|envelope| groups.is_stray(&envelope))
     }
 
     /// Publishes the datagrams of a message; returns how many.
@@ -245,7 +269,7 @@ mod tests {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let socket = Descriptor::new(socket.into()).unwrap();
         let conn = socket.conn().clone();
-        let inlet = Inlet::new(&from, socket, &fanout).unwrap();
+        let inlet = Inlet::new(&from, socket, None, &fanout).unwrap();
         // A port that nobody has any more refuses what is sent there.
         let gone = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         conn.connect_now(&gone.into()).unwrap();
