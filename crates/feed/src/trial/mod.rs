@@ -1,7 +1,7 @@
 //! Whatever may come, played from bytes: for fuzz targets, and for tests that replay what they have
 //! found.
 //!
-//! A fuzzer makes up bytes, [`packet`] and [`sequence`] make of them what they like, and panic if
+//! A fuzzer makes up bytes, [`packet()`] and [`sequence()`] make of them what they like, and panic if
 //! something is not as it should be. The targets are in `fuzz/`.
 
 mod act;
