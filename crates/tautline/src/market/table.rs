@@ -87,7 +87,7 @@ pub(super) fn gateway(report: &GatewayReport, width: usize) -> Vec<String> {
         bits(report.updates_per_s),
         count(report.quotes),
     )];
-    let head = ["line", "packets", "first", "lost", "late", "behind", "dropped"];
+    let head = ["line", "packets", "first", "messages missed", "late", "behind", "dropped"];
     lines.extend(columns(&head, report.lines.iter().map(line)));
     if report.strange > 0 {
         let strange = count(report.strange);
@@ -148,7 +148,8 @@ fn destination(to: &EndpointSnapshot) -> Vec<String> {
 /// One line of a gateway.
 pub(super) fn gateway_line(report: &GatewayReport) -> String {
     let lines = report.lines.iter().map(|line| {
-        format!("{}: {} packets {} lost", line.group, count(line.packets), count(line.lost))
+        let [packets, missed] = [line.packets, line.lost].map(count);
+        format!("{}: {packets} packets, {missed} messages missed", line.group)
     });
     format!(
         "{:.1}s  {}  updates {}/s  {}  {}  replays {}  snapshots {}",
@@ -377,7 +378,10 @@ mod tests {
     #[test]
     fn plain_lines_tell_what_matters() {
         let line = gateway_line(&gateway_report());
-        assert!(line.contains("gaps 60  repaired 58") && line.contains("40 lost"), "{line}");
+        assert!(
+            line.contains("gaps 60  repaired 58") && line.contains("40 messages missed"),
+            "{line}"
+        );
         let silent = GatewayReport { session: None, ..gateway_report() };
         assert!(gateway_line(&silent).contains("nothing heard"));
         let line = exchange_line(&exchange_report());
