@@ -59,7 +59,7 @@ impl Options {
     /// (`SO_REUSEADDR`). On at first: each of several peers of a group then gets each datagram,
     /// whichever process it is in; a datagram to a single host goes to one of them.
     ///
-    /// Bound to port 0, say no: of those that may share one, Linux may give two the same port.
+    /// A port that the system chooses (port 0) is one that nobody has.
     pub fn reuse(mut self, on: bool) -> Self {
         self.reuse = on;
         self
@@ -115,9 +115,8 @@ impl Options {
         self.option(SocketOption::SendBuffer(bytes))
     }
 
-    /// What it asks the kernel for with each datagram; at first
-    /// [`Peer::DETAILS`], all that there is but the clock of the card. What is not asked for
-    /// costs nothing.
+    /// What it asks the kernel for with each datagram; at first [`Peer::DETAILS`], all that there
+    /// is but the hops and the clock of the card. What is not asked for costs nothing.
     ///
     /// ```
     /// # use tautline_net::{Details, multicast::Peer};
@@ -177,7 +176,9 @@ impl Options {
         let only_v6 = addr.is_ipv6().then_some(SocketOption::OnlyV6(true));
         // Not `SO_REUSEPORT`: with it Linux (seen in 6.18) gives a datagram of IPv4 that one
         // member alone wants to any socket of the port, member or not.
-        let fixed = [SocketOption::ReuseAddress(self.reuse), SocketOption::AllGroups(false)];
+        // Of those that share, Linux may give two the same port: who wants any is willing later.
+        let reuse = SocketOption::ReuseAddress(self.reuse && addr.port() != 0);
+        let fixed = [reuse, SocketOption::AllGroups(false)];
         let offload = self.offload.then_some(SocketOption::ReceiveOffload(true));
         let details = self.all_details().options();
         let asked = fixed.iter().chain(&only_v6).chain(&offload).chain(&details);
@@ -186,6 +187,7 @@ impl Options {
         }
         self.send_by(&descriptor)?;
         descriptor.bind(&addr.into())?;
+        descriptor.set_option(SocketOption::ReuseAddress(self.reuse))?;
         Ok(descriptor)
     }
 

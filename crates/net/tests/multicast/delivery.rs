@@ -137,6 +137,18 @@ fn an_address_can_be_kept_to_oneself() {
     });
 }
 
+/// A port that the system chooses is one that no other peer has; it can be shared by name.
+#[test]
+fn any_port_is_a_port_of_ones_own() {
+    on_every_driver(|_| {
+        let bind = |_| Peer::bind("0.0.0.0:0").unwrap();
+        let peers: Vec<Peer> = (0..1000).map(bind).collect();
+        let ports = peers.iter().map(|peer| peer.local_addr().unwrap().port());
+        assert_eq!(ports.collect::<BTreeSet<_>>().len(), peers.len());
+        Peer::bind(peers[0].local_addr().unwrap()).unwrap();
+    });
+}
+
 /// A handler joins and leaves by the name of the memberships, after the peer was given away.
 #[test]
 fn handlers_join_and_leave() {

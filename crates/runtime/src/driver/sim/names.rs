@@ -180,6 +180,12 @@ impl Names {
         Ok(())
     }
 
+    /// Changes the claim of `socket`: whether it shares its address with others that do.
+    pub(super) fn share(&mut self, kind: Transport, port: u16, socket: SocketId, on: bool) {
+        let claims = self.inet.get_mut(&(kind, port)).into_iter().flatten();
+        claims.filter(|claim| claim.socket == socket).for_each(|claim| claim.reuse_address = on);
+    }
+
     /// Changes the claim of `socket`: it is bound to one address now.
     pub(super) fn narrow(&mut self, kind: Transport, port: u16, socket: SocketId, ip: IpAddr) {
         let claims = self.inet.get_mut(&(kind, port)).into_iter().flatten();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::{SocketOption, Stamp};
 use super::groups::{self, Change, Memberships};
+use super::names::{Name, Transport};
 use super::world::{Body, Family, World};
 
 /// The options of a socket that have a meaning in the world.
@@ -78,7 +79,14 @@ impl World {
             }
             SocketOption::OnlyV6(_) if socket.name.is_some() => return Err(libc::EINVAL),
             SocketOption::OnlyV6(on) => options.only_v6 = on,
-            SocketOption::ReuseAddress(on) => options.reuse_address = on,
+            SocketOption::ReuseAddress(on) => {
+                options.reuse_address = on;
+                // Who is bound already may become willing to share, or no longer.
+                if let Some(Name::Inet(own)) = &socket.name {
+                    let kind = if datagram { Transport::Udp } else { Transport::Tcp };
+                    self.names.share(kind, own.port(), id, on);
+                }
+            }
             SocketOption::ReusePort(on) => options.reuse_port = on,
             SocketOption::Linger(time) => options.linger = time,
             SocketOption::ReceiveBuffer(bytes) => options.receive_buffer = bytes.max(1),
