@@ -49,11 +49,16 @@ fn receiver(lab: &Lab, family: Family) -> io::Result<Peer> {
     lab.at(Host::Trader, || Peer::bind(any(family)))
 }
 
+/// A peer on each of two hosts, which have one device each.
+fn senders(lab: &Lab, hosts: [Host; 2], family: Family) -> [(Host, Peer); 2] {
+    hosts.map(|host| (host, sender(lab, host, "eth0", family).unwrap()))
+}
+
 /// Each sends its name; whose arrive, with the number of the device.
 async fn heard(
     receiver: &Peer,
     family: Family,
-    senders: &[(Host, &Peer)],
+    senders: &[(Host, Peer)],
 ) -> io::Result<Vec<(Host, u32)>> {
     let to = SocketAddr::new(group(family), PORT);
     for (host, sender) in senders {
@@ -86,9 +91,7 @@ fn a_blocked_source_is_not_heard() {
     run(async || {
         for family in FAMILIES {
             let trader = receiver(&lab, family)?;
-            let exchange = sender(&lab, Host::Exchange, "eth0", family)?;
-            let rogue = sender(&lab, Host::Rogue, "eth0", family)?;
-            let senders = [(Host::Exchange, &exchange), (Host::Rogue, &rogue)];
+            let senders = senders(&lab, [Host::Exchange, Host::Rogue], family);
             assert_eq!(
                 heard(&trader, family, &senders).await?,
                 [],
@@ -119,9 +122,7 @@ fn only_the_sources_that_are_joined_are_heard() {
     run(async || {
         for family in FAMILIES {
             let trader = receiver(&lab, family)?;
-            let exchange = sender(&lab, Host::Exchange, "eth0", family)?;
-            let rogue = sender(&lab, Host::Rogue, "eth0", family)?;
-            let senders = [(Host::Exchange, &exchange), (Host::Rogue, &rogue)];
+            let senders = senders(&lab, [Host::Exchange, Host::Rogue], family);
             let (first, second) = (Host::Exchange.on(1, family), Host::Rogue.on(1, family));
             lab.at(Host::Trader, || trader.join_source_on(group(family), first, "eth0"))?;
             let one = hosts(&heard(&trader, family, &senders).await?);
@@ -145,9 +146,7 @@ fn a_group_is_heard_where_it_was_joined() {
     run(async || {
         for family in FAMILIES {
             let trader = receiver(&lab, family)?;
-            let exchange = sender(&lab, Host::Exchange, "eth0", family)?;
-            let other = sender(&lab, Host::Other, "eth0", family)?;
-            let senders = [(Host::Exchange, &exchange), (Host::Other, &other)];
+            let senders = senders(&lab, [Host::Exchange, Host::Other], family);
             lab.at(Host::Trader, || trader.join_on(group(family), "eth1"))?;
             let second = heard(&trader, family, &senders).await?;
             assert_eq!(hosts(&second), [Host::Other], "{family:?}");
@@ -171,17 +170,18 @@ fn peers_of_one_host_hear_their_own_devices() {
     let Some(lab) = Lab::set_up() else { return };
     run(async || {
         for family in FAMILIES {
-            let exchange = sender(&lab, Host::Exchange, "eth0", family)?;
-            let other = sender(&lab, Host::Other, "eth0", family)?;
+            let senders = senders(&lab, [Host::Exchange, Host::Other], family);
             let devices = [("eth0", Host::Exchange), ("eth1", Host::Other)];
             for (way, read) in WAYS {
-                let peers = devices.map(|(device, _)| joined(&lab, device, family).unwrap());
+                let peers =
+                    devices.map(|(device, _)| joined(&lab, Host::Trader, device, family).unwrap());
                 let groups = [peers[0].groups(), peers[1].groups()];
                 let heard = peers.map(read);
                 for n in 0..3 {
                     let to = SocketAddr::new(group(family), PORT);
-                    exchange.try_send_to(&[n, Host::Exchange as u8], to)?;
-                    other.try_send_to(&[n, Host::Other as u8], to)?;
+                    for (host, sender) in &senders {
+                        sender.try_send_to(&[n, *host as u8], to)?;
+                    }
                 }
                 timer::sleep(SILENCE).await?;
                 for (heard, (device, host)) in heard.iter().zip(devices) {
@@ -248,11 +248,13 @@ const WAYS: [Way; 5] = [
     ("whole batches", whole_batches),
 ];
 
-/// A peer of the trader that has joined the group on one device.
-fn joined(lab: &Lab, device: &str, family: Family) -> io::Result<Peer> {
-    let peer = receiver(lab, family)?;
-    lab.at(Host::Trader, || peer.join_on(group(family), device))?;
-    Ok(peer)
+/// A peer of a host that has joined the group on one device.
+fn joined(lab: &Lab, host: Host, device: &str, family: Family) -> io::Result<Peer> {
+    lab.at(host, || {
+        let peer = Peer::bind(any(family))?;
+        peer.join_on(group(family), device)?;
+        Ok(peer)
+    })
 }
 
 /// Reads for as long as the test sends.
@@ -333,20 +335,12 @@ fn a_sender_uses_its_device() {
     let Some(lab) = Lab::set_up() else { return };
     run(async || {
         for family in FAMILIES {
-            let (near, far) = (Host::Exchange, Host::Other);
-            let joined = |host| -> io::Result<Peer> {
-                lab.at(host, || {
-                    let peer = Peer::bind(any(family))?;
-                    peer.join_on(group(family), "eth0")?;
-                    Ok(peer)
-                })
-            };
-            let (exchange, other) = (joined(near)?, joined(far)?);
+            let member = |host| joined(&lab, host, "eth0", family);
+            let (exchange, other) = (member(Host::Exchange)?, member(Host::Other)?);
             for (device, hears, is_deaf) in
                 [("eth0", &exchange, &other), ("eth1", &other, &exchange)]
             {
-                let trader = sender(&lab, Host::Trader, device, family)?;
-                let senders = [(Host::Trader, &trader)];
+                let senders = [(Host::Trader, sender(&lab, Host::Trader, device, family)?)];
                 let arrived = hosts(&heard(hears, family, &senders).await?);
                 assert_eq!(arrived, [Host::Trader], "{family:?} by {device}");
                 assert_eq!(heard(is_deaf, family, &[]).await?, [], "{family:?} by {device}");
