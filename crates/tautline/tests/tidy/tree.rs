@@ -12,7 +12,7 @@ const MADE: [&str; 3] = ["target", ".git", "__pycache__"];
 const MADE_BOOK: &str = "docs/book";
 const READ: [&str; 7] = ["rs", "toml", "md", "py", "sh", "yml", "sdp"];
 /// Files without an ending.
-const SCRIPTS: [&str; 2] = ["scripts/test", ".ci/run"];
+const SCRIPTS: [&str; 3] = ["scripts/test", "scripts/rustc-for-tests", ".ci/run"];
 
 /// Whether nobody has written what is in a folder.
 pub(crate) fn is_made(path: &str) -> bool {
