@@ -4,7 +4,10 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use rustix::io::Errno;
+
 use super::interface::{Interface, known, list};
+use super::options::errno;
 
 /// Why a call of a multicast peer was refused. Travels inside an [`io::Error`].
 ///
@@ -81,10 +84,10 @@ pub enum Error {
         /// Those that there are, with their addresses.
         known: String,
     },
-    /// No route says where the group is to be joined.
+    /// No route says where the group is to be joined, or by which interface to send to it.
     #[error(
-        "no route leads to {group}: use `join_on` to name the interface, or add a route \
-         (`ip route add {group} dev ...`)"
+        "no route leads to {group}: name the interface, by `join_on` to receive and by \
+         `Options::interface` to send, or add a route (`ip route add {group} dev ...`)"
     )]
     NoRoute {
         /// The group.
@@ -171,6 +174,18 @@ pub enum Error {
         /// The source.
         source_addr: IpAddr,
     },
+    /// The group would be joined on an interface that was named, and where none was. Of IPv6, the
+    /// kernel then takes the one for the other.
+    #[error(
+        "{group} is joined on {}: it cannot be joined where an interface is named and where none is \
+         (`leave` it, and name the interface of each, by the calls that end in `_on`)", list(.on)
+    )]
+    Mixed {
+        /// The group.
+        group: IpAddr,
+        /// Where it is joined; [`Interface::ANY`] alone if none was named.
+        on: Vec<Interface>,
+    },
     /// The group is joined on several interfaces, and none was named.
     #[error("{group} is joined on {}: name the interface, by the call that ends in `_on`", list(.on))]
     Ambiguous {
@@ -232,6 +247,16 @@ impl Error {
         error.get_ref()?.downcast_ref()
     }
 
+    /// What is wrong with a send to a group that no route leads to; other errors as they are.
+    pub(super) fn of_send(error: io::Error, to: SocketAddr) -> io::Error {
+        match errno(&error) {
+            Some(Errno::NETUNREACH) if to.ip().is_multicast() => {
+                Self::NoRoute { group: to.ip() }.into()
+            }
+            _ => error,
+        }
+    }
+
     pub(super) fn unknown_interface(asked: impl ToString) -> Self {
         Self::UnknownInterface { asked: asked.to_string(), known: known() }
     }
@@ -241,6 +266,7 @@ impl Error {
         match self {
             Self::AlreadyJoined { .. }
             | Self::SourceAlreadyJoined { .. }
+            | Self::Mixed { .. }
             | Self::AlreadyBlocked { .. } => Kind::AlreadyExists,
             Self::UnknownInterface { .. }
             | Self::NotJoined { .. }

@@ -192,8 +192,8 @@ impl Groups {
     /// Joins a group where the kernel's routes lead, for any source.
     ///
     /// # Errors
-    /// [`Error`]: no group, of the wrong family, joined already, joined for some sources, no
-    /// route, or a limit of the kernel; [`BoundToUnicast`](Error::BoundToUnicast) and
+    /// [`Error`]: no group, of the wrong family, joined already, joined for some sources, joined
+    /// on an interface that was named ([`Mixed`](Error::Mixed)), no route, or a limit of the kernel; [`BoundToUnicast`](Error::BoundToUnicast) and
     /// [`BoundToAnother`](Error::BoundToAnother) for what the peer is bound to.
     pub fn join(&self, group: impl ToIp) -> io::Result<()> {
         self.change(group.to_ip()?, None, Change::Join)
@@ -203,7 +203,8 @@ impl Groups {
     /// as [`strays`](Self::strays) says.
     ///
     /// # Errors
-    /// As [`join`](Self::join); [`UnknownInterface`](Error::UnknownInterface).
+    /// As [`join`](Self::join); [`Mixed`](Error::Mixed) if it is joined where no interface was
+    /// named; [`UnknownInterface`](Error::UnknownInterface).
     pub fn join_on(&self, group: impl ToIp, interface: impl ToInterface) -> io::Result<()> {
         self.change(group.to_ip()?, Some(interface.to_interface()?), Change::Join)
     }
@@ -361,7 +362,7 @@ impl Groups {
         error: io::Error,
     ) -> io::Error {
         match errno(&error) {
-            // Joined where no interface was named, and that is the one that was named now.
+            // By somebody who has the descriptor, past this table.
             Some(Errno::ADDRINUSE) => Error::AlreadyJoined { group, interface }.into(),
             Some(Errno::ADDRNOTAVAIL) if let Change::JoinSource(source_addr) = change => {
                 Error::SourceAlreadyJoined { group, interface, source_addr }.into()

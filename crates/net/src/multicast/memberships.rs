@@ -73,7 +73,8 @@ impl Change {
 pub(super) struct Memberships {
     /// What the socket is bound to.
     bound: SocketAddr,
-    /// In the order in which they were joined; a group is there once for each interface.
+    /// In the order in which they were joined; a group is there once for each interface, or once
+    /// where none was named.
     all: Vec<Membership>,
     /// Where each group is joined, sorted.
     places: Vec<(IpAddr, Interface)>,
@@ -116,7 +117,28 @@ impl Memberships {
             None => self.the_only_one(group)?,
         };
         let filter = self.find(group, interface).map(|one| &one.filter);
+        if filter.is_none() && change.makes_a_membership() {
+            self.check_neighbours(group, interface)?;
+        }
         refusal(filter, group, interface, change).map_or(Ok(interface), Err)
+    }
+
+    /// Whether a group can be joined on one more interface. Where none is named stands alone: of
+    /// IPv6, Linux takes any membership of the group for that one, the newest first, and of IPv4
+    /// the one where the routes lead by then.
+    fn check_neighbours(&self, group: IpAddr, interface: Interface) -> Result<(), Error> {
+        let on: Vec<Interface> = self.interfaces(group).collect();
+        let named = |interface: &Interface| *interface != Interface::ANY;
+        let (all_named, none_is_there) = (on.iter().all(named), on.is_empty());
+        if none_is_there || (all_named && named(&interface)) {
+            return Ok(());
+        }
+        Err(Error::Mixed { group, on })
+    }
+
+    /// Where a group is joined.
+    fn interfaces(&self, group: IpAddr) -> impl Iterator<Item = Interface> {
+        self.all.iter().filter(move |one| one.group == group).map(|one| one.interface)
     }
 
     fn check_group(&self, group: IpAddr) -> Result<(), Error> {
@@ -136,14 +158,11 @@ impl Memberships {
 
     /// Where the group is joined, if that is clear.
     fn the_only_one(&self, group: IpAddr) -> Result<Interface, Error> {
-        let mut joined = self.all.iter().filter(|one| one.group == group);
+        let mut joined = self.interfaces(group);
         match (joined.next(), joined.next()) {
             (None, _) => Err(Error::NotJoined { group, interface: Interface::ANY }),
-            (Some(one), None) => Ok(one.interface),
-            _ => {
-                let joined = self.all.iter().filter(|one| one.group == group);
-                Err(Error::Ambiguous { group, on: joined.map(|one| one.interface).collect() })
-            }
+            (Some(one), None) => Ok(one),
+            _ => Err(Error::Ambiguous { group, on: self.interfaces(group).collect() }),
         }
     }
 

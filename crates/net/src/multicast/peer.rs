@@ -12,7 +12,7 @@ use tautline_runtime::{
 };
 
 use super::groups::joining;
-use super::{Groups, Membership, Options, ReadBuffers, ToInterface, ToIp};
+use super::{Error, Groups, Membership, Options, ReadBuffers, ToInterface, ToIp};
 use crate::address::{ToAddress, ip};
 use crate::calls::Stands;
 use crate::datagrams::{Sifts, batching};
@@ -162,12 +162,11 @@ impl Peer {
     /// is lent to the kernel meanwhile: dropped, it has sent nothing.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// [`NoRoute`](Error::NoRoute) to the group; what else the kernel says.
     pub async fn send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
-        let to = SockAddr::from(to);
         loop {
             poll_fn(|cx| self.conn().poll_turn(cx)).await;
-            match self.conn().try_send_to(bytes, Some(&to)) {
+            match self.try_send_to(bytes, to) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable().await?,
                 sent => return sent,
             }
@@ -178,9 +177,10 @@ impl Peer {
     ///
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when there is no room or another send
-    /// is before it; what the kernel says.
+    /// is before it; [`NoRoute`](Error::NoRoute) to the group; what else the kernel says.
     pub fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
-        self.conn().try_send_to(bytes, Some(&SockAddr::from(to)))
+        let sent = self.conn().try_send_to(bytes, Some(&SockAddr::from(to)));
+        sent.map_err(|error| Error::of_send(error, to))
     }
 
     /// Waits for a datagram and receives it into `buf`, with its source and no other details.

@@ -3,9 +3,11 @@
 //!
 //! ```text
 //!            net 1                     net 2
-//!   exchange ──┤                         ├── other
-//!      rogue ──┤                         │
+//!      rogue ──┤                         ├── other
+//!              ├── eth0 exchange eth1 ───┤
 //!              ├── eth0  trader  eth1 ───┤
+//!
+//!   hermit, on no network
 //! ```
 //!
 //! A socket stays in the namespace in which it was made, whatever its thread does later: so one
@@ -28,16 +30,24 @@ const OURS: &str = "tautline-";
 /// A host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Host {
+    /// On both networks.
     Exchange,
     Rogue,
     Other,
-    /// On both networks.
+    /// On both networks too.
     Trader,
+    /// On none.
+    Hermit,
 }
 
 /// Each with the networks that it is on.
-const HOSTS: [(Host, &[u8]); 4] =
-    [(Host::Exchange, &[1]), (Host::Rogue, &[1]), (Host::Other, &[2]), (Host::Trader, &[1, 2])];
+const HOSTS: [(Host, &[u8]); 5] = [
+    (Host::Exchange, &[1, 2]),
+    (Host::Rogue, &[1]),
+    (Host::Other, &[2]),
+    (Host::Trader, &[1, 2]),
+    (Host::Hermit, &[]),
+];
 
 /// Whether addresses are those of IPv4 or of IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +63,7 @@ impl Host {
             Self::Rogue => "rogue",
             Self::Other => "other",
             Self::Trader => "trader",
+            Self::Hermit => "hermit",
         }
     }
 
@@ -131,6 +142,11 @@ impl Lab {
         let done = work();
         enter(&self.home);
         done
+    }
+
+    /// Has a host send what goes to `to`, as `ip route` writes it, by a device.
+    pub(crate) fn route(&self, host: Host, to: &str, device: &str) {
+        ip(&["-n", &self.namespace(host.name()), "route", "add", to, "dev", device]);
     }
 
     /// What the kernel tells in `/proc/net` of a host.

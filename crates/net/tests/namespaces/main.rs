@@ -4,7 +4,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod kernel;
 mod lab;
+mod reach;
 #[path = "../../../runtime/tests/common/skips.rs"]
 mod skips;
 
@@ -345,51 +347,6 @@ fn a_sender_uses_its_device() {
                 assert_eq!(arrived, [Host::Trader], "{family:?} by {device}");
                 assert_eq!(heard(is_deaf, family, &[]).await?, [], "{family:?} by {device}");
             }
-        }
-        Ok(())
-    });
-}
-
-/// The kernel's tables show each membership, with its sources, and nothing any more when the peer is
-/// gone.
-#[test]
-fn the_kernel_knows_the_memberships() {
-    let Some(lab) = Lab::set_up() else { return };
-    run(async || {
-        // As the tables write them: IPv4 as words of this machine, or as 0x of the network's order.
-        let v4 = [("igmp", "01005BEF"), ("mcfilter", "0xef5b0001")];
-        let v6 = [
-            ("igmp6", "ff150000000000000000000000910001"),
-            ("mcfilter6", "ff150000000000000000000000910001"),
-        ];
-        for (family, tables, source) in
-            [(Family::V4, v4, "0x0a5b0102"), (Family::V6, v6, "fd910001000000000000000000000002")]
-        {
-            // Of the rogue, which is the second host.
-            let address = Host::Rogue.on(1, family);
-            let trader = receiver(&lab, family)?;
-            let lines = |name| -> Vec<String> {
-                let key = tables.iter().find(|(table, _)| *table == name).expect("the table").1;
-                let lines = lab.table(Host::Trader, name);
-                lines.lines().filter(|line| line.contains(key)).map(str::to_owned).collect()
-            };
-            let [(memberships, _), (filters, _)] = tables;
-            assert_eq!(lines(memberships).len(), 0, "{family:?}");
-            lab.at(Host::Trader, || trader.join_on(group(family), "eth0"))?;
-            assert_eq!(lines(memberships).len(), 1, "{family:?}");
-            assert_eq!(lines(filters).len(), 0, "{family:?}: no source is filtered");
-            trader.block_source(group(family), address)?;
-            // Behind the source stand how many include it, and how many exclude it.
-            let filter = lines(filters).join(" ");
-            assert!(filter.contains(source) && filter.ends_with("0      1"), "{filter}");
-            trader.leave(group(family))?;
-            lab.at(Host::Trader, || trader.join_source_on(group(family), address, "eth0"))?;
-            let filter = lines(filters).join(" ");
-            assert!(filter.contains(source) && filter.ends_with("1      0"), "{filter}");
-            drop(trader);
-            // The loop closes it in its next turn.
-            timer::sleep(SILENCE).await.expect("a timer");
-            assert_eq!((lines(memberships).len(), lines(filters).len()), (0, 0), "{family:?}");
         }
         Ok(())
     });

@@ -33,8 +33,7 @@ fn strays_are_told_by_their_interface() {
     let mut table = bound("[::]:5000");
     let on = |index| Some(Interface::of_index(index));
     let [one, two, three] = ["ff15::1", "ff15::2", "ff15::3"].map(ip);
-    for (group, place) in [(two, on(3)), (one, on(2)), (two, on(1)), (three, on(2)), (three, None)]
-    {
+    for (group, place) in [(two, on(3)), (one, on(2)), (two, on(1)), (three, None)] {
         do_it(&mut table, group, place, Change::Join).unwrap();
     }
     let strays = |table: &mut Memberships, group| -> Vec<u32> {
@@ -103,6 +102,32 @@ fn an_ambiguous_leave_wants_an_interface() {
     assert_eq!(error, Error::NotJoined { group, interface: Interface::ANY });
 }
 
+/// A group is joined where no interface was named, or where some were: not both, in either order,
+/// nor for single sources; the refusal names where it is joined. After a leave the other way is open.
+#[test]
+fn no_group_is_joined_with_an_interface_and_without() {
+    for text in ["239.1.2.3", "ff15::1"] {
+        let group = ip(text);
+        let mut table = bound(if group.is_ipv4() { "0.0.0.0:5000" } else { "[::]:5000" });
+        let host = ip(if group.is_ipv4() { "192.0.2.1" } else { "fd00::1" });
+        let one = Interface::of_index(3);
+        for (first, second) in
+            [(None, Some(one)), (Some(one), None), (Some(one), Some(Interface::ANY))]
+        {
+            do_it(&mut table, group, first, Change::Join).unwrap();
+            let on = vec![first.unwrap_or(Interface::ANY)];
+            for change in [Change::Join, Change::JoinSource(host)] {
+                let error = table.check(group, second, change).unwrap_err();
+                assert_eq!(error, Error::Mixed { group, on: on.clone() });
+                assert!(error.to_string().contains(&on[0].to_string()), "{error}");
+            }
+            do_it(&mut table, group, None, Change::Leave).unwrap();
+            do_it(&mut table, group, second, Change::Join).unwrap();
+            do_it(&mut table, group, None, Change::Leave).unwrap();
+        }
+    }
+}
+
 /// A filter lets through what it says.
 #[test]
 fn filters_admit_what_they_say() {
@@ -125,6 +150,12 @@ fn model(all: &mut Model, group: u8, on: Option<u32>, change: u8, source: u8) ->
         _ if on_all.len() > 1 => return "Ambiguous",
         _ => (group, on_all[0]),
     };
+    let is_new = !all.contains_key(&key);
+    if is_new && matches!(change, JOIN | JOIN_SOURCE) && !on_all.is_empty() {
+        if key.1 == 0 || on_all.contains(&0) {
+            return "Mixed";
+        }
+    }
     let Some((any, sources)) = all.get_mut(&key) else {
         return match change {
             JOIN => all.insert(key, (true, BTreeSet::new())).map_or("done", |_| "was there"),
@@ -178,6 +209,7 @@ fn name(error: &Error) -> &'static str {
         Error::NotJoined { .. } => "NotJoined",
         Error::Ambiguous { .. } => "Ambiguous",
         Error::AlreadyJoined { .. } => "AlreadyJoined",
+        Error::Mixed { .. } => "Mixed",
         Error::AnySource { .. } => "AnySource",
         Error::SomeSources { .. } => "SomeSources",
         Error::SourceAlreadyJoined { .. } => "SourceAlreadyJoined",
