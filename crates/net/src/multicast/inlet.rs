@@ -1,6 +1,7 @@
 //! Where the next datagrams of a peer land: the buffer that was named last, else buffers of its
 //! region.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -29,6 +30,10 @@ pub(super) enum Dry {
 }
 
 /// The buffers of one peer that are to be received into, or were and are not handed out yet.
+///
+/// Whoever has it borrowed drops no buffer of the region and no waker: the waker of whoever waits for
+/// a buffer may call back into the peer, and so may a drop. What is to go lies in `surplus` until
+/// nothing is borrowed.
 pub(super) struct Inlet {
     details: Details,
     /// Says what is not the peer's own.
@@ -36,8 +41,12 @@ pub(super) struct Inlet {
     /// Where the next datagram lands, before all others.
     named: Option<Draft<[u8], Local>>,
     region: Option<Borrower<[u8], Local>>,
+    /// How often the region was changed.
+    changes: u32,
     /// First those that hold datagrams, then those that the next ones land in.
     places: VecDeque<Draft<[u8], Local>>,
+    /// Those that go back to the region.
+    surplus: Vec<Draft<[u8], Local>>,
     /// Made with the first receive. It tells of the last one.
     scatter: Option<Scatter>,
     /// Datagrams of the last receive, and how many of them were handed out.
@@ -71,7 +80,9 @@ impl Inlet {
             sieve,
             named: None,
             region: None,
+            changes: 0,
             places: VecDeque::new(),
+            surplus: Vec::new(),
             scatter: None,
             landed: 0,
             handed: 0,
@@ -98,8 +109,23 @@ impl Inlet {
         &mut self,
         region: Option<Borrower<[u8], Local>>,
     ) -> Option<Borrower<[u8], Local>> {
-        self.places.truncate(self.unread());
+        self.spare(0);
+        self.changes = self.changes.wrapping_add(1);
         std::mem::replace(&mut self.region, region)
+    }
+
+    /// Keeps so many buffers at most that nothing has landed in. The others go when nothing is
+    /// borrowed.
+    pub(super) fn spare(&mut self, most: usize) {
+        let kept = self.unread() + most;
+        if self.places.len() > kept {
+            self.surplus.extend(self.places.drain(kept..));
+        }
+    }
+
+    /// One that goes back to the region.
+    pub(super) fn take_surplus(&mut self) -> Option<Draft<[u8], Local>> {
+        self.surplus.pop()
     }
 
     /// Datagrams that are to be handed out.
@@ -122,21 +148,31 @@ impl Inlet {
         self.places.len() > unread
     }
 
-    /// Waits until a receive has somewhere to put a datagram.
-    pub(super) fn poll_buffer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.has_buffer() {
-            return Poll::Ready(());
+    /// Waits until a receive has somewhere to put a datagram. Nothing is borrowed while wakers are
+    /// cloned and dropped, and while the region is asked, which does both.
+    pub(super) fn poll_buffer(inlet: &RefCell<Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let (mut region, asked) = {
+            let mut this = inlet.borrow_mut();
+            if this.has_buffer() {
+                return Poll::Ready(());
+            }
+            (this.region.take(), this.changes)
+        };
+        let polled = region.as_mut().map(|region| region.poll_loan(cx));
+        let mut waker = Some(cx.waker().clone());
+        let mut this = inlet.borrow_mut();
+        if this.changes == asked {
+            this.region = region.take();
+            if let Some(Poll::Ready(draft)) = polled {
+                this.places.push_back(draft);
+                return Poll::Ready(());
+            }
         }
-        if let Some(region) = &mut self.region
-            && let Poll::Ready(draft) = region.poll_loan(cx)
-        {
-            self.places.push_back(draft);
-            return Poll::Ready(());
+        if !this.waiters.iter().any(|other| other.will_wake(cx.waker())) {
+            this.waiters.extend(waker.take());
         }
-        if !self.waiters.iter().any(|waker| waker.will_wake(cx.waker())) {
-            self.waiters.push(cx.waker().clone());
-        }
-        Poll::Pending
+        // Somebody may have named one meanwhile.
+        if this.has_buffer() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Those who wait for a buffer.
@@ -195,7 +231,7 @@ impl Inlet {
             }
         }
         // An idle peer keeps one alone.
-        self.places.truncate(1);
+        self.spare(1);
         Ok(Some(Dry::Nothing))
     }
 
@@ -211,9 +247,10 @@ impl Inlet {
     }
 
     fn receive(&mut self, from: &Conn) -> io::Result<()> {
-        let Self { details, named, places, scatter, .. } = self;
+        let Self { details, named, places, surplus, scatter, .. } = self;
         let scatter = scatter.get_or_insert_with(|| {
             places.reserve(MOST + 1);
+            surplus.reserve(MOST + 1);
             Scatter::with_details(MOST, *details)
         });
         let count = match named {
@@ -224,7 +261,7 @@ impl Inlet {
         match named.take() {
             Some(draft) => places.push_front(draft),
             None if count == places.len() => self.wanted = (2 * count).min(MOST),
-            None => self.wanted = count,
+            None => self.wanted = count.max(self.wanted / 2),
         }
         (self.landed, self.handed) = (count, 0);
         self.starving = false;
@@ -245,6 +282,8 @@ impl Inlet {
             if self.to_named {
                 // Nobody could name another one since it landed.
                 self.named = Some(draft);
+            } else {
+                self.surplus.push(draft);
             }
             return Err(Dry::Stray);
         }

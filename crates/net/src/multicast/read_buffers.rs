@@ -49,7 +49,8 @@ impl ReadBuffers {
     }
 
     /// Has buffers taken out of `region` while none is named: as many as one call of the kernel
-    /// fills, up to 32, of which an idle peer keeps one. Several peers may have borrowers of one
+    /// fills, up to 32. A peer that is idle or paused, or that nobody calls any more, keeps what
+    /// has landed and one buffer beside: what the call did not fill has gone back. Several peers may have borrowers of one
     /// region. Returns the borrower that was there before; what has landed in its buffers is
     /// still handed out. What has landed in buffers comes by the calls that hand out
     /// [`Received`] alone: a batch does not see it.
@@ -58,6 +59,7 @@ impl ReadBuffers {
         region: impl Into<Option<Borrower<[u8], Local>>>,
     ) -> Option<Borrower<[u8], Local>> {
         let before = self.inlet.borrow_mut().read_from(region.into());
+        self.give_back();
         self.go_on();
         before
     }
@@ -65,7 +67,7 @@ impl ReadBuffers {
     /// Waits until there is a buffer to receive to: named, or back in the region.
     pub async fn available(&self) {
         let waits = Waits(&self.inlet);
-        poll_fn(|cx| self.inlet.borrow_mut().poll_buffer(cx)).await;
+        poll_fn(|cx| Inlet::poll_buffer(&self.inlet, cx)).await;
         drop(waits);
         self.go_on();
     }
@@ -87,12 +89,40 @@ impl ReadBuffers {
     }
 
     fn next(&self) -> io::Result<Result<Received, Dry>> {
-        self.inlet.borrow_mut().next(&self.conn)
+        let next = self.inlet.borrow_mut().next(&self.conn)?;
+        if next.is_err() {
+            self.give_back();
+        }
+        Ok(next)
+    }
+
+    /// The same for who may not come again: nothing is kept for them but what has landed, and one.
+    fn next_alone(&self) -> io::Result<Result<Received, Dry>> {
+        let next = self.next();
+        self.rest();
+        next
+    }
+
+    /// Nobody may read for a while: the buffers that nothing has landed in are for others, but for one.
+    fn rest(&self) {
+        self.inlet.borrow_mut().spare(1);
+        self.give_back();
+    }
+
+    /// Gives the region what is of no use here: with nothing borrowed, for whoever waits for it
+    /// may call back.
+    fn give_back(&self) {
+        loop {
+            let surplus = self.inlet.borrow_mut().take_surplus();
+            if surplus.is_none() {
+                return;
+            }
+        }
     }
 
     pub(super) fn try_receive(&self) -> io::Result<Received> {
         for _ in 0..TURN {
-            match self.next()? {
+            match self.next_alone()? {
                 Ok(received) => return Ok(received),
                 Err(Dry::NoBuffer) => return Err(Error::Exhausted.into()),
                 Err(Dry::Nothing) => break,
@@ -110,7 +140,7 @@ impl ReadBuffers {
     ) -> io::Result<Received> {
         loop {
             poll_fn(|cx| self.conn.poll_turn(cx)).await;
-            match self.next()? {
+            match self.next_alone()? {
                 Ok(received) => return Ok(received),
                 Err(Dry::NoBuffer) => {
                     readable().await?;
@@ -143,6 +173,7 @@ impl ReadBuffers {
                 Err(Dry::Stray) => {}
             }
             if self.conn.is_paused() {
+                self.rest();
                 return Ok(Drained::Yes);
             }
         }
@@ -187,7 +218,7 @@ impl Drop for Waits<'_> {
 /// Waits for a buffer and has reading go on. It does not keep the buffers of a peer that is gone.
 async fn rescue(conn: Conn, inlet: Weak<RefCell<Inlet>>) {
     let there = poll_fn(|cx| match inlet.upgrade() {
-        Some(inlet) => inlet.borrow_mut().poll_buffer(cx).map(|()| true),
+        Some(inlet) => Inlet::poll_buffer(&inlet, cx).map(|()| true),
         None => Poll::Ready(false),
     });
     if there.await

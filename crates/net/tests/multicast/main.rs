@@ -5,6 +5,7 @@ mod common;
 #[path = "../../../runtime/tests/common/skips.rs"]
 mod skips;
 
+mod call_backs;
 mod delivery;
 mod details;
 mod fibers;

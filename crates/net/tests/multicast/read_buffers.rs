@@ -222,6 +222,68 @@ fn peers_share_a_region_with_another_thread() {
     });
 }
 
+/// A peer that nobody reads from any more keeps what has landed, and one buffer beside: those that it
+/// has taken out of the region and had no use for are there for others.
+#[test]
+fn what_a_receive_had_no_use_for_goes_back_at_once() {
+    everywhere_and_simulated(async || {
+        let ((peer, to), region) = (joined(), region(64, 64));
+        peer.read_from(region.borrower().unwrap());
+        let sender = sender("127.0.0.1");
+        // By the 31 it has learned to take 32 at once: it has had 1, 2, 4, 8 and 16.
+        for count in [31, 3] {
+            for n in 0..count {
+                sender.try_send_to(&[n], to)?;
+            }
+            timer::sleep(SOON).await?;
+            let (mut received, most) = (Vec::new(), if count == 3 { 1 } else { count });
+            for n in 0..most {
+                received.push(if n % 2 == 0 { peer.receive().await? } else { peer.try_receive()? });
+            }
+            // Here the user stops, with two datagrams that wait.
+            if count == 3 {
+                assert!(region.available() >= 64 - 4, "{} are left", region.available());
+            }
+        }
+        for n in 1..3 {
+            assert_eq!(peer.receive().await?[..], [n]);
+        }
+        Ok(())
+    });
+}
+
+/// The same for a handler that pauses its peer.
+#[test]
+fn a_pause_gives_back_what_a_receive_had_no_use_for() {
+    on_every_driver(|runtime| {
+        let ((peer, to), region) = (joined(), region(64, 64));
+        peer.read_from(region.borrower().unwrap());
+        let seen = Rc::new(Cell::new(0));
+        let count = seen.clone();
+        let take = move |conn: &Conn, event| {
+            let ReadEvent::Datagram(received) = event else { panic!("there are buffers") };
+            count.set(count.get() + 1);
+            if received[..] == *b"pause" {
+                conn.pause();
+            }
+        };
+        let conn = peer.on_received(take).unwrap();
+        let sender = sender("127.0.0.1");
+        for n in 0..31 {
+            sender.try_send_to(&[n], to).unwrap();
+        }
+        until(runtime, || seen.get() == 31);
+        sender.try_send_to(b"pause", to).unwrap();
+        sender.try_send_to(b"waits", to).unwrap();
+        until(runtime, || seen.get() == 32);
+        runtime.run_for(SOON).unwrap();
+        assert_eq!(seen.get(), 32);
+        assert!(region.available() >= 64 - 2, "{} are left", region.available());
+        conn.resume().unwrap();
+        until(runtime, || seen.get() == 33);
+    });
+}
+
 type Kept = Rc<RefCell<Vec<Received>>>;
 
 /// A handler that keeps what it gets, and counts how often it was told that there is no buffer.
