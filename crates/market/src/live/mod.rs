@@ -3,6 +3,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `venue` | an exchange whose lines are multicast groups |
+//! | `sender` | the socket of a line |
 //! | `serve` | its replay and snapshot servers |
 //! | `station` | a gateway that has joined them, and publishes through relay endpoints |
 //! | `clients` | how it asks for replays and snapshots |
@@ -17,6 +18,7 @@ mod clock;
 mod config;
 mod report;
 mod run;
+mod sender;
 mod serve;
 mod station;
 mod venue;

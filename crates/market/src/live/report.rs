@@ -39,6 +39,8 @@ pub struct SentReport {
     pub packets: u64,
     /// Packets that have gone, copies included.
     pub sent: u64,
+    /// Calls of the system that have sent them: what goes in one turn of the loop leaves together.
+    pub calls: u64,
     /// Lost on purpose.
     pub lost: u64,
     /// Sent twice on purpose.

@@ -1,6 +1,6 @@
 //! An exchange whose lines are multicast groups.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -8,16 +8,15 @@ use std::time::{Duration, Instant};
 
 use tautline_feed::format::Format;
 use tautline_feed::sequence::Line;
-use tautline_net::MulticastPeer as Peer;
-use tautline_relay::endpoint::MulticastDestination;
 use tautline_runtime::timer::{self, Timer};
 
 use super::clock::Clock;
 use super::config::ExchangeConfig;
-use super::report::{ExchangeReport, InstrumentReport, Rate, SentReport, per_second};
+use super::report::{ExchangeReport, InstrumentReport, Rate, per_second};
 use super::run::RunError;
+use super::sender::Sender;
 use super::serve::{self, Server};
-use crate::exchange::{Exchange, LineCounts};
+use crate::exchange::Exchange;
 use crate::message::Message;
 
 /// A simulated exchange on the loop of this thread.
@@ -48,7 +47,8 @@ impl<F: Format> Venue<F> {
         let clock = Clock::new();
         let begun = clock.now();
         let exchange = Exchange::new(config.exchange.clone(), config.seed, begun)?;
-        let lines = config.lines.iter().map(Sender::open).collect::<Result<_, _>>()?;
+        let lines = config.lines.iter().map(|to| Sender::open(to, config.exchange.packet));
+        let lines = lines.collect::<Result<_, _>>()?;
         let (replay, replays) = Server::listen("replay", config.replay)?;
         let (snapshot, snapshots) = Server::listen("snapshot", config.snapshot)?;
         let venue = Rc::new(Self {
@@ -88,6 +88,7 @@ impl<F: Format> Venue<F> {
         let mut exchange = self.exchange.borrow_mut();
         let now = self.clock.now();
         exchange.tick(now, &mut |line, bytes: &[u8]| self.lines[usize::from(line.0)].send(bytes));
+        self.lines.iter().for_each(Sender::flush);
         self.rates.borrow_mut().count(&exchange);
         if let Some(timer) = &*self.timer.borrow() {
             timer.rearm(self.clock.on_the_loop(exchange.timeout()));
@@ -181,50 +182,8 @@ impl<F: Format> Venue<F> {
 
 impl<F: Format> fmt::Debug for Venue<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let groups: Vec<SocketAddr> = self.lines.iter().map(|line| line.group).collect();
+        let groups: Vec<SocketAddr> = self.lines.iter().map(Sender::group).collect();
         f.debug_struct("Venue").field("lines", &groups).finish_non_exhaustive()
-    }
-}
-
-/// The socket of a line.
-struct Sender {
-    peer: Peer,
-    group: SocketAddr,
-    refused: Cell<u64>,
-    error: RefCell<Option<String>>,
-}
-
-impl Sender {
-    fn open(to: &MulticastDestination) -> Result<Self, RunError> {
-        let peer = tautline_relay::open_group(to);
-        let peer = peer.map_err(|error| RunError::line(to.group, &error))?;
-        Ok(Self { peer, group: to.group, refused: Cell::default(), error: RefCell::default() })
-    }
-
-    fn send(&self, bytes: &[u8]) {
-        if let Err(error) = self.peer.try_send_to(bytes, self.group) {
-            self.refused.set(self.refused.get() + 1);
-            // Told when it changes: a system that has no room says the same each time.
-            let text = error.to_string();
-            if self.error.borrow().as_ref() != Some(&text) {
-                log::warn!("{}: {text}", self.group);
-                self.error.replace(Some(text));
-            }
-        }
-    }
-
-    fn report(&self, counts: LineCounts) -> SentReport {
-        SentReport {
-            group: self.group.to_string(),
-            packets: counts.packets,
-            sent: counts.delivered - self.refused.get(),
-            lost: counts.lost,
-            doubled: counts.doubled,
-            reordered: counts.reordered,
-            crowded_out: counts.crowded_out,
-            refused: self.refused.get(),
-            error: self.error.borrow().clone(),
-        }
     }
 }
 

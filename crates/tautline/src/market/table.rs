@@ -292,6 +292,7 @@ mod tests {
             group: "239.255.0.1:31001".to_owned(),
             packets: 4_000,
             sent: 3_960,
+            calls: 50,
             lost: 40,
             doubled: 5,
             reordered: 6,
