@@ -151,10 +151,12 @@ fn model(all: &mut Model, group: u8, on: Option<u32>, change: u8, source: u8) ->
         _ => (group, on_all[0]),
     };
     let is_new = !all.contains_key(&key);
-    if is_new && matches!(change, JOIN | JOIN_SOURCE) && !on_all.is_empty() {
-        if key.1 == 0 || on_all.contains(&0) {
-            return "Mixed";
-        }
+    if is_new
+        && matches!(change, JOIN | JOIN_SOURCE)
+        && !on_all.is_empty()
+        && (key.1 == 0 || on_all.contains(&0))
+    {
+        return "Mixed";
     }
     let Some((any, sources)) = all.get_mut(&key) else {
         return match change {
