@@ -180,6 +180,31 @@ fn both_run_for_their_time() {
     assert_eq!((reports[0].kind, summary.kind), ("exchange", "exchange-summary"));
 }
 
+/// Quotes do not go where the feed itself comes from, whatever scheme says so; to another port, or to
+/// another group, they may.
+#[test]
+fn quotes_into_the_own_feed_are_refused() {
+    let (_, gateway) = configs(5, WireFormat::MoldUdp64);
+    let runtime = Runtime::new(Config::default()).unwrap();
+    let SocketAddr::V4(line) = gateway.lines[1].group else { panic!("a line of IPv4") };
+    let (ip, port) = (line.ip(), line.port());
+    let with = |url: String| GatewayConfig { to: vec![url.parse().unwrap()], ..gateway.clone() };
+    for scheme in ["mcast", "udp"] {
+        let wrong = with(format!("{scheme}://{ip}:{port}"));
+        let opened = runtime.block_on(Station::<MoldUdp64>::open(&wrong)).unwrap();
+        let error = opened.expect_err("quotes would come back");
+        assert!(matches!(&error, RunError::OwnFeed { group, .. } if *group == line.into()));
+        let text = error.to_string();
+        assert!(
+            text.contains(&wrong.to[0].url) && text.contains("another group or port"),
+            "{text}"
+        );
+        for other in [format!("{ip}:{}", port ^ 1), format!("239.255.85.9:{port}")] {
+            with(format!("{scheme}://{other}")).check().unwrap();
+        }
+    }
+}
+
 /// What cannot be is refused by name.
 #[test]
 fn impossible_configurations_are_refused() {

@@ -7,8 +7,12 @@ use std::time::Duration;
 
 use tautline_feed::format::Session;
 use tautline_relay::HostConfig;
-use tautline_relay::endpoint::{Destination, InterfaceName, MulticastDestination, MulticastSource};
+use tautline_relay::endpoint::{
+    Destination, DestinationPlace, Host, HostPort, InterfaceName, MulticastDestination,
+    MulticastSource,
+};
 
+use super::run::RunError;
 use crate::{exchange, gateway};
 
 /// How packets are laid out.
@@ -99,6 +103,31 @@ pub struct GatewayConfig {
     pub run_for: Option<Duration>,
     /// How the loop runs.
     pub host: HostConfig,
+}
+
+impl GatewayConfig {
+    /// Whether there can be such a gateway, as far as can be told beforehand.
+    ///
+    /// # Errors
+    /// [`RunError::Lines`], [`RunError::OwnFeed`].
+    pub fn check(&self) -> Result<(), RunError> {
+        let (groups, lines) = (self.lines.len(), self.gateway.sequence.lines);
+        if groups != lines {
+            return Err(RunError::Lines { groups, lines });
+        }
+        let address = |group: SocketAddr| (group.ip(), group.port());
+        for to in &self.to {
+            let group = match &to.place {
+                DestinationPlace::Multicast(to) => address(to.group),
+                DestinationPlace::Udp(HostPort { host: Host::Ip(ip), port }) => (*ip, *port),
+                _ => continue,
+            };
+            if let Some(line) = self.lines.iter().find(|line| address(line.group) == group) {
+                return Err(RunError::OwnFeed { to: to.url.clone(), group: line.group });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Where everything is unless one says otherwise: on this machine, by the loopback interface.

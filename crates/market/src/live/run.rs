@@ -40,6 +40,14 @@ pub enum RunError {
         /// Lines there are.
         lines: usize,
     },
+    /// Quotes would come back as packets of the feed, to this gateway and to all others.
+    #[error("quotes to {to}: {group} is a line of the feed itself; take another group or port")]
+    OwnFeed {
+        /// The destination, as it was written.
+        to: String,
+        /// The line.
+        group: SocketAddr,
+    },
     /// A group that cannot be joined, or sent to.
     #[error("line {group}: {reason}")]
     Line {

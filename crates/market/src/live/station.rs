@@ -84,10 +84,7 @@ impl<F: Format> Station<F> {
         config: &GatewayConfig,
         listener: impl Fn(&Notice) + 'static,
     ) -> Result<Rc<Self>, RunError> {
-        let (groups, lines) = (config.lines.len(), config.gateway.sequence.lines);
-        if groups != lines {
-            return Err(RunError::Lines { groups, lines });
-        }
+        config.check()?;
         let publisher = Publisher::open("gateway", &config.to, QUOTES, Quote::LEN).await?;
         let clock = Clock::new();
         let begun = clock.now();

@@ -226,6 +226,7 @@ pub(super) fn gateway(args: GatewayArgs) -> Result<Request, Refusal> {
         run_for: args.run_for,
         host: args.host.into(),
     };
+    config.check().map_err(|error| Refusal::Wrong(format!("--to: {error}")))?;
     Ok(Request::Gateway { config, json: args.json })
 }
 

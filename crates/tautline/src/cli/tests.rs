@@ -103,6 +103,7 @@ fn mistakes_name_argument_and_remedy() {
         ("tautline gateway --snapshot here", "--snapshot: ", "HOST:PORT"),
         ("tautline gateway --format fix", "--format: ", "moldudp64 or compact"),
         ("tautline gateway --to tcp-listen://127.0.0.1:5?policy=wait", "--to: ", "drop-old"),
+        ("tautline gateway --to mcast://239.255.0.2:31001", "--to: ", "another group or port"),
         ("tautline gateway --to rtmp:x", "--to: ", "tcp-listen://"),
     ];
     for (line, argument, remedy) in cases {
