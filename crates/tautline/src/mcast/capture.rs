@@ -100,6 +100,8 @@ pub(crate) struct Reader {
 struct Kept {
     /// Where the frames of this section come from, by their numbers.
     origins: Vec<Origin>,
+    /// This section has its numbers with the highest byte first.
+    is_big_endian: bool,
     /// The last frame: its origin, time and bytes.
     origin: usize,
     time: Option<Wall>,
@@ -170,7 +172,7 @@ impl Reader {
 
 impl Kept {
     fn frame(&self) -> Frame<'_> {
-        let Self { origins, origin, time, bytes } = self;
+        let Self { origins, origin, time, bytes, .. } = self;
         let origin = origins.get(*origin);
         let medium = origin.map_or(Linktype::NULL, |origin| origin.medium);
         let interface = origin.and_then(|origin| origin.name.as_deref());
@@ -185,8 +187,9 @@ impl Kept {
                 let time = self.time(0, (u64::from(ts_sec), u64::from(ts_usec)));
                 self.take_frame(0, time, data.get(..caplen as usize).unwrap_or(data))
             }
-            PcapBlockOwned::NG(Block::SectionHeader(_)) => {
+            PcapBlockOwned::NG(Block::SectionHeader(header)) => {
                 self.origins.clear();
+                self.is_big_endian = header.big_endian();
                 Next::Other
             }
             PcapBlockOwned::NG(Block::InterfaceDescription(block)) => self.describe(&block),
@@ -212,9 +215,18 @@ impl Kept {
 
     fn describe(&mut self, block: &InterfaceDescriptionBlock<'_>) -> Next {
         let name = block.if_name().and_then(Result::ok).map(str::to_owned);
-        let (medium, resolution, offset) = (block.linktype, block.if_tsresol, block.if_tsoffset);
-        self.origins.push(Origin { medium, name, resolution, offset });
+        let (medium, resolution) = (block.linktype, block.if_tsresol);
+        self.origins.push(Origin { medium, name, resolution, offset: self.offset(block) });
         Next::Other
+    }
+
+    /// The seconds to be added to the times of an interface. The library takes the lowest byte for
+    /// the first one always.
+    fn offset(&self, block: &InterfaceDescriptionBlock<'_>) -> i64 {
+        match self.is_big_endian {
+            true => block.if_tsoffset.swap_bytes(),
+            false => block.if_tsoffset,
+        }
     }
 
     fn take_frame(&mut self, origin: usize, time: Option<Wall>, bytes: &[u8]) -> Next {
@@ -387,51 +399,81 @@ mod tests {
         }
     }
 
-    fn block(kind: u32, body: &[u8]) -> Vec<u8> {
-        let len = (body.len() + 12) as u32;
-        [&kind.to_le_bytes()[..], &len.to_le_bytes(), body, &len.to_le_bytes()].concat()
+    /// The order of bytes of a capture.
+    #[derive(Clone, Copy, Debug)]
+    enum Order {
+        Little,
+        Big,
     }
 
-    fn option(code: u16, value: &[u8]) -> Vec<u8> {
-        let padding = vec![0; value.len().next_multiple_of(4) - value.len()];
-        let len = value.len() as u16;
-        [&code.to_le_bytes()[..], &len.to_le_bytes(), value, &padding].concat()
-    }
+    impl Order {
+        /// A number of so many bytes.
+        fn put<const N: usize>(self, number: u64) -> [u8; N] {
+            let bytes = number.to_le_bytes();
+            let mut bytes: [u8; N] = bytes[..N].try_into().unwrap();
+            if matches!(self, Self::Big) {
+                bytes.reverse();
+            }
+            bytes
+        }
 
-    fn interface(link: u16, options: &[Vec<u8>]) -> Vec<u8> {
-        let head = [&link.to_le_bytes()[..], &[0; 2], &0u32.to_le_bytes()].concat();
-        block(1, &[head, options.concat(), option(0, &[])].concat())
-    }
+        fn block(self, kind: u32, body: &[u8]) -> Vec<u8> {
+            let len = self.put::<4>(body.len() as u64 + 12);
+            [&self.put::<4>(kind.into())[..], &len, body, &len].concat()
+        }
 
-    fn enhanced(interface: u32, ticks: u64) -> Vec<u8> {
-        let (high, low) = ((ticks >> 32) as u32, ticks as u32);
-        let head = [interface, high, low, 4, 4].map(u32::to_le_bytes).concat();
-        block(6, &[&head[..], b"abcd"].concat())
+        fn option(self, code: u16, value: &[u8]) -> Vec<u8> {
+            let padding = vec![0; value.len().next_multiple_of(4) - value.len()];
+            let head = [code.into(), value.len() as u64].map(|n| self.put::<2>(n)).concat();
+            [&head, value, &padding].concat()
+        }
+
+        fn interface(self, link: u16, options: &[Vec<u8>]) -> Vec<u8> {
+            let head = [&self.put::<2>(link.into())[..], &[0; 6]].concat();
+            self.block(1, &[head, options.concat(), self.option(0, &[])].concat())
+        }
+
+        fn enhanced(self, interface: u32, ticks: u64) -> Vec<u8> {
+            let fields = [interface.into(), ticks >> 32, ticks, 4, 4];
+            let head = fields.map(|field| self.put::<4>(field)).concat();
+            self.block(6, &[&head[..], b"abcd"].concat())
+        }
     }
 
     /// A capture in the newer format with two interfaces.
-    fn newer() -> Vec<u8> {
-        let mut section = 0x1a2b_3c4du32.to_le_bytes().to_vec();
-        section.extend([1, 0, 0, 0]);
-        section.extend((-1i64).to_le_bytes());
-        let binary = [option(9, &[0x8a]), option(14, &5i64.to_le_bytes())];
+    fn newer(order: Order) -> Vec<u8> {
+        let mut section = order.put::<4>(0x1a2b_3c4d).to_vec();
+        section.extend([order.put::<2>(1), order.put::<2>(0)].concat());
+        section.extend(order.put::<8>(u64::MAX));
+        let binary = [order.option(9, &[0x8a]), order.option(14, &order.put::<8>(5))];
         [
-            block(0x0a0d_0d0a, &section),
-            interface(1, &[option(2, b"eth0"), option(9, &[9])]),
-            interface(101, &binary),
-            enhanced(0, 1_796_054_400_000_000_001),
-            block(0xbad, b"what nobody knows..."),
-            enhanced(1, 3 * 1_024 + 512),
-            block(3, &[&4u32.to_le_bytes()[..], b"abcd"].concat()),
+            order.block(0x0a0d_0d0a, &section),
+            order.interface(1, &[order.option(2, b"eth0"), order.option(9, &[9])]),
+            order.interface(101, &binary),
+            order.enhanced(0, 1_796_054_400_000_000_001),
+            order.block(0xbad, b"what nobody knows..."),
+            order.enhanced(1, 3 * 1_024 + 512),
+            order.block(3, &[&order.put::<4>(4)[..], b"abcd"].concat()),
         ]
         .concat()
     }
 
-    /// Proves that the newer format is read with several interfaces, each with its own name, medium
-    /// and way to count time, and that unknown blocks are passed over.
+    /// Proves that the newer format is read in both orders of bytes, also one behind the other, with
+    /// several interfaces, each with its own name, medium and way to count time, and that unknown
+    /// blocks are passed over.
     #[test]
     fn the_newer_format_is_read_with_all_its_interfaces() {
-        let file = written(&newer());
+        let orders = [Order::Little, Order::Big];
+        for first in orders {
+            frames_are_those_of_newer(&newer(first), 1);
+            for second in orders {
+                frames_are_those_of_newer(&[newer(first), newer(second)].concat(), 2);
+            }
+        }
+    }
+
+    fn frames_are_those_of_newer(capture: &[u8], times: usize) {
+        let file = written(capture);
         let mut reader = Reader::open(file.path()).unwrap();
         let mut told = Vec::new();
         while let Some(frame) = reader.next().unwrap() {
@@ -443,7 +485,8 @@ mod tests {
         let first = (Some(1_796_054_400_000_000_001), Linktype::ETHERNET, eth0.clone());
         // Five seconds are added to three and a half.
         let second = (Some(8_500_000_000), Linktype::RAW, None);
-        assert_eq!(told, [first, second, (None, Linktype::ETHERNET, eth0)]);
+        let expected = [first, second, (None, Linktype::ETHERNET, eth0)];
+        assert_eq!(told, vec![expected; times].concat());
     }
 
     /// Proves that what is no capture, and one that ends too early, are told apart, and that what is
@@ -458,7 +501,7 @@ mod tests {
             let file = written(foreign);
             assert!(message(file.path()).contains("no capture: write the name"), "{foreign:?}");
         }
-        for whole in [legacy([0xd4, 0xc3, 0xb2, 0xa1], false), newer()] {
+        for whole in [legacy([0xd4, 0xc3, 0xb2, 0xa1], false), newer(Order::Little)] {
             let twice = [&whole[..], &whole[whole.len() - 20..whole.len() - 1]].concat();
             let file = written(&twice);
             let (frames, end) = read(file.path());
@@ -468,7 +511,7 @@ mod tests {
                 "{end}"
             );
         }
-        let orphan = [newer(), enhanced(9, 1)].concat();
+        let orphan = [newer(Order::Big), Order::Big.enhanced(9, 1)].concat();
         assert!(message(written(&orphan).path()).contains("interface that is not described"));
     }
 
@@ -477,7 +520,7 @@ mod tests {
         /// its end.
         #[test]
         fn captures_may_be_damaged_anywhere(at in 0..300usize, with in any::<u8>(), new in any::<bool>()) {
-            let mut bytes = if new { newer() } else { legacy([0x4d, 0x3c, 0xb2, 0xa1], false) };
+            let mut bytes = if new { newer(Order::Little) } else { legacy([0x4d, 0x3c, 0xb2, 0xa1], false) };
             let at = at % bytes.len();
             bytes[at] = with;
             let file = written(&bytes);
