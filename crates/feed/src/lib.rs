@@ -6,6 +6,7 @@
 //! | module | what it is for |
 //! | --- | --- |
 //! | [`format`](mod@format) | how messages lie in a packet: [`MoldUdp64`](format::MoldUdp64), [`Compact`](format::Compact), or your own |
+//! | [`framing`] | how packets lie on a byte stream |
 //! | [`sequence`] | every message once and in order, from one line or several: gaps are noticed, repaired, or reported |
 //!
 //! ```
@@ -40,6 +41,7 @@
 #![forbid(unsafe_code)]
 
 pub mod format;
+pub mod framing;
 pub mod sequence;
 #[cfg(any(test, feature = "trial"))]
 pub mod trial;

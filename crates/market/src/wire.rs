@@ -1,7 +1,7 @@
 //! Frames on a TCP connection: a length of two bytes, then what it counts.
 
 use tautline_feed::format::ParseError;
-use tautline_relay::framing::{Deframer, Framing, FramingError, PREFIX};
+use tautline_feed::framing::{Deframer, Framing, FramingError, PREFIX};
 
 use crate::message::DecodeError;
 

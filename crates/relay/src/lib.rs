@@ -24,7 +24,6 @@ pub mod backoff;
 mod config;
 pub mod demo;
 pub mod endpoint;
-pub mod framing;
 pub mod pool;
 pub mod queue;
 mod run;
@@ -33,6 +32,8 @@ pub mod stats;
 pub mod units;
 
 pub use config::{ChoiceError, DemoConfig, DriverChoice, HostConfig, RelayConfig, WaitChoice};
+pub use tautline_feed::framing;
+
 pub use run::{Conflict, RunError, run, run_demo, run_until};
 pub use shell::{Publisher, join_group, open_group};
 pub use units::Nanos;

@@ -1,7 +1,7 @@
 //! RFC 4571 and raw framing: any chunking gives the same packets, and lies are found.
 
 use proptest::prelude::*;
-use tautline_relay::framing::{Deframer, Framing, FramingError, MAX_PACKET, Received, prefix};
+use tautline_feed::framing::{Deframer, Framing, FramingError, MAX_PACKET, Received, prefix};
 
 fn encode(packets: &[Vec<u8>]) -> Vec<u8> {
     let mut stream = Vec::new();

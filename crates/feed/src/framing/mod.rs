@@ -12,7 +12,7 @@ pub use deframer::{Deframer, Received};
 /// Bytes of the RFC 4571 length prefix.
 pub const PREFIX: usize = 2;
 
-/// Largest packet that the prefix can announce, and so the largest this crate moves.
+/// Largest packet that the prefix can announce, and so the largest that is moved.
 pub const MAX_PACKET: usize = u16::MAX as usize;
 
 /// How packets lie in a byte stream.
@@ -50,7 +50,8 @@ pub enum FramingError {
     /// The peer announced more than this endpoint accepts. Nothing after it can be trusted.
     #[error(
         "packet {index} announces {announced} bytes, the limit is {limit}; \
-         raise ?size=, or use ?framing=raw if the peer sends no length prefix"
+         raise the limit (?size=), or take the stream as raw (?framing=raw) if the peer sends no \
+         length prefix"
     )]
     TooLong {
         /// Packets completed before this one.
@@ -63,7 +64,7 @@ pub enum FramingError {
     /// The stream ended inside a packet.
     #[error(
         "stream ended inside packet {index}: {got} of {expected} bytes had come; \
-         use ?framing=raw if the peer sends no length prefix"
+         take the stream as raw (?framing=raw) if the peer sends no length prefix"
     )]
     Truncated {
         /// Packets completed before the end.

@@ -8,7 +8,7 @@ use super::{Framing, FramingError, PREFIX};
 /// straddles two inputs is put together in the deframer's own buffer, allocated at construction.
 ///
 /// ```
-/// use tautline_relay::framing::{Deframer, Framing};
+/// use tautline_feed::framing::{Deframer, Framing};
 /// let mut deframer = Deframer::new(Framing::Rfc4571, 1500);
 /// let mut packets = Vec::new();
 /// for piece in [&[0, 3, b'a'][..], &[b'b', b'c', 0]] {
@@ -19,7 +19,7 @@ use super::{Framing, FramingError, PREFIX};
 /// }
 /// assert_eq!(packets, [b"abc"]);
 /// assert!(deframer.finish().is_err(), "the stream ended inside the second prefix");
-/// # Ok::<(), tautline_relay::framing::FramingError>(())
+/// # Ok::<(), tautline_feed::framing::FramingError>(())
 /// ```
 #[derive(Debug)]
 pub struct Deframer {
