@@ -11,7 +11,8 @@
 //! | [`replay`] | what was missed is asked for, and sent again or refused |
 //! | [`snapshot`] | the books as they are, for those who join late or have lost too much |
 //!
-//! And the shell around them: [`live`] is an exchange and a gateway on real sockets.
+//! And the shell around them: [`live`] is an exchange and a gateway on real sockets. Without the feature of that
+//! name the pure parts stand alone.
 //!
 //! ```
 //! use tautline_market::book::Books;
@@ -38,10 +39,13 @@
 pub mod book;
 pub mod exchange;
 pub mod gateway;
+#[cfg(feature = "live")]
 pub mod live;
 pub mod message;
 pub mod replay;
 pub mod snapshot;
+#[cfg(any(test, feature = "trial"))]
+pub mod trial;
 mod wire;
 
 pub use self::wire::ProtocolError;

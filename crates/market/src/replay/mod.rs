@@ -196,7 +196,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    fn encode(self, room: &mut [u8]) -> &[u8] {
+    pub(crate) fn encode(self, room: &mut [u8]) -> &[u8] {
         let frame = &mut room[2..2 + REFUSAL];
         let reason = match self.reason {
             Reason::OtherSession => 1,
