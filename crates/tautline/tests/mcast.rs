@@ -295,6 +295,25 @@ fn only_named_senders_are_heard() {
     assert!(packets.iter().zip(["0", "1"]).all(|(it, wanted)| it["text"] == wanted), "{packets:?}");
 }
 
+/// Proves that a tool takes nothing from a program of this host that is sent datagrams at the same port.
+#[test]
+fn programs_at_the_same_port_lose_nothing() {
+    let group = group();
+    let program = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
+    program.set_reuse_address(true).unwrap();
+    program.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, group.port())).into()).unwrap();
+    let program = UdpSocket::from(program);
+    program.set_read_timeout(Some(PATIENCE)).unwrap();
+    let tool = Tool::joined("recv", group, "--json");
+    let here = SocketAddr::from((Ipv4Addr::LOCALHOST, group.port()));
+    sender("127.0.0.1").send_to(b"for the program", here).unwrap();
+    let mut bytes = [0; 64];
+    let len = program.recv(&mut bytes).expect("the tool has it");
+    assert_eq!(&bytes[..len], b"for the program");
+    tool.interrupt();
+    assert!(tool.objects().0.is_empty());
+}
+
 /// Proves that what cannot be done is told in one line with its name and a remedy, and exit code 1.
 #[test]
 fn failures_are_one_line_and_code_1() {

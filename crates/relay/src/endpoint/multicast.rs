@@ -21,6 +21,13 @@ pub enum InterfaceName {
     Address(IpAddr),
 }
 
+impl From<&str> for InterfaceName {
+    /// By its address if it is one, else by its name.
+    fn from(text: &str) -> Self {
+        text.parse().map_or_else(|_| Self::Name(text.to_owned()), Self::Address)
+    }
+}
+
 impl fmt::Display for InterfaceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -76,21 +83,20 @@ pub(super) fn group(body: &str) -> Result<SocketAddr, EndpointError> {
 
 /// Reads the name or an address of an interface.
 pub(super) fn interface(key: &'static str, value: &str) -> Result<InterfaceName, EndpointError> {
-    if let Ok(ip) = value.parse::<IpAddr>() {
-        return match ip.is_multicast() || ip.is_unspecified() {
-            true => Err(refuse(key, value, "write the name of an interface or its own address")),
-            false => Ok(InterfaceName::Address(ip)),
-        };
-    }
+    let interface = InterfaceName::from(value);
     let is_name = |c: char| !c.is_whitespace() && !c.is_control() && c != '/' && c != ':';
-    if value.is_empty() || value.len() > NAME_MAX || !value.chars().all(is_name) {
-        return Err(refuse(
-            key,
-            value,
-            "write the name of an interface, such as eth0, or its address",
-        ));
-    }
-    Ok(InterfaceName::Name(value.to_owned()))
+    let why = match &interface {
+        InterfaceName::Address(ip) if ip.is_multicast() || ip.is_unspecified() => {
+            "write the name of an interface or its own address"
+        }
+        InterfaceName::Name(name)
+            if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(is_name) =>
+        {
+            "write the name of an interface, such as eth0, or its address"
+        }
+        _ => return Ok(interface),
+    };
+    Err(refuse(key, value, why))
 }
 
 impl MulticastSource {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use tautline_feed::format::Session;
+use tautline_relay::endpoint::InterfaceName;
 use tautline_relay::{HostConfig, units};
 
 use super::relay::HostArgs;
@@ -69,7 +70,7 @@ pub(crate) struct JoinArgs {
     /// Where to join, by name or address; give it again for each further interface [default: where
     /// the system's routes lead].
     #[arg(long = "iface", value_name = "NAME|ADDRESS")]
-    pub(crate) interfaces: Vec<String>,
+    pub(crate) interfaces: Vec<InterfaceName>,
     /// Hear this sender alone; give it again for each further one [default: everybody].
     #[arg(long = "source", value_name = "ADDRESS", value_parser = sender)]
     pub(crate) sources: Vec<IpAddr>,
@@ -96,6 +97,31 @@ impl JoinArgs {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// What is heard, and for how long.
+#[derive(Clone, Debug, Args, PartialEq, Eq)]
+pub(crate) struct WatchArgs {
+    #[command(flatten)]
+    pub(crate) join: JoinArgs,
+    /// The format of the packets: auto, plain, compact, moldudp64 or rtp.
+    #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = |text: &str| text.parse::<Choice>())]
+    pub(crate) format: Choice,
+    /// End after so many packets.
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// End after this time [default: run until Ctrl-C].
+    #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true, value_parser = run_time)]
+    pub(crate) run_for: Option<Duration>,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+impl WatchArgs {
+    /// How the loop runs.
+    pub(crate) fn host(&self) -> HostConfig {
+        self.host.clone().into()
     }
 }
 
@@ -130,31 +156,15 @@ impl LookArgs {
 #[derive(Clone, Debug, Args, PartialEq, Eq)]
 pub(crate) struct RecvArgs {
     #[command(flatten)]
-    pub(crate) join: JoinArgs,
+    pub(crate) watch: WatchArgs,
     #[command(flatten)]
     pub(crate) look: LookArgs,
     /// Write the packets into a capture (pcap, raw IP, nanoseconds).
     #[arg(long, value_name = "FILE")]
     pub(crate) write: Option<PathBuf>,
-    /// The format of the packets: auto, plain, compact, moldudp64 or rtp.
-    #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = |text: &str| text.parse::<Choice>())]
-    pub(crate) format: Choice,
-    /// End after so many packets.
-    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) count: Option<u64>,
-    /// End after this time [default: run until Ctrl-C].
-    #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true, value_parser = run_time)]
-    pub(crate) run_for: Option<Duration>,
-    #[command(flatten)]
-    host: HostArgs,
 }
 
 impl RecvArgs {
-    /// How the loop runs.
-    pub(crate) fn host(&self) -> HostConfig {
-        self.host.clone().into()
-    }
-
     /// Whether each packet is printed.
     pub(crate) fn prints(&self) -> bool {
         let LookArgs { text, hex, json } = self.look;
@@ -165,31 +175,13 @@ impl RecvArgs {
 #[derive(Clone, Debug, Args, PartialEq, Eq)]
 pub(crate) struct RateArgs {
     #[command(flatten)]
-    pub(crate) join: JoinArgs,
+    pub(crate) watch: WatchArgs,
     /// From one report to the next; a number without a unit is of seconds.
     #[arg(long, value_name = "SECONDS", default_value = "1s", allow_hyphen_values = true, value_parser = seconds)]
     pub(crate) every: Duration,
-    /// The format of the packets: auto, plain, compact, moldudp64 or rtp.
-    #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = |text: &str| text.parse::<Choice>())]
-    pub(crate) format: Choice,
-    /// End after so many packets.
-    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) count: Option<u64>,
-    /// End after this time [default: run until Ctrl-C].
-    #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true, value_parser = run_time)]
-    pub(crate) run_for: Option<Duration>,
-    #[command(flatten)]
-    host: HostArgs,
     /// One JSON object a report, and a summary object last.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-impl RateArgs {
-    /// How the loop runs.
-    pub(crate) fn host(&self) -> HostConfig {
-        self.host.clone().into()
-    }
 }
 
 #[derive(Clone, Debug, Args, PartialEq, Eq)]
@@ -214,7 +206,7 @@ pub(crate) struct SendArgs {
     pub(crate) group: SocketAddr,
     /// Where to send, by name or address [default: where the system's routes lead].
     #[arg(long = "iface", value_name = "NAME|ADDRESS")]
-    pub(crate) interface: Option<String>,
+    pub(crate) interface: Option<InterfaceName>,
     /// How many networks a packet may cross: 0 stays on this machine, 1 on the link.
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) hops: u8,
@@ -354,11 +346,11 @@ impl SendArgs {
 pub(super) fn request(command: McastCommand) -> Result<Request, Refusal> {
     Ok(match command {
         McastCommand::Recv(args) => {
-            args.join.check().map_err(Refusal::Wrong)?;
+            args.watch.join.check().map_err(Refusal::Wrong)?;
             Request::McastRecv(args)
         }
         McastCommand::Rate(args) => {
-            args.join.check().map_err(Refusal::Wrong)?;
+            args.watch.join.check().map_err(Refusal::Wrong)?;
             Request::McastRate(args)
         }
         McastCommand::Dump(args) => Request::McastDump(args),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tautline_feed::format::Session;
-use tautline_relay::endpoint::DemoFeed;
+use tautline_relay::endpoint::{DemoFeed, InterfaceName};
 use tautline_relay::{DriverChoice, HostConfig, WaitChoice};
 
 use super::*;
@@ -154,17 +154,19 @@ fn multicast_arguments_reach_the_tools() {
     let line = "tautline mcast recv 239.1.1.1:5 [ff12::1]:6 --iface lo --iface 10.0.0.1 --source 10.0.0.2 --source ::2 \
                 --buffer 8MiB --hex --write a --count 3 --for 2s --format rtp --driver readiness";
     let Ok(Request::McastRecv(args)) = parsed(line) else { panic!("no recv") };
+    let watch = &args.watch;
     let groups = ["239.1.1.1:5", "[ff12::1]:6"].map(|group| group.parse().unwrap());
+    let interfaces = ["lo", "10.0.0.1"].map(InterfaceName::from);
     assert_eq!(
-        (&args.join.groups[..], &args.join.interfaces[..]),
-        (&groups[..], &["lo".to_owned(), "10.0.0.1".to_owned()][..])
+        (&watch.join.groups[..], &watch.join.interfaces[..]),
+        (&groups[..], &interfaces[..])
     );
     assert_eq!(
-        (args.join.sources.len(), args.join.buffer, args.count),
+        (watch.join.sources.len(), watch.join.buffer, watch.count),
         (2, Some(8 << 20), Some(3))
     );
-    assert_eq!((args.format, args.run_for), (Choice::Rtp, Some(Duration::from_secs(2))));
-    assert_eq!((args.host().driver, args.prints()), (DriverChoice::Readiness, true));
+    assert_eq!((watch.format, watch.run_for), (Choice::Rtp, Some(Duration::from_secs(2))));
+    assert_eq!((watch.host().driver, args.prints()), (DriverChoice::Readiness, true));
     let Ok(Request::McastRecv(quiet)) = parsed("tautline mcast recv 239.1.1.1:5 --write a") else {
         panic!("no recv")
     };
@@ -172,7 +174,8 @@ fn multicast_arguments_reach_the_tools() {
     let Ok(Request::McastRate(args)) = parsed("tautline mcast rate 239.1.1.1:5 --json") else {
         panic!("no rate")
     };
-    assert_eq!((args.every, args.format, args.json), (Duration::from_secs(1), Choice::Auto, true));
+    assert_eq!((args.every, args.json), (Duration::from_secs(1), true));
+    assert_eq!(args.watch.format, Choice::Auto);
 }
 
 /// Proves that what is sent, how fast and in which layout follows from the arguments.

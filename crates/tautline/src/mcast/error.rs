@@ -24,9 +24,6 @@ pub(crate) enum Error {
         #[source]
         error: io::Error,
     },
-    /// An interface that is not there.
-    #[error("--iface: {0}")]
-    Interface(tautline_net::multicast::Error),
     /// Standard input cannot be read.
     #[error("standard input: {0}")]
     Input(io::Error),

@@ -3,10 +3,12 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 
-use tautline_net::multicast::{Interface, Peer, ToInterface};
+use tautline_net::multicast::{Interface, Peer};
+use tautline_relay::endpoint::MulticastSource;
+use tautline_relay::join_group;
 use tautline_runtime::{Details, Packet};
 
 use super::ending::Ending;
@@ -49,53 +51,30 @@ pub(crate) fn watch<W: Watcher + 'static>(
     watcher: &Rc<RefCell<W>>,
     session: &Session,
 ) -> Result<(), Error> {
-    let interfaces = interfaces(&args.interfaces)?;
     for &group in &args.groups {
-        let peer = join(args, group, &interfaces).map_err(Error::of(group))?;
+        let peer = join(args, group).map_err(Error::of(group))?;
         let (watcher, ending) = (watcher.clone(), session.ending().clone());
-        let inlet = Inlet { peer, group, interfaces: interfaces.clone(), dropped: 0 };
+        let inlet = Inlet { peer, group, dropped: 0 };
         session.spawn(async move { inlet.receive(&watcher, &ending).await })?;
     }
     Ok(())
 }
 
-/// Where to join: the interfaces of those names, or the one of the system's choice.
-fn interfaces(names: &[String]) -> Result<Vec<Interface>, Error> {
-    if names.is_empty() {
-        return Ok(vec![Interface::ANY]);
-    }
-    let found = names.iter().map(|name| name.to_interface());
-    found.collect::<Result<_, _>>().map_err(Error::Interface)
-}
-
 /// A peer that has joined a group as was asked for.
-fn join(args: &JoinArgs, group: SocketAddr, interfaces: &[Interface]) -> io::Result<Peer> {
+fn join(args: &JoinArgs, group: SocketAddr) -> io::Result<Peer> {
     let mut options = Peer::options().details(DETAILS);
     if let Some(bytes) = args.buffer {
         options = options.receive_buffer(bytes);
     }
-    // Whom a datagram was sent to shows in its details.
-    let any: IpAddr = match group {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let peer = options.bind(SocketAddr::new(any, group.port()))?;
-    for &interface in interfaces {
-        if args.sources.is_empty() {
-            peer.join_on(group.ip(), interface)?;
-        }
-        for &source in args.sources.iter().filter(|it| it.is_ipv4() == group.is_ipv4()) {
-            peer.join_source_on(group.ip(), source, interface)?;
-        }
-    }
-    Ok(peer)
+    let (interfaces, mut sources) = (args.interfaces.clone(), args.sources.clone());
+    sources.retain(|source| source.is_ipv4() == group.is_ipv4());
+    join_group(&MulticastSource { group, interfaces, sources }, &options)
 }
 
 /// A group that was joined.
 struct Inlet {
     peer: Peer,
     group: SocketAddr,
-    interfaces: Vec<Interface>,
     /// What the kernel has dropped so far.
     dropped: u32,
 }
@@ -123,15 +102,10 @@ impl Inlet {
         Ok(())
     }
 
-    /// Whether it was sent to the group and came where it was joined: what is sent to this host comes
-    /// to the same port, and of a group of IPv6 also what comes by interfaces on which others have
-    /// joined it.
+    /// Whether it was sent to the group: for some groups of IPv6 the peer is bound to any address, and
+    /// gets what is sent to this host at the same port too.
     fn is_ours(&self, packet: &Packet<'_>) -> bool {
-        let joined = |index| {
-            self.interfaces.iter().any(|one| *one == Interface::ANY || one.index() == index)
-        };
         packet.destination().is_none_or(|to| to == self.group.ip())
-            && packet.interface().is_none_or(joined)
     }
 
     /// How many more the kernel has dropped since it was last asked.

@@ -1,5 +1,7 @@
 //! `tautline mcast`: multicast groups, seen and fed from a command line.
 //!
+//! Pure parts, into which bytes and the time go:
+//!
 //! | file | what it does |
 //! | --- | --- |
 //! | `seen`, `header` | a packet, and what its header says if it is of a feed that is known |
@@ -7,13 +9,15 @@
 //! | `text`, `render`, `report` | packets and counts as lines, tables and JSON |
 //! | `capture`, `frame` | files of packets, and the datagrams in them |
 //! | `generate`, `pace` | numbered packets, and when they are due |
-//!
 //! | `lines` | what is read from standard input |
+//!
+//! And those who listen and speak:
+//!
+//! | file | what it does |
+//! | --- | --- |
 //! | `recv`, `send`, `rate`, `dump` | the commands of that name |
 //! | `session`, `ending`, `error` | their loop, when they end, and what can go wrong |
 //! | `joined` | groups that were joined, and what comes to them |
-//!
-//! What is above the commands is pure: bytes and the time go in.
 
 mod capture;
 mod dump;

@@ -19,14 +19,14 @@ use crate::screen::{Form, Screen};
 
 /// Reports what comes to groups again and again until the end, and then what it was together.
 pub(crate) fn rate(args: &RateArgs) -> Result<(), Failure> {
-    let session = Session::start(&args.host(), args.run_for)?;
+    let session = Session::start(&args.watch.host(), args.watch.run_for)?;
     let gauge = Rc::new(RefCell::new(Gauge {
-        meter: Meter::new(args.format),
+        meter: Meter::new(args.watch.format),
         screen: Screen::stdout(args.json),
-        countdown: Countdown::of(args.count, session.ending()),
+        countdown: Countdown::of(args.watch.count, session.ending()),
         told: Duration::ZERO,
     }));
-    joined::watch(&args.join, &gauge, &session)?;
+    joined::watch(&args.watch.join, &gauge, &session)?;
     let (shown, clock) = (gauge.clone(), session.clock());
     timer::every(args.every, move || shown.borrow_mut().show(clock())).map_err(Error::from)?;
     let elapsed = session.run()?;

@@ -19,12 +19,13 @@ use crate::cli::RecvArgs;
 
 /// Bytes of lines that are written in one call.
 const ROOM: usize = 1 << 16;
+
 /// Prints what comes to groups until the end, and then what it was together.
 pub(crate) fn recv(args: &RecvArgs) -> Result<(), Failure> {
-    let session = Session::start(&args.host(), args.run_for)?;
+    let session = Session::start(&args.watch.host(), args.watch.run_for)?;
     let printer = Printer::new(args, &session)?;
     let printer = Rc::new(RefCell::new(printer));
-    joined::watch(&args.join, &printer, &session)?;
+    joined::watch(&args.watch.join, &printer, &session)?;
     let elapsed = session.run()?;
     printer.borrow_mut().finish(elapsed)?;
     session.result()
@@ -45,9 +46,9 @@ impl Printer {
         Ok(Self {
             args: args.clone(),
             stdout: BufWriter::with_capacity(ROOM, io::stdout().lock()),
-            meter: Meter::new(args.format),
+            meter: Meter::new(args.watch.format),
             capture: args.write.as_deref().map(Writer::create).transpose()?,
-            countdown: Countdown::of(args.count, session.ending()),
+            countdown: Countdown::of(args.watch.count, session.ending()),
             text: String::new(),
         })
     }

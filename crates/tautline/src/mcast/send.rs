@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,7 +10,9 @@ use std::time::Duration;
 use serde_json::json;
 use socket2::SockAddr;
 use tautline_net::Stdin;
-use tautline_net::multicast::{Peer, ToInterface};
+use tautline_net::multicast::Peer;
+use tautline_relay::endpoint::MulticastDestination;
+use tautline_relay::open_group;
 use tautline_runtime::{Batch, To, timer};
 
 use super::capture::Reader;
@@ -72,18 +74,11 @@ struct Outlet {
 
 impl Outlet {
     fn open(args: &SendArgs, session: &Session) -> Result<Self, Error> {
-        let mut options = Peer::options().reuse(false).hops(args.hops).loopback(args.loopback);
-        if let Some(name) = &args.interface {
-            options = options.interface(name.to_interface().map_err(Error::Interface)?);
-        }
-        let any: IpAddr = match args.group {
-            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        let peer = options.bind(SocketAddr::new(any, 0)).map_err(Error::of(args.group))?;
+        let SendArgs { group, hops, loopback, .. } = *args;
+        let to = MulticastDestination { group, interface: args.interface.clone(), hops, loopback };
         Ok(Self {
-            peer,
-            group: args.group,
+            peer: open_group(&to).map_err(Error::of(group))?,
+            group,
             layout: args.layout(),
             room: RefCell::new(vec![0; LONGEST]),
             next: Cell::new(1),
