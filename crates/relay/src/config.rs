@@ -48,14 +48,6 @@ pub struct HostConfig {
     pub signals: bool,
 }
 
-impl HostConfig {
-    /// A loop that runs like that, and has room for so many peers, of whom each has a socket.
-    #[must_use]
-    pub fn runtime(&self, peers: usize) -> tautline_runtime::Config {
-        crate::shell::host_config(self, peers)
-    }
-}
-
 /// How the loop talks to the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DriverChoice {

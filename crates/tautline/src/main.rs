@@ -106,7 +106,7 @@ fn finish(result: Result<(), Failure>) -> ExitCode {
             let unusable = matches!(
                 failure,
                 Failure::Run(RunError::Conflict(_))
-                    | Failure::Market(MarketError::Publish(RunError::Conflict(_)))
+                    | Failure::Market(MarketError::Relay(RunError::Conflict(_)))
                     | Failure::NoLog(LogError::Needs(..))
             );
             notice::say(failure);

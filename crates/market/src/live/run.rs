@@ -9,7 +9,6 @@ use std::time::Duration;
 use tautline_feed::format::{Compact, Format, MoldUdp64};
 use tautline_feed::sequence::StoreError;
 use tautline_net::{Signal, Signals};
-use tautline_relay::endpoint::Destination;
 use tautline_runtime::{Runtime, task, timer};
 
 use super::{
@@ -23,13 +22,11 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(20);
 /// How often the end of the session is told after the first time.
 const FAREWELLS: u32 = 3;
-/// Sockets of a program beside those of its subscribers.
-const SOCKETS: usize = 256;
 
 /// Why an exchange or a gateway could not run, or ended before its time.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The loop could not be set up, or broke.
+    /// The loop broke.
     #[error("the loop: {0}")]
     Loop(#[from] tautline_runtime::Error),
     /// Lines and groups do not match.
@@ -76,9 +73,9 @@ pub enum RunError {
     /// No memory for packets that come ahead of others.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Somewhere where quotes cannot go.
+    /// There is no loop to be had, or somewhere quotes cannot go.
     #[error(transparent)]
-    Publish(#[from] tautline_relay::RunError),
+    Relay(#[from] tautline_relay::RunError),
 }
 
 impl RunError {
@@ -109,7 +106,7 @@ fn exchange_of<F: Format>(
     config: &ExchangeConfig,
     report: &mut dyn FnMut(&ExchangeReport),
 ) -> Result<ExchangeReport, RunError> {
-    let runtime = Runtime::new(config.host.runtime(SOCKETS))?;
+    let runtime = config.host.start(0)?;
     let venue = Venue::<F>::open(config)?;
     let end = End::listen(config.host.signals, config.run_for)?;
     end.run(&runtime, &mut || report(&venue.report()), &mut || false)?;
@@ -141,9 +138,9 @@ fn gateway_of<F: Format>(
     config: &GatewayConfig,
     report: &mut dyn FnMut(&GatewayReport),
 ) -> Result<GatewayReport, RunError> {
-    let subscribers = config.to.iter().filter(|to| Destination::listens(to));
+    let subscribers = config.to.iter().filter(|to| to.listens());
     let subscribers: usize = subscribers.map(|to| to.subscribers as usize).sum();
-    let runtime = Runtime::new(config.host.runtime(SOCKETS + subscribers))?;
+    let runtime = config.host.start(subscribers)?;
     let station = runtime.block_on(Station::<F>::open(config))??;
     let end = End::listen(config.host.signals, config.run_for)?;
     let publisher = station.publisher();

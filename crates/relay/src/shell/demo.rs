@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use tautline_net::TcpStream;
 use tautline_runtime::{Config, Runtime};
 
-use super::relay::{Relay, loop_config, raise_descriptor_limit};
+use super::relay::{Relay, peers};
 use crate::config::{DemoConfig, RelayConfig};
 use crate::demo::{CheckReport, Checker};
 use crate::endpoint::{Destination, EndpointError, Source};
@@ -28,9 +28,8 @@ pub(crate) fn demonstrate(
     config: &DemoConfig,
     report: &mut dyn FnMut(&Snapshot),
 ) -> Result<Summary, RunError> {
-    raise_descriptor_limit();
     let what = describe(config).map_err(|error| RunError::Subscribers(error.to_string()))?;
-    let runtime = Runtime::new(loop_config(&what))?;
+    let runtime = what.host.start(peers(&what))?;
     let relay = Relay::open(&runtime, &what)?;
     let crowd = gather(&relay, config)?;
     relay.start()?;

@@ -39,7 +39,7 @@ use rustix::io::Errno;
 
 pub(crate) use demo::demonstrate;
 pub use publisher::Publisher;
-pub(crate) use relay::{host_config, run as relay};
+pub(crate) use relay::run as relay;
 pub use sockets::{join_group, open_group};
 
 use crate::units::Nanos;

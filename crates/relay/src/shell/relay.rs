@@ -37,9 +37,7 @@ pub(crate) fn run(
     done: Option<&mut dyn FnMut() -> bool>,
 ) -> Result<Summary, RunError> {
     super::conflict::check(config)?;
-    raise_descriptor_limit();
-    make_sure_of_memory(config)?;
-    let runtime = Runtime::new(loop_config(config))?;
+    let runtime = config.host.start(peers(config))?;
     let relay = Relay::open(&runtime, config)?;
     relay.start()?;
     relay.run(config.run_for, report, done)
@@ -233,7 +231,7 @@ impl<'r> Relay<'r> {
 }
 
 /// Peers that may be there at a time.
-fn peers(config: &RelayConfig) -> usize {
+pub(super) fn peers(config: &RelayConfig) -> usize {
     let listening = config.to.iter().filter(|to| to.listens());
     let subscribers: usize = listening.map(|to| to.subscribers as usize).sum();
     let publishers = if config.from.listens() { config.from.publishers as usize } else { 0 };
@@ -242,8 +240,7 @@ fn peers(config: &RelayConfig) -> usize {
 
 /// The loop allocates its tables at once, and cannot go on without: asks first whether there is
 /// so much memory.
-fn make_sure_of_memory(config: &RelayConfig) -> Result<(), RunError> {
-    let peers = peers(config);
+fn make_sure_of_memory(peers: usize) -> Result<(), RunError> {
     let room = Vec::<u8>::new().try_reserve_exact(peers * PEER);
     room.map_err(|_| RunError::Peers(peers))
 }
@@ -251,32 +248,40 @@ fn make_sure_of_memory(config: &RelayConfig) -> Result<(), RunError> {
 /// Bytes of the loop's tables for a peer, generously.
 const PEER: usize = 1536;
 
-/// The loop that this relay needs.
-pub(super) fn loop_config(config: &RelayConfig) -> Config {
-    host_config(&config.host, peers(config))
-}
+impl HostConfig {
+    /// Makes a loop that runs like that, on this thread: with room for so many peers at a time, of whom
+    /// each has a socket, and for thousands of sockets, timers and tasks besides. The process may have as
+    /// many files open then as the system grants it.
+    ///
+    /// # Errors
+    /// [`RunError::Peers`], [`RunError::Loop`].
+    pub fn start(&self, peers: usize) -> Result<Runtime, RunError> {
+        raise_descriptor_limit();
+        make_sure_of_memory(peers)?;
+        Ok(Runtime::new(self.runtime(peers))?)
+    }
 
-/// A loop that runs as asked, and has room for so many peers.
-pub(crate) fn host_config(host: &HostConfig, peers: usize) -> Config {
-    Config {
-        driver: match host.driver {
-            config::DriverChoice::Auto => DriverChoice::Auto,
-            config::DriverChoice::Uring => DriverChoice::Uring,
-            config::DriverChoice::Readiness => DriverChoice::Readiness,
-        },
-        wait: match host.wait {
-            WaitChoice::Spin => WaitMode::Spin,
-            WaitChoice::Warm => WaitMode::Warm { spin_for: WARM },
-            WaitChoice::Sleep => WaitMode::Sleep,
-        },
-        pin: host.core.map_or(Wish::Off, Wish::Require),
-        // Each peer is watched, and may be waited for; sources and newcomers have the rest.
-        descriptors: peers + SPARE,
-        operations: 2 * peers + SPARE,
-        timers: SPARE,
-        tasks: SPARE,
-        drain_time: LINGER,
-        ..Config::default()
+    fn runtime(&self, peers: usize) -> Config {
+        Config {
+            driver: match self.driver {
+                config::DriverChoice::Auto => DriverChoice::Auto,
+                config::DriverChoice::Uring => DriverChoice::Uring,
+                config::DriverChoice::Readiness => DriverChoice::Readiness,
+            },
+            wait: match self.wait {
+                WaitChoice::Spin => WaitMode::Spin,
+                WaitChoice::Warm => WaitMode::Warm { spin_for: WARM },
+                WaitChoice::Sleep => WaitMode::Sleep,
+            },
+            pin: self.core.map_or(Wish::Off, Wish::Require),
+            // Each peer is watched, and may be waited for; sources and newcomers have the rest.
+            descriptors: peers + SPARE,
+            operations: 2 * peers + SPARE,
+            timers: SPARE,
+            tasks: SPARE,
+            drain_time: LINGER,
+            ..Config::default()
+        }
     }
 }
 
@@ -284,7 +289,7 @@ pub(crate) fn host_config(host: &HostConfig, peers: usize) -> Config {
 const SPARE: usize = 16 << 10;
 
 /// Takes as many descriptors as the machine grants; thousands of subscribers need them.
-pub(super) fn raise_descriptor_limit() {
+fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };

@@ -12,6 +12,9 @@ pub(crate) enum Error {
     #[error(transparent)]
     Capture(#[from] CaptureError),
     /// There is no loop to be had.
+    #[error(transparent)]
+    Host(#[from] tautline_relay::RunError),
+    /// The loop broke.
     #[error("the loop: {0}")]
     Loop(#[from] tautline_runtime::Error),
     /// There is no room in the loop.

@@ -5,16 +5,13 @@ use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tautline_relay::{DriverChoice, HostConfig, WaitChoice};
+use tautline_relay::HostConfig;
 use tautline_runtime::time::Instant;
-use tautline_runtime::{Config, Runtime, WaitMode, Wish, task};
+use tautline_runtime::{Runtime, task};
 
 use super::ending::Ending;
 use super::error::Error;
 use crate::Failure;
-
-/// How long a loop that may sleep spins after the last event.
-const WARM: Duration = Duration::from_micros(50);
 
 /// A loop, and what is told of it.
 pub(crate) struct Session {
@@ -28,9 +25,9 @@ impl Session {
     /// Makes the loop of this thread, which ends at a signal, or after that time.
     ///
     /// # Errors
-    /// [`Error::Loop`], [`Error::Room`].
+    /// [`Error::Host`], [`Error::Room`].
     pub(crate) fn start(host: &HostConfig, time: Option<Duration>) -> Result<Self, Error> {
-        let runtime = Runtime::new(config(host))?;
+        let runtime = host.start(0)?;
         let ending = Ending::after(time).map_err(Error::Room)?;
         let (failure, start) = (Rc::default(), runtime.now());
         Ok(Self { runtime, ending, failure, start })
@@ -83,22 +80,5 @@ impl Session {
     /// What failed first.
     pub(crate) fn result(&self) -> Result<(), Failure> {
         self.failure.take().map_or(Ok(()), Err)
-    }
-}
-
-fn config(host: &HostConfig) -> Config {
-    Config {
-        driver: match host.driver {
-            DriverChoice::Auto => tautline_runtime::DriverChoice::Auto,
-            DriverChoice::Uring => tautline_runtime::DriverChoice::Uring,
-            DriverChoice::Readiness => tautline_runtime::DriverChoice::Readiness,
-        },
-        wait: match host.wait {
-            WaitChoice::Spin => WaitMode::Spin,
-            WaitChoice::Warm => WaitMode::Warm { spin_for: WARM },
-            WaitChoice::Sleep => WaitMode::Sleep,
-        },
-        pin: host.core.map_or(Wish::Off, Wish::Require),
-        ..Config::default()
     }
 }
