@@ -7,10 +7,10 @@ use tautline_market::live::{
 use tautline_relay::stats::EndpointSnapshot;
 
 use crate::table::quantity::{bits, bytes, count};
+use crate::table::{columns, cut};
 
 /// Instruments that are shown at most.
 const ROWS: usize = 24;
-const GAP: &str = "  ";
 
 // ---------------------------------------------------------------------------------- exchange
 
@@ -23,7 +23,7 @@ pub(super) fn exchange(report: &ExchangeReport, width: usize) -> Vec<String> {
     )];
     let head =
         ["line", "packets", "sent", "lost", "doubled", "held back", "crowded out", "refused"];
-    lines.extend(columns(&head, report.lines.iter().map(sent)));
+    lines.extend(columns(head, 1, report.lines.iter().map(sent)));
     lines.push(served("replay", &report.replay));
     lines.push(served("snapshot", &report.snapshot));
     lines.extend(books(&report.instruments));
@@ -34,17 +34,17 @@ pub(super) fn exchange(report: &ExchangeReport, width: usize) -> Vec<String> {
     cut(lines, width)
 }
 
-fn sent(line: &SentReport) -> Vec<String> {
-    let counts = [
-        line.packets,
-        line.sent,
-        line.lost,
-        line.doubled,
-        line.reordered,
-        line.crowded_out,
-        line.refused,
-    ];
-    std::iter::once(line.group.clone()).chain(counts.map(count)).collect()
+fn sent(line: &SentReport) -> [String; 8] {
+    [
+        line.group.clone(),
+        count(line.packets),
+        count(line.sent),
+        count(line.lost),
+        count(line.doubled),
+        count(line.reordered),
+        count(line.crowded_out),
+        count(line.refused),
+    ]
 }
 
 fn served(what: &str, server: &ServedReport) -> String {
@@ -88,7 +88,7 @@ pub(super) fn gateway(report: &GatewayReport, width: usize) -> Vec<String> {
         count(report.quotes),
     )];
     let head = ["line", "packets", "first", "messages missed", "late", "behind", "dropped"];
-    lines.extend(columns(&head, report.lines.iter().map(line)));
+    lines.extend(columns(head, 1, report.lines.iter().map(line)));
     if report.strange > 0 {
         let strange = count(report.strange);
         lines.push(format!("{strange} datagrams are no packets of this --format: try the other"));
@@ -100,7 +100,7 @@ pub(super) fn gateway(report: &GatewayReport, width: usize) -> Vec<String> {
     lines.extend(books(&report.instruments));
     if !report.destinations.is_empty() {
         let head = ["to", "peers", "packets", "bit/s", "drops"];
-        lines.extend(columns(&head, report.destinations.iter().map(destination)));
+        lines.extend(columns(head, 1, report.destinations.iter().map(destination)));
     }
     lines.extend(told("replay", report.replay.error.as_deref()));
     lines.extend(told("snapshot", report.snapshot.error.as_deref()));
@@ -115,8 +115,8 @@ fn state(report: &GatewayReport) -> String {
     format!("{sound}  session {session}  next {}", report.next)
 }
 
-fn line(line: &LineReport) -> Vec<String> {
-    vec![
+fn line(line: &LineReport) -> [String; 7] {
+    [
         line.group.clone(),
         count(line.packets),
         count(line.first),
@@ -138,11 +138,9 @@ fn asked(what: &str, server: &AskedReport) -> String {
     format!("{what} from {place}: {requests} asked, {answers} came, {refused} refused")
 }
 
-fn destination(to: &EndpointSnapshot) -> Vec<String> {
-    let rates = &to.rates;
-    let counts = [to.peers, rates.packets].map(count);
-    let drops = count(to.drops.total());
-    std::iter::once(to.url.clone()).chain(counts).chain([bits(rates.bits_per_s), drops]).collect()
+fn destination(to: &EndpointSnapshot) -> [String; 5] {
+    let (rates, drops) = (&to.rates, count(to.drops.total()));
+    [to.url.clone(), count(to.peers), count(rates.packets), bits(rates.bits_per_s), drops]
 }
 
 /// One line of a gateway.
@@ -169,21 +167,21 @@ fn books(instruments: &[InstrumentReport]) -> Vec<String> {
     let head =
         ["instrument", "bid", "quantity", "ask", "quantity", "depth", "orders", "updates", "/s"];
     let shown = instruments.len().min(ROWS);
-    let mut lines = columns(&head, instruments[..shown].iter().map(book));
+    let mut lines = columns(head, 1, instruments[..shown].iter().map(book));
     if shown < instruments.len() {
         lines.push(format!("and {} more", instruments.len() - shown));
     }
     lines
 }
 
-fn book(it: &InstrumentReport) -> Vec<String> {
+fn book(it: &InstrumentReport) -> [String; 9] {
     let side = |top: Option<(i64, u64)>| match top {
         Some((price, quantity)) => [price.to_string(), quantity.to_string()],
         None => ["-".to_owned(), "-".to_owned()],
     };
     let [bid, bid_quantity] = side(it.bid);
     let [ask, ask_quantity] = side(it.ask);
-    vec![
+    [
         it.instrument.to_string(),
         bid,
         bid_quantity,
@@ -196,38 +194,9 @@ fn book(it: &InstrumentReport) -> Vec<String> {
     ]
 }
 
-/// What went wrong last, without what the terminal would obey.
+/// What went wrong last.
 fn told(what: &str, error: Option<&str>) -> Option<String> {
-    let clean = |text: &str| text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-    let error: String = clean(error?);
-    Some(format!("  {what}: {error}"))
-}
-
-/// Rows under a head, each column as wide as its widest cell: the first is text, all others numbers.
-fn columns<const N: usize>(
-    head: &[&str; N],
-    rows: impl Iterator<Item = Vec<String>>,
-) -> Vec<String> {
-    let mut all = vec![head.map(str::to_owned).to_vec()];
-    all.extend(rows);
-    let mut widths = [0; N];
-    for row in &all {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(widths).enumerate().map(|(at, (cell, width))| match at {
-            0 => format!("{cell:<width$}"),
-            _ => format!("{cell:>width$}"),
-        });
-        cells.collect::<Vec<_>>().join(GAP)
-    };
-    all.iter().map(line).collect()
-}
-
-fn cut(lines: Vec<String>, width: usize) -> Vec<String> {
-    lines.into_iter().map(|line| line.chars().take(width).collect()).collect()
+    Some(format!("  {what}: {}", error?))
 }
 
 #[cfg(test)]

@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 
 use super::meter::{Meter, Rates, Row};
 use crate::table::quantity::{bits, bytes, count};
+use crate::table::{columns, cut};
 
 /// Rows of the live table at most.
 const ROWS: usize = 40;
 const HEAD: [&str; 9] =
     ["source", "group", "feed", "pkt/s", "bit/s", "packets", "lost", "late", "copies"];
-/// Columns before this one are text, the others are numbers.
-const NUMBERS: usize = 3;
+/// So many columns are text, the others are numbers.
+const TEXTS: usize = 3;
 
 /// Whose sender is not told, or of too many to be told apart.
 const OTHERS: &str = "(others)";
@@ -30,15 +31,13 @@ pub(crate) struct Interval {
 pub(crate) fn table(meter: &Meter, at: Interval, width: usize) -> Vec<String> {
     let shown = meter.rows().len().min(ROWS);
     let rows = &meter.rows()[..shown];
-    let mut lines = aligned(rows.iter().map(|row| cells(row, row.rates(at.since))));
+    let rows = rows.iter().map(|row| cells(row, row.rates(at.since)));
+    let mut lines = columns(HEAD, TEXTS, rows);
     if shown < meter.rows().len() {
         lines.push(format!("and {} more", meter.rows().len() - shown));
     }
     lines.push(format!("{:.1} s  {}", at.elapsed.as_secs_f64(), verdict(meter)));
-    for line in &mut lines {
-        *line = line.chars().take(width).collect();
-    }
-    lines
+    cut(lines, width)
 }
 
 /// A line for each source.
@@ -175,20 +174,6 @@ fn dropped(meter: &Meter) -> String {
     format!("{} DROPPED by the kernel: give more --buffer", meter.dropped)
 }
 
-/// Lines whose columns stand below each other, with a head.
-fn aligned(rows: impl Iterator<Item = [String; 9]>) -> Vec<String> {
-    let rows: Vec<_> = std::iter::once(HEAD.map(str::to_owned)).chain(rows).collect();
-    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 9] = std::array::from_fn(width);
-    let line = |row: &[String; 9]| {
-        let cells = row.iter().zip(widths).enumerate().map(|(at, (cell, width))| {
-            if at < NUMBERS { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-        });
-        cells.collect::<Vec<_>>().join("  ")
-    };
-    rows.iter().map(line).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use tautline_feed::format::{Builder, Compact, Session};
@@ -264,7 +249,7 @@ mod tests {
         let at = |line: &String, text| line.find(text).unwrap_or_else(|| panic!("{line}"));
         assert_eq!(at(&lines[0], "group"), at(&lines[1], "239."));
         assert_eq!(at(&lines[0], "feed"), at(&lines[2], "no numbers"));
-        assert!(table(&meter(&[1], 1), AT, 20).iter().all(|line| line.len() <= 20));
+        assert!(table(&meter(&[1], 1), AT, 20).iter().all(|line| line.chars().count() <= 20));
     }
 
     /// Proves that JSON has the same, and what has no numbers has no counts of them.

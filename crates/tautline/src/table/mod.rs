@@ -138,24 +138,36 @@ fn mark(endpoint: &EndpointSnapshot) -> &'static str {
     }
 }
 
-/// Columns as wide as their widest cell; text to the left, numbers to the right.
+/// As [`columns`], of at most `width` columns as far as the endpoints can be shortened.
 fn align(rows: &[[String; 8]], width: usize) -> Vec<String> {
-    let mut widths = [0; 8];
-    for row in rows {
-        for (column, cell) in row.iter().enumerate() {
-            widths[column] = widths[column].max(cell.chars().count());
-        }
-    }
+    let mut widths = widths(rows);
     let others = widths.iter().sum::<usize>() - widths[1] + GAP * (widths.len() - 1);
     let room = width.saturating_sub(others).clamp(NAME_LEAST, NAME_MOST);
     widths[1] = widths[1].min(room);
-    rows.iter().map(|row| align_row(row, &widths)).collect()
+    rows.iter().map(|row| align_row(row, &widths, 2)).collect()
 }
 
-fn align_row(row: &[String; 8], widths: &[usize; 8]) -> String {
+/// Rows under a head, in columns as wide as their widest cell: the first `texts` are text, to the left,
+/// the others numbers, to the right.
+pub(crate) fn columns<const N: usize>(
+    head: [&str; N],
+    texts: usize,
+    rows: impl Iterator<Item = [String; N]>,
+) -> Vec<String> {
+    let rows: Vec<_> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
+    let widths = widths(&rows);
+    rows.iter().map(|row| align_row(row, &widths, texts)).collect()
+}
+
+fn widths<const N: usize>(rows: &[[String; N]]) -> [usize; N] {
+    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
+    std::array::from_fn(width)
+}
+
+fn align_row<const N: usize>(row: &[String; N], widths: &[usize; N], texts: usize) -> String {
     let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, &width))| {
         let cell = shorten(cell, width);
-        if column < 2 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        if column < texts { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
     });
     cells.collect::<Vec<_>>().join(&" ".repeat(GAP))
 }
@@ -184,7 +196,8 @@ fn turns(turns: &LoopSnapshot, elapsed_s: f64) -> String {
     )
 }
 
-fn cut(lines: Vec<String>, width: usize) -> Vec<String> {
+/// Lines of at most `width` columns each, without what a terminal would obey.
+pub(crate) fn cut(lines: Vec<String>, width: usize) -> Vec<String> {
     lines.iter().map(|line| shorten(line, width)).collect()
 }
 
