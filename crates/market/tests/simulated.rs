@@ -1,7 +1,9 @@
 //! Exchange and gateway on real sockets in a simulated world: datagrams are lost, doubled and overtaken on
 //! their way by the world, besides what the lines do to them; connections are refused and reset; reads and
 //! writes are short. At the end the books are equal, every gap has been reported once, and nothing stalls.
-//! `TAUTLINE_SEED=n` replays one seed, `TAUTLINE_SEEDS=n` says how many there are.
+
+#[path = "common/seeds.rs"]
+mod seeds;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -9,6 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
+use seeds::play_all;
 use tautline_feed::format::{Compact, Format, MoldUdp64, Session};
 use tautline_feed::sequence::Requests;
 use tautline_market::exchange::{self, Impairment};
@@ -244,39 +247,18 @@ fn play(seed: u64) -> Outcome {
     }
 }
 
-/// One seed, as many as were asked for, or the usual.
-fn seeds(usual: u64) -> std::ops::Range<u64> {
-    let variable = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    match variable("TAUTLINE_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..variable("TAUTLINE_SEEDS").unwrap_or(usual),
-    }
-}
-
 /// Over many seeds, each of which draws how bad lines, network and servers are.
 #[test]
 fn books_are_equal_at_the_end() {
-    let seeds = seeds(SEEDS);
-    let is_all = seeds.start == 0 && seeds.end >= SEEDS;
     let mut all = Outcome::default();
-    for seed in seeds {
-        match std::panic::catch_unwind(|| play(seed)) {
-            Ok(outcome) => {
-                all.messages += outcome.messages;
-                all.gaps += outcome.gaps;
-                all.repaired += outcome.repaired;
-                all.lost += outcome.lost;
-                all.doubts += outcome.doubts;
-                all.replays += outcome.replays;
-            }
-            Err(panic) => {
-                eprintln!(
-                    "\n  TAUTLINE_SEED={seed} cargo test -p tautline-market --test simulated\n"
-                );
-                std::panic::resume_unwind(panic);
-            }
-        }
-    }
+    let is_all = play_all("simulated", SEEDS, play, |outcome| {
+        all.messages += outcome.messages;
+        all.gaps += outcome.gaps;
+        all.repaired += outcome.repaired;
+        all.lost += outcome.lost;
+        all.doubts += outcome.doubts;
+        all.replays += outcome.replays;
+    });
     println!("{all:?}");
     // What is to be survived has happened.
     let counts = [all.messages, all.gaps, all.repaired, all.lost, all.doubts, all.replays];
