@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import resource
+import shutil
 import signal
 import socket
 import struct
@@ -15,6 +16,10 @@ import time
 import unittest
 
 IP_BIND_ADDRESS_NO_PORT = 24
+
+# The header of a MoldUDP64 packet, and what stands before each message.
+MOLD = struct.Struct(">10sQH")
+LENGTH = struct.Struct(">H")
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROGRAM = pathlib.Path(os.environ.get("TAUTLINE", ROOT / "target/release/tautline")).resolve()
@@ -313,11 +318,11 @@ class Case(unittest.TestCase):
         at = (f"{group}:{port}", "--iface", "lo")
         return self.tautline("mcast", command, *at, *arguments, **options)
 
-    def summary_of(self, process):
-        """The last report of a tool that ends in order."""
+    def summary_of(self, process, kind="summary"):
+        """The last report of a process that ends in order."""
         self.assertEqual(process.wait(), 0, str(process))
         summary = process.last_report()
-        self.assertEqual(summary.get("kind"), "summary", str(process))
+        self.assertEqual(summary.get("kind"), kind, str(process))
         return summary
 
     def keep(self, sock):
@@ -325,13 +330,35 @@ class Case(unittest.TestCase):
         self.addCleanup(sock.close)
         return sock
 
-    def finish(self, process, number=signal.SIGTERM):
-        """Ends a relay in order and returns its summary."""
+    def finish(self, process, number=signal.SIGTERM, kind="summary"):
+        """Ends a process in order and returns its summary."""
         process.signal(number)
-        self.assertEqual(process.wait(), 0, str(process))
-        summary = process.last_report()
-        self.assertEqual(summary.get("kind"), "summary", str(process))
-        return summary
+        return self.summary_of(process, kind)
+
+    def need_tshark(self):
+        """Skips the test where there is no tshark; with CI set the test fails then."""
+        if shutil.which("tshark") is None and not os.environ.get("CI"):
+            self.skipTest("there is no tshark (package tshark)")
+
+    def tshark(self, file, *arguments):
+        """What tshark prints of a capture, line by line; every checksum is looked at."""
+        checks = [f"{layer}.check_checksum:TRUE" for layer in ("ip", "udp")]
+        options = [part for check in checks for part in ("-o", check)]
+        done = subprocess.run(
+            ["tshark", "-n", "-r", str(file), *options, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=2 * PATIENCE,
+            check=False,
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout.splitlines()
+
+    def fields(self, file, *names, options=()):
+        """The fields of each packet of a capture."""
+        wanted = [part for name in names for part in ("-e", name)]
+        lines = self.tshark(file, *options, "-T", "fields", *wanted)
+        return [line.split("\t") for line in lines]
 
     def assert_refused(self, process, code, *names):
         """The process ends with `code`, and its one line on standard error holds `names`."""

@@ -1,18 +1,17 @@
 """Exchange and gateway against a feed handler in Python, which knows the book's page on the market feed
 alone, and against tshark."""
 
-import os
-import shutil
 import signal
 import socket
 import struct
-import subprocess
 import threading
 import time
 import unittest
 
 from support import (
     HOST,
+    LENGTH,
+    MOLD,
     PATIENCE,
     Case,
     connect,
@@ -26,8 +25,6 @@ from support import (
     wait_joined,
 )
 
-MOLD = struct.Struct(">10sQH")
-LENGTH = struct.Struct(">H")
 REFUSAL = struct.Struct(">B10sQHQ")
 QUOTE = struct.Struct(">cIBQQqQqQ")
 LINES = {b"A": ">IQqIc", b"M": ">IQqI", b"D": ">IQ", b"T": ">IQqIQ", b"B": ">IQ", b"E": ">I"}
@@ -105,13 +102,6 @@ class Market(Case):
         wait_for("the exchange", lambda: process.last_report().get("messages", 0) > 0)
         return process
 
-    def end(self, process, kind):
-        process.signal(signal.SIGTERM)
-        self.assertEqual(process.wait(), 0, str(process))
-        summary = process.last_report()
-        self.assertEqual(summary.get("kind"), kind, str(process))
-        return summary
-
     # ------------------------------------------------------------------------------- in Python
 
     def collect(self, sockets, seen, seconds):
@@ -182,7 +172,7 @@ class Market(Case):
             rebuilt.apply(seen[number])
         self.assertEqual(rebuilt.orders, books.orders)
         self.assertGreater(following, 2_000)
-        summary = self.end(exchange, "exchange-summary")
+        summary = self.finish(exchange, kind="exchange-summary")
         self.assertGreater(summary["replay"]["requests"], 0)
         self.assertTrue(all(line["lost"] > 0 for line in summary["lines"]), summary)
 
@@ -228,10 +218,10 @@ class Market(Case):
         wait_for("sound books", lambda: gateway.last_report().get("sound"))
         stream = self.subscribe(port)
         wait_for("repairs", lambda: gateway.last_report().get("repaired", 0) > 50)
-        ended = self.end(exchange, "exchange-summary")
+        ended = self.finish(exchange, kind="exchange-summary")
         following = ended["messages"] + 1
         wait_for("the end", lambda: gateway.last_report().get("next") == following)
-        summary = self.end(gateway, "gateway-summary")
+        summary = self.finish(gateway, kind="gateway-summary")
         self.assertTrue(summary["sound"], summary)
         best = lambda report: [
             (it.get("bid"), it.get("ask"), it["orders"]) for it in report["instruments"]
@@ -256,31 +246,20 @@ class Market(Case):
     def test_tshark_reads_the_feed(self):
         """Proves that tshark dissects the packets of the exchange as MoldUDP64, without a malformed
         one, heartbeats and the end of the session included."""
-        if shutil.which("tshark") is None and not os.environ.get("CI"):
-            self.skipTest("there is no tshark (package tshark)")
+        self.need_tshark()
         file = self.folder / "feed.pcap"
         group = self.groups[0]
         recorder = self.mcast("recv", group, self.port, "--write", file)
         wait_joined(group)
         exchange = self.exchange("--rate", "20", "--loss", "0", "--heartbeat", "20ms", "--session", "42")
         time.sleep(1)
-        self.end(exchange, "exchange-summary")
+        self.finish(exchange, kind="exchange-summary")
         time.sleep(0.2)
         recorder.signal(signal.SIGTERM)
         self.assertEqual(recorder.wait(), 0, str(recorder))
-        told = subprocess.run(
-            [
-                *("tshark", "-n", "-r", file, "-d", f"udp.port=={self.port},moldudp64"),
-                *("-T", "fields", "-e", "moldudp64.session", "-e", "moldudp64.count"),
-                *("-e", "_ws.malformed", "-e", "moldudp64.msglen.invalid"),
-                *("-e", "moldudp64.count.invalid"),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=True,
-        )
-        rows = [line.split("\t") for line in told.stdout.splitlines()]
+        names = ["moldudp64.session", "moldudp64.count", "_ws.malformed"]
+        names += ["moldudp64.msglen.invalid", "moldudp64.count.invalid"]
+        rows = self.fields(file, *names, options=["-d", f"udp.port=={self.port},moldudp64"])
         self.assertGreater(len(rows), 20)
         self.assertEqual({tuple(row[2:]) for row in rows}, {("", "", "")})
         self.assertEqual({row[0] for row in rows}, {"0000000042"})

@@ -1,17 +1,16 @@
 """The tools for multicast against sockets of Python, tshark and ffmpeg."""
 
 import datetime
-import os
 import pathlib
-import shutil
 import signal
 import socket
 import struct
-import subprocess
 import time
 
 from support import (
     HOST,
+    LENGTH,
+    MOLD,
     PATIENCE,
     Case,
     free_port,
@@ -22,8 +21,6 @@ from support import (
     wait_joined,
 )
 
-MOLD = struct.Struct(">10sQH")
-LENGTH = struct.Struct(">H")
 COMPACT = struct.Struct("<BBHII")
 
 
@@ -142,28 +139,7 @@ class Sockets(Tools):
 class Captures(Tools):
     def setUp(self):
         super().setUp()
-        if shutil.which("tshark") is None and not os.environ.get("CI"):
-            self.skipTest("there is no tshark (package tshark)")
-
-    def tshark(self, file, *arguments):
-        """What tshark prints of a capture, line by line; every checksum is looked at."""
-        checks = [f"{layer}.check_checksum:TRUE" for layer in ("ip", "udp")]
-        options = [part for check in checks for part in ("-o", check)]
-        done = subprocess.run(
-            ["tshark", "-n", "-r", str(file), *options, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            timeout=2 * PATIENCE,
-            check=False,
-        )
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return done.stdout.splitlines()
-
-    def fields(self, file, *names, options=()):
-        """The fields of each packet of a capture."""
-        wanted = [part for name in names for part in ("-e", name)]
-        lines = self.tshark(file, *options, "-T", "fields", *wanted)
-        return [line.split("\t") for line in lines]
+        self.need_tshark()
 
     def captured(self, count):
         """The file of a tool that writes so many packets, and the tool."""
