@@ -43,6 +43,11 @@ impl<'b> Envelope<'b> {
         Self { name, name_len, control }
     }
 
+    /// Of control messages alone: without an address.
+    pub(crate) fn of_controls(control: &'b [u8]) -> Self {
+        Self::new(&NO_NAME, 0, control)
+    }
+
     /// Who sent it, where that is an IP address. A socket of IPv6 sees addresses of IPv4
     /// in their mapped form.
     pub fn source(&self) -> Option<SocketAddr> {
@@ -134,6 +139,10 @@ impl fmt::Debug for Envelope<'_> {
             .finish()
     }
 }
+
+/// For an [`Envelope`] without an address.
+// SAFETY: zeroes are a valid storage.
+static NO_NAME: libc::sockaddr_storage = unsafe { mem::zeroed() };
 
 /// Of an `in_pktinfo`: the interface, a local address, and what the header names.
 fn v4_route(value: &[u8]) -> Option<(IpAddr, u32)> {
@@ -227,9 +236,7 @@ mod tests {
     }
 
     fn look<R>(control: &[u8], look: impl FnOnce(Envelope<'_>) -> R) -> R {
-        // SAFETY: zeroes are a valid storage.
-        let name = unsafe { mem::zeroed() };
-        look(Envelope::new(&name, 0, control))
+        look(Envelope::of_controls(control))
     }
 
     /// Each detail is found wherever it stands among the others.

@@ -113,7 +113,7 @@ impl Scatter {
         let name_len = self.headers[index].msg_hdr.msg_namelen;
         Some(match self.names.get(index) {
             Some(name) => Envelope::new(name, name_len, self.control(index)),
-            None => Envelope::new(&NO_NAME, 0, self.control(index)),
+            None => Envelope::of_controls(self.control(index)),
         })
     }
 
@@ -150,7 +150,7 @@ impl Scatter {
         let message = &self.headers[at];
         let len = (message.msg_len as usize).min(self.vectors[at].iov_len);
         let segment = if self.details.offload {
-            Envelope::new(&NO_NAME, 0, self.control(at)).segment()
+            Envelope::of_controls(self.control(at)).segment()
         } else {
             0
         };
@@ -159,10 +159,6 @@ impl Scatter {
         self.landed.push(Landed { len, segment, truncated });
     }
 }
-
-/// For an [`Envelope`] without an address.
-// SAFETY: zeroes are a valid storage.
-static NO_NAME: libc::sockaddr_storage = unsafe { mem::zeroed() };
 
 impl fmt::Debug for Scatter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
