@@ -45,6 +45,8 @@ impl<F: Format, S: Store> Sequencer<F, S> {
         assert!(gaps.all().all(|gap| gap.lost.is_none() && gap.numbers.end <= end));
         assert!(gaps.all().count() <= self.config.gaps);
         assert!(gaps.all().is_sorted_by(|one, two| one.numbers.end <= two.numbers.start));
+        let (known, first) = (gaps.known_due(), gaps.find_due());
+        assert!(known.is_none() || known.map(|(_, due)| due) == first.map(|(_, due)| due));
     }
 
     /// Packets are looked at in short only if nothing unusual has happened.

@@ -14,7 +14,8 @@ pub struct Config {
     /// Numbers from the next one to the farthest that is kept: rounded up to a power of two, at least
     /// 64. When it is used up the oldest gap is given up.
     pub window: u64,
-    /// Gaps that are open at once; more than the window has numbers are as good as that many. When they are used up the oldest is given up.
+    /// Gaps that are open at once; more than the window has numbers are as good as that many. When they
+    /// are used up the oldest is given up.
     pub gaps: usize,
     /// How long a gap is left to the other lines.
     pub hold_off: HoldOff,

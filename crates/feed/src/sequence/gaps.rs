@@ -31,6 +31,13 @@ pub(super) struct Open {
     pub(super) attempts: u32,
 }
 
+impl Open {
+    /// When it is asked for, if something is missing that may still come.
+    fn waits_until(&self) -> Option<Instant> {
+        self.due.filter(|_| self.missing > 0 && self.lost.is_none())
+    }
+}
+
 /// All of them.
 #[derive(Debug)]
 pub(super) struct Gaps {
@@ -43,6 +50,9 @@ pub(super) struct Gaps {
     most: usize,
     /// Those before were passed by all lines.
     passed: usize,
+    /// The count of the one that is due first, and when that is. As long as that one is due then, nobody
+    /// is due before it; if it is not any more, the next one has to be found.
+    first_due: Option<(u32, Instant)>,
 }
 
 /// Numbers of a block: so few that hardly ever more than two gaps are in one.
@@ -53,7 +63,14 @@ impl Gaps {
     pub(super) fn new(most: usize, window: u64) -> Self {
         // Twice as many as the window has, which may begin in the midst of one.
         let blocks = vec![0; (2 * window / BLOCK) as usize].into();
-        Self { open: VecDeque::with_capacity(most), oldest: 0, blocks, most, passed: 0 }
+        Self {
+            open: VecDeque::with_capacity(most),
+            oldest: 0,
+            blocks,
+            most,
+            passed: 0,
+            first_due: None,
+        }
     }
 
     fn block(&mut self, number: u64) -> &mut u32 {
@@ -91,6 +108,7 @@ impl Gaps {
         let count = self.oldest.wrapping_add(self.open.len() as u32);
         let before = self.open.back().map(|last| last.numbers.end);
         self.note(count, gap.numbers.clone(), before);
+        self.is_due(count, gap.due);
         self.open.push_back(gap);
     }
 
@@ -100,6 +118,7 @@ impl Gaps {
         debug_assert!(!self.is_full());
         self.oldest = self.oldest.wrapping_sub(1);
         self.note(self.oldest, gap.numbers.clone(), None);
+        self.is_due(self.oldest, gap.due);
         self.open.push_front(gap);
         self.passed += 1;
     }
@@ -160,6 +179,38 @@ impl Gaps {
         self.passed = 0;
     }
 
+    /// When the first of those is due that are open and not given up.
+    pub(super) fn due(&mut self) -> Option<Instant> {
+        self.first_due = self.known_due().or_else(|| self.find_due());
+        self.first_due.map(|(_, due)| due)
+    }
+
+    /// A gap is due at another time than before, unless that is later.
+    fn is_due(&mut self, count: u32, due: Option<Instant>) {
+        if let (Some((_, first)), Some(due)) = (self.first_due, due)
+            && due < first
+        {
+            self.first_due = Some((count, due));
+        }
+    }
+
+    /// What is known of the one that is due first, if that is still so.
+    pub(super) fn known_due(&self) -> Option<(u32, Instant)> {
+        self.first_due.filter(|&(count, due)| {
+            let gap = self.open.get(count.wrapping_sub(self.oldest) as usize);
+            gap.is_some_and(|gap| gap.waits_until() == Some(due))
+        })
+    }
+
+    /// Looks at all of them.
+    pub(super) fn find_due(&self) -> Option<(u32, Instant)> {
+        let all = self.open.iter().enumerate();
+        let due = all.filter_map(|(at, gap)| {
+            Some((self.oldest.wrapping_add(at as u32), gap.waits_until()?))
+        });
+        due.min_by_key(|&(_, due)| due)
+    }
+
     /// All lines have passed what lies below: what is missing there is asked for without delay. Says
     /// whether that is any more than before.
     pub(super) fn pass(&mut self, below: u64, now: Instant) -> bool {
@@ -168,6 +219,8 @@ impl Gaps {
         {
             if gap.attempts == 0 && gap.missing > 0 {
                 gap.due = gap.due.map(|due| due.min(now));
+                let (count, due) = (self.oldest.wrapping_add(self.passed as u32), gap.due);
+                self.is_due(count, due);
             }
             self.passed += 1;
         }

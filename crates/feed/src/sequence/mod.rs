@@ -382,9 +382,7 @@ impl<F: Format, S: Store> Sequencer<F, S> {
         }
         let held = self.is_held;
         let deadline = self.gaps.first().map(|gap| gap.deadline).filter(|_| !held);
-        let due =
-            self.gaps.iter_mut().filter(|gap| gap.lost.is_none()).filter_map(|gap| gap.due).min();
-        let due = due.map(|due| due.max(self.ask_at));
+        let due = self.gaps.due().map(|due| due.max(self.ask_at));
         [silence, deadline, due].into_iter().flatten().min()
     }
 
