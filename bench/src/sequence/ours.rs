@@ -56,13 +56,17 @@ impl<F: Format, S: Construct> Order for Ours<F, S> {
         for batch in stream.batches() {
             // A hundred nanoseconds a packet, seen once for each receive.
             self.now += Duration::from_nanos(100 * BATCH as u64);
+            let tell = &mut |event: Event<'_, F>| {
+                if let Event::Messages(run) = event {
+                    run.messages().for_each(|(number, message)| sink.take(number, message));
+                }
+            };
             for (line, datagram) in batch {
                 let Ok(packet) = F::parse(datagram) else { continue };
-                self.sequencer.packet(self.now, Line(line), packet, &mut |event: Event<'_, F>| {
-                    if let Event::Messages(run) = event {
-                        run.messages().for_each(|(number, message)| sink.take(number, message));
-                    }
-                });
+                self.sequencer.packet(self.now, Line(line), packet, tell);
+            }
+            if self.sequencer.timeout().is_some_and(|timeout| timeout <= self.now) {
+                self.sequencer.tick(self.now, tell);
             }
         }
     }
