@@ -9,6 +9,9 @@ const CONTROL: usize = 128;
 /// Bytes of the longest datagram.
 const SIZE: usize = 2_048;
 
+/// Receives without waiting: [`Batch::receive`] or [`Batch::receive_one`].
+pub(super) type Call = fn(&mut Batch, &UdpSocket) -> io::Result<usize>;
+
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
 struct Control([u8; CONTROL]);
@@ -65,11 +68,11 @@ impl Batch {
         usize::try_from(received).map_err(|_| io::Error::last_os_error())
     }
 
-    /// Receives one message, by the call for one.
+    /// Receives one message, by the call for one; returns 1.
     ///
     /// # Errors
     /// What the system says, `WouldBlock` included.
-    pub(super) fn receive_one(&mut self, socket: &UdpSocket) -> io::Result<()> {
+    pub(super) fn receive_one(&mut self, socket: &UdpSocket) -> io::Result<usize> {
         let header = &mut self.headers[0];
         if self.details {
             header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_in>() as libc::socklen_t;
@@ -78,7 +81,7 @@ impl Batch {
         // SAFETY: the header points to a live vector, buffer, name and control room.
         let received = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header.msg_hdr, 0) };
         header.msg_len = u32::try_from(received).map_err(|_| io::Error::last_os_error())?;
-        Ok(())
+        Ok(1)
     }
 
     /// What is known of a received message.

@@ -11,9 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Job, PATIENCE, Receiver, Seen, Watcher, receivers, sockets};
+use super::{Job, PATIENCE, Receiver, Seen, Watcher, limit, receivers, sockets};
 use crate::harness::{
-    Contender, Failure, Group, Metric, Plan, Sample, percentile,
+    Contender, Failure, Group, Metric, Plan, Role, Sample, percentile,
     sys::{GENERATOR, UnderTest, pin},
     ticks::Ticks,
 };
@@ -33,9 +33,10 @@ pub(super) fn group(plan: &Plan) -> Group {
     let contender = |Receiver { name, role, receive }| {
         Contender::new(name, role, move || slice(receive, packets))
     };
+    let one_by_one = Receiver { name: "recvmsg", role: Role::Limit, receive: limit::receive_one };
     Group {
         metrics: vec![Metric::lower("latency-p50", "ns"), Metric::lower("latency-p99", "ns")],
-        contenders: receivers().into_iter().map(contender).collect(),
+        contenders: [one_by_one].into_iter().chain(receivers()).map(contender).collect(),
         note: Some(NOTE),
     }
 }

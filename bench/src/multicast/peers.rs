@@ -11,27 +11,36 @@ use std::{
 
 use mio::unix::SourceFd;
 
-use super::{BATCH, Job, Receiver, Watcher, batch::Batch, sockets::joined};
+use super::{
+    BATCH, Job, Receiver, Watcher,
+    batch::{Batch, Call},
+    sockets::joined,
+};
 use crate::harness::Role;
 
 pub(super) fn receivers<W: Watcher>() -> Vec<Receiver<W>> {
     vec![
-        Receiver { name: "tokio", role: Role::Peer, receive: |job| tokio_with(job, one) },
-        Receiver { name: "mio", role: Role::Peer, receive: |job| mio_with(job, one) },
-        Receiver { name: "tokio-recvmmsg", role: Role::Peer, receive: |job| tokio_with(job, many) },
-        Receiver { name: "mio-recvmmsg", role: Role::Peer, receive: |job| mio_with(job, many) },
+        Receiver {
+            name: "tokio",
+            role: Role::Peer,
+            receive: |job| tokio_with(job, Batch::receive_one),
+        },
+        Receiver {
+            name: "mio",
+            role: Role::Peer,
+            receive: |job| mio_with(job, Batch::receive_one),
+        },
+        Receiver {
+            name: "tokio-recvmmsg",
+            role: Role::Peer,
+            receive: |job| tokio_with(job, Batch::receive),
+        },
+        Receiver {
+            name: "mio-recvmmsg",
+            role: Role::Peer,
+            receive: |job| mio_with(job, Batch::receive),
+        },
     ]
-}
-
-/// Receives without waiting; returns how many datagrams came.
-type Call = fn(&mut Batch, &UdpSocket) -> io::Result<usize>;
-
-fn one(batch: &mut Batch, socket: &UdpSocket) -> io::Result<usize> {
-    batch.receive_one(socket).map(|()| 1)
-}
-
-fn many(batch: &mut Batch, socket: &UdpSocket) -> io::Result<usize> {
-    batch.receive(socket)
 }
 
 fn open_all<W>(job: &Job<W>) -> io::Result<Vec<UdpSocket>> {
