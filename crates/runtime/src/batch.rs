@@ -23,6 +23,8 @@ use socket2::SockAddr;
 use crate::compat::settle;
 use crate::conn::Conn;
 use crate::driver::Driver;
+use crate::engine::io::Class;
+use crate::engine::outcome::Failure;
 
 use self::controls::Controls;
 use self::packet::Entry;
@@ -176,6 +178,7 @@ impl Batch {
     }
 
     /// The datagram at `index`, if it holds so many.
+    #[inline]
     pub fn get(&self, index: usize) -> Option<Packet<'_>> {
         let entry = *self.entries[..self.len].get(index)?;
         let start = index * self.stride;
@@ -259,12 +262,23 @@ impl Batch {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when nothing is there or another
     /// receive is before it; what the kernel says.
     pub fn receive(&mut self, from: &Conn) -> io::Result<usize> {
+        self.receive_at_most(from, self.capacity())
+    }
+
+    /// As [`receive`](Self::receive), but at most so many, and at least one: room for more costs a
+    /// little even if nothing comes to it.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub fn receive_at_most(&mut self, from: &Conn, most: usize) -> io::Result<usize> {
         self.len = 0;
-        for at in 0..self.capacity() {
+        let most = most.clamp(1, self.capacity());
+        for at in 0..most {
             self.aim_to_receive(at);
         }
-        // SAFETY: every header was just aimed at memory of this batch, which is borrowed.
-        let count = unsafe { receive(from, &mut self.headers) }?;
+        // SAFETY: every header up to `most` was just aimed at memory of this batch, which is
+        // borrowed.
+        let count = unsafe { receive(from, &mut self.headers[..most]) }?;
         for at in 0..count {
             self.note_received(at);
         }
@@ -366,17 +380,38 @@ impl fmt::Debug for Batch {
 /// # Safety
 /// What every header names is valid for writing and aliased by nobody.
 unsafe fn receive(from: &Conn, headers: &mut [libc::mmsghdr]) -> io::Result<usize> {
-    let first = &mut headers[0];
-    let message = &raw mut first.msg_hdr;
+    let message = &raw mut headers[0].msg_hdr;
     // SAFETY: the caller's promise.
     let saved = from.core.with(|engine| unsafe { engine.take_saved_message(from.key, message) });
-    if let Some(len) = saved {
-        first.msg_len = len as u32;
-        first.msg_hdr.msg_controllen = 0;
+    let Some(len) = saved else {
+        // SAFETY: the same.
+        return unsafe { receive_more(from, headers) };
+    };
+    headers[0].msg_len = len as u32;
+    headers[0].msg_hdr.msg_controllen = 0;
+    if headers.len() == 1 {
         return Ok(1);
     }
+    // Fewer than there is room for are all that there are. What a host reports of an earlier
+    // datagram goes unheard behind one that is there.
+    // SAFETY: the same.
+    Ok(1 + unsafe { receive_more(from, &mut headers[1..]) }.unwrap_or(0))
+}
+
+/// Receives what the kernel has.
+///
+/// # Errors
+/// As [`receive`].
+///
+/// # Safety
+/// As [`receive`].
+unsafe fn receive_more(from: &Conn, headers: &mut [libc::mmsghdr]) -> io::Result<usize> {
     settle(from.core.with(|engine| {
-        // SAFETY: the same.
+        let class = engine.ios.get(from.key).map(|io| io.class);
+        if class.is_some_and(|class| class != Class::Datagram) {
+            return Some(Err(Failure::Errno(libc::EPROTOTYPE)));
+        }
+        // SAFETY: the caller's promise.
         engine.receive_now(from.key, |driver, fd| unsafe { driver.receive_many(fd, headers) })
     }))
 }

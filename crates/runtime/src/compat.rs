@@ -220,6 +220,15 @@ impl Conn {
         Ok(Drained::No)
     }
 
+    /// Whether its handler is called in every turn, come what may, and need not take all that is
+    /// there: see [`Descriptor::on_maybe_readable`]. So it is as long as the loop spins and this is
+    /// among the few descriptors that receive most.
+    ///
+    /// [`Descriptor::on_maybe_readable`]: crate::Descriptor::on_maybe_readable
+    pub fn is_hot(&self) -> bool {
+        self.core.with(|engine| engine.always_looks(self.key))
+    }
+
     /// Whether receiving stands still, by [`pause`](Self::pause) or because it is closed. A
     /// handler that takes several things in a call asks after each.
     pub fn is_paused(&self) -> bool {
@@ -325,7 +334,11 @@ impl Engine {
             Ok(_) => return None,
             Err(failure) => return Some(Err(failure)),
         };
-        tried(call(&mut self.driver, fd))
+        let tried = tried(call(&mut self.driver, fd));
+        if let Some(Ok(_)) = tried {
+            self.note_hit(key);
+        }
+        tried
     }
 
     /// Sends directly, if that overtakes nobody. `None`: it would block.

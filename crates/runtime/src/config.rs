@@ -77,7 +77,7 @@ pub struct Config {
     /// What a turn may do of each kind before it looks at the others.
     pub budgets: Budgets,
     /// Descriptors that a spinning turn probes by a direct call, chosen by how busy
-    /// they are. 0 switches it off. Default 1, at most 8.
+    /// they are. 0 switches it off. Default 2, at most 8.
     pub hot: usize,
     /// Resolution of timers, rounded down to a power of two of nanoseconds.
     /// Default 512 ns.
@@ -129,7 +129,7 @@ impl Default for Config {
             drain_time: Duration::from_secs(10),
             dispatch_limit: 32,
             budgets: Budgets::default(),
-            hot: 1,
+            hot: 2,
             tick: Duration::from_nanos(512),
             pin: Wish::Off,
             realtime: Wish::Off,

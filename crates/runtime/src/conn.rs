@@ -189,6 +189,20 @@ impl Conn {
         })
     }
 
+    /// How many datagrams the socket has dropped for want of room since it was made
+    /// (`SO_MEMINFO`). What [comes with each datagram](crate::Details::drops) is the same count as
+    /// it was when that one arrived; this one is told when nothing arrives too, and costs nothing
+    /// for each.
+    ///
+    /// # Errors
+    /// When it is closed or no socket.
+    pub fn dropped(&self) -> io::Result<u32> {
+        self.core.with(|engine| {
+            let fd = engine.io(self.key)?.fd;
+            engine.driver.dropped(fd)
+        })
+    }
+
     /// Calls `handler` when the queue has room again: after a write was not taken
     /// whole, once it has fallen to a quarter of the write limit.
     pub fn on_writable<F, R>(&self, mut handler: F) -> &Self
@@ -252,14 +266,14 @@ impl Conn {
         self.pump()
     }
 
-    pub(crate) fn on_readable<F>(&self, handler: F) -> io::Result<()>
+    pub(crate) fn on_readable<F>(&self, handler: F, looks_itself: bool) -> io::Result<()>
     where
         F: FnMut(&Self) -> io::Result<Drained> + 'static,
     {
         self.set(|handlers| {
             let call = Box::new(handler);
             handlers.readable = Some(Named { name: std::any::type_name::<F>(), call });
-            handlers.by_readiness = true;
+            (handlers.by_readiness, handlers.looks_itself) = (true, looks_itself);
         });
         self.pump()
     }

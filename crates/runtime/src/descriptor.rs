@@ -334,7 +334,22 @@ impl Descriptor {
     where
         F: FnMut(&Conn) -> io::Result<Drained> + 'static,
     {
-        self.conn.on_readable(handler)?;
+        self.conn.on_readable(handler, false)?;
+        Ok(self.into_conn())
+    }
+
+    /// As [`on_readable`](Self::on_readable), for a handler whose first call finds out whether
+    /// there is anything, by [`Batch::receive`](crate::Batch::receive) or another receive of this
+    /// crate. While the loop spins and the descriptor is [hot](Conn::is_hot), the handler is
+    /// called in every turn and the kernel is not asked before: the shortest way of a datagram.
+    ///
+    /// # Errors
+    /// As [`on_data`](Self::on_data).
+    pub fn on_maybe_readable<F>(self, handler: F) -> io::Result<Conn>
+    where
+        F: FnMut(&Conn) -> io::Result<Drained> + 'static,
+    {
+        self.conn.on_readable(handler, true)?;
         Ok(self.into_conn())
     }
 }

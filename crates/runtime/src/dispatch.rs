@@ -32,6 +32,11 @@ impl Core {
                 Event::Inbox(key) => self.inbox(key),
                 Event::Accepted(key, fd) => self.accepted(key, fd),
                 Event::Readable(key) => self.readable(key),
+                Event::Look(key) => {
+                    self.readable(key);
+                    // A look that finds nothing is not to keep the loop awake.
+                    told -= usize::from(!self.with(|engine| engine.was_hit(key)));
+                }
                 Event::Writable(key) => self.writable(key),
                 Event::Ended(key, failure) => self.ended(key, failure),
                 Event::Offload(key) => self.send_to_pool(key),
@@ -232,7 +237,7 @@ impl Engine {
 
     /// A readiness handler has left something: it is called again in the next turn.
     fn look_again(&mut self, key: Key) {
-        if self.io(key).is_ok() {
+        if self.io(key).is_ok() && !self.always_looks(key) {
             self.again.push(key);
         }
     }

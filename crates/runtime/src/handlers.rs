@@ -47,6 +47,8 @@ pub(crate) struct Handlers {
     pub(crate) pumped: bool,
     /// It takes what is there by itself, and is only told that something is.
     pub(crate) by_readiness: bool,
+    /// Its own look is the cheapest way to find out whether there is anything.
+    pub(crate) looks_itself: bool,
 }
 
 impl Handlers {

@@ -289,3 +289,68 @@ fn sending_on_leaves_the_details_alone() {
         assert!(after.iter().all(|packet| packet.bytes == [1; 1000]));
     });
 }
+
+/// What was received for someone who has gone comes first, and by the same call what the kernel has:
+/// a batch that is not full has taken all.
+#[test]
+fn a_batch_takes_what_was_saved_and_what_is_there() {
+    everywhere(|runtime| {
+        if !is_real(runtime) {
+            return;
+        }
+        let ((from, _), (to, addr)) = (bound("127.0.0.1"), bound("127.0.0.1"));
+        let mut gone = Box::pin(to.receive_from(vec![0; 8]));
+        let polled = runtime.block_on(async { futures::poll!(&mut gone).is_pending() });
+        assert!(polled.unwrap());
+        (0..3).for_each(|_| assert!(runtime.poll_once().is_ok()));
+        for bytes in [b"1", b"2", b"3"] {
+            assert_eq!(from.conn().try_send_to(bytes, Some(&addr)).unwrap(), 1);
+        }
+        drop(gone);
+        (0..3).for_each(|_| assert!(runtime.poll_once().is_ok()));
+        let mut batch = Batch::new(8, 8);
+        assert_eq!(batch.receive(to.conn()).unwrap(), 3);
+        let bytes: Vec<_> = batch.iter().map(|packet| packet.bytes).collect();
+        assert_eq!(bytes, [b"1", b"2", b"3"]);
+    });
+}
+
+/// A datagram that comes alone is received by another call than several are: what is told of it is
+/// the same, and what was cut off is told, whether anything was asked for or not.
+#[test]
+fn one_datagram_is_told_of_as_several_are() {
+    everywhere(|runtime| {
+        let ((from, source), (to, addr)) = (bound("127.0.0.1"), bound("127.0.0.1"));
+        ask(&to, ALL);
+        for details in [Details::NONE, Details { source: true, ..Details::NONE }, ALL] {
+            let mut batch = Batch::with_details(4, 8, details);
+            for (bytes, most) in [("12345678", 1), ("123456789", 1), ("", 1), ("123456789", 4)] {
+                from.conn().try_send_to(bytes.as_bytes(), Some(&addr)).unwrap();
+                let count = until_some(runtime, || batch.receive_at_most(to.conn(), most));
+                let packet = batch.get(0).unwrap();
+                let kept = &bytes.as_bytes()[..bytes.len().min(8)];
+                assert_eq!((count, packet.bytes), (1, kept), "{bytes:?} {most} {details:?}");
+                assert_eq!(packet.truncated(), bytes.len() > 8, "{bytes:?} {most} {details:?}");
+                let wanted = source.as_socket().filter(|_| details.source);
+                assert_eq!(packet.source(), wanted);
+                assert_eq!(packet.destination().is_some(), details.destination);
+                assert_eq!(packet.hops().is_some(), details.hops);
+                assert_eq!(packet.arrival().is_some(), details.time.is_some());
+            }
+        }
+    });
+}
+
+/// A batch does not read from a stream, of which it would lose bytes.
+#[test]
+fn streams_have_no_batches() {
+    everywhere(|runtime| {
+        if !is_real(runtime) {
+            return;
+        }
+        let (a, b) = Descriptor::pair().unwrap();
+        a.conn().write_now(b"bytes").unwrap();
+        let error = Batch::new(1, 2).receive(b.conn()).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EPROTOTYPE));
+    });
+}

@@ -25,6 +25,7 @@ impl Controls {
     }
 
     /// Those of the datagram at `index`, `len` bytes.
+    #[inline]
     pub(super) fn get(&self, index: usize, len: u16) -> &[u8] {
         let start = index * self.room;
         &self.bytes[start..start + self.room.min(len.into())]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::mem;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::ptr;
 use std::time::Duration;
 
@@ -11,15 +11,25 @@ use socket2::SockAddr;
 use crate::kinds::source_address;
 
 /// What came with a datagram besides its bytes, as far as it was asked for: see
-/// [`Details`](super::Details). It is taken out of the kernel's message when it is asked
-/// for, and not before.
+/// [`Details`](super::Details).
 #[derive(Clone, Copy)]
 pub struct Envelope<'b> {
     name: &'b libc::sockaddr_storage,
     /// Bytes of its address; 0: it has none.
     name_len: libc::socklen_t,
-    /// The control messages as they came; the last one may be cut off.
-    control: &'b [u8],
+    told: Told,
+}
+
+/// What the control messages say.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    /// To which address it was sent, and by which interface it came.
+    route: Option<(IpAddr, u32)>,
+    hops: Option<u8>,
+    arrival: Option<Arrival>,
+    dropped: Option<u32>,
+    /// The size of the datagrams that the kernel joined; 0 if it did not.
+    segment: u16,
 }
 
 /// When a datagram arrived. Times count from the first of January 1970, in UTC where the
@@ -34,13 +44,15 @@ pub struct Arrival {
 }
 
 impl<'b> Envelope<'b> {
-    /// `name` holds an address of `name_len` bytes, unless that is 0.
+    /// `name` holds an address of `name_len` bytes, unless that is 0; `control` the control
+    /// messages as they came, the last one maybe cut off.
+    #[inline]
     pub(crate) fn new(
         name: &'b libc::sockaddr_storage,
         name_len: libc::socklen_t,
         control: &'b [u8],
     ) -> Self {
-        Self { name, name_len, control }
+        Self { name, name_len, told: Told::by(control) }
     }
 
     /// Of control messages alone: without an address.
@@ -50,8 +62,9 @@ impl<'b> Envelope<'b> {
 
     /// Who sent it, where that is an IP address. A socket of IPv6 sees addresses of IPv4
     /// in their mapped form.
+    #[inline]
     pub fn source(&self) -> Option<SocketAddr> {
-        self.address()?.as_socket()
+        socket_addr(self.name, self.name_len)
     }
 
     /// The same for any sort of address.
@@ -68,62 +81,75 @@ impl<'b> Envelope<'b> {
 
     /// To which address it was sent: the group, if it was sent to one. IPv4 is told as
     /// such, whatever the family of the socket.
+    #[inline]
     pub fn destination(&self) -> Option<IpAddr> {
-        self.route().map(|(ip, _)| ip)
+        self.told.route.map(|(ip, _)| ip)
     }
 
     /// The index of the interface that it came by.
+    #[inline]
     pub fn interface(&self) -> Option<u32> {
-        self.route().map(|(_, interface)| interface)
+        self.told.route.map(|(_, interface)| interface)
     }
 
     /// How many networks it might still have crossed: its time to live, or hop limit.
+    #[inline]
     pub fn hops(&self) -> Option<u8> {
-        let value = self.value(libc::IPPROTO_IP, libc::IP_TTL);
-        let value = value.or_else(|| self.value(libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT))?;
-        value.first_chunk().and_then(|bytes| i32::from_ne_bytes(*bytes).try_into().ok())
+        self.told.hops
     }
 
     /// When it arrived.
+    #[inline]
     pub fn arrival(&self) -> Option<Arrival> {
-        Messages(self.control).find_map(|message| match (message.level, message.kind) {
-            (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
-                Some(Arrival { kernel: time_at(message.value, 0), hardware: None })
-            }
-            (libc::SOL_SOCKET, libc::SCM_TIMESTAMPING) => {
-                let (kernel, hardware) = (time_at(message.value, 0), time_at(message.value, 2));
-                Some(Arrival { kernel, hardware })
-            }
-            _ => None,
-        })
+        self.told.arrival
     }
 
     /// How many datagrams the socket had dropped when this one was taken in, since it was
     /// made. Linux says nothing as long as there are none.
+    #[inline]
     pub fn dropped(&self) -> Option<u32> {
-        let value = self.value(libc::SOL_SOCKET, libc::SO_RXQ_OVFL)?;
-        value.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes))
+        self.told.dropped
     }
 
     /// The size of the datagrams that the kernel joined; 0 if it did not.
+    #[inline]
     pub(super) fn segment(&self) -> u16 {
-        let value = self.value(libc::SOL_UDP, libc::UDP_GRO);
-        let size = value.and_then(<[u8]>::first_chunk).map(|bytes| i32::from_ne_bytes(*bytes));
-        size.and_then(|size| u16::try_from(size).ok()).unwrap_or(0)
+        self.told.segment
     }
+}
 
-    /// To which address it was sent, and by which interface it came.
-    fn route(&self) -> Option<(IpAddr, u32)> {
-        Messages(self.control).find_map(|message| match (message.level, message.kind) {
-            (libc::IPPROTO_IP, libc::IP_PKTINFO) => v4_route(message.value),
-            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => v6_route(message.value),
-            _ => None,
-        })
-    }
-
-    fn value(&self, level: i32, kind: i32) -> Option<&'b [u8]> {
-        let found = Messages(self.control).find(|m| (m.level, m.kind) == (level, kind));
-        found.map(|message| message.value)
+impl Told {
+    /// Reads them all, once.
+    #[inline]
+    fn by(control: &[u8]) -> Self {
+        let mut told = Self::default();
+        for Message { level, kind, value } in Messages(control) {
+            match (level, kind) {
+                (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
+                    told.arrival = Some(Arrival { kernel: time_at(value, 0), hardware: None });
+                }
+                (libc::SOL_SOCKET, libc::SCM_TIMESTAMPING) => {
+                    let (kernel, hardware) = (time_at(value, 0), time_at(value, 2));
+                    told.arrival = Some(Arrival { kernel, hardware });
+                }
+                (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
+                    told.dropped = value.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes));
+                }
+                // A socket of IPv6 tells of a datagram of IPv4 in both ways.
+                (libc::IPPROTO_IP, libc::IP_PKTINFO) => told.route = v4_route(value).or(told.route),
+                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                    told.route = told.route.or_else(|| v6_route(value));
+                }
+                (libc::IPPROTO_IP, libc::IP_TTL) | (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => {
+                    told.hops = int(value).and_then(|hops| hops.try_into().ok());
+                }
+                (libc::SOL_UDP, libc::UDP_GRO) => {
+                    told.segment = int(value).and_then(|size| size.try_into().ok()).unwrap_or(0);
+                }
+                _ => {}
+            }
+        }
+        told
     }
 }
 
@@ -144,13 +170,42 @@ impl fmt::Debug for Envelope<'_> {
 // SAFETY: zeroes are a valid storage.
 static NO_NAME: libc::sockaddr_storage = unsafe { mem::zeroed() };
 
+/// An IP address with its port.
+#[inline]
+fn socket_addr(name: &libc::sockaddr_storage, len: libc::socklen_t) -> Option<SocketAddr> {
+    let (place, len) = (ptr::from_ref(name), len as usize);
+    match libc::c_int::from(name.ss_family) {
+        libc::AF_INET if len >= size_of::<libc::sockaddr_in>() => {
+            // SAFETY: a storage is as large and as aligned as any address, all plain numbers.
+            let v4 = unsafe { &*place.cast::<libc::sockaddr_in>() };
+            let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
+            Some(SocketAddr::from((ip, u16::from_be(v4.sin_port))))
+        }
+        libc::AF_INET6 if len >= size_of::<libc::sockaddr_in6>() => {
+            // SAFETY: the same.
+            let v6 = unsafe { &*place.cast::<libc::sockaddr_in6>() };
+            let (ip, port) = (Ipv6Addr::from(v6.sin6_addr.s6_addr), u16::from_be(v6.sin6_port));
+            Some(SocketAddrV6::new(ip, port, v6.sin6_flowinfo, v6.sin6_scope_id).into())
+        }
+        _ => None,
+    }
+}
+
+/// An `int`.
+#[inline]
+fn int(value: &[u8]) -> Option<i32> {
+    value.first_chunk().map(|bytes| i32::from_ne_bytes(*bytes))
+}
+
 /// Of an `in_pktinfo`: the interface, a local address, and what the header names.
+#[inline]
 fn v4_route(value: &[u8]) -> Option<(IpAddr, u32)> {
     let (index, ip) = (value.first_chunk::<4>()?, value.get(8..)?.first_chunk::<4>()?);
     Some((Ipv4Addr::from(*ip).into(), u32::from_ne_bytes(*index)))
 }
 
 /// Of an `in6_pktinfo`: what the header names, and the interface.
+#[inline]
 fn v6_route(value: &[u8]) -> Option<(IpAddr, u32)> {
     let (ip, rest) = value.split_first_chunk::<16>()?;
     let index = rest.first_chunk::<4>()?;
@@ -158,6 +213,7 @@ fn v6_route(value: &[u8]) -> Option<(IpAddr, u32)> {
 }
 
 /// The `index`th of some `timespec`s; all zeroes stand for none.
+#[inline]
 fn time_at(value: &[u8], index: usize) -> Option<Duration> {
     const SIZE: usize = size_of::<libc::timespec>();
     let bytes = value.get(index * SIZE..)?.first_chunk::<SIZE>()?;
@@ -181,6 +237,7 @@ struct Messages<'b>(&'b [u8]);
 impl<'b> Iterator for Messages<'b> {
     type Item = Message<'b>;
 
+    #[inline]
     fn next(&mut self) -> Option<Message<'b>> {
         let bytes = self.0.first_chunk::<{ size_of::<libc::cmsghdr>() }>()?;
         // SAFETY: as many bytes as the structure has, which is plain numbers.
@@ -284,7 +341,7 @@ mod tests {
                     assert!(envelope.segment() == 1200 || (envelope.segment() == 0 && index < 3));
                     assert!(envelope.hops().is_none_or(|hops| hops == 7));
                     let group = Some((IpAddr::from([239, 1, 2, 3]), 3));
-                    assert!(envelope.route().is_none() || envelope.route() == group);
+                    assert!(envelope.told.route.is_none() || envelope.told.route == group);
                 });
             }
         }
@@ -297,11 +354,11 @@ mod tests {
         let mapped = Ipv4Addr::new(239, 9, 9, 9).to_ipv6_mapped().octets();
         let info = [&mapped[..], &2u32.to_ne_bytes()].concat();
         let control = message(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
-        look(&control, |e| assert_eq!(e.route(), Some(([239, 9, 9, 9].into(), 2))));
+        look(&control, |e| assert_eq!(e.told.route, Some(([239, 9, 9, 9].into(), 2))));
         for len in [0usize, 3, VALUE_AT - 1, control.len() + 1, usize::MAX] {
             let mut wrong = control.clone();
             wrong[..size_of::<usize>()].copy_from_slice(&len.to_ne_bytes());
-            look(&wrong, |e| assert_eq!(e.route(), None, "length {len}"));
+            look(&wrong, |e| assert_eq!(e.told.route, None, "length {len}"));
         }
     }
 }

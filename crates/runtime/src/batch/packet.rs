@@ -33,6 +33,7 @@ pub struct Packet<'b> {
 
 impl<'b> Packet<'b> {
     /// `name` holds the address that `entry` tells of.
+    #[inline]
     pub(super) fn new(
         bytes: &'b [u8],
         entry: Entry,
@@ -67,6 +68,7 @@ impl<'b> Packet<'b> {
     }
 
     /// Whom it came from, or is to go to, where that is an IP address.
+    #[inline]
     pub fn source(&self) -> Option<SocketAddr> {
         self.envelope.source()
     }
@@ -78,22 +80,26 @@ impl<'b> Packet<'b> {
 
     /// To which address it was sent, the group if it was sent to one, as far as that was
     /// [asked for](super::Details::destination).
+    #[inline]
     pub fn destination(&self) -> Option<IpAddr> {
         self.envelope.destination()
     }
 
     /// The index of the interface that it came by, as far as its destination was asked for.
+    #[inline]
     pub fn interface(&self) -> Option<u32> {
         self.envelope.interface()
     }
 
     /// How many networks it might still have crossed, as far as that was
     /// [asked for](super::Details::hops).
+    #[inline]
     pub fn hops(&self) -> Option<u8> {
         self.envelope.hops()
     }
 
     /// When it arrived, as far as that was [asked for](super::Details::time).
+    #[inline]
     pub fn arrival(&self) -> Option<Arrival> {
         self.envelope.arrival()
     }
@@ -101,6 +107,7 @@ impl<'b> Packet<'b> {
     /// How many datagrams the socket had dropped when this one was taken in, since it was
     /// made, as far as that was [asked for](super::Details::drops). Linux says nothing as
     /// long as there are none.
+    #[inline]
     pub fn dropped(&self) -> Option<u32> {
         self.envelope.dropped()
     }

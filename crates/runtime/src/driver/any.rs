@@ -132,6 +132,10 @@ impl Driver for AnyDriver {
         each!(self, driver => driver.send_buffer(fd))
     }
 
+    fn dropped(&self, fd: RawFd) -> io::Result<u32> {
+        each!(self, driver => driver.dropped(fd))
+    }
+
     fn shutdown(&mut self, fd: RawFd, how: Shutdown) -> io::Result<()> {
         each!(self, driver => driver.shutdown(fd, how))
     }

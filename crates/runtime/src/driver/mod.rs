@@ -320,6 +320,10 @@ pub(crate) trait Driver {
     fn send_buffer(&self, fd: RawFd) -> io::Result<usize> {
         sys::send_buffer(fd)
     }
+    /// How many datagrams the socket has dropped.
+    fn dropped(&self, fd: RawFd) -> io::Result<u32> {
+        sys::dropped(fd)
+    }
     /// `shutdown(2)`.
     fn shutdown(&mut self, fd: RawFd, how: Shutdown) -> io::Result<()> {
         sys::shutdown(fd, how)

@@ -18,7 +18,7 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use super::{Attempt, Interest, Op, Wake};
 
-pub(crate) use self::option::{receive_buffer, send_buffer, set_option};
+pub(crate) use self::option::{dropped, receive_buffer, send_buffer, set_option};
 
 /// Tries `op` once, without waiting.
 ///
@@ -184,14 +184,51 @@ pub(crate) fn ready(fd: RawFd, interest: Interest) -> Attempt {
     }
 }
 
-/// `recvmmsg(2)` of what is there: how many of `messages` were filled, or `-errno`.
+/// Receives what is there on a socket of messages: how many of `messages` were filled, or
+/// `-errno`. `recvmmsg(2)`, or a call that costs less if there is but one.
 ///
 /// # Safety
 /// Every header names valid memory.
 pub(crate) unsafe fn receive_many(fd: RawFd, messages: &mut [libc::mmsghdr]) -> Attempt {
+    if let [message] = messages {
+        // SAFETY: the caller vouches for the header.
+        return unsafe { receive_one(fd, message) };
+    }
     let (first, count) = (messages.as_mut_ptr(), messages.len() as u32);
     // SAFETY: the caller vouches for the headers.
     retry(|| unsafe { libc::recvmmsg(fd, first, count, RECEIVE_FLAGS, ptr::null_mut()) } as isize)
+}
+
+/// As [`receive_many`]: one message, by `recvmsg(2)`, or by `recv(2)` if nothing is asked but its
+/// bytes.
+///
+/// # Safety
+/// The header names valid memory.
+unsafe fn receive_one(fd: RawFd, message: &mut libc::mmsghdr) -> Attempt {
+    let header = &mut message.msg_hdr;
+    let is_bare = header.msg_name.is_null() && header.msg_control.is_null();
+    let received = if is_bare && header.msg_iovlen == 1 {
+        // SAFETY: the caller vouches for the header, which names one vector.
+        let libc::iovec { iov_base, iov_len } = unsafe { *header.msg_iov };
+        // Asked like that, the length of what was longer is told.
+        let flags = RECEIVE_FLAGS | libc::MSG_TRUNC;
+        // SAFETY: and for what that names.
+        let received = retry(|| unsafe { libc::recv(fd, iov_base, iov_len, flags) });
+        let is_longer = matches!(received, Attempt::Done(len) if len > 0 && len as usize > iov_len);
+        header.msg_flags = if is_longer { libc::MSG_TRUNC } else { 0 };
+        header.msg_controllen = 0;
+        received
+    } else {
+        // SAFETY: the caller vouches for the header.
+        retry(|| unsafe { libc::recvmsg(fd, header, RECEIVE_FLAGS) })
+    };
+    match received {
+        Attempt::Done(len @ 0..) => {
+            message.msg_len = len as u32;
+            Attempt::Done(1)
+        }
+        other => other,
+    }
 }
 
 /// `sendmmsg(2)` of what there is room for: how many of `messages` were sent, or `-errno`.

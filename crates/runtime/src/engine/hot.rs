@@ -1,7 +1,10 @@
 //! Direct probes while spinning. On a busy descriptor a plain non-blocking receive once
 //! a turn is the fastest path there is; the driver's queue carries all others. Which
-//! descriptors are worth it is learned: one that received several times in a row while
-//! no other did becomes hot, and cools when others are busy and it is not.
+//! descriptors are worth it is learned: one that received several times while no more others
+//! did than may be hot becomes hot, and cools when others are busy and it is not.
+//!
+//! A handler that takes datagrams by itself is the probe of its descriptor, if it has said that
+//! its own look is as good: it is called, and what it received tells whether that was a hit.
 
 use tautline_buffer::Region;
 
@@ -13,7 +16,7 @@ use crate::engine::outbox::Segment;
 use crate::engine::{Engine, Event, ReceivedAt, token};
 use crate::slab::Key;
 
-/// Receives in a row, undisturbed by other descriptors, that make one hot.
+/// Receives, undisturbed by more others than may be hot, that make a descriptor hot.
 pub(super) const HOT_AFTER: u32 = 8;
 
 /// Turns in which others received and a hot one did not, after which it cools.
@@ -24,8 +27,9 @@ pub(super) struct Hot {
     /// At most `limit`.
     probes: Vec<Probe>,
     limit: usize,
-    /// The descriptor outside the hot ones that received last.
-    last: Option<Key>,
+    /// The descriptors outside the hot ones that received last, the latest first: `limit` of them,
+    /// or one.
+    recent: Vec<Key>,
     /// Receives outside the hot ones in this turn.
     others: bool,
     /// Turns since the driver was asked.
@@ -37,12 +41,15 @@ struct Probe {
     op: Key,
     io: Key,
     misses: u32,
+    /// The handler that is the probe received something in the last turn.
+    hit: bool,
 }
 
 impl Hot {
     /// At most `limit` probes a turn.
     pub(super) fn new(limit: usize) -> Self {
-        Self { probes: Vec::with_capacity(MAX_HOT), limit, last: None, others: false, turn: 0 }
+        let (probes, recent) = (Vec::with_capacity(MAX_HOT), Vec::with_capacity(MAX_HOT));
+        Self { probes, limit, recent, others: false, turn: 0 }
     }
 
     /// Forgets an operation, if it is among the hot ones.
@@ -50,28 +57,55 @@ impl Hot {
         self.probes.retain(|probe| probe.op != op);
     }
 
-    fn holds(&self, io: Key) -> bool {
-        self.probes.iter().any(|probe| probe.io == io)
+    /// Notes a receive of a hot descriptor; false if it is none.
+    fn note_hit(&mut self, io: Key) -> bool {
+        let probe = self.probes.iter_mut().find(|probe| probe.io == io);
+        probe.map(|probe| probe.hit = true).is_some()
+    }
+
+    /// Puts a descriptor first among those that received last. Returns the one that is no more
+    /// among them.
+    fn note_recent(&mut self, io: Key) -> Option<Key> {
+        if self.recent.first() == Some(&io) {
+            return None;
+        }
+        if let Some(at) = self.recent.iter().position(|&recent| recent == io) {
+            self.recent[..=at].rotate_right(1);
+            return None;
+        }
+        let is_full = self.recent.len() >= self.limit.max(1);
+        let gone = if is_full { self.recent.pop() } else { None };
+        self.recent.insert(0, io);
+        gone
     }
 }
 
 impl Engine {
+    /// The handler of a descriptor has received something. If it looks itself, that was worth it.
+    #[inline]
+    pub(crate) fn note_hit(&mut self, key: Key) {
+        self.hot.note_hit(key);
+    }
+
+    /// Whether the handler of a descriptor, as its probe, has received something in this turn.
+    pub(crate) fn was_hit(&self, key: Key) -> bool {
+        self.hot.probes.iter().any(|probe| probe.io == key && probe.hit)
+    }
+
     /// Counts a receive.
     #[inline]
     pub(super) fn note_receive(&mut self, key: Key) {
-        if self.hot.holds(key) {
+        if self.hot.note_hit(key) {
             return;
         }
         self.hot.others = true;
-        if self.hot.last != Some(key) {
-            let before = self.hot.last.replace(key);
-            if let Some(io) = before.and_then(|before| self.ios.get_mut(before)) {
-                io.streak = 0;
-            }
+        let gone = self.hot.note_recent(key);
+        if let Some(io) = gone.and_then(|gone| self.ios.get_mut(gone)) {
+            io.streak = 0;
         }
         if let Some(io) = self.ios.get_mut(key) {
             io.streak = io.streak.saturating_add(1);
-            if io.streak == HOT_AFTER {
+            if io.streak.is_multiple_of(HOT_AFTER) {
                 self.warm_up(key);
             }
         }
@@ -108,7 +142,7 @@ impl Engine {
         }
         slot.phase = Phase::Hot;
         if !probed {
-            self.hot.probes.push(Probe { op, io: slot.io, misses: 0 });
+            self.hot.probes.push(Probe { op, io: slot.io, misses: 0, hit: false });
         }
         true
     }
@@ -118,7 +152,8 @@ impl Engine {
     pub(crate) fn probe_hot(&mut self) -> bool {
         let mut any = false;
         let mut at = 0;
-        while let Some(&probe) = self.hot.probes.get(at) {
+        while let Some(probe) = self.hot.probes.get_mut(at) {
+            let probe = Probe { hit: std::mem::take(&mut probe.hit), ..*probe };
             let hit = self.probe(probe);
             any |= hit;
             if self.hot.probes.get(at).is_some_and(|now| now.op == probe.op) {
@@ -185,6 +220,10 @@ impl Engine {
             return false;
         };
         match (&slot.continuation, slot.op) {
+            (Continuation::Pump, Op::PollMulti { .. }) if self.looks_itself(probe.io) => {
+                self.events.push_back(Event::Look(probe.io));
+                probe.hit
+            }
             (Continuation::Pump, Op::PollMulti { fd, interest }) => {
                 // SAFETY: a poll names no memory.
                 let ready = unsafe { self.driver.attempt(&Op::Poll { fd, interest }) };
@@ -196,6 +235,16 @@ impl Engine {
             (Continuation::Inbox, _) => self.probe_inbox(probe),
             _ => self.probe_operation(probe),
         }
+    }
+
+    fn looks_itself(&self, io: Key) -> bool {
+        let handlers = self.ios.get(io).and_then(|io| io.handlers.as_ref());
+        handlers.is_some_and(|handlers| handlers.looks_itself)
+    }
+
+    /// Whether the readiness handler of a descriptor is called in every turn.
+    pub(crate) fn always_looks(&self, io: Key) -> bool {
+        self.hot.probes.iter().any(|probe| probe.io == io) && self.looks_itself(io)
     }
 
     fn probe_stream(&mut self, probe: Probe) -> bool {

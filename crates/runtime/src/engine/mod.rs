@@ -68,6 +68,8 @@ pub(crate) enum Event {
     Inbox(Key),
     /// Tell the readiness or datagram handler that there is something to take.
     Readable(Key),
+    /// Have the readiness handler look whether there is something.
+    Look(Key),
     /// The outbox fell below its low mark.
     Writable(Key),
     /// Receiving or sending ended: tell the close handler. `None`: the peer's orderly end.

@@ -398,6 +398,10 @@ impl Driver for SimDriver {
         self.world.options_of(fd).map(|options| options.send_buffer).map_err(error)
     }
 
+    fn dropped(&self, fd: RawFd) -> io::Result<u32> {
+        self.world.dropped(fd).map_err(error)
+    }
+
     fn shutdown(&mut self, fd: RawFd, how: Shutdown) -> io::Result<()> {
         let result = self.world.shutdown(fd, how);
         self.world.note("shutdown", fd as u64, result.err().unwrap_or(0).into());

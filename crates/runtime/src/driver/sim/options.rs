@@ -62,6 +62,14 @@ impl World {
         Ok(&self.socket_of(fd)?.1.options)
     }
 
+    /// How many datagrams `fd` has dropped.
+    pub(super) fn dropped(&self, fd: RawFd) -> Result<u32, i32> {
+        match &self.socket_of(fd)?.1.body {
+            Body::Datagram(inbox) => Ok(inbox.dropped()),
+            _ => Ok(0),
+        }
+    }
+
     /// Sets an option of `fd`. What has no meaning in the world is just taken.
     pub(super) fn set_option(&mut self, fd: RawFd, option: SocketOption) -> Result<(), i32> {
         let id = self.find(fd)?;

@@ -95,6 +95,11 @@ impl Inbox {
         Ok(Received { bytes, source: Some(source), truncated, arrived })
     }
 
+    /// How many datagrams found no room.
+    pub(super) fn dropped(&self) -> u32 {
+        self.dropped
+    }
+
     /// The `POLL*` bits that stand, with a send buffer of `limit` bytes.
     pub(super) fn readiness(&self, limit: usize) -> i16 {
         let readable = if self.queue.is_empty() { 0 } else { libc::POLLIN };

@@ -278,6 +278,7 @@ pub(crate) fn drops_are_counted_exactly<D: Driver>(bench: &mut Bench<D>) {
     let (control, _) = receive(bench, fd, from, (v4(8), port).into());
     let dropped = Envelope::of_controls(&control).dropped();
     assert_eq!(dropped, Some((SENT - came) as u32));
+    assert_eq!(bench.driver.dropped(fd).unwrap(), (SENT - came) as u32);
 }
 
 /// What is divided on sending reaches a group as single datagrams.

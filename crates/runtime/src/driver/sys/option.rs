@@ -95,6 +95,25 @@ pub(crate) fn send_buffer(fd: RawFd) -> io::Result<usize> {
     SockRef::from(&borrowed(fd)?).send_buffer_size()
 }
 
+/// How many datagrams a socket has dropped for want of room since it was made.
+///
+/// # Errors
+/// As `getsockopt(2)`.
+pub(crate) fn dropped(fd: RawFd) -> io::Result<u32> {
+    let fd = borrowed(fd)?;
+    let mut info = [0u32; libc::SK_MEMINFO_DROPS as usize + 1];
+    let mut len = size_of_val(&info) as libc::socklen_t;
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_MEMINFO);
+    // SAFETY: `info` has room for `len` bytes, and any are valid for it.
+    let done = unsafe {
+        libc::getsockopt(fd.as_raw_fd(), level, name, info.as_mut_ptr().cast(), &raw mut len)
+    };
+    if done < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(info[libc::SK_MEMINFO_DROPS as usize])
+}
+
 /// Times below a second count as one: the kernel takes whole seconds, and not 0.
 fn keepalive(probes: KeepAlive) -> TcpKeepalive {
     let second = Duration::from_secs(1);
