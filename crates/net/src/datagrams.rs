@@ -6,14 +6,45 @@ use tautline_runtime::{Batch, Conn};
 
 use crate::multicast::Groups;
 
-/// Receiving calls that a socket may make in one turn.
+/// Datagrams that a socket may receive in one turn.
+pub(crate) const TURN: usize = 64;
+
+/// Batches that it may receive instead.
 pub(crate) const CALLS: usize = 2;
 
-/// A socket that may get datagrams which are not its own.
+/// How the datagrams of a socket come.
 pub(crate) trait Sifts {
     /// Whose they have to be, if not all are its own.
     fn sieve(&self) -> Option<Groups> {
         None
+    }
+
+    /// Whether fewer datagrams than there was room for are all that were there. Where hosts report
+    /// what became of earlier ones, such a report may cut them short.
+    fn comes_whole(&self) -> bool {
+        false
+    }
+}
+
+/// How many datagrams the next receive of a socket is to have room for: about as many as came of
+/// late, so that an idle one holds no room from others, and because room that is not used costs a
+/// little each time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Demand(usize);
+
+impl Demand {
+    /// Before the first receive.
+    pub(crate) const FIRST: Self = Self(1);
+
+    /// Room for how many. A socket that is not looked at in every turn is to be found empty by the
+    /// same call that takes the last datagram.
+    pub(crate) fn room(self, is_hot: bool) -> usize {
+        if is_hot { self.0 } else { self.0 + 1 }
+    }
+
+    /// So many came, of those that there was room for.
+    pub(crate) fn note(&mut self, count: usize, room: usize) {
+        self.0 = if count < room { count.max(1) } else { 2 * room };
     }
 }
 
@@ -108,18 +139,14 @@ macro_rules! batching {
                 F: FnMut(&Conn, &mut Batch) -> R + 'static,
                 R: Outcome,
             {
-                let sieve = crate::datagrams::Sifts::sieve(&self);
-                self.descriptor.on_readable(move |conn| {
+                let mut inflow = crate::datagrams::Inflow::of(&self);
+                self.descriptor.on_maybe_readable(move |conn| {
                     for _ in 0..crate::datagrams::CALLS {
-                        let sieve = sieve.as_ref();
-                        if !crate::datagrams::receive_some(conn, &mut batch, sieve)? {
-                            return Ok(Drained::Yes);
+                        let came = inflow.receive(conn, &mut batch, usize::MAX)?;
+                        if !batch.is_empty() {
+                            handler(conn, &mut batch).into_result()?;
                         }
-                        if batch.is_empty() {
-                            continue;
-                        }
-                        handler(conn, &mut batch).into_result()?;
-                        if conn.is_paused() {
+                        if came.is_all || conn.is_paused() {
                             return Ok(Drained::Yes);
                         }
                     }
@@ -132,32 +159,79 @@ macro_rules! batching {
 
 pub(crate) use batching;
 
+/// The datagrams of one socket, for its handlers.
+#[derive(Debug)]
+pub(crate) struct Inflow {
+    sieve: Option<Groups>,
+    comes_whole: bool,
+    demand: Demand,
+}
+
+/// What a receive has brought.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Came {
+    /// Datagrams, those among them that were not the socket's own.
+    pub(crate) count: usize,
+    /// Nothing was left, or it is looked for all the same.
+    pub(crate) is_all: bool,
+}
+
+impl Inflow {
+    /// Those of `socket`.
+    pub(crate) fn of(socket: &impl Sifts) -> Self {
+        let (sieve, comes_whole) = (socket.sieve(), socket.comes_whole());
+        Self { sieve, comes_whole, demand: Demand::FIRST }
+    }
+
+    /// For how many datagrams there is to be room.
+    pub(crate) fn room(&self, conn: &Conn) -> usize {
+        self.demand.room(conn.is_hot())
+    }
+
+    /// Receives what is there, at most `room` datagrams. What a host reports of an earlier one is
+    /// passed over.
+    pub(crate) fn receive(
+        &mut self,
+        conn: &Conn,
+        batch: &mut Batch,
+        room: usize,
+    ) -> io::Result<Came> {
+        let room = room.min(batch.capacity());
+        for _ in 0..=batch.capacity() {
+            match batch.receive_at_most(conn, room) {
+                Ok(count) => {
+                    self.demand.note(count, room);
+                    sift(batch, self.sieve.as_ref());
+                    let has_room = count < room && self.comes_whole;
+                    let is_all = has_room || (count == 1 && conn.is_hot());
+                    return Ok(Came { count, is_all });
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.demand.note(0, room);
+                    return Ok(Came { count: 0, is_all: true });
+                }
+                Err(error) if is_report(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // So many reports in a row: the next turn goes on.
+        batch.clear();
+        Ok(Came { count: room, is_all: false })
+    }
+}
+
 /// Receives a batch by one call; how many of it are the socket's own, which may be none.
 pub(crate) fn receive(conn: &Conn, batch: &mut Batch, sieve: Option<&Groups>) -> io::Result<usize> {
-    let count = batch.receive(conn)?;
-    let Some(groups) = sieve else { return Ok(count) };
-    batch.retain(|packet| !groups.is_stray(&packet.envelope()));
+    batch.receive(conn)?;
+    sift(batch, sieve);
     Ok(batch.len())
 }
 
-/// Whether there was something; the batch may be empty all the same. What a host reports of an
-/// earlier datagram is passed over.
-pub(crate) fn receive_some(
-    conn: &Conn,
-    batch: &mut Batch,
-    sieve: Option<&Groups>,
-) -> io::Result<bool> {
-    for _ in 0..=batch.capacity() {
-        match receive(conn, batch, sieve) {
-            Ok(_) => return Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) if is_report(&error) => {}
-            Err(error) => return Err(error),
-        }
+/// Forgets what is not the socket's own.
+fn sift(batch: &mut Batch, sieve: Option<&Groups>) {
+    if let Some(groups) = sieve {
+        batch.retain(|packet| !groups.is_stray(&packet.envelope()));
     }
-    // So many reports in a row: the next turn goes on.
-    batch.clear();
-    Ok(true)
 }
 
 /// Whether an error of a receive is what a host reports of a datagram that was sent.

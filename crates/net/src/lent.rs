@@ -5,8 +5,7 @@ use std::io;
 
 use tautline_runtime::{Batch, Conn, Details, Drained, Outcome, Packet};
 
-use crate::datagrams::{CALLS, receive_some};
-use crate::multicast::Groups;
+use crate::datagrams::{Inflow, Sifts, TURN};
 
 /// Batches that a thread keeps for its handlers to receive the same details into: more than one
 /// only for those that were paused while they held one.
@@ -20,16 +19,15 @@ thread_local! {
 /// Reads for the handler of one socket.
 pub(crate) struct Reader {
     details: Details,
-    /// Says what is not the socket's.
-    sieve: Option<Groups>,
+    inflow: Inflow,
     /// What is left of an earlier call that was paused.
     rest: Option<Lent>,
 }
 
 impl Reader {
-    /// Asks for these details.
-    pub(crate) fn new(details: Details, sieve: Option<Groups>) -> Self {
-        Self { details, sieve, rest: None }
+    /// For `socket`, which asks for these details.
+    pub(crate) fn new(socket: &impl Sifts, details: Details) -> Self {
+        Self { details, inflow: Inflow::of(socket), rest: None }
     }
 
     /// Takes datagrams, first what is left of an earlier call.
@@ -39,7 +37,7 @@ impl Reader {
         R: Outcome,
     {
         let mut lent = self.rest.take().unwrap_or_else(|| Lent::take(self.details));
-        let taken = lent.hand_out(conn, self.sieve.as_ref(), handler);
+        let taken = lent.hand_out(conn, &mut self.inflow, handler);
         if taken.is_ok() && !lent.is_used_up() && conn.is_open() {
             self.rest = Some(lent);
         } else {
@@ -83,19 +81,21 @@ impl Lent {
     fn hand_out<F, R>(
         &mut self,
         conn: &Conn,
-        sieve: Option<&Groups>,
+        inflow: &mut Inflow,
         handler: &mut F,
     ) -> io::Result<Drained>
     where
         F: FnMut(&Conn, Packet<'_>) -> R,
         R: Outcome,
     {
-        for _ in 0..CALLS {
+        let mut left = TURN;
+        loop {
+            let mut is_all = false;
             if self.is_used_up() {
                 self.next = 0;
-                if !receive_some(conn, &mut self.batch, sieve)? {
-                    return Ok(Drained::Yes);
-                }
+                let room = inflow.room(conn).min(left);
+                let came = inflow.receive(conn, &mut self.batch, room)?;
+                (left, is_all) = (left.saturating_sub(came.count), came.is_all);
             }
             while let Some(packet) = self.batch.get(self.next) {
                 self.next += 1;
@@ -104,7 +104,11 @@ impl Lent {
                     return Ok(Drained::Yes);
                 }
             }
+            match (is_all, left) {
+                (true, _) => return Ok(Drained::Yes),
+                (false, 0) => return Ok(Drained::No),
+                (false, _) => {}
+            }
         }
-        Ok(Drained::No)
     }
 }

@@ -233,7 +233,7 @@ impl UdpSocket {
         F: FnMut(&Conn, Packet<'_>) -> R + 'static,
         R: Outcome,
     {
-        let mut reader = Reader::new(Details::default(), None);
-        self.descriptor.on_readable(move |conn| reader.take_some(conn, &mut handler))
+        let mut reader = Reader::new(&self, Details::default());
+        self.descriptor.on_maybe_readable(move |conn| reader.take_some(conn, &mut handler))
     }
 }

@@ -13,7 +13,7 @@ use tautline_runtime::task::JoinHandle;
 use tautline_runtime::{Conn, Details, Scatter};
 
 use super::{Groups, Received};
-use crate::datagrams::is_report;
+use crate::datagrams::{Demand, is_report};
 
 /// Datagrams that one call receives at most.
 pub(super) const MOST: usize = 32;
@@ -54,9 +54,10 @@ pub(super) struct Inlet {
     handed: usize,
     /// The last receive was to the named buffer.
     to_named: bool,
-    /// How many buffers of the region the next receive is to have: as many as have been of use
-    /// of late, so that an idle peer keeps none from others.
-    wanted: usize,
+    /// How many buffers of the region the next receive is to have.
+    demand: Demand,
+    /// The last receive has found less than there was room for.
+    has_room: bool,
     /// The handler was told that there is no buffer, and nothing has come since.
     starving: bool,
     /// Has the handler called when a buffer comes back.
@@ -87,7 +88,8 @@ impl Inlet {
             landed: 0,
             handed: 0,
             to_named: false,
-            wanted: 1,
+            demand: Demand::FIRST,
+            has_room: false,
             starving: false,
             rescue: None,
             waiters: Vec::new(),
@@ -126,6 +128,12 @@ impl Inlet {
     /// One that goes back to the region.
     pub(super) fn take_surplus(&mut self) -> Option<Draft<[u8], Local>> {
         self.surplus.pop()
+    }
+
+    /// Whether all was handed out that the last receive has brought, and that need not be followed
+    /// by another one: it left room, or the socket is looked at in every turn.
+    pub(super) fn is_through(&self, is_hot: bool) -> bool {
+        self.unread() == 0 && (self.has_room || is_hot)
     }
 
     /// Datagrams that are to be handed out.
@@ -217,7 +225,7 @@ impl Inlet {
     fn fill(&mut self, from: &Conn) -> io::Result<Option<Dry>> {
         debug_assert_eq!(self.unread(), 0);
         if self.named.is_none() {
-            self.borrow();
+            self.borrow(self.demand.room(from.is_hot()).min(MOST));
             if self.places.is_empty() {
                 return Ok(Some(Dry::NoBuffer));
             }
@@ -232,13 +240,14 @@ impl Inlet {
         }
         // An idle peer keeps one alone.
         self.spare(1);
+        self.demand = Demand::FIRST;
         Ok(Some(Dry::Nothing))
     }
 
-    /// Takes as many buffers from the region as are wanted and there are.
-    fn borrow(&mut self) {
+    /// Takes buffers from the region until it has `room` of them, as far as there are.
+    fn borrow(&mut self, room: usize) {
         let Some(region) = &mut self.region else { return };
-        while self.places.len() < self.wanted {
+        while self.places.len() < room {
             match region.try_loan() {
                 Ok(draft) => self.places.push_back(draft),
                 Err(_) => return,
@@ -258,10 +267,10 @@ impl Inlet {
             None => scatter.receive(from, places.iter_mut().map(|draft| &mut draft[..]))?,
         };
         self.to_named = named.is_some();
+        self.has_room = named.is_none() && count < places.len();
         match named.take() {
             Some(draft) => places.push_front(draft),
-            None if count == places.len() => self.wanted = (2 * count).min(MOST),
-            None => self.wanted = count.max(self.wanted / 2),
+            None => self.demand.note(count, places.len()),
         }
         (self.landed, self.handed) = (count, 0);
         self.starving = false;

@@ -139,6 +139,15 @@ impl Peer {
         self.conn().send_buffer()
     }
 
+    /// How many datagrams it has dropped since it was made, for want of room: see
+    /// [`Conn::dropped`].
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn dropped(&self) -> io::Result<u32> {
+        self.conn().dropped()
+    }
+
     /// Whether the kernel divides large sends into datagrams: [`Batch::push_segments`].
     ///
     /// # Errors
@@ -216,14 +225,19 @@ impl Peer {
         F: FnMut(&Conn, Packet<'_>) -> R + 'static,
         R: Outcome,
     {
-        let mut reader = Reader::new(self.details, self.sieve());
-        self.descriptor.on_readable(move |conn| reader.take_some(conn, &mut handler))
+        let mut reader = Reader::new(&self, self.details);
+        self.descriptor.on_maybe_readable(move |conn| reader.take_some(conn, &mut handler))
     }
 }
 
 impl Sifts for Peer {
     fn sieve(&self) -> Option<Groups> {
         sieve(&self.groups, self.details)
+    }
+
+    /// It is not connected: nobody reports anything to it.
+    fn comes_whole(&self) -> bool {
+        true
     }
 }
 

@@ -160,6 +160,7 @@ impl ReadBuffers {
         F: FnMut(&Conn, ReadEvent) -> R,
         R: Outcome,
     {
+        let is_hot = self.conn.is_hot();
         for _ in 0..TURN {
             match self.next()? {
                 Ok(received) => {
@@ -172,7 +173,7 @@ impl ReadBuffers {
                 Err(Dry::Nothing) => return Ok(Drained::Yes),
                 Err(Dry::Stray) => {}
             }
-            if self.conn.is_paused() {
+            if self.inlet.borrow().is_through(is_hot) || self.conn.is_paused() {
                 self.rest();
                 return Ok(Drained::Yes);
             }
@@ -312,6 +313,6 @@ impl Peer {
         R: Outcome,
     {
         let buffers = self.read_buffers();
-        self.into_descriptor().on_readable(move |_| buffers.hand_out(&mut handler))
+        self.into_descriptor().on_maybe_readable(move |_| buffers.hand_out(&mut handler))
     }
 }
