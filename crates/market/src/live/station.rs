@@ -46,8 +46,8 @@ pub struct Station<F: Format> {
 struct Joined {
     group: String,
     conn: Conn,
-    /// Datagrams that the socket had no room for.
-    dropped: Rc<Cell<u32>>,
+    /// Datagrams that the socket had no room for, when it was asked last.
+    dropped: Cell<u32>,
 }
 
 struct Rates {
@@ -114,20 +114,16 @@ impl<F: Format> Station<F> {
     fn begin(self: &Rc<Self>, config: &GatewayConfig, peers: Vec<Peer>) -> Result<(), RunError> {
         for (at, (peer, from)) in peers.into_iter().zip(&config.lines).enumerate() {
             let own = self.own.clone();
-            let dropped = Rc::new(Cell::new(0));
-            let count = dropped.clone();
             let line = Line(at as u8);
             let receive = move |_: &Conn, packet: Packet<'_>| {
-                if let Some(dropped) = packet.dropped() {
-                    count.set(dropped);
-                }
                 if let Some(station) = own.upgrade() {
                     station.datagram(line, packet.bytes);
                 }
             };
             let failed = |error| RunError::line(from.group, &error);
             let conn = peer.on_datagrams(receive).map_err(failed)?;
-            self.lines.borrow_mut().push(Joined { group: from.group.to_string(), conn, dropped });
+            let (group, dropped) = (from.group.to_string(), Cell::default());
+            self.lines.borrow_mut().push(Joined { group, conn, dropped });
         }
         let own = self.own.clone();
         let tick = move || {
@@ -213,7 +209,10 @@ impl<F: Format> Station<F> {
         if let Some(timer) = self.timer.take() {
             timer.cancel();
         }
-        self.lines.borrow().iter().for_each(|line| line.conn.close());
+        for line in &*self.lines.borrow() {
+            line.count_drops();
+            line.conn.close();
+        }
         self.publisher.finish();
     }
 
@@ -338,18 +337,26 @@ impl<F: Format> fmt::Debug for Station<F> {
     }
 }
 
-/// Joins the group of a line. Of datagrams nothing is asked but their bytes, what was dropped, and of
-/// IPv6 by which interface they came: Linux hands on what came by others too.
+/// Joins the group of a line. Of datagrams nothing is asked but their bytes, and of IPv6 by which
+/// interface they came: Linux hands on what came by others too.
 fn join(from: &MulticastSource) -> Result<Peer, RunError> {
     let destination = from.group.is_ipv6();
-    let details = Details { drops: true, destination, ..Details::NONE };
+    let details = Details { destination, ..Details::NONE };
     let options = Peer::options().receive_buffer(BUFFER).details(details);
     join_group(from, &options).map_err(|error| RunError::line(from.group, &error))
 }
 
 impl Joined {
+    /// Asks for what the socket has dropped; one that is closed keeps its count.
+    fn count_drops(&self) {
+        if let Ok(dropped) = self.conn.dropped() {
+            self.dropped.set(dropped);
+        }
+    }
+
     fn report<F: Format>(&self, line: Line, sequencer: &Sequencer<F, Slots>) -> LineReport {
         let stats = sequencer.line_stats(line);
+        self.count_drops();
         LineReport {
             group: self.group.clone(),
             packets: stats.packets,
