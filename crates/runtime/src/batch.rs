@@ -30,6 +30,7 @@ use self::controls::Controls;
 use self::packet::Entry;
 
 pub use self::details::Details;
+pub(crate) use self::envelope::Told;
 pub use self::envelope::{Arrival, Envelope};
 pub use self::gather::{Gather, Gathering};
 pub use self::packet::Packet;
@@ -180,11 +181,10 @@ impl Batch {
     /// The datagram at `index`, if it holds so many.
     #[inline]
     pub fn get(&self, index: usize) -> Option<Packet<'_>> {
-        let entry = *self.entries[..self.len].get(index)?;
+        let entry = self.entries[..self.len].get(index)?;
         let start = index * self.stride;
         let bytes = &self.bytes[start..start + entry.len];
-        let control = self.controls.get(index, entry.control_len);
-        Some(Packet::new(bytes, entry, &self.names[index], control))
+        Some(Packet::new(bytes, entry, &self.names[index]))
     }
 
     /// What it holds, in order.
@@ -211,7 +211,6 @@ impl Batch {
         }
         let (start, entry) = (from * self.stride, self.entries[from]);
         self.bytes.copy_within(start..start + entry.len, to * self.stride);
-        self.controls.copy(from, to);
         (self.names[to], self.entries[to]) = (self.names[from], entry);
     }
 
@@ -307,12 +306,13 @@ impl Batch {
 
     fn note_received(&mut self, at: usize) {
         let message = &self.headers[at];
+        let control = self.controls.get(at, message.msg_hdr.msg_controllen as u16);
         self.entries[at] = Entry {
             len: (message.msg_len as usize).min(self.size),
             segment: 0,
             truncated: message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
             name_len: if self.details.source { message.msg_hdr.msg_namelen } else { 0 },
-            control_len: message.msg_hdr.msg_controllen as u16,
+            told: Told::by(control),
         };
     }
 
@@ -340,8 +340,8 @@ impl Batch {
     }
 
     fn aim_to_send(&mut self, at: usize, to: To<'_>) {
-        let Entry { len, name_len, .. } = self.entries[at];
-        let segment = self.get(at).map_or(0, |packet| packet.segment());
+        let Entry { len, name_len, segment, told, .. } = self.entries[at];
+        let segment = if segment == 0 { told.segment } else { segment };
         let own = (&raw mut self.names[at]).cast();
         let control = (&raw mut self.segments[at]).cast::<libc::c_void>();
         let header = self.aim(at, len);

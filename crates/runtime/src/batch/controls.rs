@@ -30,12 +30,6 @@ impl Controls {
         let start = index * self.room;
         &self.bytes[start..start + self.room.min(len.into())]
     }
-
-    /// Copies those of one datagram to the place of another's.
-    pub(super) fn copy(&mut self, from: usize, to: usize) {
-        let start = from * self.room;
-        self.bytes.copy_within(start..start + self.room, to * self.room);
-    }
 }
 
 #[cfg(test)]
@@ -49,11 +43,7 @@ mod tests {
         let (first, second) = (controls.aim(0), controls.aim(1));
         assert_eq!((first.0.wrapping_byte_add(16), first.1, second.1), (second.0, 16, 16));
         assert_eq!((controls.get(1, 3).len(), controls.get(1, 99).len()), (3, 16));
-        controls.bytes[16..].fill(7);
-        controls.copy(1, 0);
-        assert_eq!(controls.get(0, 16), [7; 16]);
         let mut none = Controls::new(2, 0);
-        none.copy(1, 0);
         assert_eq!((none.aim(1), none.get(1, 5)), ((ptr::null_mut(), 0), &[][..]));
     }
 }

@@ -17,19 +17,19 @@ pub struct Envelope<'b> {
     name: &'b libc::sockaddr_storage,
     /// Bytes of its address; 0: it has none.
     name_len: libc::socklen_t,
-    told: Told,
+    told: &'b Told,
 }
 
-/// What the control messages say.
-#[derive(Clone, Copy, Default)]
-struct Told {
+/// What the control messages of a datagram say, read once.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Told {
     /// To which address it was sent, and by which interface it came.
     route: Option<(IpAddr, u32)>,
     hops: Option<u8>,
     arrival: Option<Arrival>,
     dropped: Option<u32>,
     /// The size of the datagrams that the kernel joined; 0 if it did not.
-    segment: u16,
+    pub(super) segment: u16,
 }
 
 /// When a datagram arrived. Times count from the first of January 1970, in UTC where the
@@ -44,20 +44,19 @@ pub struct Arrival {
 }
 
 impl<'b> Envelope<'b> {
-    /// `name` holds an address of `name_len` bytes, unless that is 0; `control` the control
-    /// messages as they came, the last one maybe cut off.
+    /// `name` holds an address of `name_len` bytes, unless that is 0.
     #[inline]
     pub(crate) fn new(
         name: &'b libc::sockaddr_storage,
         name_len: libc::socklen_t,
-        control: &'b [u8],
+        told: &'b Told,
     ) -> Self {
-        Self { name, name_len, told: Told::by(control) }
+        Self { name, name_len, told }
     }
 
-    /// Of control messages alone: without an address.
-    pub(crate) fn of_controls(control: &'b [u8]) -> Self {
-        Self::new(&NO_NAME, 0, control)
+    /// Without an address.
+    pub(crate) fn nameless(told: &'b Told) -> Self {
+        Self::new(&NO_NAME, 0, told)
     }
 
     /// Who sent it, where that is an IP address. A socket of IPv6 sees addresses of IPv4
@@ -119,9 +118,8 @@ impl<'b> Envelope<'b> {
 }
 
 impl Told {
-    /// Reads them all, once.
-    #[inline]
-    fn by(control: &[u8]) -> Self {
+    /// By control messages as they came, the last one maybe cut off.
+    pub(crate) fn by(control: &[u8]) -> Self {
         let mut told = Self::default();
         for Message { level, kind, value } in Messages(control) {
             match (level, kind) {
@@ -293,7 +291,7 @@ mod tests {
     }
 
     fn look<R>(control: &[u8], look: impl FnOnce(Envelope<'_>) -> R) -> R {
-        look(Envelope::of_controls(control))
+        look(Envelope::nameless(&Told::by(control)))
     }
 
     /// Each detail is found wherever it stands among the others.

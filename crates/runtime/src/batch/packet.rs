@@ -5,20 +5,20 @@ use std::net::{IpAddr, SocketAddr};
 
 use socket2::SockAddr;
 
-use super::envelope::{Arrival, Envelope};
+use super::envelope::{Arrival, Envelope, Told};
 
 /// What is known of one datagram of a batch.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Entry {
     pub(super) len: usize,
     /// Bytes of each datagram that this one is to be divided into; 0: it was received, and
-    /// its control messages tell, or it is one.
+    /// what came with it tells, or it is one.
     pub(super) segment: u16,
     pub(super) truncated: bool,
     /// Bytes of its address; 0: it has none.
     pub(super) name_len: libc::socklen_t,
-    /// Bytes of the control messages that came with it.
-    pub(super) control_len: u16,
+    /// What came with it.
+    pub(super) told: Told,
 }
 
 /// One datagram of a batch.
@@ -27,20 +27,15 @@ pub struct Packet<'b> {
     /// Its bytes. With receive offload, those of several datagrams of one flow: see
     /// [`segments`](Self::segments).
     pub bytes: &'b [u8],
-    entry: Entry,
+    entry: &'b Entry,
     envelope: Envelope<'b>,
 }
 
 impl<'b> Packet<'b> {
     /// `name` holds the address that `entry` tells of.
     #[inline]
-    pub(super) fn new(
-        bytes: &'b [u8],
-        entry: Entry,
-        name: &'b libc::sockaddr_storage,
-        control: &'b [u8],
-    ) -> Self {
-        Self { bytes, entry, envelope: Envelope::new(name, entry.name_len, control) }
+    pub(super) fn new(bytes: &'b [u8], entry: &'b Entry, name: &'b libc::sockaddr_storage) -> Self {
+        Self { bytes, entry, envelope: Envelope::new(name, entry.name_len, &entry.told) }
     }
 
     /// It was longer than its place in the batch; the rest is lost.

@@ -5,7 +5,7 @@ use std::io;
 use std::mem;
 
 use super::controls::Controls;
-use super::{Details, Envelope};
+use super::{Details, Envelope, Told};
 use crate::conn::Conn;
 
 /// What one place holds after a receive.
@@ -47,12 +47,11 @@ pub struct Scatter {
     /// Aimed anew before every call.
     headers: Box<[libc::mmsghdr]>,
     vectors: Box<[libc::iovec]>,
-    details: Details,
     /// Empty if nobody asks for sources.
     names: Box<[libc::sockaddr_storage]>,
     controls: Controls,
-    /// What the places of the last receive hold: the first ones.
-    landed: Vec<Landed>,
+    /// What the places of the last receive hold, the first ones, and what came with it.
+    landed: Vec<(Landed, Told)>,
 }
 
 impl Scatter {
@@ -70,7 +69,6 @@ impl Scatter {
             Self {
                 headers: vec![mem::zeroed(); count].into(),
                 vectors: vec![mem::zeroed(); count].into(),
-                details,
                 names: vec![mem::zeroed(); names].into(),
                 controls: Controls::new(count, details.room()),
                 landed: Vec::with_capacity(count),
@@ -103,17 +101,17 @@ impl Scatter {
 
     /// What the place at `index` holds, if the last receive reached it.
     pub fn get(&self, index: usize) -> Option<Landed> {
-        self.landed.get(index).copied()
+        self.landed.get(index).map(|(landed, _)| *landed)
     }
 
     /// What came with the datagram at `index` besides its bytes, if the last receive
     /// reached it.
     pub fn envelope(&self, index: usize) -> Option<Envelope<'_>> {
-        self.landed.get(index)?;
+        let (_, told) = self.landed.get(index)?;
         let name_len = self.headers[index].msg_hdr.msg_namelen;
         Some(match self.names.get(index) {
-            Some(name) => Envelope::new(name, name_len, self.control(index)),
-            None => Envelope::of_controls(self.control(index)),
+            Some(name) => Envelope::new(name, name_len, told),
+            None => Envelope::nameless(told),
         })
     }
 
@@ -149,14 +147,10 @@ impl Scatter {
     fn note(&mut self, at: usize) {
         let message = &self.headers[at];
         let len = (message.msg_len as usize).min(self.vectors[at].iov_len);
-        let segment = if self.details.offload {
-            Envelope::of_controls(self.control(at)).segment()
-        } else {
-            0
-        };
-        let segment = if segment == 0 { len } else { usize::from(segment) };
+        let told = Told::by(self.control(at));
+        let segment = if told.segment == 0 { len } else { usize::from(told.segment) };
         let truncated = message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
-        self.landed.push(Landed { len, segment, truncated });
+        self.landed.push((Landed { len, segment, truncated }, told));
     }
 }
 

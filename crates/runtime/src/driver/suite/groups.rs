@@ -10,7 +10,7 @@ use socket2::{Domain, Type};
 
 use super::bench::Bench;
 use super::datagrams::Message;
-use crate::batch::Envelope;
+use crate::batch::{Envelope, Told};
 use crate::driver::{Attempt, Driver, Op, SocketOption, Stamp};
 
 /// The index of the loopback interface; in a simulated world there is no other.
@@ -238,7 +238,8 @@ pub(crate) fn what_is_asked_for_comes_along<D: Driver>(bench: &mut Bench<D>) {
     for (last, hops) in [(6, 1), (7, 0), (6, 32)] {
         set(bench, from, SocketOption::MulticastHops(hops));
         let (control, source) = receive(bench, fd, from, (v4(last), port).into());
-        let envelope = Envelope::of_controls(&control);
+        let told = Told::by(&control);
+        let envelope = Envelope::nameless(&told);
         assert_eq!(envelope.destination(), Some(v4(last)));
         assert_eq!(envelope.interface(), Some(LOOPBACK));
         assert_eq!(envelope.hops(), Some(hops));
@@ -276,7 +277,7 @@ pub(crate) fn drops_are_counted_exactly<D: Driver>(bench: &mut Bench<D>) {
     let came = drain(bench, fd).len();
     assert!(0 < came && came < SENT, "{came} of {SENT} came");
     let (control, _) = receive(bench, fd, from, (v4(8), port).into());
-    let dropped = Envelope::of_controls(&control).dropped();
+    let dropped = Envelope::nameless(&Told::by(&control)).dropped();
     assert_eq!(dropped, Some((SENT - came) as u32));
     assert_eq!(bench.driver.dropped(fd).unwrap(), (SENT - came) as u32);
 }
@@ -346,7 +347,8 @@ pub(crate) fn groups_of_ipv6_have_members_too<D: Driver>(bench: &mut Bench<D>) {
     set(bench, from, SocketOption::MulticastInterface(interface));
     set(bench, any, SocketOption::PacketInfo(true));
     let (control, source) = receive(bench, any, from, (group_of_v6(1), port).into());
-    let envelope = Envelope::of_controls(&control);
+    let told = Told::by(&control);
+    let envelope = Envelope::nameless(&told);
     assert_eq!(envelope.destination(), Some(group_of_v6(1)));
     assert_eq!(envelope.interface(), Some(interface));
     send(bench, from, b"link", at_link);
@@ -378,7 +380,8 @@ pub(crate) fn a_dual_socket_joins_both_families<D: Driver>(bench: &mut Bench<D>)
     join(bench, fd, group_of_v6(3));
     let from = sender(bench, host(1));
     let (control, source) = receive(bench, fd, from, (v4(10), port).into());
-    let envelope = Envelope::of_controls(&control);
+    let told = Told::by(&control);
+    let envelope = Envelope::nameless(&told);
     assert_eq!(envelope.destination(), Some(v4(10)));
     assert_eq!(envelope.interface(), Some(LOOPBACK));
     assert_eq!(source.map(|source| source.ip().to_canonical()), Some(host(1)));

@@ -9,7 +9,7 @@ use socket2::{Domain, Type};
 
 use super::super::{Config, Faults, Rate, SimDriver};
 use super::bench;
-use crate::batch::Envelope;
+use crate::batch::{Envelope, Told};
 use crate::driver::readiness::ReadinessDriver;
 use crate::driver::suite::bench::{Bench, CONFIG};
 use crate::driver::suite::datagrams::Message;
@@ -166,7 +166,7 @@ fn interfaces_lead_to_who_has_joined_there() {
     let message = Message::with_control(&mut bench, memory, 128);
     assert_eq!(bench.run(Op::RecvMsg { fd: two, msg: message.header }), 1);
     let control = message.control();
-    assert_eq!(Envelope::of_controls(&control).interface(), Some(3));
+    assert_eq!(Envelope::nameless(&Told::by(&control)).interface(), Some(3));
     assert_eq!(drain(&mut bench, two), [[0; 0]; 0]);
     let nowhere = SocketOption::MulticastInterface(4);
     let error = bench.driver.set_option(from, nowhere).unwrap_err();
@@ -246,7 +246,7 @@ fn arrivals_have_the_time_of_the_world() {
         let message = Message::with_control(&mut bench, memory, 128);
         assert_eq!(bench.run(Op::RecvMsg { fd: one, msg: message.header }), 4);
         let control = message.control();
-        let arrival = Envelope::of_controls(&control).arrival().unwrap();
+        let arrival = Envelope::nameless(&Told::by(&control)).arrival().unwrap();
         let at = arrival.kernel.unwrap().as_nanos() as u64;
         assert!(before.as_nanos() < at && at < after.as_nanos(), "{at}");
         assert_eq!(arrival.hardware, None);
