@@ -1,6 +1,6 @@
 //! The gateway of `tautline gateway`: its station, on a loop that spins.
 
-use std::io;
+use std::{cell::Cell, io, rc::Rc};
 
 use tautline_market::live::{GatewayConfig, Station};
 use tautline_relay::endpoint::MulticastSource;
@@ -23,12 +23,16 @@ pub(super) fn run(job: Job) -> io::Result<Outcome> {
     };
     let station = runtime.block_on(Station::<Layout>::open(&config)).map_err(io::Error::other)?;
     let station = station.map_err(io::Error::other)?;
+    let (noted, done) = (Rc::new(Cell::default()), Rc::new(Cell::new(false)));
+    let (note, is_done) = (noted.clone(), done.clone());
+    station.on_update(move |gateway| {
+        if gateway.is_sound() && watch.reached(gateway.sequencer().present()) {
+            note.set(std::mem::take(&mut watch.done));
+            is_done.set(true);
+        }
+    });
     let _ = ready.send(());
-    runtime
-        .run_until(|| {
-            station
-                .with(|gateway| gateway.is_sound() && watch.reached(gateway.sequencer().present()))
-        })
-        .map_err(io::Error::other)?;
-    Ok(Outcome { done: watch.done, checksum: station.with(|gateway| gateway.books().checksum()) })
+    runtime.run_until(|| done.get()).map_err(io::Error::other)?;
+    let checksum = station.with(|gateway| gateway.books().checksum());
+    Ok(Outcome { done: noted.take(), checksum })
 }

@@ -1,6 +1,6 @@
 //! Exchange and gateway on real sockets, over the loopback interface.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::thread;
@@ -84,6 +84,14 @@ fn repairs<F: Format>(test: u8, format: WireFormat) {
     let listener = move |notice: &Notice| heard.borrow_mut().push(*notice);
     let opened = runtime.block_on(Station::<F>::open_and_tell(&gateway, listener));
     let station = opened.unwrap().unwrap();
+    let seen = Rc::new(Cell::new((0, false)));
+    let (note, again) = (seen.clone(), Rc::downgrade(&station));
+    station.on_update(move |gateway| {
+        let now = (gateway.stats().updates, gateway.is_sound());
+        assert!(now != note.replace(now), "nothing has changed");
+        // It may look by itself too.
+        assert_eq!(again.upgrade().unwrap().with(|it| it.stats().updates), now.0);
+    });
     wait(&runtime, "100 gaps are repaired", || {
         station.with(|it| it.sequencer().stats().repaired > 100)
     });
@@ -92,6 +100,7 @@ fn repairs<F: Format>(test: u8, format: WireFormat) {
     wait(&runtime, "the end is heard", || notices.borrow().iter().any(is_over));
     wait(&runtime, "the books are sound", || station.with(|it| it.is_sound()));
     assert!(station.with(|gateway| venue.with(|it| gateway.books() == it.books())));
+    assert_eq!(seen.get(), (station.with(|it| it.stats().updates), true));
     let by = |by: Source| {
         let is_it =
             |it: &&Notice| matches!(it, Notice::Repaired { by: source, .. } if *source == by);

@@ -39,8 +39,14 @@ pub struct Station<F: Format> {
     useless: Cell<Option<SnapshotError>>,
     /// Hears what is worth knowing, before it is logged.
     listener: Box<dyn Fn(&Notice)>,
+    /// Sees the books when they have changed.
+    observer: RefCell<Option<Observer<F>>>,
+    /// What it has seen: updates, and whether they were sound.
+    observed: Cell<(u64, bool)>,
     own: Weak<Self>,
 }
+
+type Observer<F> = Box<dyn FnMut(&Gateway<F, Slots>)>;
 
 /// A line that was joined.
 struct Joined {
@@ -104,6 +110,8 @@ impl<F: Format> Station<F> {
             rates: RefCell::new(Rates::new(config.gateway.instruments)),
             useless: Cell::default(),
             listener: Box::new(listener),
+            observer: RefCell::default(),
+            observed: Cell::default(),
             own: Weak::clone(own),
         });
         station.replay.start(station.own.clone())?;
@@ -138,29 +146,43 @@ impl<F: Format> Station<F> {
 
     fn datagram(&self, line: Line, bytes: &[u8]) {
         let now = self.clock.now();
-        let mut gateway = self.gateway.borrow_mut();
-        gateway.datagram(now, line, bytes, &mut |output| self.carry_out(output));
-        self.settle(&mut gateway);
+        let mut out = |output| self.carry_out(output);
+        self.gateway.borrow_mut().datagram(now, line, bytes, &mut out);
+        self.settle();
     }
 
     fn tick(&self) {
         let now = self.clock.now();
-        let mut gateway = self.gateway.borrow_mut();
-        gateway.tick(now, &mut |output| self.carry_out(output));
+        self.gateway.borrow_mut().tick(now, &mut |output| self.carry_out(output));
         // It has gone off, and comes again when its period is over if nobody says otherwise.
         self.armed.set(now + PERIOD);
-        self.settle(&mut gateway);
+        self.settle();
     }
 
-    /// What was published leaves, and the timer goes off in time.
-    fn settle(&self, gateway: &mut Gateway<F, Slots>) {
+    /// What has changed is seen, what was published leaves, and the timer goes off in time.
+    fn settle(&self) {
+        self.observe();
         self.publisher.flush();
-        let timeout = gateway.timeout();
+        let timeout = self.gateway.borrow_mut().timeout();
         if timeout < self.armed.get()
             && let Some(timer) = &*self.timer.borrow()
         {
             self.armed.set(timeout);
             timer.rearm(self.clock.on_the_loop(timeout));
+        }
+    }
+
+    fn observe(&self) {
+        let gateway = self.gateway.borrow();
+        let state = (gateway.stats().updates, gateway.is_sound());
+        if self.observed.replace(state) == state {
+            return;
+        }
+        let observer = self.observer.take();
+        if let Some(mut observer) = observer {
+            observer(&gateway);
+            // Unless it has named another one.
+            self.observer.borrow_mut().get_or_insert(observer);
         }
     }
 
@@ -192,6 +214,13 @@ impl<F: Format> Station<F> {
             }
             _ => tell(notice),
         }
+    }
+
+    /// Has `observer` called with the gateway when its books have changed, or have become sound or
+    /// doubtful: at once, after each datagram or answer that did it, and before quotes leave. It
+    /// takes the place of the one before.
+    pub fn on_update(&self, observer: impl FnMut(&Gateway<F, Slots>) + 'static) {
+        self.observer.replace(Some(Box::new(observer)));
     }
 
     /// Looks at the gateway.
@@ -312,22 +341,21 @@ impl<F: Format> Hears for Station<F> {
     }
 
     fn answered(&self) {
-        self.settle(&mut self.gateway.borrow_mut());
+        self.settle();
     }
 
     fn part(&self, part: Part) {
         let now = self.clock.now();
-        let mut gateway = self.gateway.borrow_mut();
-        gateway.snapshot(now, part, &mut |output| self.carry_out(output));
+        let mut out = |output| self.carry_out(output);
+        self.gateway.borrow_mut().snapshot(now, part, &mut out);
         if matches!(part, Part::End { .. }) {
-            self.settle(&mut gateway);
+            self.settle();
         }
     }
 
     fn snapshot_failed(&self) {
-        let mut gateway = self.gateway.borrow_mut();
-        gateway.snapshot_failed(self.clock.now());
-        self.settle(&mut gateway);
+        self.gateway.borrow_mut().snapshot_failed(self.clock.now());
+        self.settle();
     }
 }
 
