@@ -307,13 +307,12 @@ impl Batch {
     fn note_received(&mut self, at: usize) {
         let message = &self.headers[at];
         let control = self.controls.get(at, message.msg_hdr.msg_controllen as u16);
-        self.entries[at] = Entry {
-            len: (message.msg_len as usize).min(self.size),
-            segment: 0,
-            truncated: message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
-            name_len: if self.details.source { message.msg_hdr.msg_namelen } else { 0 },
-            told: Told::by(control),
-        };
+        let entry = &mut self.entries[at];
+        entry.len = (message.msg_len as usize).min(self.size);
+        entry.segment = 0;
+        entry.truncated = message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
+        entry.name_len = if self.details.source { message.msg_hdr.msg_namelen } else { 0 };
+        entry.told.read(control);
     }
 
     /// Sends what it holds from the `first` datagram on, in one call, without waiting.

@@ -121,33 +121,40 @@ impl Told {
     /// By control messages as they came, the last one maybe cut off.
     pub(crate) fn by(control: &[u8]) -> Self {
         let mut told = Self::default();
+        told.read(control);
+        told
+    }
+
+    /// The same, in place of what was told before.
+    pub(super) fn read(&mut self, control: &[u8]) {
+        (self.route, self.hops, self.arrival) = (None, None, None);
+        (self.dropped, self.segment) = (None, 0);
         for Message { level, kind, value } in Messages(control) {
             match (level, kind) {
                 (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
-                    told.arrival = Some(Arrival { kernel: time_at(value, 0), hardware: None });
+                    self.arrival = Some(Arrival { kernel: time_at(value, 0), hardware: None });
                 }
                 (libc::SOL_SOCKET, libc::SCM_TIMESTAMPING) => {
                     let (kernel, hardware) = (time_at(value, 0), time_at(value, 2));
-                    told.arrival = Some(Arrival { kernel, hardware });
+                    self.arrival = Some(Arrival { kernel, hardware });
                 }
                 (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
-                    told.dropped = value.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes));
+                    self.dropped = value.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes));
                 }
                 // A socket of IPv6 tells of a datagram of IPv4 in both ways.
-                (libc::IPPROTO_IP, libc::IP_PKTINFO) => told.route = v4_route(value).or(told.route),
+                (libc::IPPROTO_IP, libc::IP_PKTINFO) => self.route = v4_route(value).or(self.route),
                 (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-                    told.route = told.route.or_else(|| v6_route(value));
+                    self.route = self.route.or_else(|| v6_route(value));
                 }
                 (libc::IPPROTO_IP, libc::IP_TTL) | (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => {
-                    told.hops = int(value).and_then(|hops| hops.try_into().ok());
+                    self.hops = int(value).and_then(|hops| hops.try_into().ok());
                 }
                 (libc::SOL_UDP, libc::UDP_GRO) => {
-                    told.segment = int(value).and_then(|size| size.try_into().ok()).unwrap_or(0);
+                    self.segment = int(value).and_then(|size| size.try_into().ok()).unwrap_or(0);
                 }
                 _ => {}
             }
         }
-        told
     }
 }
 
