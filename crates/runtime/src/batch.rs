@@ -74,8 +74,7 @@ struct Control([u8; CONTROL]);
 /// ```
 pub struct Batch {
     size: usize,
-    /// Bytes from one datagram's place to the next one's: not a multiple of a page, so
-    /// that the first lines do not all compete for the same place in the cache.
+    /// Bytes from one datagram's place to the next one's.
     stride: usize,
     bytes: Box<[u8]>,
     /// Point into the other arrays; aimed anew before every call.
@@ -139,7 +138,7 @@ impl Batch {
     /// As [`new`](Self::new); with each datagram that is received, asks for these details.
     pub fn with_details(count: usize, size: usize, details: Details) -> Self {
         let (count, size) = (count.clamp(1, 1024), size.clamp(1, 1 << 16));
-        let stride = size.next_multiple_of(64) + 64;
+        let stride = places::stride(size);
         // SAFETY: headers, vectors and names are plain C data, for which zeroes are valid.
         unsafe {
             Self {

@@ -10,6 +10,9 @@ use std::slice;
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
+/// How far apart in the cache the places of large datagrams begin: further than most datagrams are
+/// long, and an odd number of lines, so that those of many do not compete for the same sets.
+const APART: usize = 33 * LINE;
 /// Of the region: allocators touch the memory of regions that are to be aligned further.
 const ALIGNMENT: usize = 16;
 
@@ -40,10 +43,8 @@ struct Region {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn places(count: usize, size: usize) -> io::Result<Vec<Place>> {
-    // Not a multiple of a page, so that the first lines do not all compete for the same
-    // place in the cache.
-    let stride = size.checked_next_multiple_of(LINE).and_then(|size| size.checked_add(LINE));
-    let stride = stride.ok_or(io::ErrorKind::OutOfMemory)?;
+    let lines = size.checked_next_multiple_of(LINE).and_then(|size| size.checked_add(APART));
+    let stride = lines.map(|_| stride(size)).ok_or(io::ErrorKind::OutOfMemory)?;
     let bytes = count.checked_mul(stride).map(|bytes| bytes.max(LINE));
     let layout = bytes.and_then(|bytes| Layout::from_size_align(bytes, ALIGNMENT).ok());
     let layout = layout.ok_or(io::ErrorKind::OutOfMemory)?;
@@ -58,6 +59,13 @@ pub fn places(count: usize, size: usize) -> io::Result<Vec<Place>> {
         _region: Rc::clone(&region),
     };
     Ok((0..count).map(place).collect())
+}
+
+/// Bytes from one place of `size` bytes to the next. Not a multiple of a page, in which all first
+/// lines would compete for the same set of the cache; what lies between two places is address space
+/// alone where they are larger than a page.
+pub(super) fn stride(size: usize) -> usize {
+    size.next_multiple_of(LINE) + if size > APART { APART } else { LINE }
 }
 
 impl Drop for Region {
