@@ -186,6 +186,7 @@ impl Core {
         if spins {
             return Ok(());
         }
+        self.with(Engine::cool_all);
         match self.how_to_wait(may_wait, now) {
             Wait::No => {
                 let polled = self.with(|engine| engine.look(limit));
@@ -231,10 +232,7 @@ impl Core {
         count(&self.counters.sleeps, 1);
         self.watch_end(0);
         let limit = self.config.budgets.io;
-        let polled = self.with(|engine| {
-            engine.cool_all();
-            engine.poll_driver(wait, limit)
-        });
+        let polled = self.with(|engine| engine.poll_driver(wait, limit));
         self.sleeper.awake();
         polled.map_err(Error::system("the driver's poll"))?;
         let now = self.tick();

@@ -173,3 +173,26 @@ fn paused_handlers_do_not_look() {
         }
     });
 }
+
+/// A program that turns the loop itself, now and then, hears of what came: neither spinning nor
+/// sleeping, the loop leaves nothing hot.
+#[test]
+fn what_comes_between_rare_turns_is_heard() {
+    let wait = WaitMode::Warm { spin_for: Duration::from_millis(20) };
+    everywhere(wait, 1, |runtime| {
+        let line = Line::new();
+        let until = Instant::now() + Duration::from_secs(20);
+        while !line.conn.is_hot() {
+            assert!(Instant::now() < until, "it does not become hot");
+            feed(runtime, &[&line], 32);
+        }
+        std::thread::sleep(Duration::from_millis(30));
+        let taken = line.taken.get();
+        line.send(1);
+        for _ in 0..20 {
+            runtime.poll_once().unwrap();
+            std::thread::sleep(Duration::from_millis(21));
+        }
+        assert_eq!(line.taken.get(), taken + 1);
+    });
+}

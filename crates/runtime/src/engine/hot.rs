@@ -202,7 +202,8 @@ impl Engine {
         self.arm(op);
     }
 
-    /// Hands all hot operations to the driver, because the loop is about to sleep.
+    /// Hands all hot operations to the driver: the loop does not spin any more, and whatever it
+    /// does instead, nothing is probed.
     pub(crate) fn cool_all(&mut self) {
         self.spinning = false;
         while let Some(probe) = self.hot.probes.pop() {
