@@ -53,6 +53,8 @@ pub trait Object<S: Scope>: fmt::Debug + Sized + 'static {
     type Row;
     /// What is kept many times.
     type Slot;
+    /// A slot as [`slot`](Self::slot) makes it holds no value at all: any bytes will do.
+    const SLOTS_ARE_BLANK: bool = false;
 
     /// How many users of each kind there may be at once.
     fn limits(&self) -> [usize; 2];
@@ -135,7 +137,10 @@ impl<O: Object<S>, S: Scope> Parts<O, S> {
             wakers: [boxed_wakers(wakers[0])?, boxed_wakers(wakers[1])?],
             head: store.one(|| shape.head())?,
             rows: store.array(O::KIND, "rows", shape.rows(), |index| shape.row(index))?,
-            slots: store.array(O::KIND, "slots", shape.slots(), |index| shape.slot(index))?,
+            slots: match O::SLOTS_ARE_BLANK {
+                true => store.blanks(O::KIND, "slots", shape.slots(), |at| shape.slot(at))?,
+                false => store.array(O::KIND, "slots", shape.slots(), |at| shape.slot(at))?,
+            },
             seats: Seats::new(O::KIND, O::USERS, limits, store)?,
             keep: store.keep(),
         })

@@ -240,6 +240,11 @@ impl<T> Place<T> {
         Self(sync::UnsafeCell::new(MaybeUninit::uninit()))
     }
 
+    /// A place without a value, of zeroes: for what is moved to where others look, with all bytes.
+    pub(crate) fn zeroed() -> Self {
+        Self(sync::UnsafeCell::new(MaybeUninit::zeroed()))
+    }
+
     /// Puts a value in.
     ///
     /// # Safety
@@ -399,6 +404,18 @@ pub trait Store<S: Scope> {
         count: usize,
         make: impl FnMut(usize) -> T,
     ) -> Result<S::Array<T>, CreateError>;
+
+    /// The same for items that hold no value at all, as [`Place::empty`]: memory that is given as
+    /// zeroes is left alone.
+    fn blanks<T>(
+        &mut self,
+        kind: &'static str,
+        what: &'static str,
+        count: usize,
+        make: impl FnMut(usize) -> T,
+    ) -> Result<S::Array<T>, CreateError> {
+        self.array(kind, what, count, make)
+    }
 
     /// Pieces of memory for streams of bytes, each of that many, rounded up to a power of two and
     /// to whole pages, and mapped twice in a row.

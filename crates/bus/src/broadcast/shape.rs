@@ -55,6 +55,7 @@ impl<T: 'static, S: Shows<T>> Object<S> for Fan<T> {
     type Head = Bells<S>;
     type Row = fan::Row<S>;
     type Slot = Place<T>;
+    const SLOTS_ARE_BLANK: bool = true;
 
     fn limits(&self) -> [usize; 2] {
         [1, self.config.subscribers]

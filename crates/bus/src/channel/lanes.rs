@@ -63,6 +63,7 @@ impl<T: 'static, S: Carries<T>> Object<S> for Lanes<T> {
     type Head = Bells<S>;
     type Row = Lane<S>;
     type Slot = Place<T>;
+    const SLOTS_ARE_BLANK: bool = true;
 
     fn limits(&self) -> [usize; 2] {
         [self.config.senders, self.config.receivers]

@@ -184,6 +184,7 @@ impl<T: Pooled + ?Sized, S: Keeps<T>> Object<S> for Buffers<T> {
     type Head = Head<S>;
     type Row = Stamped<u32, S>;
     type Slot = Place<T::Cell>;
+    const SLOTS_ARE_BLANK: bool = true;
 
     fn limits(&self) -> [usize; 2] {
         [0, self.config.borrowers]

@@ -130,7 +130,7 @@ struct Answer<R, S: Scope> {
 
 impl<R, S: Carries<R>> Slot<R, S> {
     fn new(config: &Config) -> Self {
-        let answer = Answer { word: S::Word::new(0), reply: Place::empty() };
+        let answer = Answer { word: S::Word::new(0), reply: Place::zeroed() };
         Self {
             bell: S::Event::new(config.wait),
             asked: Line(S::Word::new(word(0, IDLE))),

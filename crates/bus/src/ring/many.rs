@@ -60,7 +60,7 @@ impl<T, S: Scope> Stamped<T, S> {
     pub(crate) fn new(index: usize) -> Self {
         // Where users can die the word says more, and begins alike for all: see `mortal`.
         let stamp = if S::MORTAL { 0 } else { index as u64 };
-        Self { stamp: S::Word::new(stamp), void: S::Word32::new(0), place: Place::empty() }
+        Self { stamp: S::Word::new(stamp), void: S::Word32::new(0), place: Place::zeroed() }
     }
 }
 

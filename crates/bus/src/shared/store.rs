@@ -113,17 +113,31 @@ impl Store<Shared> for SegmentStore {
         count: usize,
         mut make: impl FnMut(usize) -> T,
     ) -> Result<Mapped<T>, CreateError> {
+        let mapped = self.blanks(kind, what, count, &mut make)?;
+        if self.fresh {
+            for index in 0..mapped.count {
+                // SAFETY: the items lie there; nobody else looks before the segment is declared
+                // ready.
+                unsafe { mapped.items.add(index).write(make(index)) };
+            }
+        }
+        Ok(mapped)
+    }
+
+    /// Nothing is written: a move of what holds no value may carry bytes of the stack along, which
+    /// are nobody else's business.
+    fn blanks<T>(
+        &mut self,
+        kind: &'static str,
+        what: &'static str,
+        count: usize,
+        _: impl FnMut(usize) -> T,
+    ) -> Result<Mapped<T>, CreateError> {
         let at = self.place::<T>(kind, what, count)?;
         let Some(segment) = &self.segment else { return Ok(Mapped::empty()) };
         // SAFETY: `place` found that the items lie within the segment, aligned, for it begins at a
         // page's boundary.
         let items: NonNull<T> = unsafe { segment.base().add(at) }.cast();
-        if self.fresh {
-            for index in 0..count {
-                // SAFETY: as above; nobody else looks before the segment is declared ready.
-                unsafe { items.add(index).write(make(index)) };
-            }
-        }
         Ok(Mapped { items, count, _segment: Some(segment.clone()), parts: PhantomData })
     }
 
