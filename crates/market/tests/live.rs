@@ -212,6 +212,8 @@ fn quotes_into_the_own_feed_are_refused() {
             with(format!("{scheme}://{other}")).check().unwrap();
         }
     }
+    let mapped = with(format!("udp://[::ffff:{ip}]:{port}")).check();
+    assert!(matches!(mapped, Err(RunError::OwnFeed { .. })), "{mapped:?}");
 }
 
 /// What cannot be is refused by name.

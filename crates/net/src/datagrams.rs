@@ -44,7 +44,7 @@ impl Demand {
 
     /// So many came, of those that there was room for.
     pub(crate) fn note(&mut self, count: usize, room: usize) {
-        self.0 = if count < room { count.max(1) } else { 2 * room };
+        self.0 = if count < room { count.max(1) } else { self.0.max(2 * room) };
     }
 }
 

@@ -368,8 +368,8 @@ impl fmt::Debug for Batch {
     }
 }
 
-/// Receives what is there into `headers`, of which there is at least one: first a datagram
-/// that was received for someone who had gone. Returns how many came.
+/// Receives what is there into `headers`, of which there is at least one: first what was received
+/// for those who had gone. Returns how many came; fewer than there is room for are all.
 ///
 /// # Errors
 /// [`WouldBlock`](io::ErrorKind::WouldBlock) when nothing is there or another receive is
@@ -378,22 +378,27 @@ impl fmt::Debug for Batch {
 /// # Safety
 /// What every header names is valid for writing and aliased by nobody.
 unsafe fn receive(from: &Conn, headers: &mut [libc::mmsghdr]) -> io::Result<usize> {
-    let message = &raw mut headers[0].msg_hdr;
-    // SAFETY: the caller's promise.
-    let saved = from.core.with(|engine| unsafe { engine.take_saved_message(from.key, message) });
-    let Some(len) = saved else {
-        // SAFETY: the same.
-        return unsafe { receive_more(from, headers) };
-    };
-    headers[0].msg_len = len as u32;
-    headers[0].msg_hdr.msg_controllen = 0;
-    if headers.len() == 1 {
-        return Ok(1);
+    let mut saved = 0;
+    while let Some(header) = headers.get_mut(saved) {
+        let message = &raw mut header.msg_hdr;
+        // SAFETY: the caller's promise.
+        let len = from.core.with(|engine| unsafe { engine.take_saved_message(from.key, message) });
+        let Some(len) = len else { break };
+        header.msg_len = len as u32;
+        header.msg_hdr.msg_controllen = 0;
+        saved += 1;
     }
-    // Fewer than there is room for are all that there are. What a host reports of an earlier
-    // datagram goes unheard behind one that is there.
+    let rest = &mut headers[saved..];
+    if rest.is_empty() {
+        return Ok(saved);
+    }
     // SAFETY: the same.
-    Ok(1 + unsafe { receive_more(from, &mut headers[1..]) }.unwrap_or(0))
+    match unsafe { receive_more(from, rest) } {
+        // What a host reports of an earlier datagram goes unheard behind one that is there, and what
+        // is wrong with the socket is told again.
+        Err(_) if saved > 0 => Ok(saved),
+        count => count.map(|count| saved + count),
+    }
 }
 
 /// Receives what the kernel has.

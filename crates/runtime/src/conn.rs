@@ -189,7 +189,7 @@ impl Conn {
         })
     }
 
-    /// How many datagrams the socket has dropped for want of room since it was made
+    /// How many datagrams the socket has dropped since it was made, for want of room above all
     /// (`SO_MEMINFO`). What [comes with each datagram](crate::Details::drops) is the same count as
     /// it was when that one arrived; this one is told when nothing arrives too, and costs nothing
     /// for each.

@@ -92,7 +92,8 @@ impl Descriptor {
     pub fn socket(domain: Domain, kind: Type, protocol: Option<Protocol>) -> io::Result<Self> {
         let core = Core::current()?;
         let fd = core.with(|engine| engine.driver.socket(domain, kind, protocol))?;
-        let class = if kind == Type::STREAM { Class::Stream } else { Class::Datagram };
+        let plain = i32::from(kind) & !(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC);
+        let class = if plain == libc::SOCK_STREAM { Class::Stream } else { Class::Datagram };
         Self::adopt(&core, fd, class)
     }
 
@@ -342,6 +343,7 @@ impl Descriptor {
     /// there is anything, by [`Batch::receive`](crate::Batch::receive) or another receive of this
     /// crate. While the loop spins and the descriptor is [hot](Conn::is_hot), the handler is
     /// called in every turn and the kernel is not asked before: the shortest way of a datagram.
+    /// As long as it is, the handler may say [`Drained::Yes`] although something is left.
     ///
     /// # Errors
     /// As [`on_data`](Self::on_data).

@@ -21,7 +21,8 @@ pub(crate) type OnClose = Box<dyn FnOnce(&Conn, io::Result<()>)>;
 /// Whether a readiness handler has taken all that was there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Drained {
-    /// A call would have blocked: nothing is left.
+    /// A call would have blocked: nothing is left. While its descriptor is
+    /// [hot](Conn::is_hot), the handler is called in the next turn all the same.
     Yes,
     /// More may be there; the handler wants to be called again in the next turn.
     No,

@@ -186,7 +186,6 @@ impl Core {
         if spins {
             return Ok(());
         }
-        self.with(Engine::cool_all);
         match self.how_to_wait(may_wait, now) {
             Wait::No => {
                 let polled = self.with(|engine| engine.look(limit));
@@ -370,6 +369,9 @@ impl Engine {
     /// What the last turn left for this one.
     fn begin_turn(&mut self, now: Instant, spins: bool) {
         self.now = now;
+        if !spins {
+            self.cool_all();
+        }
         self.spinning = spins;
         self.refill();
         self.events.extend(self.again.drain(..).map(Event::Readable));

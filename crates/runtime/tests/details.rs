@@ -354,3 +354,49 @@ fn streams_have_no_batches() {
         assert_eq!(error.raw_os_error(), Some(libc::EPROTOTYPE));
     });
 }
+
+/// What was saved, however much it is, comes before what the kernel has, all by one call.
+#[test]
+fn all_that_was_saved_comes_first() {
+    for driver in REAL {
+        let runtime = Runtime::new(Config { driver, ..small() }).unwrap();
+        let ((from, _), (to, addr)) = (bound("127.0.0.1"), bound("127.0.0.1"));
+        let mut gone = [0; 2].map(|_| Box::pin(to.receive_from(vec![0; 8])));
+        let polled = runtime.block_on(async {
+            let [one, two] = &mut gone;
+            futures::poll!(one).is_pending() && futures::poll!(two).is_pending()
+        });
+        assert!(polled.unwrap());
+        turns(&runtime, 3);
+        for bytes in [b"1", b"2"] {
+            from.conn().try_send_to(bytes, Some(&addr)).unwrap();
+        }
+        turns(&runtime, 5);
+        drop(gone);
+        turns(&runtime, 5);
+        from.conn().try_send_to(b"3", Some(&addr)).unwrap();
+        let mut batch = Batch::new(8, 8);
+        assert_eq!(batch.receive(to.conn()).unwrap(), 3);
+        let bytes: Vec<_> = batch.iter().map(|packet| packet.bytes).collect();
+        assert_eq!(bytes, [b"1", b"2", b"3"]);
+    }
+}
+
+/// A stream that was made with flags in its type is a stream all the same.
+#[test]
+fn streams_with_flags_have_no_batches() {
+    for driver in REAL {
+        let _runtime = Runtime::new(Config { driver, ..small() }).unwrap();
+        for kind in [Type::STREAM.cloexec(), Type::STREAM.nonblocking()] {
+            let socket = Descriptor::socket(Domain::IPV4, kind, None).unwrap();
+            let error = Batch::new(1, 2).receive(socket.conn()).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::EPROTOTYPE));
+        }
+    }
+}
+
+fn turns(runtime: &Runtime, turns: usize) {
+    for _ in 0..turns {
+        runtime.poll_once().unwrap();
+    }
+}

@@ -196,3 +196,43 @@ fn what_comes_between_rare_turns_is_heard() {
         assert_eq!(line.taken.get(), taken + 1);
     });
 }
+
+/// A handler that hands on what it has received bit by bit, and says that there is more, is called
+/// until nothing is left, also when its looks find nothing new and the loop falls asleep.
+#[test]
+fn a_handler_that_is_not_done_is_called_again() {
+    let wait = WaitMode::Warm { spin_for: Duration::from_millis(2) };
+    everywhere(wait, 1, |runtime| {
+        let left = Rc::new(Cell::new(0));
+        let rest = left.clone();
+        let mut line = Line::new();
+        let batch = RefCell::new(Batch::new(128, 64));
+        let took = line.taken.clone();
+        let receiver = Descriptor::socket(Domain::IPV4, Type::DGRAM, None).unwrap();
+        receiver.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        line.addr = receiver.conn().local_addr().unwrap();
+        let hand_on = move |conn: &Conn| {
+            if rest.get() == 0 {
+                match batch.borrow_mut().receive(conn) {
+                    Ok(count) => rest.set(count),
+                    Err(_) => return Ok(Drained::Yes),
+                }
+            }
+            // So that the time to stay awake is over before all are handed on.
+            std::thread::sleep(Duration::from_micros(100));
+            rest.set(rest.get() - 1);
+            took.set(took.get() + 1);
+            Ok(Drained::No)
+        };
+        line.conn = receiver.on_maybe_readable(hand_on).unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        while !line.conn.is_hot() {
+            assert!(Instant::now() < until, "it does not become hot");
+            feed(runtime, &[&line], 1);
+        }
+        let taken = line.taken.get();
+        line.send(100);
+        runtime.run_until(|| line.taken.get() == taken + 100 || Instant::now() > until).unwrap();
+        assert_eq!((line.taken.get() - taken, left.get()), (100, 0));
+    });
+}

@@ -50,8 +50,8 @@ pub(super) struct Gaps {
     most: usize,
     /// Those before were passed by all lines.
     passed: usize,
-    /// The count of the one that is due first, and when that is. As long as that one is due then, nobody
-    /// is due before it; if it is not any more, the next one has to be found.
+    /// The count of the one that is due first, and when that is. Nobody is ever due before that time;
+    /// if this one is not due then any more, the next one has to be found.
     first_due: Option<(u32, Instant)>,
 }
 
@@ -108,7 +108,7 @@ impl Gaps {
         let count = self.oldest.wrapping_add(self.open.len() as u32);
         let before = self.open.back().map(|last| last.numbers.end);
         self.note(count, gap.numbers.clone(), before);
-        self.is_due(count, gap.due);
+        self.note_due(count, gap.due);
         self.open.push_back(gap);
     }
 
@@ -118,7 +118,7 @@ impl Gaps {
         debug_assert!(!self.is_full());
         self.oldest = self.oldest.wrapping_sub(1);
         self.note(self.oldest, gap.numbers.clone(), None);
-        self.is_due(self.oldest, gap.due);
+        self.note_due(self.oldest, gap.due);
         self.open.push_front(gap);
         self.passed += 1;
     }
@@ -186,7 +186,7 @@ impl Gaps {
     }
 
     /// A gap is due at another time than before, unless that is later.
-    fn is_due(&mut self, count: u32, due: Option<Instant>) {
+    fn note_due(&mut self, count: u32, due: Option<Instant>) {
         if let (Some((_, first)), Some(due)) = (self.first_due, due)
             && due < first
         {
@@ -220,7 +220,7 @@ impl Gaps {
             if gap.attempts == 0 && gap.missing > 0 {
                 gap.due = gap.due.map(|due| due.min(now));
                 let (count, due) = (self.oldest.wrapping_add(self.passed as u32), gap.due);
-                self.is_due(count, due);
+                self.note_due(count, due);
             }
             self.passed += 1;
         }

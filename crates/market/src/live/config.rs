@@ -115,11 +115,14 @@ impl GatewayConfig {
         if groups != lines {
             return Err(RunError::Lines { groups, lines });
         }
-        let address = |group: SocketAddr| (group.ip(), group.port());
+        // Members get what is sent to the mapped form of their group too.
+        let address = |group: SocketAddr| (group.ip().to_canonical(), group.port());
         for to in &self.to {
             let group = match &to.place {
                 DestinationPlace::Multicast(to) => address(to.group),
-                DestinationPlace::Udp(HostPort { host: Host::Ip(ip), port }) => (*ip, *port),
+                DestinationPlace::Udp(HostPort { host: Host::Ip(ip), port }) => {
+                    (ip.to_canonical(), *port)
+                }
                 _ => continue,
             };
             if let Some(line) = self.lines.iter().find(|line| address(line.group) == group) {

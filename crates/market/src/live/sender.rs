@@ -106,7 +106,7 @@ impl Sender {
         SentReport {
             group: self.group.to_string(),
             packets: counts.packets,
-            sent: counts.delivered - self.refused.get(),
+            sent: counts.delivered.saturating_sub(self.refused.get()),
             calls: self.calls.get(),
             lost: counts.lost,
             doubled: counts.doubled,

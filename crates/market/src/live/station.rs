@@ -181,8 +181,11 @@ impl<F: Format> Station<F> {
         let observer = self.observer.take();
         if let Some(mut observer) = observer {
             observer(&gateway);
-            // Unless it has named another one.
-            self.observer.borrow_mut().get_or_insert(observer);
+            // Unless it has named another one: then this one is dropped, with nothing borrowed.
+            let is_alone = self.observer.borrow().is_none();
+            if is_alone {
+                self.observer.replace(Some(observer));
+            }
         }
     }
 
@@ -220,7 +223,7 @@ impl<F: Format> Station<F> {
     /// doubtful: at once, after each datagram or answer that did it, and before quotes leave. It
     /// takes the place of the one before.
     pub fn on_update(&self, observer: impl FnMut(&Gateway<F, Slots>) + 'static) {
-        self.observer.replace(Some(Box::new(observer)));
+        drop(self.observer.replace(Some(Box::new(observer))));
     }
 
     /// Looks at the gateway.
@@ -238,6 +241,7 @@ impl<F: Format> Station<F> {
         if let Some(timer) = self.timer.take() {
             timer.cancel();
         }
+        drop(self.observer.take());
         for line in &*self.lines.borrow() {
             line.count_drops();
             line.conn.close();

@@ -139,7 +139,7 @@ impl Peer {
         self.conn().send_buffer()
     }
 
-    /// How many datagrams it has dropped since it was made, for want of room: see
+    /// How many datagrams it has dropped since it was made, for want of room above all: see
     /// [`Conn::dropped`].
     ///
     /// # Errors

@@ -13,10 +13,8 @@ use tautline_runtime::{Conn, Details, Drained, Operation, Outcome, task};
 
 use super::inlet::{Dry, Inlet};
 use super::{Error, Groups, Peer, ReadEvent, Received};
+use crate::datagrams::TURN;
 use crate::op;
-
-/// Datagrams that a handler of read buffers gets in one turn at most.
-const TURN: usize = 64;
 
 /// The read buffers of one peer: a name for them, cheap to clone, by which a handler names the
 /// next one after the peer was given to the loop.

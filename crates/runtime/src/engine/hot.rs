@@ -196,10 +196,20 @@ impl Engine {
         self.hot.remove(op);
         let Some(slot) = self.ops.get_mut(op) else { return };
         slot.phase = Phase::Queued;
-        if let Some(io) = self.ios.get_mut(slot.io) {
+        let key = slot.io;
+        if let Some(io) = self.ios.get_mut(key) {
             io.streak = 0;
         }
         self.arm(op);
+        self.look_once_more(key);
+    }
+
+    /// A handler that has looked by itself may have left something of its own, of which the kernel
+    /// does not tell.
+    fn look_once_more(&mut self, key: Key) {
+        if self.looks_itself(key) && !self.again.contains(&key) {
+            self.again.push(key);
+        }
     }
 
     /// Hands all hot operations to the driver: the loop does not spin any more, and whatever it
@@ -210,6 +220,7 @@ impl Engine {
             if let Some(slot) = self.ops.get_mut(probe.op) {
                 slot.phase = Phase::Queued;
                 self.arm(probe.op);
+                self.look_once_more(probe.io);
             }
         }
     }

@@ -95,10 +95,10 @@ pub(crate) fn send_buffer(fd: RawFd) -> io::Result<usize> {
     SockRef::from(&borrowed(fd)?).send_buffer_size()
 }
 
-/// How many datagrams a socket has dropped for want of room since it was made.
+/// How many datagrams a socket has dropped since it was made, for want of room above all.
 ///
 /// # Errors
-/// As `getsockopt(2)`.
+/// As `getsockopt(2)`; a kernel that does not tell.
 pub(crate) fn dropped(fd: RawFd) -> io::Result<u32> {
     let fd = borrowed(fd)?;
     let mut info = [0u32; libc::SK_MEMINFO_DROPS as usize + 1];
@@ -110,6 +110,9 @@ pub(crate) fn dropped(fd: RawFd) -> io::Result<u32> {
     };
     if done < 0 {
         return Err(io::Error::last_os_error());
+    }
+    if (len as usize) < size_of_val(&info) {
+        return Err(io::ErrorKind::Unsupported.into());
     }
     Ok(info[libc::SK_MEMINFO_DROPS as usize])
 }
