@@ -84,10 +84,10 @@ fn repairs<F: Format>(test: u8, format: WireFormat) {
     let listener = move |notice: &Notice| heard.borrow_mut().push(*notice);
     let opened = runtime.block_on(Station::<F>::open_and_tell(&gateway, listener));
     let station = opened.unwrap().unwrap();
-    let seen = Rc::new(Cell::new((0, false)));
+    let seen = Rc::new(Cell::new((0, false, false)));
     let (note, again) = (seen.clone(), Rc::downgrade(&station));
     station.on_update(move |gateway| {
-        let now = (gateway.stats().updates, gateway.is_sound());
+        let now = (gateway.stats().updates, gateway.is_sound(), gateway.is_stale());
         assert!(now != note.replace(now), "nothing has changed");
         // It may look by itself too.
         assert_eq!(again.upgrade().unwrap().with(|it| it.stats().updates), now.0);
@@ -100,7 +100,7 @@ fn repairs<F: Format>(test: u8, format: WireFormat) {
     wait(&runtime, "the end is heard", || notices.borrow().iter().any(is_over));
     wait(&runtime, "the books are sound", || station.with(|it| it.is_sound()));
     assert!(station.with(|gateway| venue.with(|it| gateway.books() == it.books())));
-    assert_eq!(seen.get(), (station.with(|it| it.stats().updates), true));
+    assert_eq!(seen.get(), (station.with(|it| it.stats().updates), true, false));
     let by = |by: Source| {
         let is_it =
             |it: &&Notice| matches!(it, Notice::Repaired { by: source, .. } if *source == by);

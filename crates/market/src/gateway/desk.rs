@@ -18,6 +18,8 @@ pub(super) struct Desk {
     session: Option<Session>,
     /// The books are not those of the exchange: nothing is applied to them but a snapshot.
     pub(super) is_in_doubt: bool,
+    /// Nothing comes on any line.
+    pub(super) is_stale: bool,
     /// They have come to be in doubt, and nobody has seen to it.
     pub(super) is_troubled: bool,
     pub(super) stats: Stats,
@@ -30,6 +32,7 @@ impl Desk {
             books,
             session: None,
             is_in_doubt: true,
+            is_stale: false,
             is_troubled: false,
             stats: Stats::default(),
         }
@@ -91,8 +94,10 @@ impl Desk {
         out: &mut impl FnMut(Output),
     ) {
         self.stats.quotes += 1;
-        let (is_sound, update) = (!self.is_in_doubt, self.stats.quotes);
-        out(Output::Publish(Quote { instrument, is_key, is_sound, update, next, bid, ask }));
+        let (is_sound, is_stale) = (!self.is_in_doubt, self.is_stale);
+        let update = self.stats.quotes;
+        let quote = Quote { instrument, is_key, is_sound, is_stale, update, next, bid, ask };
+        out(Output::Publish(quote));
     }
 
     /// All quotes, as they are: keyframes.
@@ -135,8 +140,14 @@ impl Desk {
             Event::Repaired { gap, by } => Notice::Repaired { gap, by },
             Event::Malformed { source, .. } => Notice::Malformed { source },
             Event::Absurd { source, number, .. } => Notice::Absurd { source, number },
-            Event::Stale => Notice::Stale,
-            Event::Live => Notice::Live,
+            Event::Stale => {
+                self.is_stale = true;
+                Notice::Stale
+            }
+            Event::Live => {
+                self.is_stale = false;
+                Notice::Live
+            }
             Event::Ended { session, next } => Notice::Ended { session, next },
         };
         out(Output::Notice(notice));

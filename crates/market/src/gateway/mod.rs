@@ -152,8 +152,12 @@ impl<F: Format, S: Store> Gateway<F, S> {
 
     /// It is so late.
     pub fn tick(&mut self, now: Instant, out: &mut impl FnMut(Output)) {
+        let was_stale = self.desk.is_stale;
         let desk = &mut self.desk;
         self.sequencer.tick(now, &mut |event: Event<'_, F>| desk.hear(event, out));
+        if self.desk.is_stale && !was_stale {
+            self.desk.publish_all(self.sequencer.present(), out);
+        }
         if self.desk.is_troubled {
             self.see_to_the_trouble(now, out);
         }
@@ -170,6 +174,13 @@ impl<F: Format, S: Store> Gateway<F, S> {
     pub fn timeout(&mut self) -> Instant {
         let others = [self.sequencer.timeout(), self.recovery.timeout()];
         others.into_iter().flatten().fold(self.refresh_at, Instant::min)
+    }
+
+    /// Whether nothing comes on any line, and has not for so long as
+    /// [`sequence::Config::silence`](tautline_feed::sequence::Config::silence) says, though the
+    /// session is not over.
+    pub fn is_stale(&self) -> bool {
+        self.desk.is_stale
     }
 
     /// The books, which are those of the exchange while they are [sound](Self::is_sound).

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | 0 | 1 | `Q` |
 //! | 1 | 4 | instrument |
-//! | 5 | 1 | flags: 1 keyframe, 2 sound |
+//! | 5 | 1 | flags: 1 keyframe, 2 sound, 4 stale |
 //! | 6 | 8 | number of the quote, from 1 on: one that is missing was lost behind the gateway |
 //! | 14 | 8 | number of the first message of the feed that is not in it |
 //! | 22 | 8 | price of the best bid, signed; 0 if there is none |
@@ -24,6 +24,8 @@ pub struct Quote {
     pub is_key: bool,
     /// The book is that of the exchange. If not, it is as it was when that came to be in doubt.
     pub is_sound: bool,
+    /// Nothing comes on any line: it may be old, however sound.
+    pub is_stale: bool,
     /// Quotes that this gateway has published, this one included.
     pub update: u64,
     /// The number of the first message of the feed that is not in it.
@@ -70,6 +72,7 @@ pub enum QuoteError {
 
 const KEY: u8 = 1;
 const SOUND: u8 = 2;
+const STALE: u8 = 4;
 
 impl Quote {
     /// Bytes of a quote.
@@ -81,7 +84,9 @@ impl Quote {
         let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
         put(0, b"Q");
         put(1, &self.instrument.0.to_be_bytes());
-        put(5, &[if self.is_key { KEY } else { 0 } | if self.is_sound { SOUND } else { 0 }]);
+        let flags = [(self.is_key, KEY), (self.is_sound, SOUND), (self.is_stale, STALE)];
+        let set = |flags: u8, (is_set, flag)| if is_set { flags | flag } else { flags };
+        put(5, &[flags.into_iter().fold(0, set)]);
         put(6, &self.update.to_be_bytes());
         put(14, &self.next.to_be_bytes());
         for (at, top) in [(22, self.bid), (38, self.ask)] {
@@ -99,8 +104,9 @@ impl Quote {
     /// use tautline_market::message::{Instrument, Price};
     /// let bid = Some(Top { price: Price(-3), quantity: 200 });
     /// let instrument = Instrument(7);
+    /// let (is_key, is_sound, is_stale) = (false, true, false);
     /// let quote =
-    ///     Quote { instrument, is_key: false, is_sound: true, update: 5, next: 99, bid, ask: None };
+    ///     Quote { instrument, is_key, is_sound, is_stale, update: 5, next: 99, bid, ask: None };
     /// assert_eq!(Quote::decode(&quote.encode()), Ok(quote));
     /// ```
     ///
@@ -125,6 +131,7 @@ impl Quote {
             instrument: Instrument((number(1) >> 32) as u32),
             is_key: bytes[5] & KEY != 0,
             is_sound: bytes[5] & SOUND != 0,
+            is_stale: bytes[5] & STALE != 0,
             update: number(6),
             next: number(14),
             bid: top(22),

@@ -115,6 +115,29 @@ impl Trial {
     }
 }
 
+/// When nothing comes on any line, not even heartbeats, each instrument is told to be stale at once and
+/// as long as that lasts; what comes then is live, also another session.
+#[test]
+fn silence_makes_quotes_stale() {
+    for (session, first) in [(SESSION, 2), (Session::of_number(2), 1)] {
+        let mut trial = Trial::begun();
+        trial.brings(1, &[add(1, 100, 5)]);
+        assert!(!trial.gateway.is_stale());
+        trial.passes(tautline_feed::sequence::Config::default().silence);
+        assert!(trial.gateway.is_stale() && trial.gateway.is_sound());
+        let last = *trial.quotes().last().unwrap();
+        assert!(last.is_stale && last.is_key && last.is_sound && last.bid.is_some());
+        assert_eq!(Quote::decode(&last.encode()), Ok(last));
+        trial.outputs.clear();
+        trial.passes(Duration::from_secs(2));
+        assert!(!trial.quotes().is_empty() && trial.quotes().iter().all(|quote| quote.is_stale));
+        trial.outputs.clear();
+        trial.brings_of(session, first, &[add(2, 101, 5)]);
+        assert!(!trial.gateway.is_stale());
+        assert!(!trial.quotes().is_empty() && trial.quotes().iter().all(|quote| !quote.is_stale));
+    }
+}
+
 /// A quote is published when the best has changed, and only then; each has the next number.
 #[test]
 fn quotes_follow_the_best() {

@@ -86,6 +86,8 @@ pub struct GatewayReport {
     pub session: Option<String>,
     /// Whether the books are those of the exchange.
     pub sound: bool,
+    /// Whether nothing comes on any line: then the books may be old, however sound.
+    pub stale: bool,
     /// The number of the message that is next.
     pub next: u64,
     /// Messages that have changed a book.

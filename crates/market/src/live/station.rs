@@ -41,8 +41,8 @@ pub struct Station<F: Format> {
     listener: Box<dyn Fn(&Notice)>,
     /// Sees the books when they have changed.
     observer: RefCell<Option<Observer<F>>>,
-    /// What it has seen: updates, and whether they were sound.
-    observed: Cell<(u64, bool)>,
+    /// What it has seen: updates, and whether the books were sound, and stale.
+    observed: Cell<(u64, bool, bool)>,
     own: Weak<Self>,
 }
 
@@ -174,7 +174,7 @@ impl<F: Format> Station<F> {
 
     fn observe(&self) {
         let gateway = self.gateway.borrow();
-        let state = (gateway.stats().updates, gateway.is_sound());
+        let state = (gateway.stats().updates, gateway.is_sound(), gateway.is_stale());
         if self.observed.replace(state) == state {
             return;
         }
@@ -219,8 +219,8 @@ impl<F: Format> Station<F> {
         }
     }
 
-    /// Has `observer` called with the gateway when its books have changed, or have become sound or
-    /// doubtful: at once, after each datagram or answer that did it, and before quotes leave. It
+    /// Has `observer` called with the gateway when its books have changed, or have become sound,
+    /// doubtful, stale or live: at once, after each datagram or answer that did it, and before quotes leave. It
     /// takes the place of the one before.
     pub fn on_update(&self, observer: impl FnMut(&Gateway<F, Slots>) + 'static) {
         drop(self.observer.replace(Some(Box::new(observer))));
@@ -306,6 +306,7 @@ impl<F: Format> Station<F> {
             elapsed_s: self.elapsed(),
             session: sequencer.session().map(|session| session.to_string()),
             sound: gateway.is_sound(),
+            stale: gateway.is_stale(),
             next: sequencer.present(),
             updates: stats.updates,
             updates_per_s,

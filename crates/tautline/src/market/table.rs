@@ -111,7 +111,12 @@ pub(super) fn gateway(report: &GatewayReport, width: usize) -> Vec<String> {
 
 fn state(report: &GatewayReport) -> String {
     let Some(session) = &report.session else { return "nothing heard".to_owned() };
-    let sound = if report.sound { "sound" } else { "IN DOUBT" };
+    let sound = match (report.sound, report.stale) {
+        (true, false) => "sound",
+        (true, true) => "sound, SILENT",
+        (false, false) => "IN DOUBT",
+        (false, true) => "IN DOUBT, SILENT",
+    };
     format!("{sound}  session {session}  next {}", report.next)
 }
 
@@ -239,6 +244,7 @@ mod tests {
             elapsed_s: 3.0,
             session: Some("day1".to_owned()),
             sound: false,
+            stale: false,
             next: 777,
             updates: 12_345,
             updates_per_s: 4_000.0,
@@ -354,6 +360,8 @@ mod tests {
         );
         let silent = GatewayReport { session: None, ..gateway_report() };
         assert!(gateway_line(&silent).contains("nothing heard"));
+        let stale = GatewayReport { stale: true, ..gateway_report() };
+        assert!(gateway_line(&stale).contains("IN DOUBT, SILENT"));
         let line = exchange_line(&exchange_report());
         assert!(line.contains("replays 9") && line.contains("40 lost"), "{line}");
     }
