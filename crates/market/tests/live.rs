@@ -216,6 +216,17 @@ fn quotes_into_the_own_feed_are_refused() {
     assert!(matches!(mapped, Err(RunError::OwnFeed { .. })), "{mapped:?}");
 }
 
+/// A line that is named twice does not pass for two; one group on two interfaces does.
+#[test]
+fn lines_are_not_counted_twice() {
+    let (_, mut gateway) = configs(6, WireFormat::Compact);
+    gateway.lines[1] = gateway.lines[0].clone();
+    let error = gateway.check().unwrap_err();
+    assert!(matches!(error, RunError::SameLine { group } if group == gateway.lines[0].group));
+    gateway.lines[1].interfaces = vec!["eth0".into()];
+    gateway.check().unwrap();
+}
+
 /// What cannot be is refused by name.
 #[test]
 fn impossible_configurations_are_refused() {

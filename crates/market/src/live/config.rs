@@ -109,11 +109,19 @@ impl GatewayConfig {
     /// Whether there can be such a gateway, as far as can be told beforehand.
     ///
     /// # Errors
-    /// [`RunError::Lines`], [`RunError::OwnFeed`].
+    /// [`RunError::Lines`], [`RunError::SameLine`], [`RunError::OwnFeed`].
     pub fn check(&self) -> Result<(), RunError> {
         let (groups, lines) = (self.lines.len(), self.gateway.sequence.lines);
         if groups != lines {
             return Err(RunError::Lines { groups, lines });
+        }
+        for (at, line) in self.lines.iter().enumerate() {
+            let same = |other: &MulticastSource| {
+                (other.group, &other.interfaces) == (line.group, &line.interfaces)
+            };
+            if self.lines[..at].iter().any(same) {
+                return Err(RunError::SameLine { group: line.group });
+            }
         }
         // Members get what is sent to the mapped form of their group too.
         let address = |group: SocketAddr| (group.ip().to_canonical(), group.port());

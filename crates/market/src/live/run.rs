@@ -45,6 +45,12 @@ pub enum RunError {
         /// The line.
         group: SocketAddr,
     },
+    /// Two lines are one: what it loses the other would not bring.
+    #[error("{group} is named as two lines: name a group once, and as many as the feed has")]
+    SameLine {
+        /// The line.
+        group: SocketAddr,
+    },
     /// A group that cannot be joined, or sent to.
     #[error("line {group}: {reason}")]
     Line {
