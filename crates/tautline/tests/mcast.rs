@@ -186,7 +186,8 @@ fn losses_are_told_for_each_sender() {
     assert_eq!((of(&one), of(&two)), ([6, 2, 1, 1], [3, 0, 0, 0]));
     let text = text.end();
     assert!(
-        text.ends_with("\n2 LOST\n") && text.contains("lost 2 (28.57 %)  late 1  copies 1"),
+        text.ends_with("\n2 LOST\n")
+            && text.contains("lost 2 of 7 numbers (28.57 %)  late 1  copies 1"),
         "{text}"
     );
 }

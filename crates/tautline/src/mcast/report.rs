@@ -135,18 +135,17 @@ fn line(row: &Row, rates: Rates) -> String {
     let mut line = format!("{source} > {group}  {feed}  {packets} pkt/s {bit}bit/s");
     line += &format!("  packets {}", row.packets);
     if let Some(counts) = row.counts() {
-        let share = share(counts.lost, counts.received);
-        line += &format!("  lost {} ({share})  late {}", counts.lost, counts.reordered);
+        // A packet may have several numbers, or none.
+        let (lost, all) = (counts.lost, counts.lost + counts.received);
+        let share = 100.0 * lost as f64 / all.max(1) as f64;
+        line +=
+            &format!("  lost {lost} of {all} numbers ({share:.2} %)  late {}", counts.reordered);
         line += &format!("  copies {}", counts.duplicates);
         if counts.restarts > 0 {
             line += &format!("  restarts {}", counts.restarts);
         }
     }
     line
-}
-
-fn share(lost: u64, received: u64) -> String {
-    format!("{:.2} %", 100.0 * lost as f64 / (lost + received).max(1) as f64)
 }
 
 /// What is missing, as far as it can be told.
@@ -212,7 +211,7 @@ mod tests {
     fn lines_tell_rates_and_losses() {
         let told = lines(&meter(&[1, 2, 5, 4, 4], 0), AT);
         let wanted = "2.0s  10.0.0.1:7 > 239.1.1.1:5000  compact 7  5 pkt/s 40.0kbit/s  packets 5  \
-                      lost 1 (20.00 %)  late 1  copies 1";
+                      lost 1 of 5 numbers (20.00 %)  late 1  copies 1";
         assert_eq!(told, [wanted]);
         assert_eq!(lines(&meter(&[], 0), AT), ["2.0s  nothing came"]);
     }
