@@ -161,6 +161,17 @@ fn groups_say_where_and_from_whom() {
     assert_eq!((to.keeps_boundaries(), to.send_buffer), (true, Some(1 << 20)));
 }
 
+/// Proves that a group is no address to receive at, and that the scheme which joins it is named; to send
+/// to, it is one.
+#[test]
+fn groups_are_received_by_the_scheme_that_joins_them() {
+    for group in ["239.1.1.1:5000", "[ff12::1]:5000"] {
+        let error = source_error(&format!("udp://{group}"));
+        assert!(error.contains(group) && error.contains(&format!("mcast://{group}")), "{error}");
+        format!("udp://{group}").parse::<Destination>().unwrap();
+    }
+}
+
 /// Proves that what is no group, in either direction, is refused with what to write instead.
 #[test]
 fn bad_groups_say_what_is_wrong() {

@@ -4,7 +4,7 @@ use core::fmt;
 use core::str::FromStr;
 use std::path::PathBuf;
 
-use super::address::{HostPort, PortZero, UnixName, file_path, host_port, unix_name};
+use super::address::{Host, HostPort, PortZero, UnixName, file_path, host_port, unix_name};
 use super::channel::{ShmChannel, channel};
 use super::error::EndpointError;
 use super::multicast::MulticastSource;
@@ -146,7 +146,7 @@ impl Source {
 fn place(parts: &Parts<'_>) -> Result<SourcePlace, EndpointError> {
     let (scheme, body) = (parts.scheme, parts.body);
     Ok(match scheme {
-        Scheme::Udp => SourcePlace::Udp(host_port(scheme, body, PortZero::Allowed)?),
+        Scheme::Udp => SourcePlace::Udp(no_group(host_port(scheme, body, PortZero::Allowed)?)?),
         Scheme::Mcast => SourcePlace::Multicast(MulticastSource::of(body)?),
         Scheme::Tcp => SourcePlace::Tcp(host_port(scheme, body, PortZero::Refused)?),
         Scheme::TcpListen => SourcePlace::TcpListen(host_port(scheme, body, PortZero::Allowed)?),
@@ -165,6 +165,18 @@ pub(super) fn alone<P>(scheme: Scheme, body: &str, place: P) -> Result<P, Endpoi
         return Ok(place);
     }
     Err(EndpointError::Unexpected { scheme: scheme.name(), text: body.to_owned() })
+}
+
+/// A group has to be joined: who only binds to one gets nothing.
+fn no_group(at: HostPort) -> Result<HostPort, EndpointError> {
+    match &at.host {
+        Host::Ip(ip) if ip.is_multicast() => Err(EndpointError::Address {
+            text: at.to_string(),
+            why: "that is a group, which has to be joined",
+            example: format!("mcast://{at}"),
+        }),
+        _ => Ok(at),
+    }
 }
 
 fn known_keys(scheme: Scheme) -> &'static [&'static str] {
