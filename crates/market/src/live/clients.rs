@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two attempts to connect.
 const FLOOR: Duration = Duration::from_millis(50);
 const CAP: Duration = Duration::from_secs(2);
+/// How often somebody who waits for the next attempt looks whether there is a reason to hurry.
+const LOOK: Duration = Duration::from_millis(50);
 /// Bytes read at once.
 const PIECE: usize = 64 << 10;
 
@@ -69,12 +71,17 @@ pub(super) struct ReplayClient {
     pub(super) known: Known,
     conn: RefCell<Option<Conn>>,
     packet: usize,
+    /// Requests that were sent.
+    pub(super) requests: Cell<u64>,
+    /// There is a reason to believe that the server has come back.
+    hurries: Cell<bool>,
 }
 
 impl ReplayClient {
     /// Of a server whose packets have at most so many bytes.
     pub(super) fn new(server: &str, packet: usize) -> Rc<Self> {
-        Rc::new(Self { known: Known::new(server), conn: RefCell::default(), packet })
+        let (known, conn) = (Known::new(server), RefCell::default());
+        Rc::new(Self { known, conn, packet, requests: Cell::default(), hurries: Cell::default() })
     }
 
     /// Connects, and tells `station` what comes.
@@ -85,11 +92,16 @@ impl ReplayClient {
 
     /// Asks, if there is anybody to ask: else it is asked for again in a while.
     pub(super) fn ask(&self, request: Request) {
-        if let Some(conn) = &*self.conn.borrow()
-            && let Err(error) = conn.write(&request.encode())
-        {
-            self.known.note(&error);
+        let Some(conn) = &*self.conn.borrow() else { return };
+        match conn.write(&request.encode()) {
+            Ok(_) => self.requests.set(self.requests.get() + 1),
+            Err(error) => self.known.note(&error),
         }
+    }
+
+    /// The next attempt to connect is made soon: the exchange has been heard of again.
+    pub(super) fn hurry(&self) {
+        self.hurries.set(true);
     }
 
     async fn stay_connected(self: Rc<Self>, station: Weak<impl Hears>) {
@@ -103,15 +115,25 @@ impl ReplayClient {
             self.conn.take();
             self.known.connected.set(false);
             backoff.note_end(now().unwrap_or_default().saturating_since(begun));
-            if timer::sleep(backoff.next_delay()).await.is_err() {
+            if self.rest(backoff.next_delay()).await.is_err() {
                 return;
             }
         }
     }
 
+    /// Waits for the next attempt to connect.
+    async fn rest(&self, delay: Duration) -> Result<(), tautline_runtime::Error> {
+        let end = now()? + delay;
+        while now()? < end && !self.hurries.take() {
+            timer::sleep(LOOK.min(end.saturating_since(now()?))).await?;
+        }
+        Ok(())
+    }
+
     async fn connection(&self, station: &Weak<impl Hears>) -> io::Result<()> {
         let stream = Dial::new().timeout(PATIENCE).connect(self.known.server.as_str()).await?;
         self.conn.replace(Some(stream.conn().clone()));
+        self.hurries.set(false);
         self.known.connect();
         let mut answers = Answers::new(self.packet);
         let mut buffer = vec![0; PIECE];
@@ -194,5 +216,55 @@ impl SnapshotClient {
             buffer = bytes;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use tautline_feed::format::Session;
+    use tautline_net::TcpListener;
+    use tautline_runtime::{Config, DriverChoice, Runtime, sim};
+
+    use super::*;
+
+    /// Hears nothing.
+    struct Deaf;
+
+    impl Hears for Deaf {
+        fn answer(&self, _: Answer<'_>) {}
+        fn answered(&self) {}
+        fn part(&self, _: Part) {}
+        fn snapshot_failed(&self) {}
+    }
+
+    /// While nobody is there nothing is sent, nor counted as sent; who hears of the exchange again
+    /// connects soon, and not when the pause between two attempts is over.
+    #[test]
+    fn who_hears_of_the_exchange_again_connects_soon() {
+        let world = DriverChoice::Sim(Box::new(sim::Config::new(1)));
+        let runtime = Runtime::new(Config { driver: world, ..Config::default() }).unwrap();
+        let request = Request { session: Session::of_number(1), first: 1, count: 1 };
+        for hurries in [true, false] {
+            let place: SocketAddr = ([10, 0, 0, 1], 7000 + u16::from(hurries)).into();
+            let (client, station) = (ReplayClient::new(&place.to_string(), 100), Rc::new(Deaf));
+            client.start(Rc::downgrade(&station)).unwrap();
+            runtime.run_for(Duration::from_secs(60)).unwrap();
+            client.ask(request);
+            assert_eq!((client.requests.get(), client.known.connected.get()), (0, false));
+            assert!(client.known.error().is_some());
+            let listener = TcpListener::bind(place).unwrap();
+            let mut streams = Vec::new();
+            listener.on_accept(move |stream: TcpStream| streams.push(stream)).unwrap();
+            if hurries {
+                client.hurry();
+            }
+            runtime.run_for(2 * LOOK).unwrap();
+            assert_eq!(client.known.connected.get(), hurries);
+            runtime.run_for(2 * CAP).unwrap();
+            client.ask(request);
+            assert_eq!((client.requests.get(), client.known.error()), (1, None));
+        }
     }
 }

@@ -144,7 +144,7 @@ pub struct AskedReport {
     pub server: String,
     /// Whether there is a connection.
     pub connected: bool,
-    /// Requests so far.
+    /// Requests that were sent so far.
     pub requests: u64,
     /// Answers of use: packets, or snapshots.
     pub answers: u64,

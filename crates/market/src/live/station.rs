@@ -196,6 +196,9 @@ impl<F: Format> Station<F> {
             Output::Replay(request) => self.replay.ask(request),
             Output::Snapshot => self.snapshot.fetch(self.own.clone()),
             Output::Notice(notice) => {
+                if matches!(notice, Notice::Began { .. } | Notice::Live) {
+                    self.replay.hurry();
+                }
                 self.tell(&notice);
                 (self.listener)(&notice);
             }
@@ -320,7 +323,7 @@ impl<F: Format> Station<F> {
             replay: AskedReport {
                 server: replay.server.clone(),
                 connected: replay.connected.get(),
-                requests: sequence.requests,
+                requests: self.replay.requests.get(),
                 answers: stats.replayed,
                 refused: stats.replay_refused,
                 error: replay.error(),
