@@ -1,4 +1,4 @@
-//! A read is aimed anew, a million times on each real driver: every datagram lands in the buffer
+//! A read is aimed anew, a million times on each driver: every datagram lands in the buffer
 //! that was named last, and none is lost, whenever it was named.
 
 mod common;
@@ -191,7 +191,7 @@ fn a_million_reads_are_aimed_anew() {
 }
 
 /// In simulated worlds whose loop and kernel do all that they may do, other than losing datagrams or
-/// changing their order, it is the same: late and spurious readiness included.
+/// changing their order, it is the same, a million times in all: late and spurious readiness included.
 #[test]
 fn reads_are_aimed_anew_in_simulated_worlds() {
     for seed in 0..20 {
@@ -206,7 +206,7 @@ fn reads_are_aimed_anew_in_simulated_worlds() {
         let world = sim::Config { faults: network, ..sim::Config::new(seed) };
         let config = Config { driver: DriverChoice::Sim(Box::new(world)), ..small() };
         let runtime = Runtime::new(config).unwrap();
-        assert!(block(&runtime, by_futures(ROUND / 20)) > ROUND / 20, "seed {seed}");
-        assert!(by_handler(&runtime, ROUND / 20) > ROUND / 20, "seed {seed}");
+        assert!(block(&runtime, by_futures(ROUND / 2)) > ROUND / 2, "seed {seed}");
+        assert!(by_handler(&runtime, ROUND / 2) > ROUND / 2, "seed {seed}");
     }
 }
