@@ -49,9 +49,8 @@ pub enum FramingError {
     },
     /// The peer announced more than this endpoint accepts. Nothing after it can be trusted.
     #[error(
-        "packet {index} announces {announced} bytes, the limit is {limit}; \
-         raise the limit (?size=), or take the stream as raw (?framing=raw) if the peer sends no \
-         length prefix"
+        "packet {index} announces {announced} bytes, the limit is {limit}: that is too low, or the \
+         peer sends no length prefix"
     )]
     TooLong {
         /// Packets completed before this one.
@@ -63,8 +62,8 @@ pub enum FramingError {
     },
     /// The stream ended inside a packet.
     #[error(
-        "stream ended inside packet {index}: {got} of {expected} bytes had come; \
-         take the stream as raw (?framing=raw) if the peer sends no length prefix"
+        "stream ended inside packet {index}: {got} of {expected} bytes had come; or the peer sends no \
+         length prefix"
     )]
     Truncated {
         /// Packets completed before the end.

@@ -145,7 +145,7 @@ impl Intake {
             Err(error) => {
                 self.fanout.source().drop_packets(|drops| drops.too_long += 1);
                 self.received.borrow_mut().deframer.reset();
-                self.give_up(Some(io::Error::new(io::ErrorKind::InvalidData, error)));
+                self.give_up(Some(told(io::ErrorKind::InvalidData, error)));
             }
         }
     }
@@ -159,7 +159,7 @@ impl Intake {
 
     fn end(&self) {
         let finished = self.received.borrow().deframer.finish();
-        let why = finished.err().map(|error| io::Error::new(io::ErrorKind::UnexpectedEof, error));
+        let why = finished.err().map(|error| told(io::ErrorKind::UnexpectedEof, error));
         self.give_up(why);
     }
 
@@ -173,6 +173,15 @@ impl Intake {
             owner.ended(self, why);
         }
     }
+}
+
+/// What is wrong with a stream, with the options of the source that would help.
+fn told(kind: io::ErrorKind, error: FramingError) -> io::Error {
+    let remedy = match error {
+        FramingError::TooLong { .. } => "raise ?size=, or use ?framing=raw",
+        FramingError::Truncated { .. } | FramingError::Oversize { .. } => "use ?framing=raw",
+    };
+    io::Error::new(kind, format!("{error}: {remedy}"))
 }
 
 impl Received {
@@ -268,5 +277,20 @@ impl Source for Whole {
 
     fn stop(&self) {
         self.intake.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is wrong with a stream is told with the options that would help.
+    #[test]
+    fn remedies_are_options_of_the_source() {
+        let long = FramingError::TooLong { index: 1, announced: 900, limit: 700 };
+        let cut = FramingError::Truncated { index: 2, got: 3, expected: 9 };
+        let told = |error| told(io::ErrorKind::InvalidData, error).to_string();
+        assert!(told(long).contains("900") && told(long).contains("raise ?size="));
+        assert!(told(cut).contains("packet 2") && told(cut).contains("?framing=raw"));
     }
 }
