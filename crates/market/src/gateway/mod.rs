@@ -156,7 +156,7 @@ impl<F: Format, S: Store> Gateway<F, S> {
         let desk = &mut self.desk;
         self.sequencer.tick(now, &mut |event: Event<'_, F>| desk.hear(event, out));
         if self.desk.is_stale && !was_stale {
-            self.desk.publish_all(self.sequencer.present(), out);
+            self.refresh_at = now;
         }
         if self.desk.is_troubled {
             self.see_to_the_trouble(now, out);
