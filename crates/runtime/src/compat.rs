@@ -226,7 +226,7 @@ impl Conn {
     ///
     /// [`Descriptor::on_maybe_readable`]: crate::Descriptor::on_maybe_readable
     pub fn is_hot(&self) -> bool {
-        self.core.with(|engine| engine.always_looks(self.key))
+        self.core.with(|engine| engine.is_own_probe(self.key))
     }
 
     /// Whether receiving stands still, by [`pause`](Self::pause) or because it is closed. A
@@ -336,7 +336,7 @@ impl Engine {
         };
         let tried = tried(call(&mut self.driver, fd));
         if let Some(Ok(_)) = tried {
-            self.note_hit(key);
+            let _ = self.note_hit(key);
         }
         tried
     }

@@ -11,6 +11,9 @@ use common::{REAL, small};
 use socket2::{Domain, SockAddr, Type};
 use tautline_runtime::{Batch, Config, Conn, Descriptor, Drained, Runtime, To, WaitMode};
 
+/// Longest wait for what has to come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// A socket of which a handler takes one datagram at each call, and the one that sends to it.
 struct Line {
     sender: Descriptor,
@@ -58,12 +61,21 @@ fn feed(runtime: &Runtime, lines: &[&Line], datagrams: usize) {
         for line in lines {
             let before = line.taken.get();
             line.send(1);
-            let until = Instant::now() + Duration::from_secs(20);
+            let until = Instant::now() + PATIENCE;
             while line.taken.get() == before {
                 assert!(Instant::now() < until, "a datagram was not taken");
                 runtime.poll_once().unwrap();
             }
         }
+    }
+}
+
+/// Feeds a line, one datagram after the other, until it is hot.
+fn make_hot(runtime: &Runtime, line: &Line) {
+    let until = Instant::now() + PATIENCE;
+    while !line.conn.is_hot() {
+        assert!(Instant::now() < until, "it does not become hot");
+        feed(runtime, &[line], 1);
     }
 }
 
@@ -133,15 +145,12 @@ fn looks_keep_no_loop_awake() {
     let wait = WaitMode::Warm { spin_for: Duration::from_millis(20) };
     everywhere(wait, 1, |runtime| {
         let line = Line::new();
-        let until = Instant::now() + Duration::from_secs(20);
-        while !line.conn.is_hot() {
-            assert!(Instant::now() < until, "it does not become hot");
-            feed(runtime, &[&line], 32);
-        }
+        make_hot(runtime, &line);
         // The looks overlook it; the poll that follows them does not.
         let (taken, sleeps) = (line.taken.get(), runtime.metrics().sleeps);
         line.blind.set(true);
         line.send(1);
+        let until = Instant::now() + PATIENCE;
         runtime.run_until(|| line.taken.get() > taken || Instant::now() > until).unwrap();
         assert_eq!(line.taken.get(), taken + 1);
         runtime.run_for(Duration::from_millis(100)).unwrap();
@@ -166,7 +175,7 @@ fn paused_handlers_do_not_look() {
         turns(runtime, 100);
         assert_eq!((line.calls.get(), line.conn.is_hot()), (calls, false));
         line.conn.resume().unwrap();
-        let until = Instant::now() + Duration::from_secs(20);
+        let until = Instant::now() + PATIENCE;
         while line.taken.get() < 35 {
             assert!(Instant::now() < until, "{} of 35", line.taken.get());
             runtime.poll_once().unwrap();
@@ -181,11 +190,7 @@ fn what_comes_between_rare_turns_is_heard() {
     let wait = WaitMode::Warm { spin_for: Duration::from_millis(20) };
     everywhere(wait, 1, |runtime| {
         let line = Line::new();
-        let until = Instant::now() + Duration::from_secs(20);
-        while !line.conn.is_hot() {
-            assert!(Instant::now() < until, "it does not become hot");
-            feed(runtime, &[&line], 32);
-        }
+        make_hot(runtime, &line);
         std::thread::sleep(Duration::from_millis(30));
         let taken = line.taken.get();
         line.send(1);
@@ -225,14 +230,27 @@ fn a_handler_that_is_not_done_is_called_again() {
             Ok(Drained::No)
         };
         line.conn = receiver.on_maybe_readable(hand_on).unwrap();
-        let until = Instant::now() + Duration::from_secs(20);
-        while !line.conn.is_hot() {
-            assert!(Instant::now() < until, "it does not become hot");
-            feed(runtime, &[&line], 1);
-        }
+        make_hot(runtime, &line);
         let taken = line.taken.get();
         line.send(100);
+        let until = Instant::now() + PATIENCE;
         runtime.run_until(|| line.taken.get() == taken + 100 || Instant::now() > until).unwrap();
         assert_eq!((line.taken.get() - taken, left.get()), (100, 0));
+    });
+}
+
+/// A hot one that falls silent gives its place to another that is busy, and what comes to it later is
+/// heard as ever.
+#[test]
+fn silent_handlers_cool() {
+    everywhere(WaitMode::Spin, 1, |runtime| {
+        let (silent, busy) = (Line::new(), Line::new());
+        make_hot(runtime, &silent);
+        make_hot(runtime, &busy);
+        assert!(!silent.conn.is_hot());
+        let calls = silent.calls.get();
+        turns(runtime, 100);
+        assert_eq!(silent.calls.get(), calls, "it looks although it is cold");
+        feed(runtime, &[&silent], 3);
     });
 }

@@ -57,12 +57,6 @@ impl Hot {
         self.probes.retain(|probe| probe.op != op);
     }
 
-    /// Notes a receive of a hot descriptor; false if it is none.
-    fn note_hit(&mut self, io: Key) -> bool {
-        let probe = self.probes.iter_mut().find(|probe| probe.io == io);
-        probe.map(|probe| probe.hit = true).is_some()
-    }
-
     /// Puts a descriptor first among those that received last. Returns the one that is no more
     /// among them.
     fn note_recent(&mut self, io: Key) -> Option<Key> {
@@ -81,10 +75,12 @@ impl Hot {
 }
 
 impl Engine {
-    /// The handler of a descriptor has received something. If it looks itself, that was worth it.
+    /// Something was received. Whether the descriptor is hot; if its handler is the probe, that
+    /// was a hit.
     #[inline]
-    pub(crate) fn note_hit(&mut self, key: Key) {
-        self.hot.note_hit(key);
+    pub(crate) fn note_hit(&mut self, key: Key) -> bool {
+        let probe = self.hot.probes.iter_mut().find(|probe| probe.io == key);
+        probe.map(|probe| probe.hit = true).is_some()
     }
 
     /// Whether the handler of a descriptor, as its probe, has received something in this turn.
@@ -95,7 +91,7 @@ impl Engine {
     /// Counts a receive.
     #[inline]
     pub(super) fn note_receive(&mut self, key: Key) {
-        if self.hot.note_hit(key) {
+        if self.note_hit(key) {
             return;
         }
         self.hot.others = true;
@@ -254,8 +250,8 @@ impl Engine {
         handlers.is_some_and(|handlers| handlers.looks_itself)
     }
 
-    /// Whether the readiness handler of a descriptor is called in every turn.
-    pub(crate) fn always_looks(&self, io: Key) -> bool {
+    /// Whether the readiness handler of a descriptor is its probe at the moment: called in every turn.
+    pub(crate) fn is_own_probe(&self, io: Key) -> bool {
         self.hot.probes.iter().any(|probe| probe.io == io) && self.looks_itself(io)
     }
 
@@ -304,7 +300,7 @@ impl Engine {
         let Some(slot) = self.ops.get_mut(probe.op) else { return false };
         slot.phase = Phase::Queued;
         self.kick(probe.op);
-        let hit = !self.is_hot(probe.op);
+        let hit = !self.is_probed(probe.op);
         if hit {
             self.hot.remove(probe.op);
         }

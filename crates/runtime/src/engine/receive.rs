@@ -646,8 +646,8 @@ impl Engine {
         }
     }
 
-    /// Whether a pump's operation is being probed rather than armed.
-    pub(super) fn is_hot(&self, op: Key) -> bool {
+    /// Whether an operation is being probed rather than armed.
+    pub(super) fn is_probed(&self, op: Key) -> bool {
         self.ops.get(op).is_some_and(|slot| slot.phase == Phase::Hot)
     }
 }
