@@ -9,6 +9,9 @@ mod narrow;
 mod packet;
 mod play;
 
+use std::fs;
+use std::path::PathBuf;
+
 use arbitrary::{Result, Unstructured};
 
 pub use self::act::{Act, Number};
@@ -77,6 +80,23 @@ fn with_store<F: Format>(case: &Case, store: u8) {
         0 => case.play::<F, _>(Pool::new(size, 60).expect(never)),
         1 => case.play::<F, _>(Slots::new(64 * size).expect(never)),
         _ => case.play::<F, _>(Bip::new(100 * size, 2 * size).expect(never)),
+    }
+}
+
+/// Plays all that is kept for a target in `fuzz/corpus`, for tests: what fuzzing has found, and what it
+/// begins with.
+///
+/// # Panics
+/// If something is not as it should be, after the name of the file, or if next to nothing is kept.
+pub fn replay_corpus(target: &str, play: impl Fn(&[u8])) {
+    let folder: PathBuf =
+        [env!("CARGO_MANIFEST_DIR"), "../../fuzz/corpus", target].iter().collect();
+    let kept = fs::read_dir(&folder).expect("each target has a folder");
+    let files: Vec<_> = kept.map(|file| file.expect("a file of the folder").path()).collect();
+    assert!(files.len() >= 10, "{} files in {}", files.len(), folder.display());
+    for file in files {
+        println!("{}", file.display()); // shown if it fails
+        play(&fs::read(&file).expect("a file that can be read"));
     }
 }
 

@@ -1,33 +1,17 @@
 //! What fuzzing has found, and what it begins with, is replayed.
 
-use std::fs;
-use std::path::PathBuf;
-
 use super::*;
-
-fn replays(target: &str, play: impl Fn(&[u8])) {
-    let folder: PathBuf =
-        [env!("CARGO_MANIFEST_DIR"), "../../fuzz/corpus", target].iter().collect();
-    let mut count = 0;
-    for entry in fs::read_dir(&folder).unwrap() {
-        let path = entry.unwrap().path();
-        println!("{}", path.display()); // shown if it fails
-        play(&fs::read(&path).unwrap());
-        count += 1;
-    }
-    assert!(count >= 10, "{count} files in {}", folder.display());
-}
 
 /// What is known of packets is as it should be.
 #[test]
 fn known_packets_are_harmless() {
-    replays("packet", packet);
+    replay_corpus("packet", packet);
 }
 
 /// What is known to happen to a sequencer leaves it sound.
 #[test]
 fn known_cases_leave_the_sequencer_sound() {
-    replays("sequence", sequence);
+    replay_corpus("sequence", sequence);
 }
 
 /// All bytes stand for a case, also no bytes at all.

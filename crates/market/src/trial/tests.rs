@@ -1,44 +1,29 @@
 //! What fuzzing has found, and what it begins with, is replayed.
 
-use std::fs;
-use std::path::PathBuf;
-
 use tautline_feed::format::Session;
+use tautline_feed::trial::replay_corpus;
 
 use super::*;
 use crate::book::Books;
 use crate::message::{Instrument, OrderId, Price, Side};
 use crate::snapshot;
 
-fn replays(target: &str, play: impl Fn(&[u8])) {
-    let folder: PathBuf =
-        [env!("CARGO_MANIFEST_DIR"), "../../fuzz/corpus", target].iter().collect();
-    let mut count = 0;
-    for entry in fs::read_dir(&folder).unwrap() {
-        let path = entry.unwrap().path();
-        println!("{}", path.display()); // shown if it fails
-        play(&fs::read(&path).unwrap());
-        count += 1;
-    }
-    assert!(count >= 10, "{count} files in {}", folder.display());
-}
-
 /// What is known of messages is as it should be.
 #[test]
 fn known_messages_are_harmless() {
-    replays("message", message);
+    replay_corpus("message", message);
 }
 
 /// What is known of answers is as it should be.
 #[test]
 fn known_answers_are_harmless() {
-    replays("replay", answers);
+    replay_corpus("replay", answers);
 }
 
 /// What is known of snapshots is as it should be.
 #[test]
 fn known_snapshots_are_harmless() {
-    replays("snapshot", parts);
+    replay_corpus("snapshot", parts);
 }
 
 /// All bytes are tried, also none at all.
