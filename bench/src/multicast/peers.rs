@@ -19,27 +19,12 @@ use super::{
 use crate::harness::Role;
 
 pub(super) fn receivers<W: Watcher>() -> Vec<Receiver<W>> {
+    let peer = |name, receive| Receiver { name, role: Role::Peer, receive };
     vec![
-        Receiver {
-            name: "tokio",
-            role: Role::Peer,
-            receive: |job| tokio_with(job, Batch::receive_one),
-        },
-        Receiver {
-            name: "mio",
-            role: Role::Peer,
-            receive: |job| mio_with(job, Batch::receive_one),
-        },
-        Receiver {
-            name: "tokio-recvmmsg",
-            role: Role::Peer,
-            receive: |job| tokio_with(job, Batch::receive),
-        },
-        Receiver {
-            name: "mio-recvmmsg",
-            role: Role::Peer,
-            receive: |job| mio_with(job, Batch::receive),
-        },
+        peer("tokio", |job| tokio_with(job, Batch::receive_one)),
+        peer("mio", |job| mio_with(job, Batch::receive_one)),
+        peer("tokio-recvmmsg", |job| tokio_with(job, Batch::receive)),
+        peer("mio-recvmmsg", |job| mio_with(job, Batch::receive)),
     ]
 }
 

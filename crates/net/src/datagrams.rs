@@ -170,7 +170,8 @@ pub(crate) struct Inflow {
 /// What a receive has brought.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Came {
-    /// Datagrams, those among them that were not the socket's own.
+    /// Datagrams, those among them that were not the socket's own; as many as there was room for if
+    /// there were nothing but reports.
     pub(crate) count: usize,
     /// Nothing was left, or it is looked for all the same.
     pub(crate) is_all: bool,

@@ -174,8 +174,8 @@ pub enum Error {
         /// The source.
         source_addr: IpAddr,
     },
-    /// The group would be joined on an interface that was named, and where none was. Of IPv6, the
-    /// kernel then takes the one for the other.
+    /// The group would be joined on an interface that was named, and where none was. The kernel
+    /// then takes the one for the other: of IPv6 the newest, of IPv4 where the routes lead.
     #[error(
         "{group} is joined on {}: it cannot be joined where an interface is named and where none is \
          (`leave` it, and name the interface of each, by the calls that end in `_on`)", list(.on)

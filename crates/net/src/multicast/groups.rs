@@ -193,7 +193,8 @@ impl Groups {
     ///
     /// # Errors
     /// [`Error`]: no group, of the wrong family, joined already, joined for some sources, joined
-    /// on an interface that was named ([`Mixed`](Error::Mixed)), no route, or a limit of the kernel; [`BoundToUnicast`](Error::BoundToUnicast) and
+    /// on an interface that was named ([`Mixed`](Error::Mixed)), no route, or a limit of the
+    /// kernel; [`BoundToUnicast`](Error::BoundToUnicast) and
     /// [`BoundToAnother`](Error::BoundToAnother) for what the peer is bound to.
     pub fn join(&self, group: impl ToIp) -> io::Result<()> {
         self.change(group.to_ip()?, None, Change::Join)

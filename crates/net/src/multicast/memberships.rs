@@ -128,12 +128,8 @@ impl Memberships {
     /// the one where the routes lead by then.
     fn check_neighbours(&self, group: IpAddr, interface: Interface) -> Result<(), Error> {
         let on: Vec<Interface> = self.interfaces(group).collect();
-        let named = |interface: &Interface| *interface != Interface::ANY;
-        let (all_named, none_is_there) = (on.iter().all(named), on.is_empty());
-        if none_is_there || (all_named && named(&interface)) {
-            return Ok(());
-        }
-        Err(Error::Mixed { group, on })
+        let are_named = !on.contains(&Interface::ANY) && interface != Interface::ANY;
+        if on.is_empty() || are_named { Ok(()) } else { Err(Error::Mixed { group, on }) }
     }
 
     /// Where a group is joined.

@@ -48,10 +48,10 @@ impl ReadBuffers {
 
     /// Has buffers taken out of `region` while none is named: as many as one call of the kernel
     /// fills, up to 32. A peer that is idle or paused, or that nobody calls any more, keeps what
-    /// has landed and one buffer beside: what the call did not fill has gone back. Several peers may have borrowers of one
-    /// region. Returns the borrower that was there before; what has landed in its buffers is
-    /// still handed out. What has landed in buffers comes by the calls that hand out
-    /// [`Received`] alone: a batch does not see it.
+    /// has landed and one buffer beside: what the call did not fill has gone back. Several peers
+    /// may have borrowers of one region. Returns the borrower that was there before; what has
+    /// landed in its buffers is still handed out. What has landed in buffers comes by the calls
+    /// that hand out [`Received`] alone: a batch does not see it.
     pub fn read_from(
         &self,
         region: impl Into<Option<Borrower<[u8], Local>>>,
