@@ -82,6 +82,12 @@ impl Screen {
         }
     }
 
+    /// Whether nothing can be shown any more: [`finish`](Self::finish) says why.
+    pub(crate) fn has_failed(&self) -> bool {
+        let writer = self.writer.as_ref();
+        self.failed.is_some() || writer.is_some_and(Writer::has_failed)
+    }
+
     fn offer(&mut self, lines: &[String]) -> bool {
         let page = self.page(lines);
         let taken = self.writer.as_ref().is_some_and(|writer| writer.offer(page));

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// Pages that may wait to be written.
@@ -16,6 +16,7 @@ pub(crate) struct Writer {
     last: Sender<Vec<u8>>,
     /// Hears how it went: once, when everything is written or a write has failed.
     done: Receiver<io::Result<()>>,
+    thread: JoinHandle<()>,
 }
 
 impl Writer {
@@ -27,12 +28,13 @@ impl Writer {
         let (pages, waiting) = sync_channel::<Vec<u8>>(WAITING);
         let (last, at_last) = channel::<Vec<u8>>();
         let (tell, done) = sync_channel(1);
-        thread::Builder::new().name("tautline-writer".to_owned()).spawn(move || {
+        let named = thread::Builder::new().name("tautline-writer".to_owned());
+        let thread = named.spawn(move || {
             let mut all = waiting.into_iter().chain(at_last);
             // Whoever has stopped listening needs no answer.
             let _ = tell.send(all.try_for_each(|page| write(&mut sink, &page)));
         })?;
-        Ok(Self { pages, last, done })
+        Ok(Self { pages, last, done, thread })
     }
 
     /// Takes a page; false if too many wait, or if nobody can be written to any more: then it is
@@ -41,13 +43,18 @@ impl Writer {
         self.pages.try_send(page).is_ok()
     }
 
+    /// Whether nobody can be written to any more: [`finish`](Self::finish) says why.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Has `page` written behind all that was taken, and waits for it, but not for ever: a reader
     /// who does not read is no failure.
     ///
     /// # Errors
     /// The first failure to write.
     pub(crate) fn finish(self, page: Vec<u8>) -> io::Result<()> {
-        let Self { pages, last, done } = self;
+        let Self { pages, last, done, .. } = self;
         // A thread that has ended says why below.
         let _ = last.send(page);
         drop((pages, last));

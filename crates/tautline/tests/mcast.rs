@@ -296,6 +296,17 @@ fn only_named_senders_are_heard() {
     assert!(packets.iter().zip(["0", "1"]).all(|(it, wanted)| it["text"] == wanted), "{packets:?}");
 }
 
+/// Proves that `rate` ends, in order, when whoever read it has seen enough.
+#[test]
+fn who_is_not_read_any_more_ends() {
+    let mut tool = Tool::joined("rate", group(), "--every 0.05 --json");
+    let mut first = [0; 1];
+    let mut stdout = tool.0.as_mut().unwrap().stdout.take().unwrap();
+    stdout.read_exact(&mut first).unwrap();
+    drop(stdout);
+    assert_eq!((&first, tool.end().as_str()), (b"{", ""));
+}
+
 /// Proves that a tool takes nothing from a program of this host that is sent datagrams at the same port.
 #[test]
 fn programs_at_the_same_port_lose_nothing() {

@@ -67,6 +67,11 @@ impl Countdown {
         Self { left: count, ending: ending.clone() }
     }
 
+    /// It is time, however many are left.
+    pub(crate) fn end(&self) {
+        self.ending.now();
+    }
+
     /// Another packet is to be handled; false: there were enough, or it is time to end.
     pub(crate) fn take(&mut self) -> bool {
         if self.ending.has_come() || self.left == Some(0) {

@@ -52,6 +52,10 @@ impl Gauge {
             Form::Plain => report::lines(&self.meter, at),
         };
         self.screen.show(Ok(lines));
+        if self.screen.has_failed() {
+            // It counts for whoever reads it, and for nobody else.
+            self.countdown.end();
+        }
         self.meter.tell();
         self.told = elapsed;
     }
