@@ -1,7 +1,7 @@
 //! The tools for multicast as a user meets them, on the loopback interface.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -37,10 +37,14 @@ struct Tool(Option<Child>);
 
 impl Tool {
     fn start(arguments: &str) -> Self {
+        Self::start_with(arguments, Stdio::piped())
+    }
+
+    fn start_with(arguments: &str, stdin: Stdio) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_tautline"))
             .arg("mcast")
             .args(arguments.split_whitespace())
-            .stdin(Stdio::piped())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn();
@@ -268,6 +272,69 @@ fn captures_hold_what_came_and_are_sent_again() {
     assert_eq!(texts(&receiver.objects().0), payloads);
 }
 
+/// Proves that `-` is standard output and input: a capture goes through a pipe as it is received, what is
+/// printed goes elsewhere, and whoever reads from the pipe sees each packet when it has come.
+#[test]
+fn captures_go_through_pipes() {
+    let (group, other) = (group(), group());
+    let mut writer = Tool::joined("recv", group, "--count 2 --write -");
+    let capture = writer.0.as_mut().unwrap().stdout.take().unwrap();
+    let mut reader = Tool::start_with("dump - --text", capture.into());
+    let mut lines = BufReader::new(reader.0.as_mut().unwrap().stdout.take().unwrap()).lines();
+    for payload in ["one", "two"] {
+        sender("127.0.0.1").send_to(payload.as_bytes(), group).unwrap();
+        let line = lines.next().expect("it is shown at once").unwrap();
+        assert!(line.ends_with(&format!("3 bytes  {payload}")), "{line}");
+    }
+    let output = writer.output();
+    let summary = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && summary.contains(" 2 packets, 6 B"), "{summary}");
+    assert!(lines.any(|line| line.unwrap().contains(" 2 packets, 6 B")));
+    assert!(reader.output().status.success());
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.pcap");
+    let writer = Tool::joined("recv", group, &format!("--count 1 --write {}", file.display()));
+    sender("127.0.0.1").send_to(b"again", group).unwrap();
+    writer.end();
+    let receiver = Tool::joined("recv", other, "--count 1 --text");
+    let file = fs::File::open(file).unwrap();
+    Tool::start_with(&format!("send {other} --iface lo --read -"), file.into()).end();
+    assert!(receiver.end().contains(" 5 bytes  again\n"));
+}
+
+/// Proves that whoever has seen enough of a capture ends it in order.
+#[test]
+fn who_reads_no_further_ends_a_capture() {
+    let group = group();
+    let mut tool = Tool::joined("recv", group, "--write -");
+    drop(tool.0.as_mut().unwrap().stdout.take());
+    sender("127.0.0.1").send_to(b"to nobody", group).unwrap();
+    let output = tool.output();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+/// Proves that a sender that does not reach its rate says so while it runs, once, and at the end.
+#[test]
+fn a_rate_that_is_not_reached_is_told() {
+    let group = group();
+    let options = "--iface lo --rate 1000M --size 65507 --for 2500ms";
+    let output = Tool::start(&format!("send {group} {options}")).output();
+    assert!(output.status.success(), "{output:?}");
+    let (told, notice) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(told.contains(": 1.0G pkt/s were asked for and "), "{told}");
+    assert!(notice.contains("1.0G pkt/s were asked for") && notice.contains("; ask for less"));
+    assert_eq!(notice.lines().count(), 1, "{notice}");
+    let tool = Tool::start(&format!("send {group} --iface lo --count 20 --json"));
+    let (_, summary) = tool.objects();
+    assert_eq!(summary["asked_packets_per_s"], 1000.0);
+    let mut tool = Tool::start(&format!("send {group} --iface lo --count 1"));
+    tool.type_in("");
+    let told = tool.end();
+    assert!(told.contains(": 1 packet, ") && !told.contains("asked for"), "{told}");
+}
+
 /// Proves that lines are packets, the last one also without its end, and that text shows what cannot
 /// be printed without printing it.
 #[test]
@@ -333,10 +400,13 @@ fn failures_are_one_line_and_code_1() {
     for (arguments, names) in [
         (format!("recv {group} --iface none0"), &["none0", "lo"][..]),
         (format!("send {group} --iface 203.0.113.7"), &["203.0.113.7", "lo"]),
-        (format!("recv {group} --iface lo --write /nowhere/a"), &["/nowhere/a", "No such file"]),
-        ("dump /nowhere/a".to_owned(), &["/nowhere/a", "No such file"]),
+        (format!("recv {group} --iface lo --write /nowhere/a"), &["/nowhere/a", "make the folder"]),
+        ("dump /nowhere/a".to_owned(), &["/nowhere/a", "No such file", "write the name of"]),
         (format!("dump {}", file!()), &["mcast.rs"]),
-        (format!("send {group} --iface lo --read /nowhere/a"), &["/nowhere/a"]),
+        (
+            format!("send {group} --iface lo --read /nowhere/a"),
+            &["/nowhere/a", "write the name of"],
+        ),
     ] {
         let output = Tool::start(&arguments).output();
         let line = String::from_utf8(output.stderr).unwrap();
@@ -345,6 +415,7 @@ fn failures_are_one_line_and_code_1() {
             (Some(1), 1),
             "{arguments}: {line}"
         );
+        assert!(output.stdout.is_empty(), "{arguments}: nothing is told of what did not happen");
         assert!(names.iter().all(|name| line.contains(name)), "{arguments}: {line}");
     }
 }

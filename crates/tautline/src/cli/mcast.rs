@@ -1,9 +1,9 @@
 //! `tautline mcast`: its arguments.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use tautline_feed::format::Session;
 use tautline_relay::endpoint::InterfaceName;
@@ -12,7 +12,7 @@ use tautline_relay::{HostConfig, units};
 use super::relay::HostArgs;
 use super::values::{ranged, run_time, seconds};
 use super::{Refusal, Request};
-use crate::mcast::{Bytes, Choice, LONGEST, Layout, Look, Pace};
+use crate::mcast::{Bytes, Choice, LONGEST, Layout, Look, Pace, Place, Rate};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum McastCommand {
@@ -33,29 +33,33 @@ pub(super) enum McastCommand {
 const RECV: &str = "\
 Each line has the time at which the kernel got the packet, who sent it, the group, the interface, how
 long it is, how many the kernel had to drop before it, and what its header says if it is of a feed.
-With --write alone only the summary is printed.
+With --write alone only the summary is printed. Its rates are means from the first packet of a sender
+to the end.
 
 Exit codes: 0 ended in order, 1 a group cannot be joined or a file not be written, which standard error
 names, 2 the command line cannot be understood.
 
-Example:      tautline mcast recv 239.1.1.1:5000 --iface eth0 --source 192.0.2.7 --text";
+Examples:     tautline mcast recv 239.1.1.1:5000 --iface eth0 --source 192.0.2.7 --text
+              tautline mcast recv 239.1.1.1:5000 --iface eth0 --write - | tshark -i -";
 
 const SEND: &str = "\
 Packets are numbered from 1 on, in a session that is named after the time of the start, so that
 tautline mcast rate can tell what is missing. In silence, and at the end, feeds are told the number
-that comes next. Without --iface the system's routes say where packets go.
+that comes next. Without --iface the system's routes say where packets go. If the rate is not reached, a
+line on standard error says so, and so does the summary.
 
 Example:      tautline mcast send 239.1.1.1:5000 --iface eth0 --rate 20k --size 1200 --for 10s";
 
 const RATE: &str = "\
 Losses show in the numbers of packets: of the formats compact and MoldUDP64, and of RTP. What is lost
 and comes later is late and no longer lost; what comes again is a copy. What the kernel dropped is lost
-here too, and counted for itself.
+here too, and counted for itself. Rates are those since the last report; in the summary, means from the
+first packet of a sender to the end.
 
 Example:      tautline mcast rate 239.1.1.1:5000 239.1.1.2:5000 --iface eth0 --buffer 8MiB";
 
 const DUMP: &str = "\
-Reads pcap and pcapng files of Ethernet (with VLAN tags), raw IP, Linux cooked and loopback frames,
+Reads pcap and pcapng files, or a pipe (-), of Ethernet (with VLAN tags), raw IP, Linux cooked and loopback frames,
 over IPv4 and IPv6. Exit codes: 0 all was read, 1 it is damaged or cannot be read, which standard
 error names, 2 the command line cannot be understood.";
 
@@ -159,9 +163,10 @@ pub(crate) struct RecvArgs {
     pub(crate) watch: WatchArgs,
     #[command(flatten)]
     pub(crate) look: LookArgs,
-    /// Write the packets into a capture (pcap, raw IP, nanoseconds).
-    #[arg(long, value_name = "FILE")]
-    pub(crate) write: Option<PathBuf>,
+    /// Write the packets into a capture (pcap, raw IP, nanoseconds); - is standard output, and all that
+    /// is printed goes to standard error then.
+    #[arg(long, value_name = "FILE", value_parser = place())]
+    pub(crate) write: Option<Place>,
 }
 
 impl RecvArgs {
@@ -186,9 +191,9 @@ pub(crate) struct RateArgs {
 
 #[derive(Clone, Debug, Args, PartialEq, Eq)]
 pub(crate) struct DumpArgs {
-    /// The capture.
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
+    /// The capture; - is standard input.
+    #[arg(value_name = "FILE", value_parser = place())]
+    pub(crate) file: Place,
     #[command(flatten)]
     pub(crate) look: LookArgs,
     /// The format of the packets: auto, plain, compact, moldudp64 or rtp.
@@ -225,9 +230,9 @@ pub(crate) struct SendArgs {
     /// Send the lines of standard input, a packet each.
     #[arg(long, conflicts_with = "read")]
     stdin: bool,
-    /// Send the datagrams of a capture, whatever group they were sent to.
-    #[arg(long, value_name = "FILE")]
-    read: Option<PathBuf>,
+    /// Send the datagrams of a capture, whatever group they were sent to; - is standard input.
+    #[arg(long, value_name = "FILE", value_parser = place())]
+    read: Option<Place>,
     /// How much faster than they were recorded: 2, 0.5, or max for no pauses at all [default: 1].
     #[arg(long, value_name = "FACTOR", requires = "read", value_parser = speed)]
     speed: Option<Speed>,
@@ -264,7 +269,17 @@ pub(crate) enum Origin {
     /// From standard input.
     Lines { pace: Option<Pace> },
     /// From a capture.
-    Capture { path: PathBuf, speed: Option<f64> },
+    Capture { place: Place, speed: Option<f64> },
+}
+
+impl Origin {
+    /// How fast they are to be sent, if that is up to who sends them alone.
+    pub(crate) fn rate(&self) -> Option<Rate> {
+        match self {
+            Self::Generated { pace, .. } => Some(pace.rate()),
+            Self::Lines { .. } | Self::Capture { .. } => None,
+        }
+    }
 }
 
 /// Bytes of a generated packet if nothing is said.
@@ -280,8 +295,8 @@ impl SendArgs {
 
     /// Where the packets come from.
     pub(crate) fn origin(&self) -> Origin {
-        if let Some(path) = self.read.clone() {
-            return Origin::Capture { path, speed: self.speed.map_or(Some(1.0), |speed| speed.0) };
+        if let Some(place) = self.read.clone() {
+            return Origin::Capture { place, speed: self.speed.map_or(Some(1.0), |speed| speed.0) };
         }
         let of_packets = |rate: u64| Pace::of_packets(rate as f64);
         if self.stdin {
@@ -375,6 +390,11 @@ fn group(text: &str) -> Result<SocketAddr, String> {
         Ok(address) => Ok(address),
         Err(_) => Err(format!("write a group and a port, {example}")),
     }
+}
+
+/// Where a capture is.
+fn place() -> impl TypedValueParser<Value = Place> {
+    PathBufValueParser::new().map(Place::from)
 }
 
 fn sender(text: &str) -> Result<IpAddr, String> {

@@ -6,11 +6,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tautline_relay::HostConfig;
-use tautline_runtime::task;
 
 use super::capture::{Frame, Reader};
 use super::ending::Countdown;
-use super::error::Error;
 use super::frame::{Datagram, NoDatagram, datagram};
 use super::meter::Meter;
 use super::report;
@@ -18,28 +16,35 @@ use super::seen::{Seen, Wall};
 use super::session::Session;
 use crate::Failure;
 use crate::cli::DumpArgs;
-
-/// Frames between two looks at whether it is time to end.
-const BATCH: usize = 256;
+use crate::table::quantity::things;
 
 /// Prints the datagrams of a capture, and what they are together.
 pub(crate) fn dump(args: &DumpArgs) -> Result<(), Failure> {
-    let mut reader = Reader::open(&args.file).map_err(Error::from)?;
     let session = Session::start(&HostConfig::default(), None)?;
+    let mut reader = Reader::open(&args.file)?;
     let page = Rc::new(RefCell::new(Page::new(args)));
     let (printed, ending) = (page.clone(), session.ending().clone());
     let mut countdown = Countdown::of(args.count, &ending);
     session.spawn(async move {
-        while printed.borrow_mut().some(&mut reader, &mut countdown)? && !ending.has_come() {
-            task::yield_now().await;
+        while !ending.has_come() && reader.more().await? {
+            printed.borrow_mut().some(&mut reader, &mut countdown)?;
         }
         ending.now();
         Ok(())
     })?;
     session.run()?;
+    let mut page = page.borrow_mut();
     // What was read counts, also if the rest cannot be read.
-    page.borrow_mut().finish()?;
+    if page.is_empty() && session.has_failed() {
+        return session.result();
+    }
+    page.finish()?;
     session.result()
+}
+
+/// How long it is from one time to another.
+fn length((first, last): (Wall, Wall)) -> Duration {
+    Duration::from_nanos(last.0 - first.0)
 }
 
 /// What was read, and where it is printed.
@@ -61,17 +66,22 @@ impl Page {
         Self { args: args.clone(), stdout, meter, skipped, span: None, text }
     }
 
-    /// Prints some frames; false: there are no more.
-    fn some(&mut self, reader: &mut Reader, countdown: &mut Countdown) -> Result<bool, Failure> {
-        for _ in 0..BATCH {
-            let Some(frame) = reader.next().map_err(Error::from)? else { return Ok(false) };
+    /// Prints the frames that were read.
+    fn some(&mut self, reader: &mut Reader, countdown: &mut Countdown) -> Result<(), Failure> {
+        while let Some(frame) = reader.next()? {
             match datagram(frame.medium, frame.bytes) {
                 Ok(found) if countdown.take() => self.print(&frame, &found)?,
-                Ok(_) => return Ok(false),
+                Ok(_) => break,
                 Err(why) => self.skip(why),
             }
         }
-        Ok(true)
+        // Who sees it may wait with us for what comes next.
+        Ok(self.stdout.flush()?)
+    }
+
+    /// Whether there was nothing to print.
+    fn is_empty(&self) -> bool {
+        self.meter.first().is_none() && self.skipped.is_empty()
     }
 
     fn print(&mut self, frame: &Frame<'_>, datagram: &Datagram<'_>) -> io::Result<()> {
@@ -89,7 +99,7 @@ impl Page {
             let (first, last) = self.span.unwrap_or((time, time));
             self.span = Some((first.min(time), last.max(time)));
         }
-        let header = self.meter.take(&seen);
+        let header = self.meter.take(&seen, || self.span.map_or(Duration::ZERO, length));
         self.text.clear();
         self.args.look.look().packet(&seen, header.as_ref(), &mut self.text);
         self.stdout.write_all(self.text.as_bytes())
@@ -104,8 +114,7 @@ impl Page {
 
     /// Prints the summary.
     fn finish(&mut self) -> io::Result<()> {
-        let span = self.span.map_or(0, |(first, last)| last.0 - first.0);
-        let elapsed = Duration::from_nanos(span);
+        let elapsed = self.span.map_or(Duration::ZERO, length);
         if self.args.look.json {
             let mut summary = report::summary_json(&self.meter, elapsed);
             summary["skipped"] = self.skipped.iter().map(|(_, count)| count).sum::<u64>().into();
@@ -115,7 +124,7 @@ impl Page {
                 writeln!(self.stdout, "{line}")?;
             }
             for (why, count) in &self.skipped {
-                writeln!(self.stdout, "not shown: {count} frames, {why}")?;
+                writeln!(self.stdout, "not shown: {}, {why}", things(*count, "frame"))?;
             }
         }
         self.stdout.flush()

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::capture::CaptureError;
+use crate::Failure;
 
 /// Why a tool cannot go on, in one line.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +37,16 @@ pub(crate) enum Error {
     /// A packet of a capture that goes into no datagram of that layout.
     #[error("packet {packet} of the capture has more than the {most} bytes that go into a packet")]
     Packet { packet: u64, most: usize },
+}
+
+/// Whoever reads a capture from standard output may have seen enough, as of everything that is there.
+impl From<CaptureError> for Failure {
+    fn from(error: CaptureError) -> Self {
+        match error {
+            CaptureError::Output(error) => Self::Output(error),
+            other => Self::Mcast(other.into()),
+        }
+    }
 }
 
 impl Error {

@@ -27,6 +27,8 @@ pub(crate) struct Row {
     pub(crate) key: Key,
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
+    /// When the first one came, since the start.
+    first: Duration,
     /// The packets and bytes up to the last report.
     told: (u64, u64),
     numbers: Option<Numbers>,
@@ -40,9 +42,9 @@ pub(crate) struct Rates {
 }
 
 impl Row {
-    fn new(key: Key) -> Self {
+    fn new(key: Key, first: Duration) -> Self {
         let numbers = key.stream.map(|stream| Numbers::new(stream.width()));
-        Self { key, packets: 0, bytes: 0, told: (0, 0), numbers }
+        Self { key, packets: 0, bytes: 0, first, told: (0, 0), numbers }
     }
 
     /// What the numbers tell; `None`: there are none.
@@ -56,9 +58,13 @@ impl Row {
         rates(self.packets - packets, self.bytes - bytes, since)
     }
 
-    /// How fast it came in so long a time.
-    pub(crate) fn mean(&self, time: Duration) -> Rates {
-        rates(self.packets, self.bytes, time)
+    /// How fast it came from its first packet on to the end, so long after the start. Of a single
+    /// packet that cannot be told: nothing.
+    pub(crate) fn mean(&self, end: Duration) -> Rates {
+        match self.packets {
+            0 | 1 => Rates::default(),
+            packets => rates(packets, self.bytes, end.saturating_sub(self.first)),
+        }
     }
 }
 
@@ -87,12 +93,16 @@ impl Meter {
         Self { choice, rows: Vec::new(), places: HashMap::new(), dropped: 0 }
     }
 
-    /// Counts a packet, and tells what its header says.
-    pub(crate) fn take(&mut self, seen: &Seen<'_>) -> Option<Header> {
+    /// Counts a packet, and tells what its header says; `now` is the time since the start.
+    pub(crate) fn take(
+        &mut self,
+        seen: &Seen<'_>,
+        now: impl FnOnce() -> Duration,
+    ) -> Option<Header> {
         let header = Header::read(self.choice, seen.payload);
         let stream = header.map(|header| header.stream);
         self.dropped += seen.dropped;
-        let row = self.row(Key { source: seen.source, group: Some(seen.group), stream });
+        let row = self.row(Key { source: seen.source, group: Some(seen.group), stream }, now);
         row.packets += 1;
         row.bytes += seen.len as u64;
         if let (Some(numbers), Some(header)) = (&mut row.numbers, &header) {
@@ -101,11 +111,11 @@ impl Meter {
         header
     }
 
-    fn row(&mut self, key: Key) -> &mut Row {
+    fn row(&mut self, key: Key, now: impl FnOnce() -> Duration) -> &mut Row {
         let full = self.rows.len() >= MOST && !self.places.contains_key(&key);
         let key = if full { Key { source: None, group: None, stream: None } } else { key };
         let place = *self.places.entry(key).or_insert_with(|| {
-            self.rows.push(Row::new(key));
+            self.rows.push(Row::new(key, now()));
             self.rows.len() - 1
         });
         &mut self.rows[place]
@@ -114,6 +124,11 @@ impl Meter {
     /// The rows, in the order in which the first packet of each came.
     pub(crate) fn rows(&self) -> &[Row] {
         &self.rows
+    }
+
+    /// When the first packet came, since the start; `None`: none has.
+    pub(crate) fn first(&self) -> Option<Duration> {
+        self.rows.first().map(|row| row.first)
     }
 
     /// The sum of all rows.
@@ -155,6 +170,10 @@ mod tests {
 
     use super::*;
 
+    fn start() -> Duration {
+        Duration::ZERO
+    }
+
     fn seen<'a>(source: &str, payload: &'a [u8]) -> Seen<'a> {
         let (source, group) = (source.parse().ok(), "239.1.1.1:5000".parse().unwrap());
         let (time, interface, hops) = (None, None, None);
@@ -176,11 +195,11 @@ mod tests {
     fn sources_are_counted_apart() {
         let mut meter = Meter::new(Choice::Auto);
         for number in [1, 2, 5] {
-            meter.take(&seen("10.0.0.1:1", &packet(1, number)));
-            meter.take(&seen("10.0.0.2:1", &packet(1, 1)));
+            meter.take(&seen("10.0.0.1:1", &packet(1, number)), start);
+            meter.take(&seen("10.0.0.2:1", &packet(1, 1)), start);
         }
-        meter.take(&seen("10.0.0.1:1", &packet(2, 1)));
-        meter.take(&seen("10.0.0.1:1", b"hello"));
+        meter.take(&seen("10.0.0.1:1", &packet(2, 1)), start);
+        meter.take(&seen("10.0.0.1:1", b"hello"), start);
         let rows: Vec<_> = meter.rows().iter().map(|row| (row.packets, row.counts())).collect();
         let counts = |received, lost, duplicates| {
             Some(Counts { received, lost, duplicates, ..Counts::default() })
@@ -192,14 +211,14 @@ mod tests {
         assert_eq!(total.bytes, 7 * packet(1, 1).len() as u64 + 5);
     }
 
-    /// Proves that rates are those since the last report, and means those of all the time.
+    /// Proves that rates are those since the last report, and means those of all the time since the first.
     #[test]
     fn rates_begin_anew_with_each_report() {
         let mut meter = Meter::new(Choice::Plain);
         let second = Duration::from_secs(1);
         for wanted in [10.0, 20.0, 0.0] {
             for _ in 0..wanted as u64 {
-                meter.take(&seen("10.0.0.1:1", b"12345"));
+                meter.take(&seen("10.0.0.1:1", b"12345"), start);
             }
             assert_eq!(
                 meter.rows()[0].rates(second),
@@ -211,12 +230,29 @@ mod tests {
         assert_eq!(meter.rows()[0].rates(Duration::ZERO), Rates::default());
     }
 
+    /// Proves that the mean of a source begins with its first packet, however long it was waited for,
+    /// and that a single packet has none.
+    #[test]
+    fn waiting_is_no_part_of_the_mean() {
+        let mut meter = Meter::new(Choice::Plain);
+        let second = Duration::from_secs(1);
+        assert_eq!(meter.first(), None);
+        for (source, count, at) in
+            [("10.0.0.1:1", 10, 30), ("10.0.0.2:1", 4, 31), ("10.0.0.3:1", 1, 31)]
+        {
+            (0..count).for_each(|_| _ = meter.take(&seen(source, b"12345"), || at * second));
+        }
+        assert_eq!(meter.first(), Some(30 * second));
+        let means: Vec<_> = meter.rows().iter().map(|row| row.mean(32 * second).packets).collect();
+        assert_eq!(means, [5.0, 4.0, 0.0]);
+    }
+
     /// Proves that no number of sources makes it grow without end.
     #[test]
     fn rows_are_bounded() {
         let mut meter = Meter::new(Choice::Auto);
         for port in 0..2 * MOST {
-            meter.take(&seen(&format!("10.0.0.1:{port}"), b"a"));
+            meter.take(&seen(&format!("10.0.0.1:{port}"), b"a"), start);
         }
         assert_eq!(meter.rows().len(), MOST + 1);
         let rest = &meter.rows()[MOST];

@@ -7,7 +7,7 @@
 //! | `seen`, `header` | a packet, and what its header says if it is of a feed that is known |
 //! | `numbers`, `meter` | what is missing, late or doubled; what came from whom |
 //! | `text`, `render`, `report` | packets and counts as lines, tables and JSON |
-//! | `capture`, `frame` | files of packets, and the datagrams in them |
+//! | `capture`, `frame` | captures, from wherever they come, and the datagrams in them |
 //! | `generate`, `pace` | numbered packets, and when they are due |
 //! | `lines` | what is read from standard input |
 //!
@@ -40,11 +40,12 @@ mod send;
 mod session;
 mod text;
 
+pub(crate) use self::capture::Place;
 pub(crate) use self::dump::dump;
 pub(crate) use self::error::Error;
 pub(crate) use self::generate::Layout;
 pub(crate) use self::header::Choice;
-pub(crate) use self::pace::Pace;
+pub(crate) use self::pace::{Pace, Rate};
 pub(crate) use self::rate::rate;
 pub(crate) use self::recv::recv;
 pub(crate) use self::render::{Bytes, Look};

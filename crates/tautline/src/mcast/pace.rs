@@ -2,10 +2,45 @@
 
 use std::time::Duration;
 
+use crate::table::quantity::bits;
+
 /// How far behind a sender may be and still catch up: more at once would overrun receivers.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// Nanoseconds in a million seconds.
 const SCALE: u128 = 1_000_000_000_000_000;
+
+/// So much less than was asked for is told of.
+const MISSED: f64 = 0.03;
+
+/// Packets a second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Rate(f64);
+
+impl Rate {
+    /// That of so many packets in so long a time.
+    pub(crate) fn of(packets: u64, time: Duration) -> Self {
+        let seconds = time.as_secs_f64();
+        Self(if seconds > 0.0 { packets as f64 / seconds } else { 0.0 })
+    }
+
+    /// As a number.
+    pub(crate) fn packets(self) -> f64 {
+        self.0
+    }
+
+    /// Whether `reached` falls behind by more than a little. Who keeps a pace never does: the first
+    /// packet is sent at once.
+    pub(crate) fn is_missed_by(self, reached: Self) -> bool {
+        reached.0 < (1.0 - MISSED) * self.0
+    }
+
+    /// How far `reached` falls behind.
+    pub(crate) fn missed(self, reached: Self) -> String {
+        let short = 100.0 * (1.0 - reached.0 / self.0);
+        let (asked, reached) = (bits(self.0), bits(reached.0));
+        format!("{asked} pkt/s were asked for and {reached} reached, {short:.0} % less")
+    }
+}
 
 /// So many packets a second, the first at once.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +60,11 @@ impl Pace {
     /// A pace of so many bits a second, in packets of so many bytes.
     pub(crate) fn of_bits(bits: f64, bytes: usize) -> Self {
         Self::of_packets(bits / (8.0 * bytes.max(1) as f64))
+    }
+
+    /// The rate that it keeps.
+    pub(crate) fn rate(&self) -> Rate {
+        Rate(self.rate as f64 / 1e6)
     }
 
     /// Packets that are due when so much time has passed. A sender that is too far behind is not
@@ -84,6 +124,26 @@ mod tests {
             assert_eq!(pace.due(next), 1, "{next:?}");
             pace.note_sent(1);
             assert_eq!(pace.due(next), 0, "{next:?}");
+        }
+    }
+
+    /// Proves that a rate that is not reached is told with both numbers, and that the pace itself never
+    /// misses its rate, however short or slow it is.
+    #[test]
+    fn missed_rates_are_told() {
+        let asked = Pace::of_packets(300_000.0).rate();
+        let reached = Rate::of(306_000, Duration::from_secs(2));
+        assert!(asked.is_missed_by(reached));
+        let told = "300.0k pkt/s were asked for and 153.0k reached, 49 % less";
+        assert_eq!(asked.missed(reached), told);
+        assert!(!asked.is_missed_by(Rate::of(594_000, Duration::from_secs(2))));
+        for rate in [0.1, 1.0, 3.0, 1e6] {
+            let mut pace = Pace::of_packets(rate);
+            for time in [1, 15, 999, 1_001, 60_000].map(ms) {
+                let due = pace.all(time);
+                assert!(!pace.rate().is_missed_by(Rate::of(due, time)), "{rate} {time:?}");
+            }
+            pace.note_sent(1);
         }
     }
 

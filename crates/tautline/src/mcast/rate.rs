@@ -25,12 +25,17 @@ pub(crate) fn rate(args: &RateArgs) -> Result<(), Failure> {
         screen: Screen::stdout(args.json),
         countdown: Countdown::of(args.watch.count, session.ending()),
         told: Duration::ZERO,
+        clock: Box::new(session.clock()),
     }));
     joined::watch(&args.watch.join, &gauge, &session)?;
     let (shown, clock) = (gauge.clone(), session.clock());
     timer::every(args.every, move || shown.borrow_mut().show(clock())).map_err(Error::from)?;
     let elapsed = session.run()?;
-    gauge.borrow_mut().finish(elapsed)?;
+    let mut gauge = gauge.borrow_mut();
+    if session.has_failed() && gauge.meter.first().is_none() {
+        return session.result();
+    }
+    gauge.finish(elapsed)?;
     session.result()
 }
 
@@ -41,6 +46,7 @@ struct Gauge {
     countdown: Countdown,
     /// When the last report was made, since the start.
     told: Duration,
+    clock: Box<dyn Fn() -> Duration>,
 }
 
 impl Gauge {
@@ -72,7 +78,7 @@ impl Gauge {
 impl Watcher for Gauge {
     fn see(&mut self, seen: &Seen<'_>) -> Result<(), Failure> {
         if self.countdown.take() {
-            self.meter.take(seen);
+            self.meter.take(seen, &self.clock);
         }
         Ok(())
     }

@@ -1,13 +1,12 @@
 //! `tautline mcast recv`: what comes to groups, packet by packet.
 
 use std::cell::RefCell;
-use std::io::{self, BufWriter, StdoutLock, Write};
+use std::io::{self, BufWriter, Write};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::capture::Writer;
+use super::capture::{Place, Writer};
 use super::ending::Countdown;
-use super::error::Error;
 use super::frame::Datagram;
 use super::joined::{self, Watcher};
 use super::meter::Meter;
@@ -27,33 +26,44 @@ pub(crate) fn recv(args: &RecvArgs) -> Result<(), Failure> {
     let printer = Rc::new(RefCell::new(printer));
     joined::watch(&args.watch.join, &printer, &session)?;
     let elapsed = session.run()?;
-    printer.borrow_mut().finish(elapsed)?;
+    let mut printer = printer.borrow_mut();
+    if session.has_failed() && printer.meter.first().is_none() {
+        return session.result();
+    }
+    printer.finish(elapsed)?;
     session.result()
 }
 
 /// Prints packets, writes them down, and counts them.
 struct Printer {
     args: RecvArgs,
-    stdout: BufWriter<StdoutLock<'static>>,
+    /// Where it prints: standard output, or standard error if the capture goes there.
+    page: BufWriter<Box<dyn Write>>,
     meter: Meter,
     capture: Option<Writer>,
     countdown: Countdown,
     text: String,
+    clock: Box<dyn Fn() -> Duration>,
 }
 
 impl Printer {
-    fn new(args: &RecvArgs, session: &Session) -> Result<Self, Error> {
+    fn new(args: &RecvArgs, session: &Session) -> Result<Self, Failure> {
+        let page: Box<dyn Write> = match args.write {
+            Some(Place::Standard) => Box::new(io::stderr().lock()),
+            _ => Box::new(io::stdout().lock()),
+        };
         Ok(Self {
             args: args.clone(),
-            stdout: BufWriter::with_capacity(ROOM, io::stdout().lock()),
+            page: BufWriter::with_capacity(ROOM, page),
             meter: Meter::new(args.watch.format),
-            capture: args.write.as_deref().map(Writer::create).transpose()?,
+            capture: args.write.as_ref().map(Writer::create).transpose()?,
             countdown: Countdown::of(args.watch.count, session.ending()),
             text: String::new(),
+            clock: Box::new(session.clock()),
         })
     }
 
-    fn write_down(&mut self, seen: &Seen<'_>) -> Result<(), Error> {
+    fn write_down(&mut self, seen: &Seen<'_>) -> Result<(), Failure> {
         let (Some(capture), Some(source)) = (&mut self.capture, seen.source) else { return Ok(()) };
         let Seen { group: destination, payload, len, .. } = *seen;
         let hops = seen.hops.unwrap_or(0);
@@ -63,16 +73,16 @@ impl Printer {
 
     fn finish(&mut self, elapsed: Duration) -> Result<(), Failure> {
         if let Some(capture) = &mut self.capture {
-            capture.flush().map_err(Error::from)?;
+            capture.flush()?;
         }
         if self.args.look.json {
-            writeln!(self.stdout, "{}", report::summary_json(&self.meter, elapsed))?;
+            writeln!(self.page, "{}", report::summary_json(&self.meter, elapsed))?;
         } else {
             for line in report::summary(&self.meter, elapsed) {
-                writeln!(self.stdout, "{line}")?;
+                writeln!(self.page, "{line}")?;
             }
         }
-        Ok(self.stdout.flush()?)
+        Ok(self.page.flush()?)
     }
 }
 
@@ -81,17 +91,20 @@ impl Watcher for Printer {
         if !self.countdown.take() {
             return Ok(());
         }
-        let header = self.meter.take(seen);
+        let header = self.meter.take(seen, &self.clock);
         self.write_down(seen)?;
         if self.args.prints() {
             self.text.clear();
             self.args.look.look().packet(seen, header.as_ref(), &mut self.text);
-            self.stdout.write_all(self.text.as_bytes())?;
+            self.page.write_all(self.text.as_bytes())?;
         }
         Ok(())
     }
 
     fn rest(&mut self) -> Result<(), Failure> {
-        Ok(self.stdout.flush()?)
+        if let Some(capture) = &mut self.capture {
+            capture.rest()?;
+        }
+        Ok(self.page.flush()?)
     }
 }

@@ -43,7 +43,7 @@ impl Look {
             None => out.push_str("- "),
         }
         match seen.source {
-            Some(source) => _ = write!(out, "{source}"),
+            Some(source) => out.push_str(&text::address(source, seen.interface)),
             None => out.push('?'),
         }
         let _ = write!(out, " > {}", seen.group);
@@ -86,7 +86,7 @@ impl Look {
         object.insert("kind".to_owned(), json!("packet"));
         let mut put = |key: &str, value| object.insert(key.to_owned(), value);
         put("time", seen.time.as_ref().map_or(Value::Null, |time| text(time)));
-        put("source", seen.source.as_ref().map_or(Value::Null, |source| text(source)));
+        put("source", json!(seen.source.map(|source| text::address(source, seen.interface))));
         put("group", text(&seen.group));
         put("interface", json!(seen.interface));
         put("hops", json!(seen.hops));

@@ -1,11 +1,14 @@
 //! What a meter has counted, as lines, as a table and as JSON: pure functions.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tautline_net::multicast::Interface;
 
 use super::meter::{Meter, Rates, Row};
-use crate::table::quantity::{bits, bytes, count};
+use super::text;
+use crate::table::quantity::{bits, bytes, count, things};
 use crate::table::{columns, cut};
 
 /// Rows of the live table at most.
@@ -17,6 +20,8 @@ const TEXTS: usize = 3;
 
 /// Whose sender is not told, or of too many to be told apart.
 const OTHERS: &str = "(others)";
+/// So long a wait for the first packet is told of.
+const WAIT: Duration = Duration::from_millis(100);
 
 /// Between two reports.
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +63,11 @@ pub(crate) fn lines(meter: &Meter, at: Interval) -> Vec<String> {
 pub(crate) fn summary(meter: &Meter, elapsed: Duration) -> Vec<String> {
     let total = meter.total();
     let seconds = elapsed.as_secs_f64();
-    let (packets, size) = (total.packets, bytes(total.bytes));
-    let mut lines = vec![format!("summary of {seconds:.1} s: {packets} packets, {size}")];
+    let (packets, size) = (things(total.packets, "packet"), bytes(total.bytes));
+    let waited = meter.first().filter(|waited| *waited >= WAIT);
+    let waited = waited.map(|time| format!(", the first after {:.1} s", time.as_secs_f64()));
+    let waited = waited.unwrap_or_default();
+    let mut lines = vec![format!("summary of {seconds:.1} s: {packets}, {size}{waited}")];
     lines.extend(meter.rows().iter().map(|row| format!("  {}", line(row, row.mean(elapsed)))));
     lines.push(verdict(meter));
     lines
@@ -79,16 +87,16 @@ pub(crate) fn summary_json(meter: &Meter, elapsed: Duration) -> Value {
     let rows: Vec<_> = meter.rows().iter().map(|row| json(row, row.mean(elapsed))).collect();
     let total = meter.total();
     json!({
-        "kind": "summary", "elapsed_s": elapsed.as_secs_f64(), "packets": total.packets,
+        "kind": "summary", "elapsed_s": elapsed.as_secs_f64(),
+        "waited_s": meter.first().map(|waited| waited.as_secs_f64()), "packets": total.packets,
         "bytes": total.bytes, "lost": total.lost, "reordered": total.reordered,
         "duplicates": total.duplicates, "dropped": total.dropped, "sources": rows,
     })
 }
 
 fn json(row: &Row, rates: Rates) -> Value {
-    let text = |address: std::net::SocketAddr| address.to_string();
     let mut object = json!({
-        "source": row.key.source.map(text), "group": row.key.group.map(text),
+        "source": row.key.source.map(address), "group": row.key.group.map(address),
         "format": row.key.stream.map(|stream| stream.format()),
         "stream": row.key.stream.map(|stream| stream.name()),
         "packets": row.packets, "bytes": row.bytes,
@@ -104,10 +112,17 @@ fn json(row: &Row, rates: Rates) -> Value {
     object
 }
 
-fn names(row: &Row) -> [String; 3] {
-    let name = |address: Option<std::net::SocketAddr>| {
-        address.map_or_else(|| OTHERS.to_owned(), |address| address.to_string())
+/// An address, with the name of its interface if it is one of a link.
+fn address(address: SocketAddr) -> String {
+    let zone = match address {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => Interface::of_index(v6.scope_id()).name(),
+        _ => None,
     };
+    text::address(address, zone.as_deref())
+}
+
+fn names(row: &Row) -> [String; 3] {
+    let name = |it: Option<SocketAddr>| it.map_or_else(|| OTHERS.to_owned(), address);
     let feed = row.key.stream.map(|stream| format!("{} {}", stream.format(), stream.name()));
     [name(row.key.source), name(row.key.group), feed.unwrap_or_else(|| "no numbers".to_owned())]
 }
@@ -184,14 +199,18 @@ mod tests {
     const AT: Interval =
         Interval { elapsed: Duration::from_secs(2), since: Duration::from_secs(1) };
 
+    fn start() -> Duration {
+        Duration::ZERO
+    }
+
     fn meter(numbers: &[u64], dropped: u64) -> Meter {
         let mut meter = Meter::new(Choice::Auto);
         let (time, interface, hops) = (None, None, None);
         let (source, group) = ("10.0.0.1:7".parse().ok(), "239.1.1.1:5000".parse().unwrap());
         let mut take = |payload: &[u8], dropped| {
             let len = payload.len();
-            let _ =
-                meter.take(&Seen { time, source, group, interface, hops, payload, len, dropped });
+            let _ = meter
+                .take(&Seen { time, source, group, interface, hops, payload, len, dropped }, start);
         };
         for number in numbers {
             let mut room = [0; 1000];
@@ -227,17 +246,39 @@ mod tests {
         let mut bare = Meter::new(Choice::Plain);
         let payload = b"a";
         let group = "239.1.1.1:5".parse().unwrap();
-        bare.take(&Seen {
-            time: None,
-            source: None,
-            group,
-            interface: None,
-            hops: None,
-            payload,
-            len: 1,
-            dropped: 0,
-        });
+        bare.take(
+            &Seen {
+                time: None,
+                source: None,
+                group,
+                interface: None,
+                hops: None,
+                payload,
+                len: 1,
+                dropped: 0,
+            },
+            start,
+        );
         assert!(verdict(bare).starts_with("no numbers"));
+    }
+
+    /// Proves that a summary says how long the first packet was waited for, and that one packet is one.
+    #[test]
+    fn a_summary_says_how_long_it_waited() {
+        let late = |time: u64| {
+            let mut late = Meter::new(Choice::Plain);
+            let (source, group) = (None, "239.1.1.1:5".parse().unwrap());
+            let (interface, hops, payload) = (None, None, &b"a"[..]);
+            let seen =
+                Seen { time: None, source, group, interface, hops, payload, len: 1, dropped: 0 };
+            late.take(&seen, || Duration::from_millis(time));
+            late
+        };
+        let first = |meter: Meter| summary(&meter, AT.elapsed).remove(0);
+        assert_eq!(first(late(1_500)), "summary of 2.0 s: 1 packet, 1 B, the first after 1.5 s");
+        assert_eq!(first(late(50)), "summary of 2.0 s: 1 packet, 1 B");
+        assert_eq!(summary_json(&late(1_500), AT.elapsed)["waited_s"], json!(1.5));
+        assert_eq!(summary_json(&meter(&[], 0), AT.elapsed)["waited_s"], Value::Null);
     }
 
     /// Proves that the columns of the table stand below each other, and that no line wraps.

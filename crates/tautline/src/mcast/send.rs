@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,17 +14,18 @@ use tautline_relay::endpoint::MulticastDestination;
 use tautline_relay::open_group;
 use tautline_runtime::{Batch, To, timer};
 
-use super::capture::Reader;
+use super::capture::{Place, Reader};
 use super::ending::Countdown;
 use super::error::Error;
 use super::frame::datagram;
 use super::generate::{Layout, fill};
 use super::lines::Lines;
-use super::pace::Pace;
+use super::pace::{Pace, Rate};
 use super::session::Session;
 use crate::Failure;
 use crate::cli::{Origin, SendArgs};
-use crate::table::quantity::{bits, bytes};
+use crate::notice;
+use crate::table::quantity::{bits, bytes, things};
 
 /// Packets in one call.
 const BATCH: usize = 32;
@@ -35,6 +35,10 @@ pub(crate) const LONGEST: usize = 65_507;
 const SILENCE: Duration = Duration::from_secs(1);
 /// Bytes that are read from standard input at a time.
 const CHUNK: usize = 1 << 16;
+/// So often it is looked whether the rate is reached.
+const WATCH: Duration = Duration::from_secs(1);
+/// What to do if not.
+const REMEDY: &str = "; ask for less, or give the tool a core of its own (--core N --wait spin)";
 
 /// Sends until there is no more, or the end, and tells how much it was.
 pub(crate) fn send(args: &SendArgs) -> Result<(), Failure> {
@@ -48,10 +52,16 @@ pub(crate) fn send(args: &SendArgs) -> Result<(), Failure> {
     })?;
     let beating = outlet.clone();
     session.spawn(async move { beating.beat().await })?;
+    let asked = args.origin().rate();
+    let watching = outlet.clone();
+    session.spawn(async move { watching.watch(asked).await })?;
     let elapsed = session.run()?;
+    if session.has_failed() && outlet.packets.get() == 0 {
+        return session.result();
+    }
     // The last word: whoever misses it knows no less than before.
     let _ = outlet.say(|room, next| outlet.layout.end(room, next));
-    outlet.tell(args.json, elapsed)?;
+    outlet.tell(args.json, elapsed, asked)?;
     session.result()
 }
 
@@ -94,7 +104,7 @@ impl Outlet {
         match origin {
             Origin::Generated { pace, size } => self.generate(*pace, *size).await,
             Origin::Lines { pace } => self.lines(*pace).await,
-            Origin::Capture { path, speed } => self.play(path, *speed).await,
+            Origin::Capture { place, speed } => self.play(place, *speed).await,
         }
     }
 
@@ -168,23 +178,25 @@ impl Outlet {
     }
 
     /// Sends the datagrams of a capture, with its pauses divided by the speed, or without any.
-    async fn play(&self, path: &Path, speed: Option<f64>) -> Result<(), Error> {
-        let mut reader = Reader::open(path)?;
+    async fn play(&self, place: &Place, speed: Option<f64>) -> Result<(), Error> {
+        let mut reader = Reader::open(place)?;
         let most = LONGEST - self.layout.overhead();
         let (mut start, mut packet) = (None, 0);
-        while let Some(frame) = reader.next()? {
-            packet += 1;
-            let Ok(found) = datagram(frame.medium, frame.bytes) else { continue };
-            if found.payload.len() > most {
-                return Err(Error::Packet { packet, most });
-            }
-            if let (Some(time), Some(speed)) = (frame.time, speed) {
-                let start = *start.get_or_insert(time);
-                let since = Duration::from_nanos(time.0.saturating_sub(start.0));
-                self.wait(since.div_f64(speed)).await?;
-            }
-            if !self.send(found.payload).await? {
-                break;
+        while reader.more().await? {
+            while let Some(frame) = reader.next()? {
+                packet += 1;
+                let Ok(found) = datagram(frame.medium, frame.bytes) else { continue };
+                if found.payload.len() > most {
+                    return Err(Error::Packet { packet, most });
+                }
+                if let (Some(time), Some(speed)) = (frame.time, speed) {
+                    let start = *start.get_or_insert(time);
+                    let since = Duration::from_nanos(time.0.saturating_sub(start.0));
+                    self.wait(since.div_f64(speed)).await?;
+                }
+                if !self.send(found.payload).await? {
+                    return Ok(());
+                }
             }
         }
         Ok(())
@@ -256,8 +268,24 @@ impl Outlet {
         packet.map_or(Ok(()), |packet| self.peer.try_send_to(packet, self.group).map(drop))
     }
 
+    /// Says once, while it goes on, that it does not reach the rate that was asked for.
+    async fn watch(&self, asked: Option<Rate>) -> Result<(), Failure> {
+        let Some(asked) = asked else { return Ok(()) };
+        let mut before = (Duration::ZERO, 0);
+        loop {
+            timer::sleep(WATCH).await.map_err(Error::from)?;
+            let (now, packets) = ((self.clock)(), self.packets.get());
+            let reached = Rate::of(packets - before.1, now.saturating_sub(before.0));
+            if asked.is_missed_by(reached) {
+                notice::say(format_args!("{}{REMEDY}", asked.missed(reached)));
+                return Ok(());
+            }
+            before = (now, packets);
+        }
+    }
+
     /// Tells what was sent.
-    fn tell(&self, json: bool, elapsed: Duration) -> io::Result<()> {
+    fn tell(&self, json: bool, elapsed: Duration, asked: Option<Rate>) -> io::Result<()> {
         let (seconds, packets, size) =
             (elapsed.as_secs_f64(), self.packets.get(), self.bytes.get());
         let rate = |count: f64| if seconds > 0.0 { count / seconds } else { 0.0 };
@@ -267,17 +295,23 @@ impl Outlet {
             let object = json!({
                 "kind": "summary", "elapsed_s": seconds, "group": group.to_string(),
                 "packets": packets, "bytes": size, "packets_per_s": speed, "bits_per_s": bit,
+                "asked_packets_per_s": asked.map(Rate::packets),
                 "format": layout.name(), "session": layout.session(), "next": next,
             });
             return writeln!(io::stdout(), "{object}");
         }
+        let reached = Rate::of(packets, elapsed);
+        let missed = asked.filter(|asked| asked.is_missed_by(reached));
+        let missed = missed.map(|asked| format!(": {}", asked.missed(reached)));
         let (size, speed, bit) = (bytes(size), bits(speed), bits(bit));
         let feed = layout.session().map(|session| format!(", {} session {session}", layout.name()));
         writeln!(
             io::stdout(),
-            "summary of {seconds:.1} s: {packets} packets, {size} to {group}{}\n\
-             {speed} pkt/s {bit}bit/s",
+            "summary of {seconds:.1} s: {}, {size} to {group}{}\n\
+             {speed} pkt/s {bit}bit/s{}",
+            things(packets, "packet"),
             feed.unwrap_or_default(),
+            missed.unwrap_or_default(),
         )
     }
 }

@@ -74,6 +74,11 @@ impl Session {
         Ok(self.clock()())
     }
 
+    /// Whether something has failed, as [`result`](Self::result) will say.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failure.borrow().is_some()
+    }
+
     /// How it went.
     ///
     /// # Errors

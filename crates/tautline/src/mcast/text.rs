@@ -1,6 +1,7 @@
 //! Bytes as text: nothing that they hold moves a cursor or ends a line.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 /// Bytes on one line of a dump.
 const WIDTH: usize = 16;
@@ -16,6 +17,19 @@ pub(crate) fn escape(bytes: &[u8], out: &mut String) {
             }
         }
         part.invalid().iter().for_each(|one| byte(*one, out));
+    }
+}
+
+/// An address, the zone of which has the name that users know: `[fe80::1%eth0]:5000`.
+pub(crate) fn address(address: SocketAddr, zone: Option<&str>) -> String {
+    match (address, zone) {
+        (SocketAddr::V6(v6), Some(zone)) if v6.scope_id() != 0 => {
+            let mut text = format!("[{}%", v6.ip());
+            escape(zone.as_bytes(), &mut text);
+            let _ = write!(text, "]:{}", v6.port());
+            text
+        }
+        _ => address.to_string(),
     }
 }
 
@@ -79,6 +93,17 @@ mod tests {
         assert_eq!(escaped(b"\xffa\xc3"), "\\xffa\\xc3");
         // It would turn the rest of the line around.
         assert_eq!(escaped("\u{202e}a".as_bytes()), "\\u{202e}a");
+    }
+
+    /// Proves that an address of a link has the name of its interface, where there is one.
+    #[test]
+    fn zones_have_names() {
+        let link = "[fe80::1%4]:5000".parse().unwrap();
+        assert_eq!(address(link, Some("eth0")), "[fe80::1%eth0]:5000");
+        assert_eq!(address(link, None), "[fe80::1%4]:5000");
+        for wide in ["[fd00::1]:5000", "10.0.0.1:7"] {
+            assert_eq!(address(wide.parse().unwrap(), Some("eth0")), wide);
+        }
     }
 
     /// Proves that binary data is not taken for text.

@@ -32,6 +32,12 @@ fn scaled(mut value: f64, units: &[&str], gap: &str) -> String {
     format!("{value:.digits$}{gap}{}", units[unit])
 }
 
+/// So many things by their name: `1 packet`, `2 packets`.
+pub(crate) fn things(count: u64, name: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {name}{ending}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
