@@ -50,6 +50,28 @@ fn packets_come_to_every_destination() {
     assert!(publisher.failure().is_none());
 }
 
+/// Who has never been there is not waited for at the end; where nobody could be reached is told.
+#[test]
+fn nobody_waits_for_who_was_never_there() {
+    let runtime = Runtime::new(Config::default()).unwrap();
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let refused = format!("tcp://{}", holder.local_addr().unwrap());
+    drop(holder);
+    let unread = format!("shm://test-{}/nobody", std::process::id());
+    for url in [refused, unread] {
+        let publisher = open(&runtime, std::slice::from_ref(&url)).unwrap();
+        publisher.publish(b"old news");
+        publisher.flush();
+        runtime.run_for(Duration::from_millis(200)).unwrap();
+        publisher.finish();
+        assert!(publisher.has_finished(), "{url}");
+        publisher.close();
+        runtime.poll_once().unwrap();
+        let error = publisher.unreached().expect("nobody got it");
+        assert!(matches!(&error, RunError::Unreached { url: at, .. } if *at == url), "{error}");
+    }
+}
+
 /// What cannot be published to is refused by name.
 #[test]
 fn impossible_destinations_are_refused() {

@@ -65,7 +65,7 @@ impl Publisher {
         let mut outlets = Vec::with_capacity(to.len());
         for to in to {
             let failed = |error| RunError::endpoint(&to.url, &error);
-            let tally = Rc::new(Tally::new(&to.url, Role::Destination, start));
+            let tally = Rc::new(Tally::new(&to.url, Role::Destination, start).loud());
             outlets.push(destination::open(to, &fanout, &tally).await.map_err(failed)?);
         }
         for outlet in &outlets {
@@ -86,7 +86,8 @@ impl Publisher {
         self.fanout.flush();
     }
 
-    /// Nothing more is published: what is queued is still sent, but not for ever.
+    /// Nothing more is published: what is queued is still sent to those who have ever been there, but not
+    /// for ever: it is given up after 2 s in which nothing could be sent, and after 30 s in any case.
     pub fn finish(&self) {
         self.ending.end_of_time();
     }
@@ -94,7 +95,8 @@ impl Publisher {
     /// Whether all that was queued has gone, or was given up, after [`finish`](Self::finish) or a
     /// failure. To be asked now and then, and at last.
     pub fn has_finished(&self) -> bool {
-        let idle = self.fanout.destinations().iter().all(|to| to.is_idle());
+        let is_done = |to: &Rc<dyn Outlet>| to.is_idle() || to.tally().waits_for_its_first();
+        let idle = self.fanout.destinations().iter().all(is_done);
         let now = tautline_runtime::now().unwrap_or_default();
         self.ending.watch(now, self.fanout.moved(), idle);
         self.ending.phase() == Phase::Over
@@ -108,6 +110,12 @@ impl Publisher {
     /// Why it ended before its time; told once.
     pub fn failure(&self) -> Option<RunError> {
         self.ending.take_failure()
+    }
+
+    /// A destination that nothing ever got to, if there is one: never connected, or every datagram was
+    /// refused, or nobody ever read from the channel, which shows once it is [closed](Self::close).
+    pub fn unreached(&self) -> Option<RunError> {
+        self.fanout.destinations().iter().find_map(|to| to.tally().unreached())
     }
 
     /// Closes all destinations; what is still queued is lost. The loop needs a turn to see to it.

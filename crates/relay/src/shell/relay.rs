@@ -145,9 +145,8 @@ impl<'r> Relay<'r> {
 
     /// What was asked for and did not come about in a run that ended in order.
     fn shortfall(&self, summary: &Summary) -> Option<RunError> {
-        if let Some(to) = self.destinations().iter().find(|to| to.tally().was_never_reached()) {
-            let reason = to.tally().error().unwrap_or_else(|| "the time was too short".to_owned());
-            return Some(RunError::Unreached { url: to.tally().url().to_owned(), reason });
+        if let Some(error) = self.destinations().iter().find_map(|to| to.tally().unreached()) {
+            return Some(error);
         }
         // The source stands still for all of them.
         let source = self.lossless.contains(&true);

@@ -8,6 +8,7 @@ use tautline_runtime::watch::{Histogram, Offence};
 use tautline_runtime::{Descriptor, Runtime};
 
 use crate::queue::Offer;
+use crate::run::RunError;
 use crate::stats::{
     Drops, EndpointSnapshot, EndpointState, LatencySnapshot, LoopSnapshot, Meter, Rates, Role,
 };
@@ -26,6 +27,8 @@ pub(crate) struct Tally {
     disconnects: Cell<u64>,
     connections: Cell<u64>,
     error: RefCell<Option<String>>,
+    /// Whether errors are told when they change: where nobody else does.
+    is_loud: bool,
 }
 
 impl Tally {
@@ -41,7 +44,13 @@ impl Tally {
             disconnects: Cell::default(),
             connections: Cell::default(),
             error: RefCell::default(),
+            is_loud: false,
         }
+    }
+
+    /// The same, and errors are told when they change.
+    pub(crate) fn loud(self) -> Self {
+        Self { is_loud: true, ..self }
     }
 
     /// The endpoint as the user wrote it.
@@ -69,8 +78,13 @@ impl Tally {
 
     /// Keeps the last error for the report.
     pub(crate) fn note(&self, error: &dyn Display) {
-        log::debug!("{}: {error}", self.url);
-        self.error.replace(Some(error.to_string()));
+        let error = error.to_string();
+        if self.is_loud && self.error.borrow().as_ref() != Some(&error) {
+            log::warn!("{}: {error}", self.url);
+        } else {
+            log::debug!("{}: {error}", self.url);
+        }
+        self.error.replace(Some(error));
     }
 
     /// The last error.
@@ -164,17 +178,29 @@ impl Tally {
         }
     }
 
-    /// Whether this is a destination to which nothing could ever be sent: never connected, or every
-    /// datagram refused, or no reader of the channel.
-    pub(crate) fn was_never_reached(&self) -> bool {
+    /// Why nothing could ever be sent there, if that is so: it was never connected, or every datagram was
+    /// refused, or nobody has read from the channel.
+    pub(crate) fn unreached(&self) -> Option<RunError> {
+        let reason = || self.error().unwrap_or_else(|| "the time was too short".to_owned());
+        let error = || RunError::Unreached { url: self.url.clone(), reason: reason() };
+        self.was_never_reached().then(error)
+    }
+
+    fn was_never_reached(&self) -> bool {
         if self.url.starts_with("udp:") {
             let sent = self.meter.borrow().average(Nanos(0)).packets;
             return sent == 0 && self.drops.get().lost > 0 && self.error.borrow().is_some();
         }
-        let nobody = self.connections.get() == 0;
         // What is sent into a channel waits there, and is lost at the end if nobody has come.
-        let in_vain = self.url.starts_with("shm:") && self.drops.get().lost > 0;
-        nobody && (in_vain || self.url.starts_with("tcp:"))
+        let in_vain = self.url.starts_with("tcp:") || self.drops.get().lost > 0;
+        self.waits_for_its_first() && in_vain
+    }
+
+    /// Whether this is a destination that needs a peer and has never had one: not connected yet, or
+    /// nobody reads from the channel.
+    pub(crate) fn waits_for_its_first(&self) -> bool {
+        let needs_one = ["tcp:", "shm:"].iter().any(|scheme| self.url.starts_with(scheme));
+        needs_one && self.connections.get() == 0
     }
 
     /// Connections after the first, of an endpoint that connects by itself.
