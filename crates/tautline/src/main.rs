@@ -1,7 +1,7 @@
 //! The `tautline` program.
 //!
-//! Exit codes: 0 done, 1 an endpoint failed at run time, the demonstration lost packets or a log is
-//! damaged, 2 the command line cannot be understood, or names endpoints that cannot be together.
+//! Exit codes: 0 done, 1 an endpoint failed at run time, the demonstration lost packets, the books of a
+//! gateway are in doubt at its end or a log is damaged, 2 the command line cannot be understood, or names endpoints that cannot be together.
 
 #![forbid(unsafe_code)]
 
@@ -54,6 +54,9 @@ enum Failure {
     /// An exchange or a gateway cannot go on.
     #[error(transparent)]
     Market(#[from] MarketError),
+    /// The books of a gateway are not those of the exchange.
+    #[error("the books are in doubt at the end: {0}")]
+    Doubt(String),
     /// A report that has no JSON form.
     #[error("report: {0}")]
     Json(#[from] serde_json::Error),

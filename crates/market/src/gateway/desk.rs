@@ -18,6 +18,8 @@ pub(super) struct Desk {
     session: Option<Session>,
     /// The books are not those of the exchange: nothing is applied to them but a snapshot.
     pub(super) is_in_doubt: bool,
+    /// Why they were last.
+    pub(super) why: Option<Doubt>,
     /// Nothing comes on any line.
     pub(super) is_stale: bool,
     /// They have come to be in doubt, and nobody has seen to it.
@@ -32,6 +34,7 @@ impl Desk {
             books,
             session: None,
             is_in_doubt: true,
+            why: None,
             is_stale: false,
             is_troubled: false,
             stats: Stats::default(),
@@ -117,6 +120,7 @@ impl Desk {
             self.stats.doubts += 1;
         }
         self.is_troubled = true;
+        self.why = Some(why);
         out(Output::Notice(Notice::Doubt(why)));
     }
 

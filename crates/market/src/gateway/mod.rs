@@ -18,11 +18,12 @@ mod desk;
 mod output;
 mod quote;
 mod recovery;
+mod rivals;
 
 use std::fmt;
 use std::time::Instant;
 
-use tautline_feed::format::Format;
+use tautline_feed::format::{Format, Kind};
 use tautline_feed::sequence::{Event, Line, Sequencer, Store};
 
 pub use self::config::{Config, ConfigError};
@@ -30,6 +31,8 @@ use self::desk::Desk;
 pub use self::output::{Doubt, Notice, Output, SnapshotError, Stats};
 pub use self::quote::{Quote, QuoteError, Top};
 use self::recovery::Recovery;
+pub use self::rivals::Rival;
+use self::rivals::Rivals;
 use crate::book::Books;
 use crate::message::Instrument;
 use crate::replay::{Answer, Reason, Refusal};
@@ -72,6 +75,7 @@ pub struct Gateway<F: Format, S: Store> {
     sequencer: Sequencer<F, S>,
     desk: Desk,
     recovery: Recovery,
+    rivals: Rivals,
     /// When all quotes are published again.
     refresh_at: Instant,
     config: Config,
@@ -88,6 +92,7 @@ impl<F: Format, S: Store> Gateway<F, S> {
             sequencer: Sequencer::new(config.sequence.clone(), store, now)?,
             desk: Desk::new(Books::new(config.instruments, config.orders)?),
             recovery: Recovery::new(config.snapshot_patience),
+            rivals: Rivals::default(),
             refresh_at: now + config.refresh,
             config,
         })
@@ -111,8 +116,34 @@ impl<F: Format, S: Store> Gateway<F, S> {
         };
         let desk = &mut self.desk;
         self.sequencer.packet(now, line, packet, &mut |event: Event<'_, F>| desk.hear(event, out));
+        if self.sequencer.stats().former != self.rivals.counted {
+            self.hear_of_a_former_session(now, line, bytes, out);
+        }
         if self.desk.is_troubled {
             self.see_to_the_trouble(now, out);
+        }
+    }
+
+    /// A session that was left, and is sent all the same, is a second exchange.
+    #[cold]
+    fn hear_of_a_former_session(
+        &mut self,
+        now: Instant,
+        line: Line,
+        bytes: &[u8],
+        out: &mut impl FnMut(Output),
+    ) {
+        self.rivals.counted = self.sequencer.stats().former;
+        // That it is over is told several times, and no sign of life.
+        let Ok(packet) = F::parse(bytes) else { return };
+        if packet.kind == Kind::End {
+            return;
+        }
+        let rival = Rival { session: packet.session, line };
+        if let Some(session) = self.sequencer.session()
+            && self.rivals.hear(now, session, rival)
+        {
+            out(Output::Notice(Notice::TwoSessions { session, rival }));
         }
     }
 
@@ -128,6 +159,8 @@ impl<F: Format, S: Store> Gateway<F, S> {
                 let desk = &mut self.desk;
                 let mut tell = |event: Event<'_, F>| desk.hear(event, out);
                 self.sequencer.replayed(now, packet, &mut tell);
+                // An answer that comes late is nobody's sign of life.
+                self.rivals.counted = self.sequencer.stats().former;
             }
             Answer::Refused(refusal) => self.refused(refusal, out),
         }
@@ -161,6 +194,7 @@ impl<F: Format, S: Store> Gateway<F, S> {
         if self.desk.is_troubled {
             self.see_to_the_trouble(now, out);
         }
+        self.rivals.tick(now);
         if self.recovery.is_due(now) {
             self.ask_for_a_snapshot(now, out);
         }
@@ -192,6 +226,16 @@ impl<F: Format, S: Store> Gateway<F, S> {
     /// [`Sequencer::present`](Sequencer::present).
     pub fn is_sound(&self) -> bool {
         !self.desk.is_in_doubt
+    }
+
+    /// Why they are not.
+    pub fn doubt(&self) -> Option<Doubt> {
+        self.desk.why.filter(|_| self.desk.is_in_doubt)
+    }
+
+    /// The session of a second exchange that sends to the same groups, if there is one.
+    pub fn rival(&self) -> Option<Rival> {
+        self.rivals.present(self.sequencer.session()?)
     }
 
     /// What it has done. What the lines have brought, and what was missing, the

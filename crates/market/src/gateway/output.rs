@@ -3,7 +3,7 @@
 use tautline_feed::format::Session;
 use tautline_feed::sequence::{Gap, Lost, Numbers, Source};
 
-use super::Quote;
+use super::{Quote, Rival};
 use crate::book::BookError;
 use crate::message::DecodeError;
 use crate::replay::{Refusal, Request};
@@ -76,6 +76,13 @@ pub enum Notice {
     Stale,
     /// Something has, after that.
     Live,
+    /// Two exchanges send to the same groups. Told once for each session that goes on.
+    TwoSessions {
+        /// The session that goes on: it began last.
+        session: Session,
+        /// The other one.
+        rival: Rival,
+    },
     /// The session is over.
     Ended {
         /// The session.
@@ -123,7 +130,8 @@ pub enum SnapshotError {
     OtherSession(Session),
     /// It has other books.
     #[error(
-        "the snapshot has {theirs} instruments, the gateway {ours}: set instruments to {theirs}"
+        "the snapshot has {theirs} instruments, the gateway {ours}: set instruments to {theirs} \
+         (--instruments {theirs})"
     )]
     Instruments {
         /// As many it has.

@@ -26,6 +26,11 @@ fn packet(session: Session, first: u64, messages: &[Message]) -> Vec<u8> {
     builder.finish().to_vec()
 }
 
+fn end(session: Session, next: u64) -> Vec<u8> {
+    let mut datagram = [0; 1400];
+    Builder::<MoldUdp64>::new(&mut datagram, session, next).unwrap().finish_session().to_vec()
+}
+
 /// A gateway of one line, and all that it has put out.
 struct Trial {
     gateway: Gateway<MoldUdp64, Pool>,
@@ -347,6 +352,52 @@ fn another_session_begins_with_empty_books() {
     trial.answers(Answer::Packet(&packet(next, 1, &[add(1, 80, 5)])));
     assert_eq!(trial.best(), Some((90, 5)));
     assert_eq!(trial.gateway.stats().snapshots_asked, 1);
+}
+
+/// Two exchanges on one line are told once, and seen for as long as both send; stragglers of a session that
+/// was left, and its end that is told again and again, are no second exchange.
+#[test]
+fn two_exchanges_on_one_line_are_told() {
+    let mut trial = Trial::begun();
+    let next = Session::of_number(2);
+    let told =
+        Notice::TwoSessions { session: next, rival: Rival { session: SESSION, line: Line(0) } };
+    trial.brings_of(next, 1, &[add(1, 90, 5)]);
+    for number in 1..=9 {
+        trial.passes(100 * MS);
+        trial.brings(number, &[add(number, 100, 5)]);
+        trial.brings_of(next, 1 + number, &[add(1 + number, 90, 5)]);
+    }
+    assert_eq!(trial.gateway.rival(), None, "they may be on their way");
+    let farewell = end(SESSION, 10);
+    for _ in 0..20 {
+        trial.passes(100 * MS);
+        trial.gateway.datagram(trial.now, Line(0), &farewell, &mut |_| panic!("nothing"));
+    }
+    assert_eq!(trial.gateway.rival(), None, "it is over");
+    for _ in 0..30 {
+        trial.passes(100 * MS);
+        trial.brings(9, &[add(9, 100, 5)]);
+    }
+    assert_eq!(trial.gateway.rival().map(|rival| rival.session), Some(SESSION));
+    assert_eq!(trial.count(|output| *output == Output::Notice(told)), 1);
+    assert!(trial.gateway.is_sound() && trial.best() == Some((90, 50)), "one is followed");
+    trial.passes(Duration::from_secs(5));
+    assert_eq!(trial.gateway.rival(), None, "it has gone");
+}
+
+/// Why books are in doubt is known for as long as they are.
+#[test]
+fn doubts_have_reasons() {
+    let mut trial = Trial::new();
+    assert_eq!(trial.gateway.doubt(), None, "nothing was heard");
+    trial.brings(1, &[add(1, 100, 5)]);
+    assert_eq!(trial.gateway.doubt(), Some(Doubt::Joined));
+    trial.brings_snapshot(SESSION, 2, &Books::new(1, 10).unwrap());
+    assert_eq!(trial.gateway.doubt(), None);
+    trial.brings(4, &[add(4, 100, 5)]);
+    trial.passes(150 * MS);
+    assert!(matches!(trial.gateway.doubt(), Some(Doubt::Lost(_))));
 }
 
 /// What is no packet, no quote and no gateway is told so.

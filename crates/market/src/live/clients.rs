@@ -39,20 +39,34 @@ pub(super) trait Hears: 'static {
 /// What is known of a server.
 #[derive(Default)]
 pub(super) struct Known {
+    /// What it has.
+    what: &'static str,
     pub(super) server: String,
     pub(super) connected: Cell<bool>,
     error: RefCell<Option<String>>,
+    /// What was told last, unless it is over.
+    told: RefCell<Option<String>>,
 }
 
 impl Known {
-    fn new(server: &str) -> Self {
-        Self { server: server.to_owned(), ..Self::default() }
+    fn new(what: &'static str, server: &str) -> Self {
+        Self { what, server: server.to_owned(), ..Self::default() }
     }
 
-    /// Keeps the last error for the report.
+    /// Keeps the last error for the report, and tells it if it is another than before.
     pub(super) fn note(&self, error: &dyn Display) {
-        log::debug!("{}: {error}", self.server);
-        self.error.replace(Some(error.to_string()));
+        let error = error.to_string();
+        if self.told.replace(Some(error.clone())).as_ref() == Some(&error) {
+            log::debug!("{} from {}: {error}", self.what, self.server);
+        } else {
+            log::warn!("{} from {}: {error}", self.what, self.server);
+        }
+        self.error.replace(Some(error));
+    }
+
+    /// What went wrong is over: if it happens again it is told again.
+    pub(super) fn recover(&self) {
+        self.told.take();
     }
 
     /// There is a connection: what went wrong before is of no interest any more.
@@ -64,6 +78,10 @@ impl Known {
     pub(super) fn error(&self) -> Option<String> {
         self.error.borrow().clone()
     }
+}
+
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the server has closed the connection")
 }
 
 /// A connection to a replay server, which is made again whenever it is lost.
@@ -80,7 +98,7 @@ pub(super) struct ReplayClient {
 impl ReplayClient {
     /// Of a server whose packets have at most so many bytes.
     pub(super) fn new(server: &str, packet: usize) -> Rc<Self> {
-        let (known, conn) = (Known::new(server), RefCell::default());
+        let (known, conn) = (Known::new("replay", server), RefCell::default());
         Rc::new(Self { known, conn, packet, requests: Cell::default(), hurries: Cell::default() })
     }
 
@@ -135,13 +153,14 @@ impl ReplayClient {
         self.conn.replace(Some(stream.conn().clone()));
         self.hurries.set(false);
         self.known.connect();
+        self.known.recover();
         let mut answers = Answers::new(self.packet);
         let mut buffer = vec![0; PIECE];
         loop {
             let (count, bytes) = stream.read(buffer).await;
             let mut input = &bytes[..count?];
             let Some(station) = station.upgrade().filter(|_| !input.is_empty()) else {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+                return Err(closed());
             };
             while let Some(answer) = answers.next(&mut input).map_err(io::Error::other)? {
                 station.answer(answer);
@@ -161,7 +180,7 @@ pub(super) struct SnapshotClient {
 
 impl SnapshotClient {
     pub(super) fn new(server: &str) -> Rc<Self> {
-        Rc::new(Self { known: Known::new(server), wanted: Cell::default() })
+        Rc::new(Self { known: Known::new("snapshot", server), wanted: Cell::default() })
     }
 
     /// Fetches one, and tells `station` what comes.
@@ -203,7 +222,7 @@ impl SnapshotClient {
             let (count, bytes) = stream.read(buffer).await;
             let mut input = &bytes[..count?];
             let Some(station) = station.upgrade().filter(|_| !input.is_empty()) else {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+                return Err(closed());
             };
             while is_wanted()
                 && let Some(part) = parts.next(&mut input).map_err(io::Error::other)?

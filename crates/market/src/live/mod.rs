@@ -25,9 +25,9 @@ mod venue;
 
 pub use self::config::{ExchangeConfig, GatewayConfig, UnknownWireFormat, WireFormat};
 pub use self::report::{
-    AskedReport, ExchangeReport, GatewayReport, InstrumentReport, LineReport, SentReport,
-    ServedReport,
+    AskedReport, ExchangeReport, GatewayReport, InstrumentReport, LineReport, OtherSession,
+    SentReport, ServedReport,
 };
-pub use self::run::{RunError, run_exchange, run_gateway};
+pub use self::run::{RunError, run_exchange, run_gateway, run_gateway_until};
 pub use self::station::Station;
 pub use self::venue::Venue;

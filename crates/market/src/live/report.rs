@@ -88,6 +88,12 @@ pub struct GatewayReport {
     pub sound: bool,
     /// Whether nothing comes on any line: then the books may be old, however sound.
     pub stale: bool,
+    /// Why the books are not those of the exchange.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<String>,
+    /// A second exchange that sends to the same groups.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_session: Option<OtherSession>,
     /// The number of the message that is next.
     pub next: u64,
     /// Messages that have changed a book.
@@ -118,6 +124,53 @@ pub struct GatewayReport {
     pub destinations: Vec<EndpointSnapshot>,
 }
 
+/// A session that is sent besides the one that is followed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OtherSession {
+    /// Its name.
+    pub session: String,
+    /// The group to which it is sent: the line by which it came last.
+    pub line: String,
+}
+
+/// What is to be said of two exchanges that send to the same group, of which the first session is followed.
+pub(super) fn two_sessions(line: &str, session: &str, other: &str) -> String {
+    format!(
+        "two sessions on one line: {session} and {other} on {line}; {session} began last and is \
+         followed; end one exchange, give it other groups, or name one sender (?source=)"
+    )
+}
+
+impl GatewayReport {
+    /// What is wrong where two exchanges send to the same groups, and what would help; `None` if there is
+    /// but one.
+    pub fn conflict(&self) -> Option<String> {
+        let (session, other) = (self.session.as_ref()?, self.other_session.as_ref()?);
+        Some(two_sessions(&other.line, session, &other.session))
+    }
+
+    /// Why the books are not those of the exchange, with all that is known of it; `None` if they are.
+    ///
+    /// ```
+    /// # use tautline_market::live::GatewayReport;
+    /// fn verdict(report: &GatewayReport) -> String {
+    ///     report.trouble().unwrap_or("the books are sound".to_owned())
+    /// }
+    /// ```
+    pub fn trouble(&self) -> Option<String> {
+        if self.sound {
+            return None;
+        }
+        if self.session.is_none() {
+            let lines: Vec<&str> = self.lines.iter().map(|line| &*line.group).collect();
+            return Some(format!("nothing was heard on {}", lines.join(", ")));
+        }
+        let snapshot = self.snapshot.error.as_ref().map(|error| format!("snapshot: {error}"));
+        let parts = [self.doubt.clone(), snapshot, self.conflict()];
+        Some(parts.into_iter().flatten().collect::<Vec<_>>().join("; "))
+    }
+}
+
 /// A line of a gateway.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LineReport {
@@ -135,6 +188,9 @@ pub struct LineReport {
     pub behind_us: f64,
     /// Datagrams that the socket had no room for.
     pub dropped: u64,
+    /// Why nothing comes by it any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// A server that a gateway asks.

@@ -82,9 +82,26 @@ pub enum RunError {
     /// There is no loop to be had, or somewhere quotes cannot go.
     #[error(transparent)]
     Relay(#[from] tautline_relay::RunError),
+    /// A gateway has run, and a destination has failed or was never reached.
+    #[error("{cause}")]
+    Ended {
+        /// Which one, and why.
+        cause: tautline_relay::RunError,
+        /// How the gateway stood at its end.
+        summary: Box<GatewayReport>,
+    },
 }
 
 impl RunError {
+    /// How a gateway stood that has run before it failed.
+    #[must_use]
+    pub fn summary(&self) -> Option<&GatewayReport> {
+        match self {
+            Self::Ended { summary, .. } => Some(summary),
+            _ => None,
+        }
+    }
+
     pub(super) fn line(group: SocketAddr, error: &io::Error) -> Self {
         Self::Line { group, reason: error.to_string() }
     }
@@ -126,7 +143,8 @@ fn exchange_of<F: Format>(
 /// Runs a gateway until it is told to end, and hands `report` how it stands each second.
 ///
 /// It ends as [`run_exchange`] does, and when a destination has failed for good; what was published is
-/// still sent, within a bound. It goes on when the exchange does not: sessions come and go.
+/// still sent to whoever is there, within a bound. It goes on when the exchange does not: sessions come and
+/// go. Whether the books are sound at the end the report says.
 ///
 /// # Errors
 /// [`RunError`] names what could not be, or has failed.
@@ -134,15 +152,29 @@ pub fn run_gateway(
     config: &GatewayConfig,
     report: &mut dyn FnMut(&GatewayReport),
 ) -> Result<GatewayReport, RunError> {
+    run_gateway_until(config, report, &mut || false)
+}
+
+/// The same, and it also ends in order once `done` says so, which is asked between the turns of the loop, at
+/// least after each report.
+///
+/// # Errors
+/// As [`run_gateway`].
+pub fn run_gateway_until(
+    config: &GatewayConfig,
+    report: &mut dyn FnMut(&GatewayReport),
+    done: &mut dyn FnMut() -> bool,
+) -> Result<GatewayReport, RunError> {
     match config.format {
-        WireFormat::MoldUdp64 => gateway_of::<MoldUdp64>(config, report),
-        WireFormat::Compact => gateway_of::<Compact>(config, report),
+        WireFormat::MoldUdp64 => gateway_of::<MoldUdp64>(config, report, done),
+        WireFormat::Compact => gateway_of::<Compact>(config, report, done),
     }
 }
 
 fn gateway_of<F: Format>(
     config: &GatewayConfig,
     report: &mut dyn FnMut(&GatewayReport),
+    done: &mut dyn FnMut() -> bool,
 ) -> Result<GatewayReport, RunError> {
     let subscribers = config.to.iter().filter(|to| to.listens());
     let subscribers: usize = subscribers.map(|to| to.subscribers as usize).sum();
@@ -150,13 +182,16 @@ fn gateway_of<F: Format>(
     let station = runtime.block_on(Station::<F>::open(config))??;
     let end = End::listen(config.host.signals, config.run_for)?;
     let publisher = station.publisher();
-    end.run(&runtime, &mut || report(&station.report()), &mut || publisher.has_failed())?;
+    end.run(&runtime, &mut || report(&station.report()), &mut || publisher.has_failed() || done())?;
     station.finish();
     end.linger(&runtime, Duration::MAX, &mut || publisher.has_finished())?;
-    let summary = station.summary();
     publisher.close();
     runtime.poll_once()?;
-    publisher.failure().map_or(Ok(summary), |error| Err(error.into()))
+    let summary = station.summary();
+    match publisher.failure().or_else(|| publisher.unreached()) {
+        Some(cause) => Err(RunError::Ended { cause, summary: Box::new(summary) }),
+        None => Ok(summary),
+    }
 }
 
 /// Whether the end has come, or was asked for.

@@ -35,8 +35,11 @@ the replay server for; when messages are lost for good it says so, and goes on f
 
 Destinations: those of tautline relay. A quote goes there whenever the best price of an instrument
 changes; what is in it the book's page on the market feed tells.
-Exit codes: 0 ended in order, 1 a line cannot be joined or a destination has failed, which standard
-error names, 2 the command line cannot be understood.
+It runs until it is told to end, whatever becomes of the exchange; without --to also until nobody can
+read its reports any more.
+Exit codes: 0 ended in order, with sound books, 1 the books are in doubt at the end, a line cannot be
+joined, or a destination has failed or was never reached, which standard error names, 2 the command
+line cannot be understood.
 
 Example:      tautline gateway --line 'mcast://239.1.1.1:5000?iface=eth0' \\
                   --line 'mcast://239.1.2.1:5000?iface=eth1' --replay 192.0.2.7:5001 \\

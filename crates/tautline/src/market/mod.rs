@@ -2,10 +2,12 @@
 
 mod table;
 
+use std::cell::Cell;
 use std::io;
 
 use tautline_market::live::{
-    ExchangeConfig, ExchangeReport, GatewayConfig, GatewayReport, run_exchange, run_gateway,
+    ExchangeConfig, ExchangeReport, GatewayConfig, GatewayReport, RunError, run_exchange,
+    run_gateway_until,
 };
 use tautline_relay::endpoint::DestinationPlace;
 
@@ -20,11 +22,23 @@ pub(crate) fn exchange(config: &ExchangeConfig, json: bool) -> Result<(), Failur
 }
 
 /// Runs a gateway, and shows how it stands each second; on standard error if quotes go to standard output.
+/// One that publishes nowhere is there for who reads its reports, and ends when nobody can any more.
+///
+/// # Errors
+/// [`Failure::Doubt`], if the books are not those of the exchange at the end, and what else may fail.
 pub(crate) fn gateway(config: &GatewayConfig, json: bool) -> Result<(), Failure> {
     let taken = config.to.iter().any(|to| to.place == DestinationPlace::Stdout);
     let mut screen = if taken { Screen::stderr(json) } else { Screen::stdout(json) };
-    let summary = run_gateway(config, &mut |report| show(&mut screen, report))?;
-    finish(&mut screen, &summary)
+    let is_in_vain = Cell::new(false);
+    let mut tell = |report: &GatewayReport| {
+        show(&mut screen, report);
+        is_in_vain.set(config.to.is_empty() && screen.has_failed());
+    };
+    let end = run_gateway_until(config, &mut tell, &mut || is_in_vain.get());
+    let told = end.as_ref().map_or_else(RunError::summary, Some).map(|it| finish(&mut screen, it));
+    let summary = end?;
+    told.transpose()?;
+    summary.trouble().map_or(Ok(()), |why| Err(Failure::Doubt(why)))
 }
 
 /// What can be shown.

@@ -7,7 +7,7 @@ use tautline_market::live::{
 use tautline_relay::stats::EndpointSnapshot;
 
 use crate::table::quantity::{bits, bytes, count};
-use crate::table::{columns, cut};
+use crate::table::{columns, cut, wrap};
 
 /// Instruments that are shown at most.
 const ROWS: usize = 24;
@@ -94,6 +94,9 @@ pub(super) fn gateway(report: &GatewayReport, width: usize) -> Vec<String> {
         lines.push(format!("{strange} datagrams are no packets of this --format: try the other"));
     }
     lines.push(gaps(report));
+    let doubt = report.doubt.iter().map(|why| format!("in doubt: {why}"));
+    // What is to be done stands at the end of it.
+    lines.extend(doubt.chain(report.conflict()).flat_map(|it| wrap(&it, width)));
     let connected = if report.replay.connected { "" } else { " (not connected)" };
     lines.push(asked("replay", &report.replay) + connected);
     lines.push(asked("snapshot", &report.snapshot));
@@ -102,6 +105,8 @@ pub(super) fn gateway(report: &GatewayReport, width: usize) -> Vec<String> {
         let head = ["to", "peers", "packets", "bit/s", "drops"];
         lines.extend(columns(head, 1, report.destinations.iter().map(destination)));
     }
+    let errors = report.lines.iter();
+    lines.extend(errors.filter_map(|line| told(&line.group, line.error.as_deref())));
     lines.extend(told("replay", report.replay.error.as_deref()));
     lines.extend(told("snapshot", report.snapshot.error.as_deref()));
     let errors = report.destinations.iter();
@@ -117,7 +122,9 @@ fn state(report: &GatewayReport) -> String {
         (false, false) => "IN DOUBT",
         (false, true) => "IN DOUBT, SILENT",
     };
-    format!("{sound}  session {session}  next {}", report.next)
+    let other = report.other_session.as_ref();
+    let other = other.map_or_else(String::new, |it| format!(" AND {}", it.session));
+    format!("{sound}  session {session}{other}  next {}", report.next)
 }
 
 fn line(line: &LineReport) -> [String; 7] {
@@ -206,6 +213,8 @@ fn told(what: &str, error: Option<&str>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use tautline_market::live::OtherSession;
+
     use super::*;
 
     fn instrument(at: u32) -> InstrumentReport {
@@ -230,6 +239,7 @@ mod tests {
             late: 3,
             behind_us: 57.4,
             dropped: 2,
+            error: Some("broken".to_owned()),
         };
         let asked = AskedReport {
             server: "127.0.0.1:31002".to_owned(),
@@ -245,6 +255,11 @@ mod tests {
             session: Some("day1".to_owned()),
             sound: false,
             stale: false,
+            doubt: Some("messages 5..7 are lost".to_owned()),
+            other_session: Some(OtherSession {
+                session: "day0".to_owned(),
+                line: "239.255.0.1:31001".to_owned(),
+            }),
             next: 777,
             updates: 12_345,
             updates_per_s: 4_000.0,
@@ -302,7 +317,10 @@ mod tests {
         let text = gateway(&gateway_report(), 200).join("\n");
         for part in [
             "IN DOUBT",
-            "session day1",
+            "session day1 AND day0",
+            "in doubt: messages 5..7 are lost",
+            "two sessions on one line: day1 and day0 on 239.255.0.1:31001; day1 began last",
+            "239.255.0.1:31001: broken",
             "next 777",
             "4.0k/s",
             "57 µs",

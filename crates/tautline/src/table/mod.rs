@@ -203,7 +203,7 @@ pub(crate) fn cut(lines: Vec<String>, width: usize) -> Vec<String> {
 
 /// `text` in lines of at most `width` columns, divided at spaces where there are any in the second
 /// half of a line. What goes on is indented.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     const INDENT: &str = "    ";
     let mut rest = shorten(text, usize::MAX);
     let mut lines = Vec::new();

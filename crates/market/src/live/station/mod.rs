@@ -1,4 +1,14 @@
 //! A gateway that has joined the groups of an exchange, and publishes through relay endpoints.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `joined` | a line: its socket, and what that has lost |
+//! | `standing` | how it stands, as reports |
+//! | `tell` | what it says in the log |
+
+mod joined;
+mod standing;
+mod tell;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -6,19 +16,19 @@ use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use tautline_feed::format::Format;
-use tautline_feed::sequence::{Line, Lost, Sequencer, Slots};
+use tautline_feed::sequence::{Line, Slots};
 use tautline_net::multicast::Peer;
-use tautline_net::{Conn, Details, Packet};
-use tautline_relay::endpoint::MulticastSource;
-use tautline_relay::{Publisher, join_group};
+use tautline_net::{Conn, Packet};
+use tautline_relay::Publisher;
 use tautline_runtime::timer::{self, Timer};
 
+use self::joined::{Joined, join};
+use self::standing::Rates;
 use super::clients::{Hears, ReplayClient, SnapshotClient};
 use super::clock::Clock;
 use super::config::GatewayConfig;
-use super::report::{AskedReport, GatewayReport, InstrumentReport, LineReport, Rate, per_second};
 use super::run::RunError;
-use crate::gateway::{Doubt, Gateway, Notice, Output, Quote, SnapshotError};
+use crate::gateway::{Gateway, Notice, Output, Quote};
 use crate::replay::Answer;
 use crate::snapshot::Part;
 
@@ -35,8 +45,6 @@ pub struct Station<F: Format> {
     /// When the timer goes off.
     armed: Cell<Instant>,
     rates: RefCell<Rates>,
-    /// Why the last snapshot was of no use.
-    useless: Cell<Option<SnapshotError>>,
     /// Hears what is worth knowing, before it is logged.
     listener: Box<dyn Fn(&Notice)>,
     /// Sees the books when they have changed.
@@ -48,28 +56,12 @@ pub struct Station<F: Format> {
 
 type Observer<F> = Box<dyn FnMut(&Gateway<F, Slots>)>;
 
-/// A line that was joined.
-struct Joined {
-    group: String,
-    conn: Conn,
-    /// Datagrams that the socket had no room for, when it was asked last.
-    dropped: Cell<u32>,
-}
-
-struct Rates {
-    all: Rate,
-    each: Vec<Rate>,
-}
-
 /// The timer's own period: it is set anew each time, so that this is only the longest wait.
 const PERIOD: Duration = Duration::from_secs(1);
 /// Bytes in which packets that came ahead of others are kept.
 const STORE: usize = 8 << 20;
 /// Bytes of the largest packet that a replay server may send.
 const PACKET: usize = u16::MAX as usize - 1;
-/// What the socket of a line is to hold, as far as the system grants it: a burst, while the loop does
-/// something else.
-const BUFFER: usize = 4 << 20;
 /// Quotes that are held at a time, over all queues of subscribers together.
 const QUOTES: usize = 8192;
 
@@ -108,7 +100,6 @@ impl<F: Format> Station<F> {
             timer: RefCell::default(),
             armed: Cell::new(begun),
             rates: RefCell::new(Rates::new(config.gateway.instruments)),
-            useless: Cell::default(),
             listener: Box::new(listener),
             observer: RefCell::default(),
             observed: Cell::default(),
@@ -129,9 +120,8 @@ impl<F: Format> Station<F> {
                 }
             };
             let failed = |error| RunError::line(from.group, &error);
-            let conn = peer.on_datagrams(receive).map_err(failed)?;
-            let (group, dropped) = (from.group.to_string(), Cell::default());
-            self.lines.borrow_mut().push(Joined { group, conn, dropped });
+            let joined = Joined::receive(from.group.to_string(), peer, receive).map_err(failed)?;
+            self.lines.borrow_mut().push(joined);
         }
         let own = self.own.clone();
         let tick = move || {
@@ -208,18 +198,17 @@ impl<F: Format> Station<F> {
     /// Tells the log. What is wrong with snapshots again and again is told when it changes.
     fn tell(&self, notice: &Notice) {
         match notice {
-            Notice::Snapshot(error) => {
-                self.snapshot.known.note(error);
-                if self.useless.replace(Some(*error)) != Some(*error) {
-                    log::warn!("{error}");
-                }
-            }
-            Notice::Sound { .. } => {
-                self.useless.take();
-                tell(notice);
-            }
-            _ => tell(notice),
+            Notice::Snapshot(error) => return self.snapshot.known.note(error),
+            Notice::Sound { .. } => self.snapshot.known.recover(),
+            _ => {}
         }
+        tell::tell(notice, |line| self.group(line));
+    }
+
+    /// The group of a line.
+    fn group(&self, line: Line) -> String {
+        let lines = self.lines.borrow();
+        lines.get(usize::from(line.0)).map_or_else(String::new, |line| line.group().to_owned())
     }
 
     /// Has `observer` called with the gateway when its books have changed, or have become sound,
@@ -245,100 +234,8 @@ impl<F: Format> Station<F> {
             timer.cancel();
         }
         drop(self.observer.take());
-        for line in &*self.lines.borrow() {
-            line.count_drops();
-            line.conn.close();
-        }
+        self.lines.borrow().iter().for_each(Joined::close);
         self.publisher.finish();
-    }
-
-    fn elapsed(&self) -> f64 {
-        self.clock.now().saturating_duration_since(self.begun).as_secs_f64()
-    }
-
-    /// How it stands: rates are those since the report before.
-    pub fn report(&self) -> GatewayReport {
-        let at_s = self.elapsed();
-        let counts = self.counts();
-        let mut rates = self.rates.borrow_mut();
-        let each = rates.each.iter_mut().zip(&counts);
-        let each: Vec<f64> = each.map(|(rate, count)| rate.sample(*count, at_s)).collect();
-        let all = rates.all.sample(counts.iter().sum(), at_s);
-        let destinations = self.publisher.sample();
-        GatewayReport { destinations, ..self.tell_all("gateway", all, &counts, &each) }
-    }
-
-    /// How it stood: rates are averages.
-    pub fn summary(&self) -> GatewayReport {
-        let at_s = self.elapsed();
-        let counts = self.counts();
-        let each: Vec<f64> = counts.iter().map(|count| per_second(*count, at_s)).collect();
-        let all = per_second(counts.iter().sum(), at_s);
-        let destinations = self.publisher.total();
-        GatewayReport { destinations, ..self.tell_all("gateway-summary", all, &counts, &each) }
-    }
-
-    /// Updates of each instrument.
-    fn counts(&self) -> Vec<u64> {
-        let gateway = self.gateway.borrow();
-        gateway.books().iter().map(|(instrument, _)| gateway.updates(instrument)).collect()
-    }
-
-    fn tell_all(
-        &self,
-        kind: &'static str,
-        updates_per_s: f64,
-        counts: &[u64],
-        each: &[f64],
-    ) -> GatewayReport {
-        let gateway = self.gateway.borrow();
-        let (stats, sequencer) = (gateway.stats(), gateway.sequencer());
-        let sequence = sequencer.stats();
-        let lines = self.lines.borrow();
-        let lines = lines.iter().enumerate();
-        let lines = lines.map(|(at, line)| line.report(Line(at as u8), sequencer)).collect();
-        let books = gateway.books().iter().zip(counts).zip(each);
-        let instruments = books
-            .map(|(((instrument, book), count), per_s)| {
-                InstrumentReport::of(instrument, book, *count, *per_s)
-            })
-            .collect();
-        let (replay, snapshot) = (&self.replay.known, &self.snapshot.known);
-        GatewayReport {
-            kind,
-            elapsed_s: self.elapsed(),
-            session: sequencer.session().map(|session| session.to_string()),
-            sound: gateway.is_sound(),
-            stale: gateway.is_stale(),
-            next: sequencer.present(),
-            updates: stats.updates,
-            updates_per_s,
-            quotes: stats.quotes,
-            lines,
-            strange: stats.strange,
-            gaps: sequence.gaps,
-            repaired: sequence.repaired,
-            lost: sequence.lost,
-            doubts: stats.doubts,
-            replay: AskedReport {
-                server: replay.server.clone(),
-                connected: replay.connected.get(),
-                requests: self.replay.requests.get(),
-                answers: stats.replayed,
-                refused: stats.replay_refused,
-                error: replay.error(),
-            },
-            snapshot: AskedReport {
-                server: snapshot.server.clone(),
-                connected: snapshot.connected.get(),
-                requests: stats.snapshots_asked,
-                answers: stats.snapshots,
-                refused: stats.snapshots_failed,
-                error: snapshot.error(),
-            },
-            instruments,
-            destinations: Vec::new(),
-        }
     }
 }
 
@@ -370,69 +267,5 @@ impl<F: Format> Hears for Station<F> {
 impl<F: Format> fmt::Debug for Station<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Station").field("gateway", &self.gateway).finish_non_exhaustive()
-    }
-}
-
-/// Joins the group of a line. Of datagrams nothing is asked but their bytes, and of IPv6 by which
-/// interface they came: Linux hands on what came by others too.
-fn join(from: &MulticastSource) -> Result<Peer, RunError> {
-    let destination = from.group.is_ipv6();
-    let details = Details { destination, ..Details::NONE };
-    let options = Peer::options().receive_buffer(BUFFER).details(details);
-    join_group(from, &options).map_err(|error| RunError::line(from.group, &error))
-}
-
-impl Joined {
-    /// Asks for what the socket has dropped; one that is closed keeps its count.
-    fn count_drops(&self) {
-        if let Ok(dropped) = self.conn.dropped() {
-            self.dropped.set(dropped);
-        }
-    }
-
-    fn report<F: Format>(&self, line: Line, sequencer: &Sequencer<F, Slots>) -> LineReport {
-        let stats = sequencer.line_stats(line);
-        self.count_drops();
-        LineReport {
-            group: self.group.clone(),
-            packets: stats.packets,
-            first: stats.first,
-            lost: stats.lost,
-            late: stats.late,
-            behind_us: stats.behind.as_secs_f64() * 1e6,
-            dropped: u64::from(self.dropped.get()),
-        }
-    }
-}
-
-impl Rates {
-    fn new(instruments: u32) -> Self {
-        Self { all: Rate::new(), each: (0..instruments).map(|_| Rate::new()).collect() }
-    }
-}
-
-/// Tells the log.
-fn tell(notice: &Notice) {
-    match notice {
-        Notice::Began { session, next } => log::info!("session {session} begins with {next}"),
-        Notice::Ended { session, next } => log::info!("session {session} ends before {next}"),
-        Notice::Gap(gap) => log::debug!("messages {} are missing", gap.missing),
-        Notice::Repaired { gap, by } => log::debug!("messages {gap} have come by {by:?}"),
-        // The books are in doubt, which was told: each packet that there is no room for would be.
-        Notice::Lost { numbers, why: why @ Lost::SnapshotLate } => {
-            log::debug!("messages {numbers} are lost: {why:?}");
-        }
-        Notice::Lost { numbers, why } => log::warn!("messages {numbers} are lost: {why:?}"),
-        Notice::Doubt(Doubt::Joined) => log::info!("the books wait for a snapshot"),
-        Notice::Doubt(why) => log::warn!("the books are in doubt: {why}"),
-        Notice::Sound { next } => log::info!("the books are sound from {next} on"),
-        Notice::Refused(refusal) => log::debug!("not sent again: {refusal:?}"),
-        Notice::Snapshot(error) => log::debug!("{error}"),
-        Notice::Malformed { source } => log::warn!("a packet of {source:?} is malformed"),
-        Notice::Absurd { source, number } => {
-            log::warn!("a packet of {source:?} has the number {number}, far from all others");
-        }
-        Notice::Stale => log::warn!("nothing comes on any line"),
-        Notice::Live => log::info!("the lines are live again"),
     }
 }

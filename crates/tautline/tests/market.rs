@@ -1,0 +1,106 @@
+//! Exchange and gateway as a user meets them, on the loopback interface.
+
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, UdpSocket};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Long enough for any step here, so that a broken program fails instead of hanging.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn command(arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tautline"));
+    command.args(arguments.split_whitespace());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A line that nobody sends to.
+fn silence(test: u8) -> String {
+    let port = UdpSocket::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
+    format!("--line mcast://239.255.99.{test}:{port}?iface=lo")
+}
+
+/// A program that is killed if a test fails.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended already, mostly.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+impl Running {
+    /// One that has printed a line, and whose output nobody can read any more.
+    fn unread(arguments: &str) -> Self {
+        let mut child = command(arguments).stderr(Stdio::null()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut String::new()).unwrap();
+        Self(child)
+    }
+
+    /// Its exit code, if it ends within that time.
+    fn ends_within(&mut self, time: Duration) -> Option<i32> {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status.code();
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        None
+    }
+}
+
+/// Proves that a gateway whose books are in doubt at its end does not end like one whose books are sound,
+/// and says why they are.
+#[test]
+fn doubt_at_the_end_is_no_success() {
+    let output = command(&format!("gateway {} --for 100ms", silence(1))).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stderr).unwrap();
+    let last = told.lines().last().unwrap();
+    let why = "tautline: the books are in doubt at the end: nothing was heard on 239.255.99.1:";
+    assert!(last.starts_with(why), "{told}");
+    assert!(String::from_utf8(output.stdout).unwrap().contains("gateway-summary"));
+}
+
+/// Proves that a destination that refuses is told while the gateway runs, once, that nothing is kept back for
+/// it at the end, and that the end names it.
+#[test]
+fn destinations_that_refuse_are_told() {
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = format!("tcp://{}", holder.local_addr().unwrap());
+    drop(holder);
+    let line = silence(2);
+    let run = command(&format!("gateway {line} --to {to} --for 100ms --json")).output().unwrap();
+    let reports = String::from_utf8(run.stdout).unwrap();
+    let summary: Value = serde_json::from_str(reports.lines().last().unwrap()).unwrap();
+    assert!(summary["elapsed_s"].as_f64().unwrap() < 2.0, "it waits for nobody: {summary}");
+    assert_eq!(run.status.code(), Some(1));
+    let told = String::from_utf8(run.stderr).unwrap();
+    let refused = format!("tautline: {to}: cannot connect");
+    assert_eq!(told.lines().filter(|line| line.starts_with(&refused)).count(), 1, "{told}");
+    assert!(told.lines().last().unwrap().contains("nothing could be sent there"), "{told}");
+}
+
+/// Proves that a gateway that only prints ends when nobody can read it any more, in order, and that those who
+/// serve others go on.
+#[test]
+fn who_only_prints_ends_with_its_reader() {
+    for form in ["", "--json"] {
+        let mut gateway = Running::unread(&format!("gateway {} {form}", silence(3)));
+        assert_eq!(gateway.ends_within(PATIENCE), Some(0), "{form}");
+    }
+    let to = "--to tcp-listen://127.0.0.1:0";
+    let mut serving = Running::unread(&format!("gateway {} {to}", silence(4)));
+    let servers = "--replay 127.0.0.1:0 --snapshot 127.0.0.1:0 --loss 1%";
+    let mut exchange = Running::unread(&format!("exchange {} {servers} --json", silence(5)));
+    assert_eq!(serving.ends_within(Duration::from_millis(2500)), None);
+    assert_eq!(exchange.ends_within(Duration::from_millis(100)), None);
+}
