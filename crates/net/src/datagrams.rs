@@ -1,8 +1,9 @@
 //! What sockets of datagrams have in common: readiness, and many datagrams in one call.
 
 use std::io;
+use std::net::SocketAddr;
 
-use tautline_runtime::{Batch, Conn};
+use tautline_runtime::{Batch, Conn, To};
 
 use crate::multicast::Groups;
 
@@ -12,7 +13,7 @@ pub(crate) const TURN: usize = 64;
 /// Batches that it may receive instead.
 pub(crate) const CALLS: usize = 2;
 
-/// How the datagrams of a socket come.
+/// How the datagrams of a socket come and go.
 pub(crate) trait Sifts {
     /// Whose they have to be, if not all are its own.
     fn sieve(&self) -> Option<Groups> {
@@ -23,6 +24,11 @@ pub(crate) trait Sifts {
     /// what became of earlier ones, such a report may cut them short.
     fn comes_whole(&self) -> bool {
         false
+    }
+
+    /// What it means that a datagram was not sent to that address.
+    fn refused(&self, error: io::Error, _to: Option<SocketAddr>) -> io::Error {
+        error
     }
 }
 
@@ -95,7 +101,10 @@ macro_rules! batching {
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                             self.writable().await?
                         }
-                        Err(error) => return Err(error),
+                        Err(error) => {
+                            let to = crate::datagrams::destination(batch, sent, to);
+                            return Err(crate::datagrams::Sifts::refused(self, error, to));
+                        }
                     }
                 }
                 Ok(())
@@ -126,7 +135,11 @@ macro_rules! batching {
                 first: usize,
                 to: To<'_>,
             ) -> io::Result<usize> {
-                batch.send(self.conn(), first, to)
+                let sent = batch.send(self.conn(), first, to);
+                sent.map_err(|error| {
+                    let to = crate::datagrams::destination(batch, first, to);
+                    crate::datagrams::Sifts::refused(self, error, to)
+                })
             }
 
             /// As [`on_datagrams`](Self::on_datagrams), a batch at a time and in a batch of its
@@ -218,6 +231,15 @@ impl Inflow {
         // So many reports in a row: the next turn goes on.
         batch.clear();
         Ok(Came { count: room, is_all: false })
+    }
+}
+
+/// Whom a datagram of a batch goes to, if it is an address of IP.
+pub(crate) fn destination(batch: &Batch, at: usize, to: To<'_>) -> Option<SocketAddr> {
+    match to {
+        To::Peer => None,
+        To::All(to) => to.as_socket(),
+        To::Own => batch.get(at)?.source(),
     }
 }
 

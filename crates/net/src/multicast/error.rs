@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use nix::net::if_::InterfaceFlags;
 use rustix::io::Errno;
 
 use super::interface::{Interface, known, list};
@@ -87,11 +88,20 @@ pub enum Error {
     /// No route says where the group is to be joined, or by which interface to send to it.
     #[error(
         "no route leads to {group}: name the interface, by `join_on` to receive and by \
-         `Options::interface` to send, or add a route (`ip route add {group} dev ...`)"
+         `Options::interface` to send, or {}", route(.group)
     )]
     NoRoute {
         /// The group.
         group: IpAddr,
+    },
+    /// No route leads to the group by the interface that is named to send by. Of IPv6 each interface
+    /// has one while it is up, the loopback interface excepted.
+    #[error("no route leads to {group} by {interface}: {}", route_by(.group, *.interface))]
+    NoRouteBy {
+        /// The group.
+        group: IpAddr,
+        /// The interface.
+        interface: Interface,
     },
     /// The same membership is there already.
     #[error("{} is joined already: `leave` it first, or go on as it is", at(.group, .interface))]
@@ -247,12 +257,19 @@ impl Error {
         error.get_ref()?.downcast_ref()
     }
 
-    /// What is wrong with a send to a group that no route leads to; other errors as they are.
-    pub(super) fn of_send(error: io::Error, to: SocketAddr) -> io::Error {
+    /// What is wrong with a send to a group that no route leads to, by an interface if one is named;
+    /// other errors as they are.
+    pub(super) fn of_send(error: io::Error, to: SocketAddr, by: Interface) -> io::Error {
+        let group = to.ip();
+        let by = match to {
+            SocketAddr::V6(v6) if v6.scope_id() != 0 => Interface::of_index(v6.scope_id()),
+            _ => by,
+        };
         match errno(&error) {
-            Some(Errno::NETUNREACH) if to.ip().is_multicast() => {
-                Self::NoRoute { group: to.ip() }.into()
-            }
+            Some(Errno::NETUNREACH) if group.is_multicast() => match by {
+                Interface::ANY => Self::NoRoute { group }.into(),
+                interface => Self::NoRouteBy { group, interface }.into(),
+            },
             _ => error,
         }
     }
@@ -272,7 +289,7 @@ impl Error {
             | Self::NotJoined { .. }
             | Self::SourceNotJoined { .. }
             | Self::NotBlocked { .. } => Kind::NotFound,
-            Self::NoRoute { .. } => Kind::NetworkUnreachable,
+            Self::NoRoute { .. } | Self::NoRouteBy { .. } => Kind::NetworkUnreachable,
             Self::TooManyGroups { .. } | Self::TooManySources { .. } => Kind::QuotaExceeded,
             Self::OptionMemory { .. } => Kind::OutOfMemory,
             Self::Priority { .. } => Kind::PermissionDenied,
@@ -305,6 +322,35 @@ fn at(group: &IpAddr, interface: &Interface) -> String {
 /// What to bind to for all groups of that family.
 fn any(port: u16, family: &IpAddr) -> String {
     if family.is_ipv4() { format!("0.0.0.0:{port}") } else { format!("[::]:{port}") }
+}
+
+/// What else gives a route to a group. By a route of IPv6 that is added by hand Linux sends nothing on
+/// the loopback interface, and every other one has a route while it is up.
+fn route(group: &IpAddr) -> String {
+    match group {
+        IpAddr::V4(_) => format!("add a route (`ip route add {group} dev ...`)"),
+        IpAddr::V6(_) => "bring one up (`ip link set ... up`)".to_owned(),
+    }
+}
+
+/// What gives a route to a group by one interface.
+fn route_by(group: &IpAddr, interface: Interface) -> String {
+    let flags = interface.flags().unwrap_or(InterfaceFlags::IFF_UP);
+    let is_loopback = flags.contains(InterfaceFlags::IFF_LOOPBACK);
+    match group {
+        _ if !flags.contains(InterfaceFlags::IFF_UP) => {
+            format!("bring it up (`ip link set {interface} up`)")
+        }
+        IpAddr::V4(_) => format!("give it an address (`ip address add ... dev {interface}`)"),
+        IpAddr::V6(_) if is_loopback => format!(
+            "add one (`ip -6 route add local {group} dev {interface} table main`; without `local` \
+             Linux drops what is sent)"
+        ),
+        IpAddr::V6(_) => format!(
+            "see that it has IPv6 (`sysctl net.ipv6.conf.{interface}.disable_ipv6`), or add one \
+             (`ip -6 route add multicast {group} dev {interface} table local`)"
+        ),
+    }
 }
 
 fn now(limit: &Option<u64>) -> String {

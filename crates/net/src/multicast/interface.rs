@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use nix::ifaddrs::getifaddrs;
-use nix::net::if_::{if_indextoname, if_nameindex, if_nametoindex};
+use nix::net::if_::{InterfaceFlags, if_indextoname, if_nameindex, if_nametoindex};
 use nix::sys::socket::SockaddrStorage;
 
 use super::Error;
@@ -45,6 +45,13 @@ impl Interface {
     pub fn addresses(self) -> Vec<IpAddr> {
         let owned = addresses().filter(|(owner, _)| *owner == self);
         owned.map(|(_, address)| address).collect()
+    }
+
+    /// What it is and does, if there is such an interface.
+    pub(super) fn flags(self) -> Option<InterfaceFlags> {
+        let name = self.name()?;
+        let mut all = getifaddrs().ok()?;
+        all.find(|entry| entry.interface_name == name).map(|entry| entry.flags)
     }
 
     fn named(name: &str) -> Option<Self> {

@@ -163,7 +163,8 @@ impl Options {
         let addr = addr.to_address()?.literal()?;
         let descriptor = self.make(addr).map_err(pass_or(at("bind", addr)))?;
         let bound = crate::address::ip(&descriptor.conn().local_addr()?)?;
-        Ok(Peer::of(descriptor, bound, self.all_details()))
+        let sends_by = self.interface.unwrap_or(Interface::ANY);
+        Ok(Peer::of(descriptor, bound, self.all_details(), sends_by))
     }
 
     fn all_details(&self) -> Details {

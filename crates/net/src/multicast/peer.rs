@@ -1,5 +1,6 @@
 //! A socket that sends to groups and receives from them.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -12,7 +13,7 @@ use tautline_runtime::{
 };
 
 use super::groups::joining;
-use super::{Error, Groups, Membership, Options, ReadBuffers, ToInterface, ToIp};
+use super::{Error, Groups, Interface, Membership, Options, ReadBuffers, ToInterface, ToIp};
 use crate::address::{ToAddress, ip};
 use crate::calls::Stands;
 use crate::datagrams::{Sifts, batching};
@@ -47,6 +48,8 @@ pub struct Peer {
     groups: Groups,
     details: Details,
     buffers: ReadBuffers,
+    /// The interface that it sends to groups by.
+    sends_by: Cell<Interface>,
 }
 
 batching!(Peer);
@@ -80,11 +83,16 @@ impl Peer {
         Options::default()
     }
 
-    pub(super) fn of(descriptor: Descriptor, bound: SocketAddr, details: Details) -> Self {
+    pub(super) fn of(
+        descriptor: Descriptor,
+        bound: SocketAddr,
+        details: Details,
+        sends_by: Interface,
+    ) -> Self {
         let groups = Groups::of(descriptor.conn().clone(), bound);
         let sieve = sieve(&groups, details);
         let buffers = ReadBuffers::new(descriptor.conn().clone(), details, sieve);
-        Self { descriptor, groups, details, buffers }
+        Self { descriptor, groups, details, buffers, sends_by: Cell::new(sends_by) }
     }
 
     pub(crate) fn at_groups(&self) -> &Groups {
@@ -118,7 +126,11 @@ impl Peer {
     /// # Errors
     /// What the kernel says.
     pub fn set_option(&self, option: SocketOption) -> io::Result<()> {
-        self.conn().set_option(option)
+        self.conn().set_option(option)?;
+        if let SocketOption::MulticastInterface(index) = option {
+            self.sends_by.set(Interface::of_index(index));
+        }
+        Ok(())
     }
 
     /// Bytes that the kernel keeps of what was not received yet, as it counts, with its own
@@ -171,7 +183,8 @@ impl Peer {
     /// is lent to the kernel meanwhile: dropped, it has sent nothing.
     ///
     /// # Errors
-    /// [`NoRoute`](Error::NoRoute) to the group; what else the kernel says.
+    /// [`NoRoute`](Error::NoRoute) to the group, [`NoRouteBy`](Error::NoRouteBy) the interface that is
+    /// named; what else the kernel says.
     pub async fn send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
         loop {
             poll_fn(|cx| self.conn().poll_turn(cx)).await;
@@ -186,10 +199,11 @@ impl Peer {
     ///
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when there is no room or another send
-    /// is before it; [`NoRoute`](Error::NoRoute) to the group; what else the kernel says.
+    /// is before it; [`NoRoute`](Error::NoRoute) to the group, [`NoRouteBy`](Error::NoRouteBy) the
+    /// interface that is named; what else the kernel says.
     pub fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
         let sent = self.conn().try_send_to(bytes, Some(&SockAddr::from(to)));
-        sent.map_err(|error| Error::of_send(error, to))
+        sent.map_err(|error| Error::of_send(error, to, self.sends_by.get()))
     }
 
     /// Waits for a datagram and receives it into `buf`, with its source and no other details.
@@ -233,6 +247,13 @@ impl Peer {
 impl Sifts for Peer {
     fn sieve(&self) -> Option<Groups> {
         sieve(&self.groups, self.details)
+    }
+
+    fn refused(&self, error: io::Error, to: Option<SocketAddr>) -> io::Error {
+        match to {
+            Some(to) => Error::of_send(error, to, self.sends_by.get()),
+            None => error,
+        }
     }
 
     /// It is not connected: nobody reports anything to it.

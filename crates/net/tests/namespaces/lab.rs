@@ -149,6 +149,14 @@ impl Lab {
         ip(&["-n", &self.namespace(host.name()), "route", "add", to, "dev", device]);
     }
 
+    /// Runs a command on a host, as a message has it: the one between backquotes.
+    pub(crate) fn follow(&self, host: Host, message: &str) {
+        let command = message.split('`').find(|part| part.starts_with("ip ")).expect("a command");
+        let words: Vec<_> = command.split(' ').collect();
+        let output = self.at(host, || Command::new(words[0]).args(&words[1..]).output());
+        assert!(output.expect("ip").status.success(), "{command}");
+    }
+
     /// What the kernel tells in `/proc/net` of a host.
     pub(crate) fn table(&self, host: Host, name: &str) -> String {
         let path = format!("/proc/thread-self/net/{name}");

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use tautline_net::Details;
 use tautline_net::multicast::{Error, Options, Peer};
-use tautline_runtime::timer;
+use tautline_runtime::{Batch, To, timer};
 
 use super::common::run;
 use super::lab::{Family, Host, Lab};
@@ -83,12 +83,52 @@ fn hops_are_how_far_a_datagram_gets() {
     });
 }
 
+fn one() -> Batch {
+    let mut batch = Batch::new(1, 64);
+    batch.push(b"tick", None).expect("room");
+    batch
+}
+
+/// An interface that is down, or that has no route to groups, is named with what would help, and that
+/// helps.
+#[test]
+fn what_is_said_of_an_interface_without_a_route_helps() {
+    run(async || {
+        // One for each driver: it is changed.
+        let Some(lab) = Lab::set_up() else { return Ok(()) };
+        for family in FAMILIES {
+            let to = SocketAddr::new(group(family), PORT);
+            lab.follow(Host::Trader, "`ip link set eth0 down`");
+            let sender = sender(&lab, family, Peer::options())?;
+            let error = sender.send_to(b"tick", to).await.expect_err("it is down");
+            let text = lab.at(Host::Trader, || error.to_string());
+            if family == Family::V4 {
+                assert!(text.contains("by eth0: bring it up"), "{text}");
+                lab.follow(Host::Trader, &text);
+                sender.send_to(b"tick", to).await?;
+                continue;
+            }
+            // Somebody has taken the route that each gets when it comes up.
+            lab.follow(Host::Trader, "`ip link set eth0 up`");
+            lab.follow(Host::Trader, "`ip address add fd00::7/64 dev eth0 nodad`");
+            lab.follow(Host::Trader, "`ip -6 route del multicast ff00::/8 dev eth0 table local`");
+            let error = sender.send_to(b"tick", to).await.expect_err("there is no route");
+            let text = lab.at(Host::Trader, || error.to_string());
+            assert!(text.contains("by eth0: see that it has IPv6"), "{text}");
+            lab.follow(Host::Trader, &text);
+            sender.send_to(b"tick", to).await?;
+        }
+        Ok(())
+    });
+}
+
 /// On a host that no route leads away from, a join and a datagram to a group are refused by the same
 /// name, which says what would help: an interface that is named, or a route.
 #[test]
 fn what_no_route_leads_to_is_refused_by_name() {
-    let Some(lab) = Lab::set_up() else { return };
     run(async || {
+        // One for each driver: it is changed.
+        let Some(lab) = Lab::set_up() else { return Ok(()) };
         for family in FAMILIES {
             let (group, to) = (group(family), SocketAddr::new(group(family), PORT));
             let hermit = lab.at(Host::Hermit, || Peer::bind(any(family)))?;
@@ -97,6 +137,8 @@ fn what_no_route_leads_to_is_refused_by_name() {
                 hermit.join_source(group, Host::Rogue.on(1, family)),
                 hermit.try_send_to(b"tick", to).map(drop),
                 hermit.send_to(b"tick", to).await.map(drop),
+                hermit.send_batch(&mut one(), To::All(&to.into())).await,
+                hermit.try_send_batch(&mut one(), 0, To::All(&to.into())).map(drop),
             ];
             for (at, refused) in refused.into_iter().enumerate() {
                 let error = refused.expect_err("there is no way");
@@ -113,13 +155,16 @@ fn what_no_route_leads_to_is_refused_by_name() {
                 );
             }
             assert!(hermit.memberships().is_empty(), "{family:?}");
-            if family == Family::V6 {
-                // Linux sends none by `lo`, also if it is named.
-                continue;
-            }
             let member = joined(&lab, Host::Hermit, "lo", family)?;
             let address = SocketAddr::new(any(family).ip(), 0);
             let sender = lab.at(Host::Hermit, || Peer::options().interface("lo").bind(address))?;
+            if family == Family::V6 {
+                // There Linux has no route by `lo`, also if it is named.
+                let error = sender.try_send_to(b"tick", to).expect_err("there is no way");
+                let told = Error::of(&error);
+                assert!(matches!(told, Some(Error::NoRouteBy { .. })), "{error}");
+                lab.follow(Host::Hermit, &lab.at(Host::Hermit, || error.to_string()));
+            }
             sender.try_send_to(b"tick", to)?;
             let mut batch = member.batch(4, 64);
             timer::timeout(SILENCE, member.receive_batch(&mut batch)).await??;

@@ -3,6 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 
+use tautline_net::multicast;
+
 use super::capture::CaptureError;
 use crate::Failure;
 
@@ -22,7 +24,7 @@ pub(crate) enum Error {
     #[error("the loop: {0}")]
     Room(io::Error),
     /// A group cannot be joined, received from or sent to.
-    #[error("{group}: {error}{}", remedy(error))]
+    #[error("{group}: {}", told(error))]
     Group {
         group: SocketAddr,
         #[source]
@@ -56,18 +58,50 @@ impl Error {
     }
 }
 
+/// An error with a group, and what to do about it.
+fn told(error: &io::Error) -> String {
+    match multicast::Error::of(error) {
+        // It names the calls of a program.
+        Some(multicast::Error::NoRoute { .. }) => {
+            "no route leads there: name the interface, by --iface NAME".to_owned()
+        }
+        Some(other) => other.to_string(),
+        None if tautline_net::Error::of(error).is_some() => error.to_string(),
+        None => format!("{error}{}", remedy(error)),
+    }
+}
+
 /// What to do about an error of the system that says nothing of it.
 fn remedy(error: &io::Error) -> &'static str {
-    use io::ErrorKind as Kind;
-    let told = tautline_net::Error::of(error).is_some()
-        || tautline_net::multicast::Error::of(error).is_some();
     match error.kind() {
-        _ if told => "",
-        Kind::NetworkUnreachable | Kind::HostUnreachable => {
-            "; name an interface that has a way there: --iface NAME"
+        io::ErrorKind::PermissionDenied => "; a firewall of this machine refuses it",
+        io::ErrorKind::AddrNotAvailable => {
+            "; the interface has no address of this family: see whether it is up, and give it one"
         }
-        Kind::PermissionDenied => "; a firewall of this machine refuses it",
-        Kind::AddrNotAvailable => "; the interface has no address of this family",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    /// Proves that what a program would do about an error is not what a user is told to do, and that
+    /// what the system says has a remedy.
+    #[test]
+    fn remedies_are_those_of_a_command_line() {
+        let group = "239.1.1.1:5000".parse().unwrap();
+        let told = |error: io::Error| Error::of(group)(error).to_string();
+        let ip = IpAddr::from([239, 1, 1, 1]);
+        let no_route = told(multicast::Error::NoRoute { group: ip }.into());
+        assert_eq!(
+            no_route,
+            "239.1.1.1:5000: no route leads there: name the interface, by --iface NAME"
+        );
+        let other = told(multicast::Error::NotAGroup { group: ip }.into());
+        assert!(other.contains("take one of 224.0.0.0/4"), "{other}");
+        assert!(told(io::ErrorKind::PermissionDenied.into()).ends_with("refuses it"));
     }
 }
