@@ -10,6 +10,12 @@ use crate::format::{Format, Lie, Session};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Line(pub u8);
 
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}", self.0)
+    }
+}
+
 /// Where packets come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
@@ -19,6 +25,16 @@ pub enum Source {
     Replay,
     /// What a snapshot holds need not come.
     Snapshot,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => line.fmt(f),
+            Self::Replay => f.write_str("replay"),
+            Self::Snapshot => f.write_str("snapshot"),
+        }
+    }
 }
 
 /// Something that a sequencer tells, in the order in which it is.
@@ -154,6 +170,18 @@ pub enum Lost {
     SnapshotLate,
 }
 
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Deadline => "they have not come in time",
+            Self::NoSpace => "there is no room to wait for them",
+            Self::Jumped => "the sender has gone on elsewhere",
+            Self::SessionOver => "another session has begun",
+            Self::SnapshotLate => "the snapshot took too long",
+        })
+    }
+}
+
 /// Messages in a row, where they lie.
 pub struct Run<'a, F> {
     /// The number of the first.
@@ -203,5 +231,18 @@ impl<F> Copy for Run<'_, F> {}
 impl<F> fmt::Debug for Run<'_, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}..{}", self.first, self.first + u64::from(self.count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is told reads as a sentence goes on, and not as code.
+    #[test]
+    fn events_read_as_text() {
+        let sources = [Source::Line(Line(1)), Source::Replay, Source::Snapshot];
+        assert_eq!(sources.map(|source| source.to_string()), ["line 1", "replay", "snapshot"]);
+        assert_eq!(Lost::SessionOver.to_string(), "another session has begun");
     }
 }

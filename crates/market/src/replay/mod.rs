@@ -21,6 +21,7 @@
 //! | 20 | 2 | | messages that are refused |
 //! | 22 | 8 | | number of the oldest message that there is, or, if not yet sent, of the next |
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -193,6 +194,19 @@ pub struct Refusal {
     /// The number of the oldest message that there is, or, if not yet sent, of the next; as it is on the
     /// wire.
     pub number: u64,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { reason, session, first, count, number } = self;
+        let things = if *count == 1 { "message" } else { "messages" };
+        write!(f, "{count} {things} from {first} on: ")?;
+        match reason {
+            Reason::OtherSession => write!(f, "the session is {session} now"),
+            Reason::TooOld => write!(f, "the oldest that is kept is {number}"),
+            Reason::NotYet => write!(f, "the next to be sent is {number}"),
+        }
+    }
 }
 
 impl Refusal {

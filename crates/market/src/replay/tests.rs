@@ -191,3 +191,13 @@ fn strangers_are_refused() {
     let error = Answers::new(100).next(&mut &[0, 2, b'?', 0][..]).unwrap_err();
     assert_eq!(error, ProtocolError::UnknownFrame { kind: b'?', len: 2 });
 }
+
+/// Proves that a refusal says what is not sent again, and what there is instead.
+#[test]
+fn refusals_read_as_text() {
+    let session = Session::of_text("day1").unwrap();
+    let mut refusal = Refusal { reason: Reason::TooOld, session, first: 5, count: 2, number: 9 };
+    assert_eq!(refusal.to_string(), "2 messages from 5 on: the oldest that is kept is 9");
+    (refusal.reason, refusal.count) = (Reason::OtherSession, 1);
+    assert_eq!(refusal.to_string(), "1 message from 5 on: the session is day1 now");
+}
