@@ -38,10 +38,10 @@ pub(crate) struct LogArgs {
     log_file: Option<PathBuf>,
     /// Begin a new file at this size, hour or day: 64MiB, day, or both as 64MiB,day. The names have
     /// the time: FILE.20261130T045119Z.0000.
-    #[arg(long = "log-rotate", global = true, value_name = "WHEN", allow_hyphen_values = true, value_parser = rotation)]
+    #[arg(long = "log-rotate", global = true, value_name = "WHEN", value_parser = rotation)]
     log_rotate: Option<Rotation>,
     /// Keep so many files, and delete the oldest.
-    #[arg(long = "log-keep", global = true, value_name = "N", allow_hyphen_values = true, value_parser = files)]
+    #[arg(long = "log-keep", global = true, value_name = "N", value_parser = files)]
     log_keep: Option<usize>,
     /// Keep the latest log lines in this folder too, for tautline log recover after a crash.
     #[arg(long = "log-dir", global = true, value_name = "DIR")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::Request;
-use super::values::seconds;
+use super::values::{count, seconds};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum BusCommand {
@@ -43,10 +43,10 @@ pub(crate) struct StatArgs {
     #[arg(value_name = "NAMESPACE/NAME", value_parser = pattern)]
     pub(crate) name: Option<String>,
     /// Report again and again, so far apart; a number without a unit is of seconds [default: once].
-    #[arg(long, value_name = "SECONDS", allow_hyphen_values = true, value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) every: Option<Duration>,
     /// End after so many reports.
-    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) count: Option<u64>,
     /// One JSON array a report.
     #[arg(long)]
@@ -59,7 +59,7 @@ pub(crate) struct TapArgs {
     #[arg(value_name = "NAMESPACE/NAME", value_parser = name)]
     pub(crate) name: String,
     /// End after so many messages.
-    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) count: Option<u64>,
     /// Print the bytes, whatever they mean.
     #[arg(long)]

@@ -10,13 +10,14 @@ use tautline_market::exchange::{self, Impairment};
 use tautline_market::gateway;
 use tautline_market::live::{ExchangeConfig, GatewayConfig, WireFormat};
 use tautline_relay::endpoint::{
-    Destination, DestinationPlace, MulticastDestination, MulticastSource, Source, SourcePlace,
+    Destination, DestinationPlace, EndpointError, MulticastDestination, MulticastSource, Source,
+    SourcePlace,
 };
 use tautline_relay::queue::Policy;
 use tautline_relay::units;
 
 use super::relay::HostArgs;
-use super::values::{ranged, run_time};
+use super::values::{ranged, run_time, session};
 use super::{Refusal, Request};
 
 const EXCHANGE: &str = "\
@@ -91,13 +92,13 @@ pub(super) struct ExchangeArgs {
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = heartbeat)]
     heartbeat: Duration,
     /// Where all chance comes from.
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = seed)]
     seed: u64,
     /// The number of the session [default: the time of the start].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = session)]
     session: Option<u32>,
     /// End after this time [default: run until Ctrl-C].
-    #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true, value_parser = run_time)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = run_time)]
     run_for: Option<Duration>,
     #[command(flatten)]
     host: HostArgs,
@@ -188,7 +189,7 @@ pub(super) struct GatewayArgs {
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = run_time)]
     deadline: Duration,
     /// End after this time [default: run until Ctrl-C].
-    #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true, value_parser = run_time)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = run_time)]
     run_for: Option<Duration>,
     #[command(flatten)]
     host: HostArgs,
@@ -237,8 +238,17 @@ pub(super) fn gateway(args: GatewayArgs) -> Result<Request, Refusal> {
 
 const A_LINE: &str = "a line is a group: write mcast://GROUP:PORT?iface=NAME";
 
+/// What is wrong with a line: of the schemes that endpoints have it can have one alone.
+fn no_line(url: &str, error: EndpointError) -> String {
+    match error {
+        EndpointError::Group { .. } => format!("{A_LINE}, such as mcast://239.1.1.1:5000"),
+        other if url.starts_with("mcast:") => other.to_string(),
+        _ => A_LINE.to_owned(),
+    }
+}
+
 fn line_to(url: &str) -> Result<MulticastDestination, String> {
-    let to = url.parse::<Destination>().map_err(|error| error.to_string())?;
+    let to = url.parse::<Destination>().map_err(|error| no_line(url, error))?;
     match to.place {
         DestinationPlace::Multicast(group) => Ok(group),
         _ => Err(A_LINE.to_owned()),
@@ -246,7 +256,7 @@ fn line_to(url: &str) -> Result<MulticastDestination, String> {
 }
 
 fn line_from(url: &str) -> Result<MulticastSource, String> {
-    let from = url.parse::<Source>().map_err(|error| error.to_string())?;
+    let from = url.parse::<Source>().map_err(|error| no_line(url, error))?;
     match from.place {
         SourcePlace::Multicast(group) => Ok(group),
         _ => Err(A_LINE.to_owned()),
@@ -257,12 +267,14 @@ fn listener(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "write an address of this machine, such as 127.0.0.1:31002".to_owned())
 }
 
+const A_SERVER: &str = "write HOST:PORT, such as 192.0.2.7:31002";
+
 /// Names are looked up when they are connected to.
 fn server(text: &str) -> Result<String, String> {
     let has_port = text.rsplit_once(':').is_some_and(|(host, port)| {
         !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
     });
-    if has_port { Ok(text.to_owned()) } else { Err("write HOST:PORT".to_owned()) }
+    if has_port { Ok(text.to_owned()) } else { Err(A_SERVER.to_owned()) }
 }
 
 fn instruments(text: &str) -> Result<u32, String> {
@@ -274,7 +286,8 @@ fn orders(text: &str) -> Result<usize, String> {
 }
 
 fn rate(text: &str) -> Result<u32, String> {
-    ranged(units::parse_rate(text), 1..=10_000_000, "messages a second").map(|rate| rate as u32)
+    ranged(units::parse_rate(text), 1..=10_000_000, "messages a second, such as 500 or 20k")
+        .map(|rate| rate as u32)
 }
 
 fn history(text: &str) -> Result<usize, String> {
@@ -282,28 +295,30 @@ fn history(text: &str) -> Result<usize, String> {
 }
 
 fn heartbeat(text: &str) -> Result<Duration, String> {
-    let time = units::parse_duration(text).map_err(|error| error.to_string())?;
     let all = Duration::from_millis(1)..=Duration::from_secs(3600);
-    if all.contains(&time) { Ok(time) } else { Err("write 1ms to 1h".to_owned()) }
+    let time = units::parse_duration(text).ok().filter(|time| all.contains(time));
+    time.ok_or_else(|| "write 1ms to 1h".to_owned())
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    units::parse_count(text).map_err(|_| format!("write a number from 0 to {}", u64::MAX))
 }
 
 /// A share in per cent, or as a fraction.
 fn share(text: &str) -> Result<f64, String> {
     let (number, whole) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
     let share = number.parse::<f64>().ok().map(|number| number / whole);
-    share.filter(|share| (0.0..=1.0).contains(share)).ok_or("write 0% to 100%".to_owned())
+    share
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or("write 0% to 100%, or 0 to 1".to_owned())
 }
 
 /// A time, or the least and the most.
 fn delay(text: &str) -> Result<RangeInclusive<Duration>, String> {
-    let time = |text: &str| units::parse_duration(text).map_err(|error| error.to_string());
-    let (least, most) = match text.split_once("..") {
-        Some((least, most)) => (time(least)?, time(most)?),
-        None => (time(text)?, time(text)?),
-    };
+    let (least, most) = text.split_once("..").unwrap_or((text, text));
     let longest = Duration::from_secs(60);
-    match least <= most && most <= longest {
-        true => Ok(least..=most),
-        false => Err("write a time up to 1m, or the least and the most: 1ms..3ms".to_owned()),
+    match (units::parse_duration(least), units::parse_duration(most)) {
+        (Ok(least), Ok(most)) if least <= most && most <= longest => Ok(least..=most),
+        _ => Err("write 0 to 1m, such as 50us, or the least and the most: 1ms..3ms".to_owned()),
     }
 }

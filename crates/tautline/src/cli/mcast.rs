@@ -10,7 +10,7 @@ use tautline_relay::endpoint::InterfaceName;
 use tautline_relay::{HostConfig, units};
 
 use super::relay::HostArgs;
-use super::values::{ranged, run_time, seconds};
+use super::values::{count, quoted, ranged, run_time, seconds, session};
 use super::{Refusal, Request};
 use crate::mcast::{Bytes, Choice, LONGEST, Layout, Look, Pace, Place, Rate};
 
@@ -73,7 +73,7 @@ pub(crate) struct JoinArgs {
     pub(crate) groups: Vec<SocketAddr>,
     /// Where to join, by name or address; give it again for each further interface [default: where
     /// the system's routes lead].
-    #[arg(long = "iface", value_name = "NAME|ADDRESS")]
+    #[arg(long = "iface", value_name = "NAME|ADDRESS", value_parser = interface)]
     pub(crate) interfaces: Vec<InterfaceName>,
     /// Hear this sender alone; give it again for each further one [default: everybody].
     #[arg(long = "source", value_name = "ADDRESS", value_parser = sender)]
@@ -104,19 +104,26 @@ impl JoinArgs {
     }
 }
 
+/// What packets are taken for, and how many of them.
+#[derive(Clone, Copy, Debug, Args, PartialEq, Eq)]
+pub(crate) struct PacketArgs {
+    /// The format of the packets: auto, plain, compact, moldudp64 or rtp.
+    #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = |text: &str| text.parse::<Choice>())]
+    pub(crate) format: Choice,
+    /// End after so many packets.
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) count: Option<u64>,
+}
+
 /// What is heard, and for how long.
 #[derive(Clone, Debug, Args, PartialEq, Eq)]
 pub(crate) struct WatchArgs {
     #[command(flatten)]
     pub(crate) join: JoinArgs,
-    /// The format of the packets: auto, plain, compact, moldudp64 or rtp.
-    #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = |text: &str| text.parse::<Choice>())]
-    pub(crate) format: Choice,
-    /// End after so many packets.
-    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) count: Option<u64>,
+    #[command(flatten)]
+    pub(crate) packets: PacketArgs,
     /// End after this time [default: run until Ctrl-C].
-    #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true, value_parser = run_time)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = run_time)]
     pub(crate) run_for: Option<Duration>,
     #[command(flatten)]
     host: HostArgs,
@@ -182,7 +189,7 @@ pub(crate) struct RateArgs {
     #[command(flatten)]
     pub(crate) watch: WatchArgs,
     /// From one report to the next; a number without a unit is of seconds.
-    #[arg(long, value_name = "SECONDS", default_value = "1s", allow_hyphen_values = true, value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "1s", value_parser = seconds)]
     pub(crate) every: Duration,
     /// One JSON object a report, and a summary object last.
     #[arg(long)]
@@ -196,12 +203,8 @@ pub(crate) struct DumpArgs {
     pub(crate) file: Place,
     #[command(flatten)]
     pub(crate) look: LookArgs,
-    /// The format of the packets: auto, plain, compact, moldudp64 or rtp.
-    #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = |text: &str| text.parse::<Choice>())]
-    pub(crate) format: Choice,
-    /// End after so many packets.
-    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) count: Option<u64>,
+    #[command(flatten)]
+    pub(crate) packets: PacketArgs,
 }
 
 #[derive(Clone, Debug, Args, PartialEq)]
@@ -210,10 +213,10 @@ pub(crate) struct SendArgs {
     #[arg(value_name = "GROUP:PORT", value_parser = group)]
     pub(crate) group: SocketAddr,
     /// Where to send, by name or address [default: where the system's routes lead].
-    #[arg(long = "iface", value_name = "NAME|ADDRESS")]
+    #[arg(long = "iface", value_name = "NAME|ADDRESS", value_parser = interface)]
     pub(crate) interface: Option<InterfaceName>,
     /// How many networks a packet may cross: 0 stays on this machine, 1 on the link.
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = hops)]
     pub(crate) hops: u8,
     /// Whether members on this machine get the packets too: on or off.
     #[arg(long, value_name = "ON|OFF", default_value = "on", value_parser = on_off, action = clap::ArgAction::Set)]
@@ -245,10 +248,10 @@ pub(crate) struct SendArgs {
     #[arg(long, value_name = "NAME")]
     session: Option<String>,
     /// End after so many packets.
-    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) count: Option<u64>,
     /// End after this time [default: run until Ctrl-C or the end of what is sent].
-    #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true, value_parser = run_time)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = run_time)]
     pub(crate) run_for: Option<Duration>,
     #[command(flatten)]
     host: HostArgs,
@@ -317,18 +320,18 @@ impl SendArgs {
     fn try_layout(&self, now: u32) -> Result<Layout, String> {
         let is_generated = !self.stdin && self.read.is_none();
         let usual = if is_generated { Choice::Compact } else { Choice::Plain };
-        let session = self.session.as_deref();
-        match (self.format.unwrap_or(usual), session) {
+        match (self.format.unwrap_or(usual), self.session.as_deref()) {
             (Choice::Compact, None) => Ok(Layout::Compact(Session::of_number(now))),
-            (Choice::Compact, Some(text)) => match text.parse() {
+            (Choice::Compact, Some(text)) => match session(text) {
                 Ok(number) => Ok(Layout::Compact(Session::of_number(number))),
-                Err(_) => Err(format!("--session: {text}: write a number from 0 to {}", u32::MAX)),
+                Err(why) => Err(format!("--session: {}: {why}", quoted(text))),
             },
             (Choice::MoldUdp64, text) => {
                 let text = text.map_or_else(|| now.to_string(), str::to_owned);
                 let graphic = text.bytes().all(|byte| byte.is_ascii_graphic());
                 let session = Session::of_text(&text).filter(|_| graphic && !text.is_empty());
-                let why = || format!("--session: {text}: write one to ten letters and digits");
+                let why =
+                    || format!("--session: {}: write one to ten letters and digits", quoted(&text));
                 session.map(Layout::MoldUdp64).ok_or_else(why)
             }
             (_, None) => Ok(Layout::Plain),
@@ -381,6 +384,13 @@ pub(super) fn request(command: McastCommand) -> Result<Request, Refusal> {
 /// A group and a port.
 fn group(text: &str) -> Result<SocketAddr, String> {
     let example = "such as 239.255.0.1:5000 or [ff12::1]:5000";
+    if let Some((group, rest)) = text.split_once('%') {
+        let zone = rest.split(']').next().unwrap_or_default();
+        return Err(format!(
+            "write the interface apart: {group}{} --iface {zone}",
+            &rest[zone.len()..]
+        ));
+    }
     match text.parse::<SocketAddr>() {
         Ok(address) if !address.ip().is_multicast() => Err(format!(
             "{} is no multicast address: write a group and a port, {example}",
@@ -388,7 +398,7 @@ fn group(text: &str) -> Result<SocketAddr, String> {
         )),
         Ok(address) if address.port() == 0 => Err(format!("write a port from 1 on, {example}")),
         Ok(address) => Ok(address),
-        Err(_) => Err(format!("write a group and a port, {example}")),
+        Err(_) => Err(format!("write a group and a port from 1 to 65535, {example}")),
     }
 }
 
@@ -400,7 +410,21 @@ fn place() -> impl TypedValueParser<Value = Place> {
 fn sender(text: &str) -> Result<IpAddr, String> {
     let address = text.parse::<IpAddr>().ok();
     let is_sender = |ip: &IpAddr| !ip.is_multicast() && !ip.is_unspecified();
-    address.filter(is_sender).ok_or_else(|| "write the address that a sender sends from".to_owned())
+    address
+        .filter(is_sender)
+        .ok_or_else(|| "write the address that a sender sends from, such as 192.0.2.7".to_owned())
+}
+
+/// Whether there is such an interface shows when it is used.
+fn interface(text: &str) -> Result<InterfaceName, String> {
+    match text {
+        "" | "0" => Err("write the name of an interface, such as eth0, or its address".to_owned()),
+        name => Ok(InterfaceName::from(name)),
+    }
+}
+
+fn hops(text: &str) -> Result<u8, String> {
+    ranged(units::parse_count(text), 0..=255, "networks").map(|hops| hops as u8)
 }
 
 fn buffer(text: &str) -> Result<usize, String> {
@@ -408,7 +432,7 @@ fn buffer(text: &str) -> Result<usize, String> {
 }
 
 fn size(text: &str) -> Result<usize, String> {
-    ranged(units::parse_bytes(text), 1..=LONGEST, "bytes")
+    ranged(units::parse_bytes(text), 1..=LONGEST, "bytes, such as 1200 or 8KiB")
 }
 
 fn on_off(text: &str) -> Result<bool, String> {
@@ -425,7 +449,7 @@ fn bit_rate(text: &str) -> Result<u64, String> {
     let unit = units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)));
     let (digits, factor) = unit.unwrap_or((text, 1));
     let bits = digits.parse::<u64>().ok().and_then(|bits| bits.checked_mul(factor));
-    let why = "write bits a second, such as 64k, 10M or 1G";
+    let why = "write bits a second, from 1 to 1000G, such as 64k or 10M";
     bits.filter(|bits| (1..=1_000_000_000_000).contains(bits)).ok_or_else(|| why.to_owned())
 }
 
@@ -434,7 +458,7 @@ fn speed(text: &str) -> Result<Speed, String> {
         return Ok(Speed(None));
     }
     let factor = text.parse::<f64>().ok().filter(|factor| (0.001..=1e6).contains(factor));
-    let why = || "write a factor, such as 2 or 0.5, or max".to_owned();
+    let why = || "write a factor from 0.001 to 1000000, such as 2 or 0.5, or max".to_owned();
     factor.map(|factor| Speed(Some(factor))).ok_or_else(why)
 }
 

@@ -23,6 +23,8 @@ pub(crate) use self::log::RecoverArgs;
 pub(crate) use self::mcast::{DumpArgs, JoinArgs, Origin, RateArgs, RecvArgs, SendArgs};
 pub(crate) use self::refusal::Refusal;
 
+use std::ffi::OsString;
+
 use clap::{Parser, Subcommand};
 use tautline_market::live::{ExchangeConfig, GatewayConfig};
 use tautline_relay::{DemoConfig, RelayConfig};
@@ -147,7 +149,8 @@ pub(crate) enum Request {
 }
 
 /// Reads the command line, program name first. No subcommand means `demo`.
-pub(crate) fn parse(mut arguments: Vec<std::ffi::OsString>) -> Result<Asked, Refusal> {
+pub(crate) fn parse(mut arguments: Vec<OsString>) -> Result<Asked, Refusal> {
+    join_negatives(&mut arguments);
     if is_bare(&arguments) {
         arguments.insert(arguments.len().min(1), "demo".into());
     }
@@ -158,8 +161,31 @@ pub(crate) fn parse(mut arguments: Vec<std::ffi::OsString>) -> Result<Asked, Ref
     Ok(Asked { request: request(command.ok_or_else(missing)?)?, log })
 }
 
+/// Takes what begins like a negative number behind an option for its value, and not for an option of
+/// its own: what may be written instead is for that option to say.
+fn join_negatives(arguments: &mut Vec<OsString>) {
+    let is_negative = |text: &str| {
+        let mut bytes = text.bytes();
+        bytes.next() == Some(b'-') && bytes.next().is_some_and(|b| b.is_ascii_digit() || b == b'.')
+    };
+    for at in (2..arguments.len()).rev() {
+        let (Some(option), Some(value)) = (arguments[at - 1].to_str(), arguments[at].to_str())
+        else {
+            continue;
+        };
+        if option.len() > 2
+            && option.starts_with("--")
+            && !option.contains('=')
+            && is_negative(value)
+        {
+            arguments[at - 1] = format!("{option}={value}").into();
+            arguments.remove(at);
+        }
+    }
+}
+
 /// Whether no subcommand is named: options of the log may stand before it.
-fn is_bare(arguments: &[std::ffi::OsString]) -> bool {
+fn is_bare(arguments: &[OsString]) -> bool {
     let mut rest = arguments.iter().skip(1).map(|argument| argument.to_string_lossy());
     while let Some(argument) = rest.next() {
         match &*argument {

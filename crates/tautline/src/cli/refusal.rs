@@ -2,6 +2,8 @@
 
 use clap::error::{ContextKind, ErrorKind};
 
+use super::values::quoted;
+
 /// Why there is no request.
 #[derive(Debug)]
 pub(crate) enum Refusal {
@@ -38,13 +40,17 @@ fn command(error: &clap::Error) -> String {
 }
 
 fn bad_value(error: &clap::Error) -> String {
-    let argument = context(error);
-    let argument = argument.split(' ').next().unwrap_or_default();
-    let Some(cause) = std::error::Error::source(error) else { return first_line(error) };
+    let whole = context(error);
+    let (argument, value) = whole.split_once(' ').unwrap_or((&whole, "a value"));
+    let Some(cause) = std::error::Error::source(error) else {
+        return format!("{argument}: nothing stands behind it: write {value}");
+    };
     let cause = cause.to_string();
     // An argument may be given more than once: which one is meant has to show.
     match error.get(ContextKind::InvalidValue).map(|value| value.to_string()) {
-        Some(value) if !cause.contains(&value) => format!("{argument}: {value}: {cause}"),
+        Some(value) if !cause.contains(&format!("{value:?}")) => {
+            format!("{argument}: {}: {cause}", quoted(&value))
+        }
         _ => format!("{argument}: {cause}"),
     }
 }
@@ -59,5 +65,9 @@ fn first_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
     let line = line.strip_prefix("error: ").unwrap_or(line);
-    format!("{line}; see tautline --help")
+    let command = match command(error) {
+        unknown if unknown.is_empty() => "tautline".to_owned(),
+        command => command,
+    };
+    format!("{line}; see {command} --help")
 }

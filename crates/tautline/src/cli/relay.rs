@@ -19,7 +19,7 @@ pub(super) struct RelayArgs {
     #[arg(long, value_name = "URL", required = true, value_parser = |url: &str| url.parse::<Destination>())]
     to: Vec<Destination>,
     /// End after this time [default: run until Ctrl-C or the end of the source].
-    #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true, value_parser = run_time)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = run_time)]
     run_for: Option<Duration>,
     /// Packets that can be held at a time, over all queues together.
     #[arg(long, value_name = "N", default_value = "8192", value_parser = slots)]
@@ -34,10 +34,10 @@ pub(super) struct RelayArgs {
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
     /// End after this time.
-    #[arg(long = "for", value_name = "DURATION", default_value = "10s", allow_hyphen_values = true, value_parser = run_time)]
+    #[arg(long = "for", value_name = "DURATION", default_value = "10s", value_parser = run_time)]
     run_for: Duration,
     /// Subscribers, each over a socket of its own.
-    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value = "100", value_parser = subscribers)]
     subscribers: u32,
     /// Packets a second, such as 500 or 20k.
     #[arg(long, value_name = "RATE", default_value = "1k", value_parser = units::parse_rate)]
@@ -124,6 +124,10 @@ fn slots(text: &str) -> Result<usize, String> {
     ranged(units::parse_count(text), 64..=1 << 20, "packets")
 }
 
+fn subscribers(text: &str) -> Result<u32, String> {
+    ranged(units::parse_count(text), 1..=100_000, "subscribers").map(|count| count as u32)
+}
+
 fn packet_size(text: &str) -> Result<usize, String> {
-    ranged(units::parse_bytes(text), demo::MIN_SIZE..=65_535, "bytes")
+    ranged(units::parse_bytes(text), demo::MIN_SIZE..=65_535, "bytes, such as 1200 or 8KiB")
 }

@@ -57,7 +57,7 @@ fn mistakes_name_argument_and_remedy() {
         ("tautline relay --from stdin:", "--to <URL>", "--help"),
         ("tautline relay", "--from <URL>", "--help"),
         ("tautline relay --from stdin: --to stdout: --driver iocp", "--driver: ", "auto, uring"),
-        ("tautline demo --core last", "--core: ", "decimal digits"),
+        ("tautline demo --core last", "--core: last: ", "0 to 65535"),
         ("tautline demo --for soon", "--for: ", "10s"),
         ("tautline demo --for -1s", "--for: ", "10s"),
         ("tautline relay --from demo: --to stdout: --for -1s", "--for: ", "10s"),
@@ -73,8 +73,8 @@ fn mistakes_name_argument_and_remedy() {
         ),
         ("tautline demo --for 0", "--for: ", "more than zero"),
         ("tautline demo --size 8", "--size: ", "32 to 65535"),
-        ("tautline demo --subscribers 0", "--subscribers: ", "1..=100000"),
-        ("tautline demo --colour red", "--colour", "--help"),
+        ("tautline demo --subscribers 0", "--subscribers: 0: ", "1 to 100000"),
+        ("tautline demo --colour red", "--colour", "; see tautline demo --help"),
         ("tautline dome", "dome", "--help"),
         ("tautline demo --log loud", "--log: ", "trace, debug"),
         ("tautline --log-file a --log-rotate week", "--log-rotate: ", "hour or day"),
@@ -85,12 +85,13 @@ fn mistakes_name_argument_and_remedy() {
         ("tautline bus tap", "<NAMESPACE/NAME>", "tautline bus tap --help"),
         ("tautline bus tap prices", "<NAMESPACE/NAME>: prices: ", "NAMESPACE/NAME as"),
         ("tautline bus tap feeds/*", "<NAMESPACE/NAME>: feeds/*: ", "one object"),
-        ("tautline bus tap a/b --count 0", "--count: ", "1.."),
+        ("tautline bus tap a/b --count 0", "--count: 0: ", "1 or more"),
         ("tautline bus tap me:a/b", "<NAMESPACE/NAME>: me:a/b: ", "NAMESPACE/NAME as"),
         ("tautline bus list --user me", "--user: me: ", "id -u"),
         ("tautline bus stat a/b/c", "[NAMESPACE/NAME]: a/b/c: ", "NAMESPACE/NAME as"),
         ("tautline bus stat --every -1", "--every: ", "0.01 to 86400"),
-        ("tautline bus stat --every soon", "--every: ", "10s"),
+        ("tautline bus stat --every soon", "--every: soon: ", "10s"),
+        ("tautline bus stat --every 1ns", "--every: 1ns: ", "0.01 to 86400"),
         ("tautline bus clear", "clear", "--help"),
         ("tautline exchange --line udp://127.0.0.1:5", "--line: ", "mcast://GROUP:PORT"),
         ("tautline exchange --loss 2", "--loss: ", "0% to 100%"),
@@ -99,7 +100,22 @@ fn mistakes_name_argument_and_remedy() {
         ("tautline exchange --replay here", "--replay: ", "127.0.0.1:31002"),
         ("tautline exchange --heartbeat 0", "--heartbeat: ", "1ms to 1h"),
         ("tautline exchange --instruments 0", "--instruments: ", "1 to 100000"),
-        ("tautline gateway --line mcast://10.0.0.1:5", "--line: ", "udp://"),
+        (
+            "tautline gateway --line mcast://10.0.0.1:5",
+            "--line: mcast://10.0.0.1:5: ",
+            "mcast://239",
+        ),
+        ("tautline gateway --line abc", "--line: abc: a line is a group: ", "mcast://GROUP:PORT"),
+        ("tautline exchange --line mcast://239.1.1.1:5?hops=256", "--line: ", "0 to 255"),
+        ("tautline exchange --loss -1%", "--loss: -1%: ", "0% to 100%"),
+        ("tautline exchange --delay soon", "--delay: soon: ", "0 to 1m"),
+        ("tautline exchange --rate -1", "--rate: -1: ", "1 to 10000000 messages"),
+        ("tautline exchange --seed abc", "--seed: abc: ", "from 0 to 18446744073709551615"),
+        ("tautline exchange --session abc", "--session: abc: ", "from 0 to 4294967295"),
+        ("tautline exchange --orders 1.5", "--orders: 1.5: ", "2 to 10000000 orders"),
+        ("tautline exchange --json -1", "--json", "see tautline exchange --help"),
+        ("tautline gateway --deadline -1s", "--deadline: ", "10s"),
+        ("tautline gateway --snapshot= ", "--snapshot: \"\": ", "HOST:PORT, such as"),
         ("tautline gateway --snapshot here", "--snapshot: ", "HOST:PORT"),
         ("tautline gateway --format fix", "--format: ", "moldudp64 or compact"),
         ("tautline gateway --to tcp-listen://127.0.0.1:5?policy=wait", "--to: ", "drop-old"),
@@ -162,10 +178,10 @@ fn multicast_arguments_reach_the_tools() {
         (&groups[..], &interfaces[..])
     );
     assert_eq!(
-        (watch.join.sources.len(), watch.join.buffer, watch.count),
+        (watch.join.sources.len(), watch.join.buffer, watch.packets.count),
         (2, Some(8 << 20), Some(3))
     );
-    assert_eq!((watch.format, watch.run_for), (Choice::Rtp, Some(Duration::from_secs(2))));
+    assert_eq!((watch.packets.format, watch.run_for), (Choice::Rtp, Some(Duration::from_secs(2))));
     assert_eq!((watch.host().driver, args.prints()), (DriverChoice::Readiness, true));
     let Ok(Request::McastRecv(quiet)) = parsed("tautline mcast recv 239.1.1.1:5 --write a") else {
         panic!("no recv")
@@ -175,7 +191,7 @@ fn multicast_arguments_reach_the_tools() {
         panic!("no rate")
     };
     assert_eq!((args.every, args.json), (Duration::from_secs(1), true));
-    assert_eq!(args.watch.format, Choice::Auto);
+    assert_eq!(args.watch.packets.format, Choice::Auto);
 }
 
 /// Proves that what is sent, how fast and in which layout follows from the arguments.
@@ -215,7 +231,14 @@ fn mistakes_with_multicast_name_argument_and_remedy() {
         ("recv 239.1.1.1:5 --format xml", "--format: ", "compact, moldudp64 or rtp"),
         ("recv 239.1.1.1:5 --for 0", "--for: ", "more than zero"),
         ("rate 239.1.1.1:5 --every 0", "--every: ", "0.01 to 86400"),
-        ("rate 239.1.1.1:5 --count 0", "--count: ", "1.."),
+        ("rate 239.1.1.1:5 --count 0", "--count: 0: ", "1 or more"),
+        ("rate 239.1.1.1:5 --count abc", "--count: abc: ", "1 or more"),
+        ("dump a --count 99999999999999999999", "--count: 9", "1 or more"),
+        ("recv [ff12::1%eth0]:5", "[ff12::1%eth0]:5: ", "[ff12::1]:5 --iface eth0"),
+        ("recv 239.1.1.1:5 --write=", "--write: nothing", "write <FILE>"),
+        ("recv 239.1.1.1:5 --count", "--count: nothing", "write <N>"),
+        ("recv 239.1.1.1:5 --iface=", "--iface: \"\": ", "such as eth0"),
+        ("recv 239.1.1.1:5 --text --count -1", "--count: -1: ", "1 or more"),
         ("dump", "<FILE>", "tautline mcast dump --help"),
         ("send", "<GROUP:PORT>", "tautline mcast send --help"),
         ("send 239.1.1.1:5 --rate 0", "--rate: ", "packets a second"),
@@ -223,7 +246,9 @@ fn mistakes_with_multicast_name_argument_and_remedy() {
         ("send 239.1.1.1:5 --size 33", "--size: 33: ", "34 to 65507"),
         ("send 239.1.1.1:5 --size 41 --format moldudp64", "--size: 41: ", "42 to 65507"),
         ("send 239.1.1.1:5 --size 65508", "--size: ", "1 to 65507"),
-        ("send 239.1.1.1:5 --hops 256", "--hops", "0..=255"),
+        ("send 239.1.1.1:5 --hops 256", "--hops: 256: ", "0 to 255"),
+        ("send 239.1.1.1:5 --hops abc", "--hops: abc: ", "0 to 255"),
+        ("send 239.1.1.1:5 --size abc", "--size: abc: ", "1 to 65507 bytes"),
         ("send 239.1.1.1:5 --loopback maybe", "--loopback: ", "on or off"),
         ("send 239.1.1.1:5 --stdin --read a", "--stdin", "--help"),
         ("send 239.1.1.1:5 --read a --rate 5", "--rate", "--help"),
@@ -233,7 +258,8 @@ fn mistakes_with_multicast_name_argument_and_remedy() {
         ("send 239.1.1.1:5 --session day1", "--session: day1: ", "a number from 0"),
         ("send 239.1.1.1:5 --format moldudp64 --session a-long-name", "--session: ", "one to ten"),
         ("send 239.1.1.1:5 --format plain --session 1", "--session: ", "--format compact"),
-        ("listen", "listen", "--help"),
+        ("send 239.1.1.1:5 --session=", "--session: \"\": ", "a number from 0"),
+        ("listen", "listen", "; see tautline mcast --help"),
     ];
     for (arguments, argument, remedy) in cases {
         let message = wrong(&format!("tautline mcast {arguments}"));

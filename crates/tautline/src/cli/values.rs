@@ -1,4 +1,5 @@
-//! Values that arguments of several commands have.
+//! Values that arguments of several commands have. What is wrong with one says what may be written; the
+//! text itself stands before it: see `refusal`.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -15,12 +16,11 @@ pub(super) fn run_time(text: &str) -> Result<Duration, String> {
 
 /// Seconds, or any other time with its unit.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
-    let all = 0.01..=86_400.0;
-    match text.parse::<f64>().map(|seconds| (all.contains(&seconds), seconds)) {
-        Ok((true, seconds)) => Ok(Duration::from_secs_f64(seconds)),
-        Ok((false, _)) => Err("write 0.01 to 86400 seconds".to_owned()),
-        Err(_) => run_time(text),
-    }
+    let all = Duration::from_millis(10)..=Duration::from_secs(86_400);
+    let why = || "write 0.01 to 86400 seconds, such as 0.5, 250ms or 10s".to_owned();
+    let bare = text.parse::<f64>().map(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let time = bare.unwrap_or_else(|_| units::parse_duration(text).ok());
+    time.filter(|time| all.contains(time)).ok_or_else(why)
 }
 
 /// A number within a range; `unit` says of what.
@@ -29,9 +29,24 @@ pub(super) fn ranged(
     range: RangeInclusive<usize>,
     unit: &str,
 ) -> Result<usize, String> {
-    let value = usize::try_from(value.map_err(|error| error.to_string())?).unwrap_or(usize::MAX);
-    if range.contains(&value) {
-        return Ok(value);
-    }
-    Err(format!("write {} to {} {unit}", range.start(), range.end()))
+    let value = value.ok().and_then(|value| usize::try_from(value).ok());
+    let why = || format!("write {} to {} {unit}", range.start(), range.end());
+    value.filter(|value| range.contains(value)).ok_or_else(why)
+}
+
+/// After how many of something a command ends.
+pub(super) fn count(text: &str) -> Result<u64, String> {
+    let count = units::parse_count(text).ok().filter(|count| *count > 0);
+    count.ok_or_else(|| "write a whole number, 1 or more".to_owned())
+}
+
+/// The number that a session has.
+pub(super) fn session(text: &str) -> Result<u32, String> {
+    let number = units::parse_count(text).ok().and_then(|number| number.try_into().ok());
+    number.ok_or_else(|| format!("write a number from 0 to {}", u32::MAX))
+}
+
+/// A text as a message quotes it.
+pub(super) fn quoted(text: &str) -> &str {
+    if text.is_empty() { "\"\"" } else { text }
 }

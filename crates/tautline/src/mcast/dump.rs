@@ -24,7 +24,7 @@ pub(crate) fn dump(args: &DumpArgs) -> Result<(), Failure> {
     let mut reader = Reader::open(&args.file)?;
     let page = Rc::new(RefCell::new(Page::new(args)));
     let (printed, ending) = (page.clone(), session.ending().clone());
-    let mut countdown = Countdown::of(args.count, &ending);
+    let mut countdown = Countdown::of(args.packets.count, &ending);
     session.spawn(async move {
         while !ending.has_come() && reader.more().await? {
             printed.borrow_mut().some(&mut reader, &mut countdown)?;
@@ -62,7 +62,7 @@ struct Page {
 impl Page {
     fn new(args: &DumpArgs) -> Self {
         let stdout = BufWriter::with_capacity(1 << 16, io::stdout().lock());
-        let (meter, skipped, text) = (Meter::new(args.format), Vec::new(), String::new());
+        let (meter, skipped, text) = (Meter::new(args.packets.format), Vec::new(), String::new());
         Self { args: args.clone(), stdout, meter, skipped, span: None, text }
     }
 

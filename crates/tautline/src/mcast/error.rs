@@ -65,6 +65,7 @@ fn told(error: &io::Error) -> String {
         Some(multicast::Error::NoRoute { .. }) => {
             "no route leads there: name the interface, by --iface NAME".to_owned()
         }
+        Some(unknown @ multicast::Error::UnknownInterface { .. }) => format!("--iface: {unknown}"),
         Some(other) => other.to_string(),
         None if tautline_net::Error::of(error).is_some() => error.to_string(),
         None => format!("{error}{}", remedy(error)),

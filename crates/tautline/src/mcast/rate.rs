@@ -21,9 +21,9 @@ use crate::screen::{Form, Screen};
 pub(crate) fn rate(args: &RateArgs) -> Result<(), Failure> {
     let session = Session::start(&args.watch.host(), args.watch.run_for)?;
     let gauge = Rc::new(RefCell::new(Gauge {
-        meter: Meter::new(args.watch.format),
+        meter: Meter::new(args.watch.packets.format),
         screen: Screen::stdout(args.json),
-        countdown: Countdown::of(args.watch.count, session.ending()),
+        countdown: Countdown::of(args.watch.packets.count, session.ending()),
         told: Duration::ZERO,
         clock: Box::new(session.clock()),
     }));

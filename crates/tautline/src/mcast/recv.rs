@@ -55,9 +55,9 @@ impl Printer {
         Ok(Self {
             args: args.clone(),
             page: BufWriter::with_capacity(ROOM, page),
-            meter: Meter::new(args.watch.format),
+            meter: Meter::new(args.watch.packets.format),
             capture: args.write.as_ref().map(Writer::create).transpose()?,
-            countdown: Countdown::of(args.watch.count, session.ending()),
+            countdown: Countdown::of(args.watch.packets.count, session.ending()),
             text: String::new(),
             clock: Box::new(session.clock()),
         })
