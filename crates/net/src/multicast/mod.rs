@@ -9,11 +9,13 @@ mod groups;
 mod inlet;
 mod interface;
 mod ip;
+mod joining;
 mod memberships;
 mod options;
 mod peer;
 mod read_buffers;
 mod received;
+mod refusal;
 
 pub use self::{
     error::Error,
@@ -26,4 +28,4 @@ pub use self::{
     read_buffers::ReadBuffers,
     received::{ReadEvent, Received},
 };
-pub(crate) use groups::joining;
+pub(crate) use joining::joining;

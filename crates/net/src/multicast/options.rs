@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use socket2::Type;
 use tautline_runtime::{Descriptor, Details, SocketOption};
 
-use super::groups::unknown;
+use super::refusal::unknown;
 use super::{Error, Interface, Peer, ToInterface};
 use crate::address::{ToAddress, domain};
 use crate::error::at;

@@ -12,7 +12,7 @@ use tautline_runtime::{
     Stamp, To, divides_datagrams,
 };
 
-use super::groups::joining;
+use super::joining::joining;
 use super::{Error, Groups, Interface, Membership, Options, ReadBuffers, ToInterface, ToIp};
 use crate::address::{ToAddress, ip};
 use crate::calls::Stands;
