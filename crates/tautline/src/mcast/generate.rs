@@ -73,31 +73,30 @@ impl Layout {
     /// Writes a packet that names the number that comes next, so that the last one before silence is
     /// missed; `None`: the layout has none.
     pub(crate) fn heartbeat(self, room: &mut [u8], next: u64) -> Option<&[u8]> {
-        match self {
-            Self::Plain => None,
-            Self::Compact(session) => {
-                Some(Builder::<Compact>::new(room, session, next).ok()?.finish())
-            }
-            Self::MoldUdp64(session) => {
-                Some(Builder::<MoldUdp64>::new(room, session, next).ok()?.finish())
-            }
-        }
+        self.none(room, next, false)
     }
 
     /// Writes a packet that says that nothing follows; `None`: the layout has none.
     pub(crate) fn end(self, room: &mut [u8], next: u64) -> Option<&[u8]> {
+        self.none(room, next, true)
+    }
+
+    fn none(self, room: &mut [u8], next: u64, is_end: bool) -> Option<&[u8]> {
         match self {
             Self::Plain => None,
-            Self::Compact(session) => {
-                Some(Builder::<Compact>::new(room, session, next).ok()?.finish_session())
-            }
-            Self::MoldUdp64(session) => {
-                Some(Builder::<MoldUdp64>::new(room, session, next).ok()?.finish_session())
-            }
+            Self::Compact(session) => none::<Compact>(room, session, next, is_end),
+            Self::MoldUdp64(session) => none::<MoldUdp64>(room, session, next, is_end),
         }
     }
 }
 
+/// A packet without messages.
+fn none<F: Format>(room: &mut [u8], session: Session, next: u64, is_end: bool) -> Option<&[u8]> {
+    let builder = Builder::<F>::new(room, session, next).ok()?;
+    Some(if is_end { builder.finish_session() } else { builder.finish() })
+}
+
+/// A packet with one.
 fn one<'r, F: Format>(
     room: &'r mut [u8],
     session: Session,
