@@ -277,7 +277,7 @@ fn captures_hold_what_came_and_are_sent_again() {
 #[test]
 fn captures_go_through_pipes() {
     let (group, other) = (group(), group());
-    let mut writer = Tool::joined("recv", group, "--count 2 --write -");
+    let mut writer = Tool::joined("recv", group, "--count 2 --for 20s --write -");
     let capture = writer.0.as_mut().unwrap().stdout.take().unwrap();
     let mut reader = Tool::start_with("dump - --text", capture.into());
     let mut lines = BufReader::new(reader.0.as_mut().unwrap().stdout.take().unwrap()).lines();

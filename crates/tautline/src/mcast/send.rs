@@ -271,16 +271,12 @@ impl Outlet {
     /// Says once, while it goes on, that it does not reach the rate that was asked for.
     async fn watch(&self, asked: Option<Rate>) -> Result<(), Failure> {
         let Some(asked) = asked else { return Ok(()) };
-        let mut before = (Duration::ZERO, 0);
         loop {
             timer::sleep(WATCH).await.map_err(Error::from)?;
-            let (now, packets) = ((self.clock)(), self.packets.get());
-            let reached = Rate::of(packets - before.1, now.saturating_sub(before.0));
-            if asked.is_missed_by(reached) {
-                notice::say(format_args!("{}{REMEDY}", asked.missed(reached)));
+            if let Some(missed) = asked.missed(self.packets.get(), (self.clock)()) {
+                notice::say(format_args!("{missed}{REMEDY}"));
                 return Ok(());
             }
-            before = (now, packets);
         }
     }
 
@@ -300,9 +296,8 @@ impl Outlet {
             });
             return writeln!(io::stdout(), "{object}");
         }
-        let reached = Rate::of(packets, elapsed);
-        let missed = asked.filter(|asked| asked.is_missed_by(reached));
-        let missed = missed.map(|asked| format!(": {}", asked.missed(reached)));
+        let missed = asked.and_then(|asked| asked.missed(packets, elapsed));
+        let missed = missed.map(|missed| format!(": {missed}"));
         let (size, speed, bit) = (bytes(size), bits(speed), bits(bit));
         let feed = layout.session().map(|session| format!(", {} session {session}", layout.name()));
         writeln!(
