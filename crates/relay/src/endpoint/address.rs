@@ -56,6 +56,15 @@ pub(super) enum PortZero {
     Refused,
 }
 
+impl PortZero {
+    fn no_port(self) -> &'static str {
+        match self {
+            Self::Allowed => "the port is no number from 0 to 65535",
+            Self::Refused => "the port is no number from 1 to 65535",
+        }
+    }
+}
+
 /// Reads `//HOST:PORT`.
 pub(super) fn host_port(
     scheme: Scheme,
@@ -69,7 +78,7 @@ pub(super) fn host_port(
     };
     let text = body.strip_prefix("//").ok_or_else(|| refuse("'//' is missing"))?;
     let (host, port) = split_host(text).map_err(refuse)?;
-    let port: u16 = port.parse().map_err(|_| refuse("the port is no number from 0 to 65535"))?;
+    let port: u16 = port.parse().map_err(|_| refuse(zero.no_port()))?;
     if port == 0 && zero == PortZero::Refused {
         return Err(refuse("port 0 cannot be sent or connected to"));
     }

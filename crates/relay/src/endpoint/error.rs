@@ -43,6 +43,15 @@ pub enum EndpointError {
         /// What is wrong with it.
         why: String,
     },
+    /// A multicast group was expected, and this is the address of one host.
+    #[error(
+        "{address:?} is no GROUP:PORT (that is no multicast address: use udp://{address}); write \
+         for example mcast://239.1.1.1:5000 or mcast://[ff12::1]:5000"
+    )]
+    NotMulticast {
+        /// The address, with its port.
+        address: String,
+    },
     /// A path was expected.
     #[error("{text:?} is no usable path ({why}); write for example {example}")]
     Path {

@@ -75,7 +75,7 @@ pub(super) fn group(body: &str) -> Result<SocketAddr, EndpointError> {
     match address {
         HostPort { host: Host::Ip(ip), port } if ip.is_multicast() => Ok((ip, port).into()),
         HostPort { host: Host::Ip(_), .. } => {
-            Err(wrong(format!("that is no multicast address: use udp://{address}")))
+            Err(EndpointError::NotMulticast { address: address.to_string() })
         }
         HostPort { host: Host::Name(_), .. } => Err(wrong("a group has no name".to_owned())),
     }

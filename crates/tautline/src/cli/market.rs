@@ -241,16 +241,32 @@ const A_LINE: &str = "a line is a group: write mcast://GROUP:PORT?iface=NAME";
 /// What is wrong with a line: of the schemes that endpoints have it can have one alone.
 fn no_line(url: &str, error: EndpointError) -> String {
     match error {
-        EndpointError::Group { .. } => format!("{A_LINE}, such as mcast://239.1.1.1:5000"),
+        EndpointError::NotMulticast { address } => {
+            format!(
+                "{address} is no group: write mcast://GROUP:PORT, such as mcast://239.1.1.1:5000"
+            )
+        }
         other if url.starts_with("mcast:") => other.to_string(),
         _ => A_LINE.to_owned(),
+    }
+}
+
+/// Of the options that endpoints of a relay have a line has these.
+fn only_options(url: &str, known: &[&str]) -> Result<(), String> {
+    let options = url.split_once('?').map_or("", |(_, options)| options);
+    let keys = options.split('&').map(|option| option.split('=').next().unwrap_or_default());
+    match keys.filter(|key| !key.is_empty()).find(|key| !known.contains(key)) {
+        Some(key) => Err(format!("a line has no option {key:?}; write {}", known.join(", "))),
+        None => Ok(()),
     }
 }
 
 fn line_to(url: &str) -> Result<MulticastDestination, String> {
     let to = url.parse::<Destination>().map_err(|error| no_line(url, error))?;
     match to.place {
-        DestinationPlace::Multicast(group) => Ok(group),
+        DestinationPlace::Multicast(group) => {
+            only_options(url, &["iface", "hops", "loopback"]).map(|()| group)
+        }
         _ => Err(A_LINE.to_owned()),
     }
 }
@@ -258,23 +274,25 @@ fn line_to(url: &str) -> Result<MulticastDestination, String> {
 fn line_from(url: &str) -> Result<MulticastSource, String> {
     let from = url.parse::<Source>().map_err(|error| no_line(url, error))?;
     match from.place {
-        SourcePlace::Multicast(group) => Ok(group),
+        SourcePlace::Multicast(group) => only_options(url, &["iface", "source"]).map(|()| group),
         _ => Err(A_LINE.to_owned()),
     }
 }
 
 fn listener(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "write an address of this machine, such as 127.0.0.1:31002".to_owned())
+    let why = "write an address of this machine, which is no name, and a port from 0 to 65535, such \
+               as 127.0.0.1:31002";
+    text.parse().map_err(|_| why.to_owned())
 }
-
-const A_SERVER: &str = "write HOST:PORT, such as 192.0.2.7:31002";
 
 /// Names are looked up when they are connected to.
 fn server(text: &str) -> Result<String, String> {
-    let has_port = text.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
-    });
-    if has_port { Ok(text.to_owned()) } else { Err(A_SERVER.to_owned()) }
+    let why = match format!("tcp://{text}").parse::<Destination>() {
+        Ok(_) if !text.contains('?') => return Ok(text.to_owned()),
+        Err(EndpointError::Address { why, .. }) => why,
+        _ => "there is more than a host and a port",
+    };
+    Err(format!("{why}: write HOST:PORT, such as 192.0.2.7:31002"))
 }
 
 fn instruments(text: &str) -> Result<u32, String> {
