@@ -69,6 +69,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+    use crate::screen::Size;
     use crate::table::testing::{snapshot, summary};
 
     #[derive(Clone, Default)]
@@ -86,7 +87,8 @@ mod tests {
 
     fn written(form: Form) -> String {
         let page = Page::default();
-        let mut output = Output::on(Screen::new(form, page.clone(), 200));
+        let mut output =
+            Output::on(Screen::new(form, page.clone(), || Size { columns: 200, ..Size::ENDLESS }));
         output.snapshot(&snapshot());
         output.snapshot(&snapshot());
         output.summary(&summary()).unwrap();
@@ -134,7 +136,7 @@ mod tests {
                 Ok(())
             }
         }
-        let mut output = Output::on(Screen::new(Form::Plain, Closed, 80));
+        let mut output = Output::on(Screen::new(Form::Plain, Closed, || Size::ENDLESS));
         output.snapshot(&snapshot());
         assert_eq!(output.summary(&summary()).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }

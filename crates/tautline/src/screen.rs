@@ -7,8 +7,29 @@ use std::os::fd::AsFd;
 
 use crate::writer::Writer;
 
-/// Columns assumed when the terminal does not say.
-const USUAL_WIDTH: usize = 80;
+/// Room on a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) columns: usize,
+    pub(crate) rows: usize,
+}
+
+impl Size {
+    /// Assumed when the terminal does not say.
+    const USUAL: Self = Self { columns: 80, rows: 24 };
+    /// Of what is no terminal, or may scroll.
+    pub(crate) const ENDLESS: Self = Self { columns: usize::MAX, rows: usize::MAX };
+
+    /// Of that terminal, now.
+    fn of(terminal: impl AsFd) -> Self {
+        let size = rustix::termios::tcgetwinsize(terminal);
+        let told = |told: u16, usual| if told == 0 { usual } else { usize::from(told) };
+        size.map_or(Self::USUAL, |size| Self {
+            columns: told(size.ws_col, Self::USUAL.columns),
+            rows: told(size.ws_row, Self::USUAL.rows),
+        })
+    }
+}
 
 /// How reports look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +47,10 @@ pub(crate) struct Screen {
     form: Form,
     /// `None` once the last report is shown, and if there is no thread to be had.
     writer: Option<Writer>,
-    /// Columns of the terminal; the live table never wraps.
-    width: usize,
-    /// Lines of the table drawn last, to be drawn over.
-    drawn: usize,
+    /// Asks for the size of the terminal, which may change: the live table never wraps, and never scrolls.
+    measure: Box<dyn Fn() -> Size>,
+    /// Lines of the table drawn last, to be drawn over, and the columns that there were.
+    drawn: (usize, usize),
     /// Why nothing can be shown.
     failed: Option<io::Error>,
 }
@@ -38,22 +59,26 @@ impl Screen {
     /// On standard output.
     pub(crate) fn stdout(json: bool) -> Self {
         let form = form(json, io::stdout().is_terminal());
-        Self::new(form, io::stdout(), width(io::stdout()))
+        Self::new(form, io::stdout(), || Size::of(io::stdout()))
     }
 
     /// On standard error.
     pub(crate) fn stderr(json: bool) -> Self {
         let form = form(json, io::stderr().is_terminal());
-        Self::new(form, io::stderr(), width(io::stderr()))
+        Self::new(form, io::stderr(), || Size::of(io::stderr()))
     }
 
-    /// On anything of that form and width.
-    pub(crate) fn new(form: Form, sink: impl Write + Send + 'static, width: usize) -> Self {
+    /// On anything of that form, and of the size that `measure` says.
+    pub(crate) fn new(
+        form: Form,
+        sink: impl Write + Send + 'static,
+        measure: impl Fn() -> Size + 'static,
+    ) -> Self {
         let (writer, failed) = match Writer::start(sink) {
             Ok(writer) => (Some(writer), None),
             Err(error) => (None, Some(error)),
         };
-        Self { form, writer, width, drawn: 0, failed }
+        Self { form, writer, measure: Box::new(measure), drawn: (0, 0), failed }
     }
 
     /// How reports are to look.
@@ -61,9 +86,16 @@ impl Screen {
         self.form
     }
 
+    /// Of how much room a live table has to make do: a line less than the terminal has, for the cursor
+    /// stands behind it.
+    pub(crate) fn room(&self) -> Size {
+        let Size { columns, rows } = (self.measure)();
+        Size { columns, rows: rows.saturating_sub(1).max(1) }
+    }
+
     /// Columns of which a live table has to make do.
     pub(crate) fn width(&self) -> usize {
-        self.width
+        self.room().columns
     }
 
     /// Shows a report, unless those before it are still unread (`false`): only what is shown is drawn
@@ -89,10 +121,12 @@ impl Screen {
     }
 
     fn offer(&mut self, lines: &[String]) -> bool {
-        let page = self.page(lines);
+        let room = self.room();
+        let lines = if self.form == Form::Live { fit(lines, room.rows) } else { lines.to_vec() };
+        let page = self.page(&lines, room.columns);
         let taken = self.writer.as_ref().is_some_and(|writer| writer.offer(page));
         if taken {
-            self.drawn = lines.len();
+            self.drawn = (lines.len(), room.columns);
         }
         taken
     }
@@ -105,20 +139,34 @@ impl Screen {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        let page = self.page(lines);
+        let page = self.page(lines, self.width());
         self.writer.take().map_or(Ok(()), |writer| writer.finish(page))
     }
 
     /// The text of `lines`; a live table moves to the first line drawn last and clears from there to
-    /// the end.
-    fn page(&self, lines: &[String]) -> Vec<u8> {
+    /// the end. Where that is nobody knows once the terminal has become wider or narrower, for some wrap
+    /// anew what they show: then it begins at the top.
+    fn page(&self, lines: &[String], columns: usize) -> Vec<u8> {
         let mut page = String::new();
-        if self.form == Form::Live && self.drawn > 0 {
-            page = format!("\x1b[{}A\x1b[J", self.drawn);
+        let (drawn, before) = self.drawn;
+        if self.form == Form::Live && drawn > 0 {
+            page = match columns == before {
+                true => format!("\x1b[{drawn}A\x1b[J"),
+                false => "\x1b[H\x1b[J".to_owned(),
+            };
         }
         lines.iter().for_each(|line| page.extend([line.as_str(), "\n"]));
         page.into_bytes()
     }
+}
+
+/// As many of the lines as there is room for: what has left the terminal at its top cannot be drawn over.
+fn fit(lines: &[String], rows: usize) -> Vec<String> {
+    if lines.len() <= rows {
+        return lines.to_vec();
+    }
+    let (shown, hidden) = lines.split_at(rows.saturating_sub(1));
+    [shown, &[format!("+{}", hidden.len())]].concat()
 }
 
 fn form(json: bool, terminal: bool) -> Form {
@@ -129,8 +177,37 @@ fn form(json: bool, terminal: bool) -> Form {
     }
 }
 
-fn width(terminal: impl AsFd) -> usize {
-    let columns =
-        rustix::termios::tcgetwinsize(terminal).map_or(0, |size| usize::from(size.ws_col));
-    if columns == 0 { USUAL_WIDTH } else { columns }
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io::{Read, pipe};
+    use std::rc::Rc;
+
+    use super::*;
+
+    fn lines(count: usize) -> Vec<String> {
+        (0..count).map(|line| line.to_string()).collect()
+    }
+
+    /// Proves that a live table is never higher than the terminal, follows its size, and draws over what it
+    /// has drawn; and that the last one is whole.
+    #[test]
+    fn live_tables_follow_the_terminal() {
+        let (mut reader, sink) = pipe().unwrap();
+        let size = Rc::new(Cell::new(Size { columns: 80, rows: 5 }));
+        let now = size.clone();
+        let mut screen = Screen::new(Form::Live, sink, move || now.get());
+        assert_eq!(screen.room().rows, 4);
+        assert!(screen.show(Ok(lines(4))) && screen.show(Ok(lines(6))));
+        size.set(Size { columns: 80, rows: 3 });
+        assert!(screen.show(Ok(lines(6))));
+        size.set(Size { columns: 40, rows: 9 });
+        assert!(screen.show(Ok(lines(2))));
+        screen.finish(&lines(3)).unwrap();
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        let expected = "0\n1\n2\n3\n\x1b[4A\x1b[J0\n1\n2\n+3\n\x1b[4A\x1b[J0\n+5\n\
+                        \x1b[H\x1b[J0\n1\n\x1b[2A\x1b[J0\n1\n2\n";
+        assert_eq!(text, expected);
+    }
 }

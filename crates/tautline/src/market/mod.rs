@@ -12,7 +12,7 @@ use tautline_market::live::{
 use tautline_relay::endpoint::DestinationPlace;
 
 use crate::Failure;
-use crate::screen::{Form, Screen};
+use crate::screen::{Form, Screen, Size};
 
 /// Runs a simulated exchange, and shows how it stands each second.
 pub(crate) fn exchange(config: &ExchangeConfig, json: bool) -> Result<(), Failure> {
@@ -43,15 +43,16 @@ pub(crate) fn gateway(config: &GatewayConfig, json: bool) -> Result<(), Failure>
 
 /// What can be shown.
 trait Report: serde::Serialize {
-    /// The live table, in which no line is longer than `width`.
-    fn table(&self, width: usize) -> Vec<String>;
+    /// The live table, in which no line is longer than there are columns, and of instruments as many are
+    /// shown as there is room for.
+    fn table(&self, room: Size) -> Vec<String>;
     /// One line.
     fn line(&self) -> String;
 }
 
 impl Report for ExchangeReport {
-    fn table(&self, width: usize) -> Vec<String> {
-        table::exchange(self, width)
+    fn table(&self, room: Size) -> Vec<String> {
+        table::exchange(self, room)
     }
 
     fn line(&self) -> String {
@@ -60,8 +61,8 @@ impl Report for ExchangeReport {
 }
 
 impl Report for GatewayReport {
-    fn table(&self, width: usize) -> Vec<String> {
-        table::gateway(self, width)
+    fn table(&self, room: Size) -> Vec<String> {
+        table::gateway(self, room)
     }
 
     fn line(&self) -> String {
@@ -72,7 +73,7 @@ impl Report for GatewayReport {
 fn show(screen: &mut Screen, report: &impl Report) {
     let lines = match screen.form() {
         Form::Json => json(report),
-        Form::Live => Ok(report.table(screen.width())),
+        Form::Live => Ok(report.table(screen.room())),
         Form::Plain => Ok(vec![report.line()]),
     };
     screen.show(lines);
@@ -81,8 +82,8 @@ fn show(screen: &mut Screen, report: &impl Report) {
 fn finish(screen: &mut Screen, summary: &impl Report) -> Result<(), Failure> {
     let lines = match screen.form() {
         Form::Json => json(summary)?,
-        Form::Live => summary.table(screen.width()),
-        Form::Plain => summary.table(usize::MAX),
+        Form::Live => summary.table(Size { columns: screen.width(), ..Size::ENDLESS }),
+        Form::Plain => summary.table(Size::ENDLESS),
     };
     Ok(screen.finish(&lines)?)
 }

@@ -6,6 +6,7 @@ use tautline_market::live::{
 };
 use tautline_relay::stats::EndpointSnapshot;
 
+use crate::screen::Size;
 use crate::table::quantity::{bits, bytes, count};
 use crate::table::{columns, cut, wrap};
 
@@ -14,8 +15,8 @@ const ROWS: usize = 24;
 
 // ---------------------------------------------------------------------------------- exchange
 
-/// The live table of an exchange, and its summary: no line is longer than `width`.
-pub(super) fn exchange(report: &ExchangeReport, width: usize) -> Vec<String> {
+/// The live table of an exchange, and its summary.
+pub(super) fn exchange(report: &ExchangeReport, room: Size) -> Vec<String> {
     let ExchangeReport { kind, elapsed_s, session, messages, messages_per_s, .. } = report;
     let (messages, per_s) = (count(*messages), bits(*messages_per_s));
     let mut lines = vec![format!(
@@ -26,12 +27,12 @@ pub(super) fn exchange(report: &ExchangeReport, width: usize) -> Vec<String> {
     lines.extend(columns(head, 1, report.lines.iter().map(sent)));
     lines.push(served("replay", &report.replay));
     lines.push(served("snapshot", &report.snapshot));
-    lines.extend(books(&report.instruments));
     let errors = report.lines.iter().map(|line| (&line.group, &line.error));
-    lines.extend(errors.filter_map(|(group, error)| told(group, error.as_deref())));
-    lines.extend(told("replay", report.replay.error.as_deref()));
-    lines.extend(told("snapshot", report.snapshot.error.as_deref()));
-    cut(lines, width)
+    let mut below: Vec<_> =
+        errors.filter_map(|(group, error)| told(group, error.as_deref())).collect();
+    below.extend(told("replay", report.replay.error.as_deref()));
+    below.extend(told("snapshot", report.snapshot.error.as_deref()));
+    page(lines, &report.instruments, below, room)
 }
 
 fn sent(line: &SentReport) -> [String; 8] {
@@ -76,8 +77,8 @@ pub(super) fn exchange_line(report: &ExchangeReport) -> String {
 
 // ----------------------------------------------------------------------------------- gateway
 
-/// The live table of a gateway, and its summary: no line is longer than `width`.
-pub(super) fn gateway(report: &GatewayReport, width: usize) -> Vec<String> {
+/// The live table of a gateway, and its summary.
+pub(super) fn gateway(report: &GatewayReport, room: Size) -> Vec<String> {
     let mut lines = vec![format!(
         "{}  {:.1} s  {}  updates {}  {}/s  quotes {}",
         report.kind,
@@ -96,11 +97,16 @@ pub(super) fn gateway(report: &GatewayReport, width: usize) -> Vec<String> {
     lines.push(gaps(report));
     let doubt = report.doubt.iter().map(|why| format!("in doubt: {why}"));
     // What is to be done stands at the end of it.
-    lines.extend(doubt.chain(report.conflict()).flat_map(|it| wrap(&it, width)));
+    lines.extend(doubt.chain(report.conflict()).flat_map(|it| wrap(&it, room.columns)));
     let connected = if report.replay.connected { "" } else { " (not connected)" };
     lines.push(asked("replay", &report.replay) + connected);
     lines.push(asked("snapshot", &report.snapshot));
-    lines.extend(books(&report.instruments));
+    page(lines, &report.instruments, gateway_below(report), room)
+}
+
+/// What stands below the books of a gateway.
+fn gateway_below(report: &GatewayReport) -> Vec<String> {
+    let mut lines = Vec::new();
     if !report.destinations.is_empty() {
         let head = ["to", "peers", "packets", "bit/s", "drops"];
         lines.extend(columns(head, 1, report.destinations.iter().map(destination)));
@@ -111,7 +117,7 @@ pub(super) fn gateway(report: &GatewayReport, width: usize) -> Vec<String> {
     lines.extend(told("snapshot", report.snapshot.error.as_deref()));
     let errors = report.destinations.iter();
     lines.extend(errors.filter_map(|to| told(&to.url, to.error.as_deref())));
-    cut(lines, width)
+    lines
 }
 
 fn state(report: &GatewayReport) -> String {
@@ -175,13 +181,33 @@ pub(super) fn gateway_line(report: &GatewayReport) -> String {
 
 // --------------------------------------------------------------------------------- what both have
 
-fn books(instruments: &[InstrumentReport]) -> Vec<String> {
+/// Books between what stands above and below them, as many as there is room for. No line is longer than
+/// there are columns.
+fn page(
+    mut lines: Vec<String>,
+    instruments: &[InstrumentReport],
+    below: Vec<String>,
+    room: Size,
+) -> Vec<String> {
+    let rows = room.rows.saturating_sub(lines.len() + below.len());
+    lines.extend(books(instruments, rows));
+    lines.extend(below);
+    cut(lines, room.columns)
+}
+
+/// The books, in so many lines if they are enough for the head, a book and how many more there are.
+fn books(instruments: &[InstrumentReport], rows: usize) -> Vec<String> {
     let head =
         ["instrument", "bid", "quantity", "ask", "quantity", "depth", "orders", "updates", "/s"];
-    let shown = instruments.len().min(ROWS);
+    let all = instruments.len();
+    let fits = all <= ROWS && all < rows;
+    let shown = if fits { all } else { ROWS.min(rows.saturating_sub(2)).min(all) };
+    if shown == 0 {
+        return vec![format!("{all} instruments, for which there is no room")];
+    }
     let mut lines = columns(head, 1, instruments[..shown].iter().map(book));
-    if shown < instruments.len() {
-        lines.push(format!("and {} more", instruments.len() - shown));
+    if shown < all {
+        lines.push(format!("and {} instruments more", all - shown));
     }
     lines
 }
@@ -216,6 +242,8 @@ mod tests {
     use tautline_market::live::OtherSession;
 
     use super::*;
+
+    const WIDE: Size = Size { columns: 200, ..Size::ENDLESS };
 
     fn instrument(at: u32) -> InstrumentReport {
         InstrumentReport {
@@ -314,7 +342,7 @@ mod tests {
     /// Proves that the tables tell all that they are to tell, in units that people read.
     #[test]
     fn tables_tell_all() {
-        let text = gateway(&gateway_report(), 200).join("\n");
+        let text = gateway(&gateway_report(), WIDE).join("\n");
         for part in [
             "IN DOUBT",
             "session day1 AND day0",
@@ -332,13 +360,13 @@ mod tests {
             "(not connected)",
             "9999",
             "7/0",
-            "and 6 more",
+            "and 6 instruments more",
             "tcp-listen://",
             "replay: reset?",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
-        let text = exchange(&exchange_report(), 200).join("\n");
+        let text = exchange(&exchange_report(), WIDE).join("\n");
         for part in [
             "12.3k",
             "3960",
@@ -354,17 +382,75 @@ mod tests {
     #[test]
     fn no_line_wraps() {
         for width in [1, 20, 80] {
-            let lines = [gateway(&gateway_report(), width), exchange(&exchange_report(), width)];
+            let room = Size { columns: width, ..Size::ENDLESS };
+            let lines = [gateway(&gateway_report(), room), exchange(&exchange_report(), room)];
             for line in lines.concat() {
                 assert!(line.chars().count() <= width && !line.contains(char::is_control));
             }
         }
     }
 
+    fn keys(value: &serde_json::Value, all: &mut Vec<String>) {
+        match value {
+            serde_json::Value::Array(values) => values.iter().for_each(|value| keys(value, all)),
+            serde_json::Value::Object(map) => {
+                for (key, value) in map.iter().filter(|(key, _)| *key != "destinations") {
+                    all.push(key.clone());
+                    keys(value, all);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Proves that the book explains each key of the reports, and where those of destinations are told.
+    #[test]
+    fn keys_are_explained() {
+        let book = include_str!("../../../../docs/market.md");
+        let tables = book.split_once("## JSON").unwrap().1.split_once("\n## ").unwrap().0;
+        let explained: Vec<&str> = tables
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once(" | "))
+            .flat_map(|(keys, _)| keys.split(['`', ',', ' ']))
+            .collect();
+        let mut all = vec!["destinations".to_owned()];
+        keys(&serde_json::to_value(gateway_report()).unwrap(), &mut all);
+        keys(&serde_json::to_value(exchange_report()).unwrap(), &mut all);
+        assert!(all.len() > 60);
+        for key in all {
+            let in_text = tables.contains(&format!("its `{key}`"))
+                || tables.contains(&format!("group `{key}`"));
+            assert!(explained.contains(&&*key) || in_text, "`{key}` is not explained");
+        }
+    }
+
+    fn is_book(line: &str) -> bool {
+        let mut words = line.split_whitespace();
+        words.next().is_some_and(|word| word.parse::<u32>().is_ok()) && words.count() == 8
+    }
+
+    /// Proves that the table is as high as the terminal and no higher, unless there is no room for what it
+    /// tells besides books, and that it says how many of them it does not show.
+    #[test]
+    fn tables_fit_into_the_terminal() {
+        let report = gateway_report();
+        let whole = gateway(&report, WIDE).len();
+        for rows in 1..60 {
+            let lines = gateway(&report, Size { rows, ..WIDE });
+            let shown = lines.iter().filter(|line| is_book(line)).count();
+            let others = lines.len() - shown;
+            assert!(lines.len() <= rows.max(others) && shown <= ROWS, "{rows}: {lines:#?}");
+            // A head and a single line below it would be no book.
+            assert!(lines.len() + 1 >= rows.min(whole), "{rows}: {lines:#?}");
+            let hidden = format!("and {} instruments more", report.instruments.len() - shown);
+            assert!(shown == 0 || lines.contains(&hidden), "{rows}: {lines:#?}");
+        }
+    }
+
     /// Proves that rows are aligned: their numbers end in the same column.
     #[test]
     fn rows_are_aligned() {
-        let lines = exchange(&exchange_report(), 200);
+        let lines = exchange(&exchange_report(), WIDE);
         assert_eq!(lines[1].chars().count(), lines[2].chars().count(), "{lines:#?}");
     }
 
