@@ -77,7 +77,7 @@ macro_rules! batching {
                 let sieve = crate::datagrams::Sifts::sieve(self);
                 loop {
                     std::future::poll_fn(|cx| self.conn().poll_turn(cx)).await;
-                    match crate::datagrams::receive(self.conn(), batch, sieve.as_ref()) {
+                    match crate::datagrams::receive_batch(self.conn(), batch, sieve.as_ref()) {
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                             self.readable().await?
                         }
@@ -117,7 +117,7 @@ macro_rules! batching {
             pub fn try_receive_batch(&self, batch: &mut Batch) -> io::Result<usize> {
                 let sieve = crate::datagrams::Sifts::sieve(self);
                 for _ in 0..crate::datagrams::CALLS {
-                    match crate::datagrams::receive(self.conn(), batch, sieve.as_ref()) {
+                    match crate::datagrams::receive_batch(self.conn(), batch, sieve.as_ref()) {
                         Ok(0) => {}
                         received => return received,
                     }
@@ -244,7 +244,11 @@ pub(crate) fn destination(batch: &Batch, at: usize, to: To<'_>) -> Option<Socket
 }
 
 /// Receives a batch by one call; how many of it are the socket's own, which may be none.
-pub(crate) fn receive(conn: &Conn, batch: &mut Batch, sieve: Option<&Groups>) -> io::Result<usize> {
+pub(crate) fn receive_batch(
+    conn: &Conn,
+    batch: &mut Batch,
+    sieve: Option<&Groups>,
+) -> io::Result<usize> {
     batch.receive(conn)?;
     sift(batch, sieve);
     Ok(batch.len())
