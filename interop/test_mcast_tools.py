@@ -5,6 +5,7 @@ import pathlib
 import signal
 import socket
 import struct
+import subprocess
 import time
 
 from support import (
@@ -261,6 +262,24 @@ class Captures(Tools):
         for number in range(1, 31):
             self.assertEqual(listener.recv(2048), mold(b"day1", number, b"x" * number))
         self.assertEqual(player.wait(), 0, str(player))
+
+    def test_captures_go_through_pipes(self):
+        """Proves that `--write -` prints a capture and nothing else, and that both formats are read as
+        another program writes them into a pipe."""
+        tool = self.mcast("recv", self.group, self.port, "--count", 5, "--write", "-")
+        wait_joined(self.group)
+        self.send(self.keep(group_sender()), *(mold(b"day1", n, b"x" * n) for n in range(1, 6)))
+        self.assertEqual(tool.wait(), 0, str(tool))
+        self.assertIn(" 5 packets, ", tool.errors())
+        self.assert_sound(tool.out)
+        for form in ("nsecpcap", "pcapng"):
+            command = ["tshark", "-r", tool.out, "-F", form, "-w", "-"]
+            pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+            with subprocess.Popen(command, **pipe) as judge:
+                dump = self.tautline("mcast", "dump", "-", "--json", stdin=judge.stdout)
+                self.assertEqual(self.summary_of(dump)["packets"], 5, form)
+            numbers = [report["feed"]["number"] for report in dump.reports()[:-1]]
+            self.assertEqual(numbers, [1, 2, 3, 4, 5], form)
 
     @staticmethod
     def without_origin(report):

@@ -19,6 +19,7 @@ use tautline_relay::units;
 use super::relay::HostArgs;
 use super::values::{ranged, run_time, session};
 use super::{Refusal, Request};
+use crate::table::quantity::things;
 
 const EXCHANGE: &str = "\
 The session is named after the time of the start, and ends with the program. What lines do to packets
@@ -152,8 +153,9 @@ fn each<T: Clone>(argument: &str, values: &[T], lines: usize) -> Result<Vec<T>, 
         [one] => Ok(vec![one.clone(); lines]),
         many if many.len() == lines => Ok(many.to_vec()),
         many => Err(Refusal::Wrong(format!(
-            "{argument}: {} values for {lines} lines: write one, or one for each",
-            many.len()
+            "{argument}: {} for {}: write one, or one for each",
+            things(many.len() as u64, "value"),
+            things(lines as u64, "line"),
         ))),
     }
 }

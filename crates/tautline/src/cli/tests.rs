@@ -96,6 +96,11 @@ fn mistakes_name_argument_and_remedy() {
         ("tautline exchange --line udp://127.0.0.1:5", "--line: ", "mcast://GROUP:PORT"),
         ("tautline exchange --loss 2", "--loss: ", "0% to 100%"),
         ("tautline exchange --loss 1%,2%,3%", "--loss: ", "one for each"),
+        (
+            "tautline exchange --line mcast://239.1.1.1:5 --loss 1%,2%",
+            "--loss: ",
+            "2 values for 1 line: write one",
+        ),
         ("tautline exchange --delay 3ms..1ms", "--delay: ", "1ms..3ms"),
         ("tautline exchange --replay here", "--replay: ", "127.0.0.1:31002"),
         ("tautline exchange --heartbeat 0", "--heartbeat: ", "1ms to 1h"),

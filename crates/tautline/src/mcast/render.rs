@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::header::Header;
 use super::seen::Seen;
 use super::text;
+use crate::table::quantity::things;
 
 /// How the bytes of a packet are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,7 +52,7 @@ impl Look {
             out.push(' ');
             text::escape(interface.as_bytes(), out);
         }
-        let _ = write!(out, " {} bytes", seen.len);
+        let _ = write!(out, " {}", things(seen.len as u64, "byte"));
         if seen.is_cut() {
             let _ = write!(out, " (cut to {})", seen.payload.len());
         }
@@ -165,6 +166,8 @@ mod tests {
             dropped: 3,
             ..packet
         };
+        let one = Seen { len: 1, payload: b"a", ..packet };
+        assert!(shown(Bytes::Hidden, false, &one).ends_with(" 1 byte\n"));
         let line = "- ? > [ff12::1]:5000 9 bytes (cut to 6) (3 DROPPED before)\n";
         assert_eq!(shown(Bytes::Hidden, false, &unknown), line);
     }
