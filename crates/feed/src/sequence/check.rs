@@ -1,6 +1,6 @@
 //! That all parts of a sequencer agree, found out the long way: for tests.
 
-use super::{Expected, NONE, Sequencer, Store};
+use super::{Expected, Sequencer, Store};
 use crate::format::Format;
 
 impl<F: Format, S: Store> Sequencer<F, S> {
@@ -25,12 +25,15 @@ impl<F: Format, S: Store> Sequencer<F, S> {
     /// Which numbers from the next on are kept.
     fn kept(&self) -> Vec<bool> {
         let mut kept = vec![false; (self.end - self.next) as usize];
-        for piece in self.pieces.iter().filter(|piece| piece.first != NONE) {
-            for at in piece.first..piece.first + u64::from(piece.count) {
-                let kept = &mut kept[(at - self.next) as usize];
-                assert!(!std::mem::replace(kept, true), "{at} twice");
+        let mut pieces = self.pieces.iter().filter(|piece| piece.count > 0).count();
+        for first in self.next..self.end {
+            let count = usize::from(self.pieces[self.place(first)].count);
+            pieces -= usize::from(count > 0);
+            for kept in &mut kept[(first - self.next) as usize..][..count] {
+                assert!(!std::mem::replace(kept, true), "some of {first} twice");
             }
         }
+        assert_eq!(pieces, 0, "kept, but not waited for");
         kept
     }
 
@@ -47,6 +50,7 @@ impl<F: Format, S: Store> Sequencer<F, S> {
         assert!(gaps.all().is_sorted_by(|one, two| one.numbers.end <= two.numbers.start));
         let (known, first) = (gaps.known_due(), gaps.find_due());
         assert!(known.is_none() || known.map(|(_, due)| due) == first.map(|(_, due)| due));
+        assert!(gaps.first_due().is_none_or(|known| first.is_none_or(|(_, due)| known <= due)));
     }
 
     /// Packets are looked at in short only if nothing unusual has happened.

@@ -44,9 +44,8 @@ pub(super) struct Gaps {
     open: VecDeque<Open>,
     /// The count of the oldest: each that comes behind it has the next.
     oldest: u32,
-    /// By blocks of numbers, from the lowest bits of which they are: the count of the first gap that has
-    /// some of the block.
-    blocks: Box<[u32]>,
+    /// By the lowest bits of a number that is in a gap: the count of that gap.
+    counts: Box<[u32]>,
     most: usize,
     /// Those before were passed by all lines.
     passed: usize,
@@ -55,41 +54,31 @@ pub(super) struct Gaps {
     first_due: Option<(u32, Instant)>,
 }
 
-/// Numbers of a block: so few that hardly ever more than two gaps are in one.
-const BLOCK: u64 = 16;
+/// So many gaps are all looked at for the one that is due first.
+const FEW: usize = 8;
 
 impl Gaps {
     /// At most so many at once, within a window of so many numbers, a power of two.
     pub(super) fn new(most: usize, window: u64) -> Self {
-        // Twice as many as the window has, which may begin in the midst of one.
-        let blocks = vec![0; (2 * window / BLOCK) as usize].into();
         Self {
             open: VecDeque::with_capacity(most),
             oldest: 0,
-            blocks,
+            counts: vec![0; window as usize].into(),
             most,
             passed: 0,
             first_due: None,
         }
     }
 
-    fn block(&mut self, number: u64) -> &mut u32 {
-        let at = (number / BLOCK) as usize & (self.blocks.len() - 1);
-        &mut self.blocks[at]
-    }
-
-    /// Notes a gap in its blocks, but not in those that belong to one before.
-    fn note(&mut self, count: u32, numbers: Range<u64>, before: Option<u64>) {
-        let first = match before {
-            Some(end) if (end - 1) / BLOCK == numbers.start / BLOCK => numbers.start / BLOCK + 1,
-            _ => numbers.start / BLOCK,
-        };
+    /// Notes to which gap the numbers belong.
+    fn note(&mut self, count: u32, numbers: Range<u64>) {
         // Of one that is larger than the window nobody asks for what is before it.
-        let last = (numbers.end - 1) / BLOCK;
-        let first = first.max((last + 1).saturating_sub(self.blocks.len() as u64));
-        for block in first..=last {
-            *self.block(block * BLOCK) = count;
-        }
+        let window = self.counts.len();
+        let first = numbers.start.max(numbers.end.saturating_sub(window as u64));
+        let start = first as usize & (window - 1);
+        let (before, behind) = self.counts.split_at_mut(start);
+        let numbers = (numbers.end - first) as usize;
+        behind.iter_mut().chain(before).take(numbers).for_each(|gap| *gap = count);
     }
 
     #[inline]
@@ -106,8 +95,7 @@ impl Gaps {
         debug_assert!(self.open.back().is_none_or(|last| last.numbers.end <= gap.numbers.start));
         debug_assert!(!self.is_full());
         let count = self.oldest.wrapping_add(self.open.len() as u32);
-        let before = self.open.back().map(|last| last.numbers.end);
-        self.note(count, gap.numbers.clone(), before);
+        self.note(count, gap.numbers.clone());
         self.note_due(count, gap.due);
         self.open.push_back(gap);
     }
@@ -117,7 +105,7 @@ impl Gaps {
         debug_assert!(self.open.front().is_none_or(|next| gap.numbers.end <= next.numbers.start));
         debug_assert!(!self.is_full());
         self.oldest = self.oldest.wrapping_sub(1);
-        self.note(self.oldest, gap.numbers.clone(), None);
+        self.note(self.oldest, gap.numbers.clone());
         self.note_due(self.oldest, gap.due);
         self.open.push_front(gap);
         self.passed += 1;
@@ -141,13 +129,9 @@ impl Gaps {
 
     /// The one in which that number lies, which has not come and is not handed on or lost.
     pub(super) fn of(&mut self, number: u64) -> Option<&mut Open> {
-        // One that has been forgotten lay before all others.
-        let first = self.block(number).wrapping_sub(self.oldest).cast_signed().max(0) as usize;
-        let mut at = first;
-        while self.open.get(at)?.numbers.end <= number {
-            at += 1;
-        }
-        self.open.get_mut(at).filter(|gap| gap.numbers.start <= number)
+        let count = self.counts[number as usize & (self.counts.len() - 1)];
+        let gap = self.open.get_mut(count.wrapping_sub(self.oldest) as usize);
+        gap.filter(|gap| gap.numbers.contains(&number))
     }
 
     /// Forgets those at the front of which nothing is missing.
@@ -164,11 +148,8 @@ impl Gaps {
         self.passed = self.open.iter().take(self.passed).filter(|gap| gap.missing > 0).count();
         self.oldest = self.oldest.wrapping_add(self.open.len() as u32);
         self.open.retain(|gap| gap.missing > 0);
-        let mut before = None;
         for at in 0..self.open.len() {
-            let numbers = self.open[at].numbers.clone();
-            self.note(self.oldest.wrapping_add(at as u32), numbers.clone(), before);
-            before = Some(numbers.end);
+            self.note(self.oldest.wrapping_add(at as u32), self.open[at].numbers.clone());
         }
     }
 
@@ -179,10 +160,19 @@ impl Gaps {
         self.passed = 0;
     }
 
-    /// When the first of those is due that are open and not given up.
+    /// When the first of those is due that are open and not given up. Where there are many it may be
+    /// earlier, when one would have been due that has come since: to be woken in vain now and then
+    /// costs less than to look at all each time.
     pub(super) fn due(&mut self) -> Option<Instant> {
-        self.first_due = self.known_due().or_else(|| self.find_due());
+        if self.open.len() <= FEW || self.first_due.is_none() {
+            self.first_due = self.known_due().or_else(|| self.find_due());
+        }
         self.first_due.map(|(_, due)| due)
+    }
+
+    /// All that was due by now has been seen to.
+    pub(super) fn see_who_is_next(&mut self, now: Instant) {
+        self.first_due = self.first_due.filter(|&(_, due)| due > now);
     }
 
     /// A gap is due at another time than before, unless that is later.
@@ -200,6 +190,12 @@ impl Gaps {
             let gap = self.open.get(count.wrapping_sub(self.oldest) as usize);
             gap.is_some_and(|gap| gap.waits_until() == Some(due))
         })
+    }
+
+    /// Nobody is due before.
+    #[cfg(any(test, feature = "trial"))]
+    pub(super) fn first_due(&self) -> Option<Instant> {
+        self.first_due.map(|(_, due)| due)
     }
 
     /// Looks at all of them.

@@ -13,13 +13,11 @@ impl<F: Format, S: Store> Sequencer<F, S> {
     /// `limit` on.
     pub(super) fn drop_first(&mut self, limit: u64, tell: &mut impl FnMut(Event<'_, F>)) {
         debug_assert!(self.is_held && self.next < self.end);
-        let piece = self.pieces[self.place(self.next)];
         if self.next >= limit {
             return;
         }
-        let end = if piece.first == self.next {
-            self.release(piece);
-            piece.first + u64::from(piece.count)
+        let end = if self.pieces[self.place(self.next)].count > 0 {
+            self.release(self.next)
         } else {
             let missing = self.came.first_clear(self.next..self.end);
             let missing = missing.expect("the next number has not come");
@@ -50,13 +48,10 @@ impl<F: Format, S: Store> Sequencer<F, S> {
     fn release_below(&mut self, end: u64) {
         let mut at = self.came.first_set(self.next..end);
         while at < end {
-            let piece = self.pieces[self.place(at)];
-            debug_assert_eq!(piece.first, at);
-            let behind = at + u64::from(piece.count);
-            if behind > end {
+            if at + u64::from(self.pieces[self.place(at)].count) > end {
                 return;
             }
-            self.release(piece);
+            let behind = self.release(at);
             at = self.came.first_set(behind..end);
         }
     }
@@ -119,7 +114,8 @@ impl<F: Format, S: Store> Sequencer<F, S> {
         self.end = self.end.max(next);
         if first < known {
             // Of one piece the snapshot has some, but not all.
-            self.hand_on_kept(self.pieces[self.place(first)], tell);
+            self.hand_on_kept(first, tell);
+            self.came.clear(first..self.next);
         }
     }
 }

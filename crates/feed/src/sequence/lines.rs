@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::NONE;
 use super::event::Line;
-use super::map::Map;
+use super::map::{Bits, Map};
 
 /// What a line has brought since the sequencer was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,8 +28,6 @@ pub struct LineStats {
 /// A line.
 #[derive(Debug)]
 pub(super) struct Way {
-    /// What it has brought, but for its packets.
-    pub(super) stats: LineStats,
     /// Packets of which something was new.
     pub(super) first: u64,
     /// All others.
@@ -38,33 +36,46 @@ pub(super) struct Way {
     /// else [`NONE`].
     straight: u64,
     /// The same, if there is.
-    crooked: Option<u64>,
+    crooked: u64,
     /// Numbers below that, within the window, which it has not brought.
     missing: Map,
     /// How many these are.
     pub(super) open: u64,
+    /// How many there ever were..
+    lacked: u64,
+    /// ..and how many of them it had not brought when they left the window.
+    gone: u64,
+    /// Numbers that were beyond the window when others came that are farther.
+    skipped: u64,
+    /// Messages that it has brought again, or that are too old to tell.
+    repeated: u64,
     window: u64,
     lateness: Lateness,
 }
 
-/// Mean and deviation of how late it is, in nanoseconds, as RFC 6298 has them for round trips.
+/// How late it is: mean and deviation in nanoseconds, as RFC 6298 has them for round trips.
 #[derive(Clone, Copy, Debug, Default)]
 struct Lateness {
     mean: u64,
     deviation: u64,
     is_known: bool,
+    /// At most so far.
+    most: Duration,
 }
 
 impl Way {
     pub(super) fn new(window: u64) -> Self {
         Self {
-            stats: LineStats::default(),
             first: 0,
             others: 0,
             straight: NONE,
-            crooked: None,
+            crooked: NONE,
             missing: Map::new(window),
             open: 0,
+            lacked: 0,
+            gone: 0,
+            skipped: 0,
+            repeated: 0,
             window,
             lateness: Lateness::default(),
         }
@@ -73,9 +84,10 @@ impl Way {
     /// Another session.
     pub(super) fn forget(&mut self) {
         if let Some(high) = self.high() {
-            (self.straight, self.crooked) = (NONE, None);
-            let cleared = self.missing.clear(high.saturating_sub(self.window)..high);
-            debug_assert_eq!(cleared, self.open);
+            (self.straight, self.crooked) = (NONE, NONE);
+            let left = self.missing.take(&Bits::of(high.saturating_sub(self.window)..high));
+            debug_assert_eq!(left, self.open);
+            self.gone += left;
             self.open = 0;
         }
     }
@@ -87,97 +99,109 @@ impl Way {
     }
 
     pub(super) fn stats(&self) -> LineStats {
-        LineStats { packets: self.first + self.others, first: self.first, ..self.stats }
+        let left = self.gone + self.open;
+        LineStats {
+            packets: self.first + self.others,
+            first: self.first,
+            lost: self.skipped.saturating_add(left),
+            late: self.lacked - left,
+            repeated: self.repeated,
+            behind: Duration::from_nanos(self.lateness.mean),
+            behind_most: self.lateness.most,
+        }
     }
 
     /// Behind the farthest number that it has brought; `None`: nothing yet.
     pub(super) fn high(&self) -> Option<u64> {
-        if self.straight != NONE { Some(self.straight) } else { self.crooked }
+        let high = self.straight.min(self.crooked);
+        (high != NONE).then_some(high)
     }
 
-    /// It has brought these numbers.
+    /// It has brought these numbers. Says whether that is farther than before.
     #[inline]
-    pub(super) fn brings(&mut self, first: u64, end: u64) {
+    pub(super) fn brings(&mut self, first: u64, end: u64) -> bool {
         if self.straight == first {
             self.straight = end;
-        } else {
-            std::hint::cold_path();
-            self.brings_otherwise(first, end);
+            return true;
         }
+        std::hint::cold_path();
+        self.brings_otherwise(first, end)
+    }
+
+    /// The same, but most likely it has brought others that are farther, and not all before.
+    #[inline(always)]
+    pub(super) fn fills(&mut self, numbers: &Bits) -> bool {
+        let high = self.crooked; // if it is not, far beyond all numbers
+        if numbers.end > high || high - numbers.first > self.window {
+            return self.brings(numbers.first, numbers.end);
+        }
+        let came = self.missing.take(numbers);
+        self.open -= came;
+        if came < numbers.len() {
+            self.repeated += numbers.len() - came;
+        }
+        if self.open == 0 {
+            (self.straight, self.crooked) = (high, NONE);
+        }
+        false
     }
 
     #[inline(never)]
-    fn brings_otherwise(&mut self, first: u64, end: u64) {
-        let high = self.high().unwrap_or(first);
-        if first < end && end <= high && high - first <= self.window {
-            let came = self.missing.clear(first..end);
-            self.came_late(came, end - first);
-            if self.open == 0 && came > 0 {
-                (self.straight, self.crooked) = (high, None);
-            }
-            return;
-        }
+    fn brings_otherwise(&mut self, first: u64, end: u64) -> bool {
+        let before = self.high();
+        let high = before.unwrap_or(first);
         if end > high {
             let oldest = end.saturating_sub(self.window);
             // Of what leaves the window nobody can say that it comes again.
             let leaves = high.max(self.window) - self.window..oldest.min(high);
             if leaves.start < leaves.end {
-                self.open -= self.missing.clear(leaves);
+                let left = self.missing.take(&Bits::of(leaves));
+                self.open -= left;
+                self.gone += left;
             }
             if first > high {
                 // Of a packet that is larger than the window nothing before it is within it.
-                self.lacks(high.max(oldest).min(first), first);
-                self.stats.lost = self.stats.lost.saturating_add(first - high);
+                let start = high.max(oldest).min(first);
+                self.missing.set(&Bits::of(start..first));
+                self.open += first - start;
+                self.lacked += first - start;
+                self.skipped = self.skipped.saturating_add(start - high);
             }
         }
         let below = end.min(high).saturating_sub(first);
         let oldest = end.max(high).saturating_sub(self.window);
         let back = first.max(oldest)..end.min(high);
-        let came = if back.is_empty() { 0 } else { self.missing.clear(back) };
-        self.came_late(came, below);
-        let high = high.max(end);
-        let is_straight = self.open == 0;
-        self.straight = if is_straight { high } else { NONE };
-        self.crooked = (!is_straight).then_some(high);
-    }
-
-    /// Of so many numbers that lie before others so many have come for the first time.
-    fn came_late(&mut self, came: u64, of: u64) {
+        let came = if back.is_empty() { 0 } else { self.missing.take(&Bits::of(back)) };
         self.open -= came;
-        self.stats.lost -= came;
-        self.stats.late += came;
-        self.stats.repeated += of - came;
-    }
-
-    fn lacks(&mut self, first: u64, end: u64) {
-        self.missing.set(first..end);
-        self.open += end - first;
+        self.repeated += below - came;
+        let high = high.max(end);
+        (self.straight, self.crooked) = if self.open == 0 { (high, NONE) } else { (NONE, high) };
+        before != Some(high)
     }
 
     /// It says that this number comes next.
     pub(super) fn expects(&mut self, next: u64) {
         if self.high().is_none_or(|high| next > high) {
-            self.brings_otherwise(next, next);
+            let _ = self.brings_otherwise(next, next);
         }
     }
 
     /// It was so late with a packet.
     pub(super) fn is_late_by(&mut self, late: Duration) {
-        self.stats.behind_most = self.stats.behind_most.max(late);
+        let Lateness { mean, deviation, is_known, most } = &mut self.lateness;
+        *most = late.max(*most);
         let late = late.min(LATEST).as_nanos() as u64;
-        let Lateness { mean, deviation, is_known } = &mut self.lateness;
         if *is_known {
             *deviation = (*deviation * 3 + mean.abs_diff(late)) / 4;
             *mean = (*mean * 7 + late) / 8;
         } else {
             (*mean, *deviation, *is_known) = (late, late / 2, true);
         }
-        self.stats.behind = Duration::from_nanos(*mean);
     }
 
     /// How late it may be, as far as was measured.
     pub(super) fn tolerance(&self) -> Option<Duration> {
-        let Lateness { mean, deviation, is_known } = self.lateness;
+        let Lateness { mean, deviation, is_known, .. } = self.lateness;
         // Who is late by always the same would else be asked for what is about to come.
         is_known.then(|| Duration::from_nanos(mean + (deviation * 4).max(mean / 4)))
     }

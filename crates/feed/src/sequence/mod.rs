@@ -27,6 +27,7 @@ mod map;
 mod run;
 mod store;
 mod take;
+mod usual;
 
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
@@ -37,7 +38,8 @@ use self::gaps::Gaps;
 pub use self::lines::LineStats;
 use self::lines::{Firsts, Way};
 use self::map::Map;
-pub use self::store::{Bip, Pool, Slots, Store, StoreError};
+pub use self::store::{Bip, Pool, PoolKey, Slots, Store, StoreError};
+use self::usual::Arrival;
 use crate::format::{Expected, Format, Kind, Lie, Packet, Session, holds};
 
 /// What a sequencer has done since it was made.
@@ -111,14 +113,13 @@ pub struct Sequencer<F: Format, S: Store> {
     format: PhantomData<F>,
 }
 
-/// Messages in a row that are kept.
+/// Messages in a row that are kept: where this lies tells their numbers.
 #[derive(Clone, Copy, Debug)]
 struct Piece<K> {
-    /// The number of the first; [`NONE`]: nothing is kept here.
-    first: u64,
+    key: K,
+    /// As many; 0: nothing is kept here.
     count: u16,
     source: Source,
-    key: K,
 }
 
 const NONE: u64 = u64::MAX;
@@ -142,7 +143,7 @@ impl<F: Format, S: Store> Sequencer<F, S> {
         let bytes = window.saturating_mul(size_of::<Piece<S::Key>>());
         let too_much = |_| ConfigError::Memory { window: config.window, bytes };
         pieces.try_reserve_exact(window).map_err(too_much)?;
-        let piece = Piece { first: NONE, count: 0, source: Source::Replay, key: S::Key::default() };
+        let piece = Piece { key: S::Key::default(), count: 0, source: Source::Replay };
         pieces.resize(window, piece);
         Ok(Self {
             store,
@@ -219,7 +220,7 @@ impl<F: Format, S: Store> Sequencer<F, S> {
         self.heard = now;
         if let Kind::Messages(count) = kind
             && self.usual.is(session)
-            && self.fills(now, line, number, count, body, tell)
+            && self.usual_packet(&Arrival { now, line, number, count, body }, tell)
         {
             return;
         }
@@ -362,6 +363,7 @@ impl<F: Format, S: Store> Sequencer<F, S> {
         }
         self.see_to_the_end(tell);
         self.ask(now, tell);
+        self.gaps.see_who_is_next(now);
         let silent = now.saturating_duration_since(self.heard);
         if silent >= self.config.silence
             && !self.is_stale
@@ -373,7 +375,8 @@ impl<F: Format, S: Store> Sequencer<F, S> {
         }
     }
 
-    /// When [`Sequencer::tick`] has something to do; `None`: not before something comes.
+    /// When [`Sequencer::tick`] has something to do; `None`: not before something comes. While many gaps
+    /// are open it may now and then be earlier than that.
     pub fn timeout(&mut self) -> Option<Instant> {
         let is_awaited = self.session.is_some() && !self.is_stale && !self.has_ended;
         let silence = is_awaited.then(|| later(self.heard, self.config.silence));

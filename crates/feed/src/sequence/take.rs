@@ -3,10 +3,11 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use super::event::{Event, Gap, Line, Lost, Source};
+use super::event::{Event, Gap, Lost, Source};
 use super::gaps::Open;
+use super::map::Bits;
 use super::{NONE, Piece, Run, Sequencer, Store, later};
-use crate::format::{Expected, Format, Lie, holds, without_first};
+use crate::format::{Format, Lie, without_first};
 
 /// Messages that fit into the feed.
 pub(super) struct News<'a> {
@@ -33,10 +34,16 @@ impl<F: Format, S: Store> Sequencer<F, S> {
             self.pass_over(first - self.config.window, why, tell);
         }
         self.make_room_for_a_gap(tell);
+        self.open_gap(now, first, self.end == all);
+    }
+
+    /// What lies before that number is waited for; some of the gap was passed over already, or it is
+    /// whole.
+    pub(super) fn open_gap(&mut self, now: Instant, first: u64, is_whole: bool) {
         self.gaps.push(Open {
             numbers: self.end..first,
             missing: first - self.end,
-            is_whole: self.end == all,
+            is_whole,
             deadline: later(now, self.config.deadline),
             lost: None,
             due: self.config.requests.map(|_| later(now, self.hold_off())),
@@ -74,54 +81,6 @@ impl<F: Format, S: Store> Sequencer<F, S> {
         }
         self.go_on(tell);
         self.count(now, news, is_new);
-    }
-
-    /// Takes a packet that lies within what was seen, if nothing of it has come and there is room for
-    /// it: what most packets are that do not come in order. Says whether it is such a one.
-    ///
-    /// Nothing unusual has happened, so that there is nothing but the gap to be seen to.
-    pub(super) fn fills(
-        &mut self,
-        now: Instant,
-        line: Line,
-        number: u64,
-        count: u16,
-        body: &[u8],
-        tell: &mut impl FnMut(Event<'_, F>),
-    ) -> bool {
-        let Some(first) = F::WIDTH.nearest_before(number, self.end) else { return false };
-        let part = first..first + u64::from(count);
-        let is_within = self.next <= part.start && part.end <= self.end;
-        if !is_within || !self.came.is_clear(part.clone()) {
-            return false;
-        }
-        let Some(lie) = holds::<F>(body, count) else { return false };
-        let is_next = first == self.next;
-        let Some(key) = (if is_next { Some(None) } else { self.store.keep(body).map(Some) }) else {
-            return false;
-        };
-        let way = &mut self.ways[usize::from(line.0)];
-        let before = way.high();
-        way.brings(part.start, part.end);
-        way.first += 1;
-        let goes_on = way.high() != before;
-        self.firsts.note(first, line, now);
-        let source = Source::Line(line);
-        if let Some(key) = key {
-            self.keep(source, part, key, tell);
-        } else {
-            self.calm = Expected::NONE;
-            self.stats.messages += u64::from(count);
-            tell(Event::Messages(Run { first, count, body, source, lie, format: self.format }));
-            self.next = part.end;
-            self.filled(source, part, tell);
-            self.go_on(tell);
-            self.see_whether_it_is_calm();
-        }
-        if goes_on {
-            self.ask_what_all_have_passed(now, tell);
-        }
-        true
     }
 
     fn count(&mut self, now: Instant, news: &News<'_>, is_new: bool) {
@@ -168,7 +127,7 @@ impl<F: Format, S: Store> Sequencer<F, S> {
                 break;
             }
             if let Some(key) = self.store.keep(body) {
-                self.keep(news.source, part, key, tell);
+                self.keep(news.source, &Bits::of(part), key, tell);
                 return true;
             }
             if part.start == self.next {
@@ -199,19 +158,20 @@ impl<F: Format, S: Store> Sequencer<F, S> {
     }
 
     /// Notes what was kept.
-    fn keep(
+    #[inline(always)]
+    pub(super) fn keep(
         &mut self,
         source: Source,
-        part: Range<u64>,
+        numbers: &Bits,
         key: S::Key,
         tell: &mut impl FnMut(Event<'_, F>),
     ) {
-        let count = (part.end - part.start) as u16;
-        let place = self.place(part.start);
-        debug_assert_eq!(self.pieces[place].first, NONE);
-        self.pieces[place] = Piece { first: part.start, count, source, key };
-        self.came.set(part.clone());
-        self.filled(source, part, tell);
+        let count = numbers.len() as u16;
+        let place = self.place(numbers.first);
+        debug_assert_eq!(self.pieces[place].count, 0);
+        self.pieces[place] = Piece { key, count, source };
+        self.came.set(numbers);
+        self.filled(source, numbers.range(), tell);
     }
 
     /// Where a piece lies that begins with that number.
@@ -247,40 +207,44 @@ impl<F: Format, S: Store> Sequencer<F, S> {
 
     /// The same, but nothing is passed over from `limit` on: that is at hand.
     fn go_on_below(&mut self, limit: u64, tell: &mut impl FnMut(Event<'_, F>)) {
+        let first = self.next;
         while self.next < self.end && !self.is_held {
-            let piece = self.pieces[self.place(self.next)];
-            if piece.first == self.next {
-                self.hand_on_kept(piece, tell);
+            if self.pieces[self.place(self.next)].count > 0 {
+                self.hand_on_kept(self.next, tell);
             } else if !self.pass_over_lost(limit, tell) {
                 break;
             }
         }
+        self.came.clear(first..self.next);
         self.gaps.tidy();
     }
 
-    /// A piece that is next, or of which some is.
-    pub(super) fn hand_on_kept(
-        &mut self,
-        piece: Piece<S::Key>,
-        tell: &mut impl FnMut(Event<'_, F>),
-    ) {
-        let end = piece.first + u64::from(piece.count);
-        let body = without_first::<F>(self.store.get(piece.key), self.next - piece.first);
+    /// The piece that begins with that number, which is next, or of which some is. Its numbers are still
+    /// to be cleared.
+    #[inline]
+    pub(super) fn hand_on_kept(&mut self, begin: u64, tell: &mut impl FnMut(Event<'_, F>)) {
+        let place = self.place(begin);
+        let Piece { key, count, source } = self.pieces[place];
+        self.pieces[place].count = 0;
+        let end = begin + u64::from(count);
+        let body = without_first::<F>(self.store.get(key), self.next - begin);
         let count = (end - self.next) as u16;
-        let (first, source) = (self.next, piece.source);
-        let lie = Lie::AsTheyCome;
+        let (first, lie) = (self.next, Lie::AsTheyCome);
         tell(Event::Messages(Run { first, count, body, source, lie, format: self.format }));
+        self.store.release(key);
         self.stats.messages += u64::from(count);
-        self.release(piece);
         self.next = end;
     }
 
-    /// Lets a piece go.
-    pub(super) fn release(&mut self, piece: Piece<S::Key>) {
-        self.store.release(piece.key);
-        let place = self.place(piece.first);
-        self.pieces[place].first = NONE;
-        self.came.clear(piece.first..piece.first + u64::from(piece.count));
+    /// Lets the piece go that begins with that number. Returns what comes behind it.
+    pub(super) fn release(&mut self, first: u64) -> u64 {
+        let place = self.place(first);
+        let Piece { key, count, .. } = self.pieces[place];
+        self.pieces[place].count = 0;
+        self.store.release(key);
+        let end = first + u64::from(count);
+        self.came.clear(first..end);
+        end
     }
 
     /// Passes over missing numbers that are next, if they are lost. Says whether there were any.

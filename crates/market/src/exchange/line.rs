@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use tautline_feed::sequence::{Pool, Store};
+use tautline_feed::sequence::{Pool, PoolKey, Store};
 
 use super::ConfigError;
 
@@ -82,7 +82,7 @@ pub(super) struct Line {
     rng: fastrand::Rng,
     counts: LineCounts,
     /// Packets on their way, by when they arrive, then by the order in which they went.
-    under_way: BinaryHeap<Reverse<(Instant, u64, u32)>>,
+    under_way: BinaryHeap<Reverse<(Instant, u64, PoolKey)>>,
     packets: Pool,
     /// Packets that have gone, copies included.
     gone: u64,

@@ -5,7 +5,7 @@ mod pool;
 mod slots;
 
 pub use self::bip::Bip;
-pub use self::pool::Pool;
+pub use self::pool::{Pool, PoolKey};
 pub use self::slots::Slots;
 
 /// Memory of a fixed size for the bodies of packets, or parts of them.

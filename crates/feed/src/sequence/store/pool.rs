@@ -10,8 +10,14 @@ pub struct Pool {
     size: usize,
     /// Slots in which there is nothing.
     free: Vec<u32>,
-    /// Bytes of what is in each.
-    lens: Box<[u32]>,
+}
+
+/// Where something lies in a [`Pool`], and its bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PoolKey {
+    slot: u32,
+    /// Bytes.
+    len: u32,
 }
 
 impl Pool {
@@ -24,32 +30,34 @@ impl Pool {
         // The last one that was let go is the next: its lines are still near.
         let mut free = table(packets, 0)?.into_vec();
         free.iter_mut().zip((0..packets as u32).rev()).for_each(|(free, slot)| *free = slot);
-        Ok(Self { memory, size: bytes, free, lens: table(packets, 0)? })
+        Ok(Self { memory, size: bytes, free })
     }
 }
 
 impl Store for Pool {
-    type Key = u32;
+    type Key = PoolKey;
 
     fn largest(&self) -> usize {
         self.size
     }
 
-    fn keep(&mut self, bytes: &[u8]) -> Option<u32> {
+    #[inline]
+    fn keep(&mut self, bytes: &[u8]) -> Option<PoolKey> {
         if bytes.len() > self.size {
             return None;
         }
         let slot = self.free.pop()?;
         self.memory[slot as usize * self.size..][..bytes.len()].copy_from_slice(bytes);
-        self.lens[slot as usize] = bytes.len() as u32;
-        Some(slot)
+        Some(PoolKey { slot, len: bytes.len() as u32 })
     }
 
-    fn get(&self, slot: u32) -> &[u8] {
-        &self.memory[slot as usize * self.size..][..self.lens[slot as usize] as usize]
+    #[inline]
+    fn get(&self, PoolKey { slot, len }: PoolKey) -> &[u8] {
+        &self.memory[slot as usize * self.size..][..len as usize]
     }
 
-    fn release(&mut self, slot: u32) {
+    #[inline]
+    fn release(&mut self, PoolKey { slot, .. }: PoolKey) {
         self.free.push(slot);
     }
 }

@@ -1,5 +1,6 @@
 //! What each line brings, loses, and how late it is.
 
+use super::super::map::Bits;
 use super::*;
 
 /// Loss, lateness and repetition are counted for each line.
@@ -41,17 +42,34 @@ fn loss_is_exact_over_the_window() {
     way.brings(1, 2);
     way.brings(10, 11); // 8 are lost
     way.brings(1000, 1100); // 989 are, and the packet is larger than the window
-    assert_eq!((way.stats.lost, way.open), (8 + 989, 0));
+    assert_eq!((way.stats().lost, way.open), (8 + 989, 0));
     way.brings(500, 501);
-    assert_eq!((way.stats.late, way.stats.repeated), (0, 1), "too old to tell");
+    assert_eq!((way.stats().late, way.stats().repeated), (0, 1), "too old to tell");
     way.brings(1150, 1151); // 50 are lost
     way.brings(1090, 1110);
-    assert_eq!((way.stats.late, way.stats.repeated, way.open), (10, 11, 40));
+    assert_eq!((way.stats().late, way.stats().repeated, way.open), (10, 11, 40));
     way.brings(1151, 1201); // the window now begins at 1137
-    assert_eq!((way.stats.lost, way.open), (8 + 989 + 40, 13));
+    assert_eq!((way.stats().lost, way.open), (8 + 989 + 40, 13));
     way.forget();
     way.brings(1, 2);
-    assert_eq!((way.stats.lost, way.open), (8 + 989 + 40, 0));
+    assert_eq!((way.stats().lost, way.open), (8 + 989 + 40, 0));
+}
+
+/// What fills a gap of a line is counted as what comes in any other way, in one word of the map and
+/// across words, when all of it is missing, some or nothing.
+#[test]
+fn short_and_long_ways_count_the_same() {
+    let (mut short, mut long) = (Way::new(128), Way::new(128));
+    let mut rng = fastrand::Rng::with_seed(7);
+    for _ in 0..20_000 {
+        let near = long.high().unwrap_or(1000);
+        let first = (near + 20).saturating_sub(rng.u64(0..160));
+        let end = first + rng.u64(1..=40);
+        assert_eq!(short.fills(&Bits::of(first..end)), long.brings(first, end));
+        assert_eq!((short.stats(), short.open), (long.stats(), long.open), "{first}..{end}");
+        assert_eq!(short.high(), long.high());
+    }
+    assert!(long.stats().late > 1000 && long.stats().repeated > 1000 && long.stats().lost > 1000);
 }
 
 /// The hold-off follows how far the slower line is behind, within its bounds.

@@ -249,7 +249,7 @@ impl<'a, F: Format, S: Store> Trial<'a, F, S> {
         assert_eq!(stats.repaired, repaired as u64);
         let all = end..end + self.sequencer.config.window;
         assert_eq!(self.sequencer.came.first_set(all.clone()), all.end);
-        assert!(self.sequencer.pieces.iter().all(|piece| piece.first == NONE));
+        assert!(self.sequencer.pieces.iter().all(|piece| piece.count == 0));
     }
 
     /// What has come next has been told.
