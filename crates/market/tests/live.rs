@@ -1,7 +1,7 @@
 //! Exchange and gateway on real sockets, over the loopback interface.
 
 use std::cell::{Cell, RefCell};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,6 +22,13 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// A port that nobody has at the moment.
 fn port() -> u16 {
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A port for a server that is called before it is there. Below those that the kernel gives to whoever
+/// names none: else a client, ours or one of another test, may be given it and keep the server away.
+fn port_of_a_server() -> u16 {
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    (0..100).map(|_| fastrand::u16(10_000..30_000)).find(is_free).expect("a free port")
 }
 
 /// An exchange whose lines lose some of what they carry, and a gateway that finds it. Each test has
@@ -137,8 +144,8 @@ fn losses_are_repaired_in_the_compact_format() {
 #[test]
 fn gateways_outlive_exchanges() {
     let (mut exchange, mut gateway) = configs(2, WireFormat::Compact);
-    exchange.replay = (Ipv4Addr::LOCALHOST, port()).into();
-    exchange.snapshot = (Ipv4Addr::LOCALHOST, port()).into();
+    exchange.replay = (Ipv4Addr::LOCALHOST, port_of_a_server()).into();
+    exchange.snapshot = (Ipv4Addr::LOCALHOST, port_of_a_server()).into();
     gateway.replay = exchange.replay.to_string();
     gateway.snapshot = exchange.snapshot.to_string();
     exchange.run_for = Some(Duration::from_millis(1000));
