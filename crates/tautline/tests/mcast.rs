@@ -96,11 +96,12 @@ impl Tool {
         child.wait_with_output().unwrap()
     }
 
-    /// What it prints, as JSON, the summary last and apart.
+    /// What it prints, as JSON, the summary last and apart. The manual explains every key.
     fn objects(self) -> (Vec<Value>, Value) {
         let text = self.end();
         let mut objects: Vec<Value> =
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        objects.iter().for_each(explained);
         let summary = objects.pop().unwrap();
         assert_eq!(summary["kind"], "summary");
         (objects, summary)
@@ -114,6 +115,19 @@ impl Drop for Tool {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+}
+
+/// Proves that the manual has each key of an object, and of those within it.
+fn explained(value: &Value) {
+    let manual = include_str!("../../../docs/multicast-tools.md");
+    match value {
+        Value::Array(all) => all.iter().for_each(explained),
+        Value::Object(all) => all.iter().for_each(|(key, value)| {
+            assert!(manual.contains(&format!("`{key}`")), "{key} is not explained");
+            explained(value);
+        }),
+        _ => {}
     }
 }
 

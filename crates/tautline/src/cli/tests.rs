@@ -238,6 +238,7 @@ fn mistakes_with_multicast_name_argument_and_remedy() {
         ("recv 239.1.1.1", "239.1.1.1: ", "such as 239.255.0.1:5000"),
         ("recv 239.1.1.1:0", "239.1.1.1:0: ", "a port from 1 on"),
         ("recv 239.1.1.1:5 --source 239.1.1.1", "--source: ", "the address that a sender"),
+        ("recv [ff12::1]:5 --source fe80::1%eth0", "--source: ", "--source fe80::1 --iface eth0"),
         ("recv 239.1.1.1:5 --source ::1", "--source: ::1: ", "family"),
         ("rate 239.1.1.1:5 [ff12::1]:5 --source ::1", "--source: ", "for 239.1.1.1:5"),
         ("recv 239.1.1.1:5 --buffer 0", "--buffer: ", "such as 8MiB"),

@@ -36,6 +36,9 @@ pub(super) fn place() -> impl TypedValueParser<Value = Place> {
 }
 
 pub(super) fn sender(text: &str) -> Result<IpAddr, String> {
+    if let Some((address, zone)) = text.split_once('%') {
+        return Err(format!("write the interface apart: --source {address} --iface {zone}"));
+    }
     let address = text.parse::<IpAddr>().ok();
     let is_sender = |ip: &IpAddr| !ip.is_multicast() && !ip.is_unspecified();
     address
