@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod above;
 mod bus;
 mod cli;
 mod doctor;

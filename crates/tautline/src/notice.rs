@@ -15,6 +15,8 @@ use tautline_log::{
 };
 use tautline_relay::units;
 
+use crate::above::Beside;
+
 /// The target of what the program itself says at its end.
 const PROGRAM: &str = "tautline";
 /// How long the end waits for lines that are not out yet.
@@ -115,9 +117,12 @@ impl LogArgs {
 
     fn sinks(&self) -> Result<Vec<Box<dyn Sink>>, LogError> {
         let console: Box<dyn Sink> = match (self.log_json, &self.log_filter, &self.log_file) {
-            (true, ..) => Box::new(Console::stderr().with_form(Json::new())),
-            (false, Some(_), None) => Box::new(Console::stderr()),
-            (false, ..) => Box::new(Console::stderr().with_form(Bare)),
+            (true, ..) => {
+                let console = Console::stderr().with_form(Json::new());
+                Box::new(Beside::new(console, Json::new()))
+            }
+            (false, Some(_), None) => Box::new(Beside::new(Console::stderr(), Human::new())),
+            (false, ..) => Box::new(Beside::new(Console::stderr().with_form(Bare), Bare)),
         };
         Ok(match self.open_file()? {
             Some(file) => vec![file, Box::new(OfProgram(console))],

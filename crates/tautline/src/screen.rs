@@ -5,6 +5,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
+use crate::above::{self, Above};
 use crate::writer::Writer;
 
 /// Room on a terminal.
@@ -51,6 +52,8 @@ pub(crate) struct Screen {
     measure: Box<dyn Fn() -> Size>,
     /// Lines of the table drawn last, to be drawn over, and the columns that there were.
     drawn: (usize, usize),
+    /// What goes above the table; `None` if log lines go elsewhere.
+    above: Option<&'static Above>,
     /// Why nothing can be shown.
     failed: Option<io::Error>,
 }
@@ -59,13 +62,13 @@ impl Screen {
     /// On standard output.
     pub(crate) fn stdout(json: bool) -> Self {
         let form = form(json, io::stdout().is_terminal());
-        Self::new(form, io::stdout(), || Size::of(io::stdout()))
+        Self::new(form, io::stdout(), || Size::of(io::stdout())).below_the_log()
     }
 
     /// On standard error.
     pub(crate) fn stderr(json: bool) -> Self {
         let form = form(json, io::stderr().is_terminal());
-        Self::new(form, io::stderr(), || Size::of(io::stderr()))
+        Self::new(form, io::stderr(), || Size::of(io::stderr())).below_the_log()
     }
 
     /// On anything of that form, and of the size that `measure` says.
@@ -78,7 +81,21 @@ impl Screen {
             Ok(writer) => (Some(writer), None),
             Err(error) => (None, Some(error)),
         };
-        Self { form, writer, measure: Box::new(measure), drawn: (0, 0), failed }
+        Self { form, writer, measure: Box::new(measure), drawn: (0, 0), above: None, failed }
+    }
+
+    /// If it is a table, and log lines go to a terminal too: they go above it.
+    fn below_the_log(self) -> Self {
+        if self.form == Form::Live && io::stderr().is_terminal() {
+            return self.below(&above::TABLE);
+        }
+        self
+    }
+
+    fn below(mut self, above: &'static Above) -> Self {
+        above.begin();
+        self.above = Some(above);
+        self
     }
 
     /// How reports are to look.
@@ -123,10 +140,13 @@ impl Screen {
     fn offer(&mut self, lines: &[String]) -> bool {
         let room = self.room();
         let lines = if self.form == Form::Live { fit(lines, room.rows) } else { lines.to_vec() };
-        let page = self.page(&lines, room.columns);
+        let told = self.above.map_or_else(Vec::new, Above::take);
+        let page = self.page(&told, &lines, room.columns);
         let taken = self.writer.as_ref().is_some_and(|writer| writer.offer(page));
         if taken {
             self.drawn = (lines.len(), room.columns);
+        } else if let Some(above) = self.above {
+            above.put_back(told);
         }
         taken
     }
@@ -139,14 +159,15 @@ impl Screen {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        let page = self.page(lines, self.width());
+        let told = self.above.take().map_or_else(Vec::new, Above::end);
+        let page = self.page(&told, lines, self.width());
         self.writer.take().map_or(Ok(()), |writer| writer.finish(page))
     }
 
-    /// The text of `lines`; a live table moves to the first line drawn last and clears from there to
+    /// The text of `lines`, below what was `told`; a live table moves to the first line drawn last and clears from there to
     /// the end. Where that is nobody knows once the terminal has become wider or narrower, for some wrap
     /// anew what they show: then it begins at the top.
-    fn page(&self, lines: &[String], columns: usize) -> Vec<u8> {
+    fn page(&self, told: &[String], lines: &[String], columns: usize) -> Vec<u8> {
         let mut page = String::new();
         let (drawn, before) = self.drawn;
         if self.form == Form::Live && drawn > 0 {
@@ -155,8 +176,19 @@ impl Screen {
                 false => "\x1b[H\x1b[J".to_owned(),
             };
         }
+        page.extend(told.iter().map(String::as_str));
         lines.iter().for_each(|line| page.extend([line.as_str(), "\n"]));
         page.into_bytes()
+    }
+}
+
+impl Drop for Screen {
+    /// Who is not finished has failed: what is still to be told is told all the same.
+    fn drop(&mut self) {
+        for line in self.above.take().map_or_else(Vec::new, Above::end) {
+            // Nobody is left who could be told.
+            drop(io::stderr().write_all(line.as_bytes()));
+        }
     }
 }
 
@@ -187,6 +219,29 @@ mod tests {
 
     fn lines(count: usize) -> Vec<String> {
         (0..count).map(|line| line.to_string()).collect()
+    }
+
+    /// Proves that log lines go above a table while one is drawn, also those that came while its reader
+    /// was held up, and that they are nobody's but their writer's before and behind it.
+    #[test]
+    fn log_lines_go_above_the_table() {
+        let above: &'static Above = Box::leak(Box::new(Above::new()));
+        let line = |text: &str| format!("{text}\n");
+        assert!(!above.offer(|| panic!("no table is drawn")));
+        let (mut reader, sink) = pipe().unwrap();
+        let size = || Size { columns: 80, rows: 5 };
+        let mut screen = Screen::new(Form::Live, sink, size).below(above);
+        assert!(screen.show(Ok(lines(1))));
+        assert!(above.offer(|| line("one")) && above.offer(|| line("two")));
+        let told = above.take();
+        above.put_back(told);
+        assert!(screen.show(Ok(lines(1))));
+        assert!(above.offer(|| line("three")));
+        screen.finish(&lines(1)).unwrap();
+        assert!(!above.offer(|| panic!("no table is drawn")));
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "0\n\x1b[1A\x1b[Jone\ntwo\n0\n\x1b[1A\x1b[Jthree\n0\n");
     }
 
     /// Proves that a live table is never higher than the terminal, follows its size, and draws over what it
