@@ -328,6 +328,26 @@ fn who_reads_no_further_ends_a_capture() {
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
 
+/// Proves that a buffer that the kernel does not grant in full is told of, with the setting to raise.
+#[test]
+fn a_buffer_that_is_not_granted_is_told() {
+    let most = fs::read_to_string("/proc/sys/net/core/rmem_max").unwrap();
+    let most: u64 = most.trim().parse().unwrap();
+    let told = |bytes: u64| {
+        let options = format!("recv {} --iface lo --for 10ms --buffer {bytes}", group());
+        let output = Tool::start(&options).output();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(told(most.min(1 << 20)), "");
+    // More than that cannot be asked for.
+    if most < 1 << 30 {
+        let text = told(1 << 30);
+        let wanted = format!("--buffer: 1073741824 bytes were asked for and {most} granted: raise");
+        assert!(text.contains(&wanted) && text.lines().count() == 1, "{text}");
+    }
+}
+
 /// Proves that a sender that does not reach its rate says so while it runs, once, and at the end.
 #[test]
 fn a_rate_that_is_not_reached_is_told() {

@@ -17,6 +17,7 @@ use super::seen::{Seen, Wall};
 use super::session::Session;
 use crate::Failure;
 use crate::cli::JoinArgs;
+use crate::notice;
 
 /// Datagrams in one call, each of any length.
 const BATCH: usize = 32;
@@ -51,8 +52,12 @@ pub(crate) fn watch<W: Watcher + 'static>(
     watcher: &Rc<RefCell<W>>,
     session: &Session,
 ) -> Result<(), Error> {
-    for &group in &args.groups {
+    for (at, &group) in args.groups.iter().enumerate() {
         let peer = join(args, group).map_err(Error::of(group))?;
+        if at == 0 {
+            // All get the same.
+            tell_less(args.buffer, &peer).map_err(Error::of(group))?;
+        }
         let (watcher, ending) = (watcher.clone(), session.ending().clone());
         let inlet = Inlet { peer, group, dropped: 0 };
         session.spawn(async move { inlet.receive(&watcher, &ending).await })?;
@@ -69,6 +74,18 @@ fn join(args: &JoinArgs, group: SocketAddr) -> io::Result<Peer> {
     let (interfaces, mut sources) = (args.interfaces.clone(), args.sources.clone());
     sources.retain(|source| source.is_ipv4() == group.is_ipv4());
     join_group(&MulticastSource { group, interfaces, sources }, &options)
+}
+
+/// Says so if the kernel has not granted the buffer that was asked for.
+fn tell_less(asked: Option<usize>, peer: &Peer) -> io::Result<()> {
+    // Linux states it doubled.
+    let granted = peer.receive_buffer()? / 2;
+    if let Some(asked) = asked.filter(|asked| granted < *asked) {
+        notice::say(format_args!(
+            "--buffer: {asked} bytes were asked for and {granted} granted: raise net.core.rmem_max"
+        ));
+    }
+    Ok(())
 }
 
 /// A group that was joined.
