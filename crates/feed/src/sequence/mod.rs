@@ -404,6 +404,12 @@ impl<F: Format, S: Store> Sequencer<F, S> {
         self.end
     }
 
+    /// [`Stats::former`], for those who look after each packet.
+    #[inline]
+    pub fn former(&self) -> u64 {
+        self.stats.former
+    }
+
     /// What it has done.
     pub fn stats(&self) -> Stats {
         let others = self.ways.iter().map(|way| way.others).sum::<u64>();

@@ -116,7 +116,7 @@ impl<F: Format, S: Store> Gateway<F, S> {
         };
         let desk = &mut self.desk;
         self.sequencer.packet(now, line, packet, &mut |event: Event<'_, F>| desk.hear(event, out));
-        if self.sequencer.stats().former != self.rivals.counted {
+        if self.sequencer.former() != self.rivals.counted {
             self.hear_of_a_former_session(now, line, bytes, out);
         }
         if self.desk.is_troubled {
@@ -133,7 +133,7 @@ impl<F: Format, S: Store> Gateway<F, S> {
         bytes: &[u8],
         out: &mut impl FnMut(Output),
     ) {
-        self.rivals.counted = self.sequencer.stats().former;
+        self.rivals.counted = self.sequencer.former();
         // That it is over is told several times, and no sign of life.
         let Ok(packet) = F::parse(bytes) else { return };
         if packet.kind == Kind::End {
@@ -160,7 +160,7 @@ impl<F: Format, S: Store> Gateway<F, S> {
                 let mut tell = |event: Event<'_, F>| desk.hear(event, out);
                 self.sequencer.replayed(now, packet, &mut tell);
                 // An answer that comes late is nobody's sign of life.
-                self.rivals.counted = self.sequencer.stats().former;
+                self.rivals.counted = self.sequencer.former();
             }
             Answer::Refused(refusal) => self.refused(refusal, out),
         }
