@@ -77,8 +77,11 @@ pub struct Batch {
     /// Bytes from one datagram's place to the next one's.
     stride: usize,
     bytes: Box<[u8]>,
-    /// Point into the other arrays; aimed anew before every call.
+    /// Point into the other arrays.
     headers: Box<[libc::mmsghdr]>,
+    /// The first so many headers are aimed to receive, and since then nobody but the kernel has written
+    /// to them or to what they point at.
+    aimed: usize,
     vectors: Box<[libc::iovec]>,
     names: Box<[libc::sockaddr_storage]>,
     details: Details,
@@ -146,6 +149,7 @@ impl Batch {
                 stride,
                 bytes: vec![0; count * stride].into(),
                 headers: vec![mem::zeroed(); count].into(),
+                aimed: 0,
                 vectors: vec![mem::zeroed(); count].into(),
                 names: vec![mem::zeroed(); count].into(),
                 details,
@@ -208,6 +212,7 @@ impl Batch {
         if from == to {
             return;
         }
+        self.aimed = 0;
         let (start, entry) = (from * self.stride, self.entries[from]);
         self.bytes.copy_within(start..start + entry.len, to * self.stride);
         (self.names[to], self.entries[to]) = (self.names[from], entry);
@@ -240,6 +245,7 @@ impl Batch {
             return Err(PushError::TooLong { len, size: self.size });
         }
         let entry = self.entries.get_mut(at).ok_or(PushError::Full)?;
+        self.aimed = 0;
         let name_len = to.map_or(0, |to| to.len());
         *entry = Entry { len, segment, name_len, ..Entry::default() };
         self.bytes[at * self.stride..][..len].copy_from_slice(bytes);
@@ -271,11 +277,13 @@ impl Batch {
     pub fn receive_at_most(&mut self, from: &Conn, most: usize) -> io::Result<usize> {
         self.len = 0;
         let most = most.clamp(1, self.capacity());
-        for at in 0..most {
+        self.renew_room(self.aimed.min(most));
+        for at in self.aimed..most {
             self.aim_to_receive(at);
         }
-        // SAFETY: every header up to `most` was just aimed at memory of this batch, which is
-        // borrowed.
+        self.aimed = self.aimed.max(most);
+        // SAFETY: every header up to `most` was aimed at memory of this batch, which is borrowed, and
+        // since then nobody has written there: who does sets `aimed` back.
         let count = unsafe { receive(from, &mut self.headers[..most]) }?;
         for at in 0..count {
             self.note_received(at);
@@ -303,15 +311,27 @@ impl Batch {
         (header.msg_control, header.msg_controllen) = (control, room as _);
     }
 
+    /// Says again how much room there is for what comes with a datagram: the kernel writes there how
+    /// much of it it has used.
+    fn renew_room(&mut self, aimed: usize) {
+        let room = self.controls.room();
+        if !self.details.source && room == 0 {
+            return;
+        }
+        for header in &mut self.headers[..aimed] {
+            header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+            header.msg_hdr.msg_controllen = room as _;
+        }
+    }
+
     fn note_received(&mut self, at: usize) {
         let message = &self.headers[at];
-        let control = self.controls.get(at, message.msg_hdr.msg_controllen as u16);
         let entry = &mut self.entries[at];
         entry.len = (message.msg_len as usize).min(self.size);
         entry.segment = 0;
         entry.truncated = message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
         entry.name_len = if self.details.source { message.msg_hdr.msg_namelen } else { 0 };
-        entry.told.read(control);
+        entry.told.read(self.controls.get(at, message.msg_hdr.msg_controllen as u16));
     }
 
     /// Sends what it holds from the `first` datagram on, in one call, without waiting.
@@ -326,6 +346,7 @@ impl Batch {
         if first == self.len {
             return Ok(0);
         }
+        self.aimed = 0;
         for at in first..self.len {
             self.aim_to_send(at, to);
         }

@@ -15,6 +15,12 @@ impl Controls {
         Self { bytes: vec![0; count * room].into(), room }
     }
 
+    /// Bytes that there are for each.
+    #[inline]
+    pub(super) fn room(&self) -> usize {
+        self.room
+    }
+
     /// Where those of the datagram at `index` are to be written, and how many bytes there
     /// are: null if there is no room.
     pub(super) fn aim(&mut self, index: usize) -> (*mut libc::c_void, usize) {

@@ -50,7 +50,10 @@ impl Slots {
             let (left, right) = (self.largest[2 * node], self.largest[2 * node + 1]);
             let half = self.order - node.ilog2() as u8;
             let is_whole = left == half && right == half;
-            self.largest[node] = if is_whole { half + 1 } else { left.max(right) };
+            let now = if is_whole { half + 1 } else { left.max(right) };
+            if std::mem::replace(&mut self.largest[node], now) == now {
+                return; // nothing changes above
+            }
         }
     }
 }
