@@ -7,23 +7,30 @@ const UNIT: usize = 64;
 
 /// Packets of all sizes, each in a block of 64 bytes times a power of two, which is split off a larger
 /// one and joined with its buddy when it is let go (K. C. Knowlton, "A fast storage allocator", 1965).
-/// Both take O(log n) steps; nothing that stays keeps others.
+/// Both take O(log n) steps, most times a few; nothing that stays keeps others.
 #[derive(Debug)]
 pub struct Slots {
     memory: Box<[u8]>,
-    /// For each block of the tree, a heap with the whole at 1: the order of the largest free block in
-    /// it, and one; 0: none.
-    largest: Box<[u8]>,
-    /// The order of the whole: it has `UNIT << order` bytes.
-    order: u8,
-    /// Bytes of what lies in the block that begins with a unit, and its order.
+    /// By order, a block of which has `UNIT << order` bytes: the free block that is taken next.
+    free: Box<[Link]>,
+    /// Bits of the orders of which there are free blocks.
+    orders: u32,
+    /// By the unit with which a block begins. Within a block nothing is free.
     blocks: Box<[Block]>,
 }
 
+/// The first unit of a free block, if there is one.
+type Link = Option<u32>;
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Block {
+    /// Bytes of what lies in it.
     len: u32,
     order: u8,
+    is_free: bool,
+    /// While it is free: the others of its order.
+    before: Link,
+    behind: Link,
 }
 
 impl Slots {
@@ -36,24 +43,37 @@ impl Slots {
         let units = bytes.div_ceil(UNIT).checked_next_power_of_two().ok_or(too_much)?;
         let memory = memory(units.min(bytes), UNIT)?;
         let order = units.trailing_zeros() as u8;
-        let depth = |node: usize| node.ilog2() as u8;
-        let mut largest = table(2 * units, 0)?;
-        let nodes = largest.iter_mut().enumerate().skip(1);
-        nodes.for_each(|(node, largest)| *largest = order - depth(node) + 1);
-        Ok(Self { memory, largest, order, blocks: table(units, Block::default())? })
+        let free = table(usize::from(order) + 1, None)?;
+        let mut slots = Self { memory, free, orders: 0, blocks: table(units, Block::default())? };
+        slots.add_free(0, order);
+        Ok(slots)
     }
 
-    /// What is free below a node follows from its halves.
-    fn mend(&mut self, mut node: usize) {
-        while node > 1 {
-            node /= 2;
-            let (left, right) = (self.largest[2 * node], self.largest[2 * node + 1]);
-            let half = self.order - node.ilog2() as u8;
-            let is_whole = left == half && right == half;
-            let now = if is_whole { half + 1 } else { left.max(right) };
-            if std::mem::replace(&mut self.largest[node], now) == now {
-                return; // nothing changes above
-            }
+    /// Puts a block before the free ones of its order.
+    fn add_free(&mut self, first: u32, order: u8) {
+        let behind = self.free[usize::from(order)].replace(first);
+        if let Some(behind) = behind {
+            self.blocks[behind as usize].before = Some(first);
+        }
+        let block = Block { len: 0, order, is_free: true, before: None, behind };
+        self.blocks[first as usize] = block;
+        self.orders |= 1 << order;
+    }
+
+    /// Takes a block out of the free ones of its order.
+    fn take_free(&mut self, first: u32) {
+        let Block { order, before, behind, .. } = self.blocks[first as usize];
+        self.blocks[first as usize].is_free = false;
+        if let Some(behind) = behind {
+            self.blocks[behind as usize].before = before;
+        }
+        let link = match before {
+            Some(before) => &mut self.blocks[before as usize].behind,
+            None => &mut self.free[usize::from(order)],
+        };
+        *link = behind;
+        if self.free[usize::from(order)].is_none() {
+            self.orders &= !(1 << order);
         }
     }
 }
@@ -67,36 +87,40 @@ impl Store for Slots {
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Option<u32> {
-        let units = bytes.len().div_ceil(UNIT).max(1).next_power_of_two();
-        let wanted = units.trailing_zeros() as u8;
-        if self.largest[1] <= wanted {
-            return None;
+        let units = bytes.len().div_ceil(UNIT).max(1).checked_next_power_of_two()?;
+        let wanted = units.trailing_zeros();
+        // The smallest that is enough: large blocks stay whole.
+        let large_enough = self.orders.checked_shr(wanted)?;
+        let mut order = wanted + large_enough.trailing_zeros();
+        let first = (*self.free.get(order as usize)?)?;
+        self.take_free(first);
+        while order > wanted {
+            order -= 1;
+            self.add_free(first + (1 << order), order as u8);
         }
-        let mut node = 1;
-        for _ in wanted..self.order {
-            node *= 2;
-            // The half that has less, if it is enough: large blocks stay whole.
-            let (left, right) = (self.largest[node], self.largest[node + 1]);
-            let is_left = left > wanted && (right <= wanted || left <= right);
-            node += usize::from(!is_left);
-        }
-        self.largest[node] = 0;
-        self.mend(node);
-        let first = (node - (1 << node.ilog2())) * units;
-        self.memory[first * UNIT..][..bytes.len()].copy_from_slice(bytes);
-        self.blocks[first] = Block { len: bytes.len() as u32, order: wanted };
-        Some(first as u32)
+        let block = &mut self.blocks[first as usize];
+        (block.len, block.order) = (bytes.len() as u32, wanted as u8);
+        self.memory[first as usize * UNIT..][..bytes.len()].copy_from_slice(bytes);
+        Some(first)
     }
 
     fn get(&self, first: u32) -> &[u8] {
         &self.memory[first as usize * UNIT..][..self.blocks[first as usize].len as usize]
     }
 
-    fn release(&mut self, first: u32) {
-        let order = self.blocks[first as usize].order;
-        let node = (1 << (self.order - order)) + (first as usize >> order);
-        debug_assert_eq!(self.largest[node], 0, "let go twice");
-        self.largest[node] = order + 1;
-        self.mend(node);
+    fn release(&mut self, mut first: u32) {
+        let Block { mut order, is_free, .. } = self.blocks[first as usize];
+        debug_assert!(!is_free, "let go twice");
+        while 1 << order < self.blocks.len() {
+            let buddy = first ^ (1 << order);
+            let block = self.blocks[buddy as usize];
+            if !block.is_free || block.order != order {
+                break;
+            }
+            self.take_free(buddy);
+            first &= !(1 << order);
+            order += 1;
+        }
+        self.add_free(first, order);
     }
 }
