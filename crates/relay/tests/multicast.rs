@@ -114,6 +114,27 @@ fn groups_are_relayed_to_groups() {
     }
 }
 
+/// Proves that a group to which no route leads is told with the command that adds one. The loopback
+/// interface has no route to groups of IPv6 unless somebody added it.
+#[test]
+fn a_group_without_a_route_is_told_with_the_remedy() {
+    let to = group("ff12::8105");
+    let probe = UdpSocket::bind("[::]:0").unwrap();
+    socket2::SockRef::from(&probe).set_multicast_if_v6(lo().index()).unwrap();
+    if probe.send_to(b"", to).is_ok() {
+        return skip_in_part("a route leads to groups of IPv6 by the loopback interface");
+    }
+    let from = group("239.255.81.4");
+    for driver in DRIVERS {
+        let relay = Running::start(config(driver, &url(from, ""), &[&url(to, "")]));
+        sender(lo(), "127.0.0.1").send_to(b"nobody's", from).unwrap();
+        relay.until(|report| report.endpoints[1].error.is_some());
+        let summary = relay.finish();
+        let told = summary.endpoints[1].error.as_deref().unwrap_or_default();
+        assert!(told.contains("no route leads to ff12::8105 by lo: add one"), "{told}");
+    }
+}
+
 /// Proves that datagrams that come joined are sent to a group joined, and that its members get each
 /// as it was.
 #[test]

@@ -257,9 +257,10 @@ impl Error {
         error.get_ref()?.downcast_ref()
     }
 
-    /// What is wrong with a send to a group that no route leads to, by an interface if one is named;
-    /// other errors as they are.
-    pub(super) fn of_send(error: io::Error, to: SocketAddr, by: Interface) -> io::Error {
+    /// What is wrong with a send to a group that no route leads to, `by` the interface that the socket
+    /// sends by: [`NoRoute`](Self::NoRoute) or [`NoRouteBy`](Self::NoRouteBy). Other errors come back as
+    /// they are. For those who send by the descriptor of a peer.
+    pub fn of_send(error: io::Error, to: SocketAddr, by: Interface) -> io::Error {
         let group = to.ip();
         let by = match to {
             SocketAddr::V6(v6) if v6.scope_id() != 0 => Interface::of_index(v6.scope_id()),

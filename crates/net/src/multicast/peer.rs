@@ -133,6 +133,11 @@ impl Peer {
         Ok(())
     }
 
+    /// The interface that it sends by, as far as one was named: [`Options::interface`].
+    pub fn sends_by(&self) -> Interface {
+        self.sends_by.get()
+    }
+
     /// Bytes that the kernel keeps of what was not received yet, as it counts, with its own
     /// expense: what was granted of [`Options::receive_buffer`].
     ///

@@ -120,11 +120,6 @@ fn own_address(group: SocketAddr, interfaces: &[Interface]) -> SocketAddr {
     }
 }
 
-/// A socket to send to a group with.
-pub(super) fn to_group(to: &MulticastDestination) -> io::Result<(Descriptor, SockAddr)> {
-    Ok((open_group(to)?.into_descriptor(), to.group.into()))
-}
-
 /// A peer that sends to the group of a `mcast:` endpoint as that says.
 ///
 /// # Errors

@@ -5,6 +5,7 @@ use std::io;
 use std::rc::{Rc, Weak};
 
 use socket2::SockAddr;
+use tautline_net::multicast::{self, Interface};
 use tautline_runtime::{Descriptor, SocketOption};
 
 use super::Destination;
@@ -24,6 +25,8 @@ struct Outlet {
     messages: RefCell<Messages>,
     socket: Descriptor,
     peer: SockAddr,
+    /// The interface that it sends by, if the peer is a group.
+    by: Interface,
     /// The kernel takes no more for now.
     blocked: Cell<bool>,
     fanout: Rc<Fanout>,
@@ -38,7 +41,7 @@ pub(super) async fn open(
     fanout: &Rc<Fanout>,
     tally: &Rc<Tally>,
 ) -> io::Result<Rc<dyn Destination>> {
-    outlet(to, sockets::udp_to(address).await?, fanout, tally)
+    outlet(to, sockets::udp_to(address).await?, Interface::ANY, fanout, tally)
 }
 
 /// Makes a socket to send to a group with.
@@ -48,12 +51,15 @@ pub(super) fn open_group(
     fanout: &Rc<Fanout>,
     tally: &Rc<Tally>,
 ) -> io::Result<Rc<dyn Destination>> {
-    outlet(to, sockets::to_group(group)?, fanout, tally)
+    let peer = sockets::open_group(group)?;
+    let by = peer.sends_by();
+    outlet(to, (peer.into_descriptor(), group.group.into()), by, fanout, tally)
 }
 
 fn outlet(
     to: &Endpoint,
     (socket, peer): (Descriptor, SockAddr),
+    by: Interface,
     fanout: &Rc<Fanout>,
     tally: &Rc<Tally>,
 ) -> io::Result<Rc<dyn Destination>> {
@@ -66,6 +72,7 @@ fn outlet(
         messages: RefCell::new(Messages::new()),
         socket,
         peer,
+        by,
         blocked: Cell::new(false),
         fanout: fanout.clone(),
         tally: tally.clone(),
@@ -88,8 +95,12 @@ impl Outlet {
     }
 
     /// The kernel refuses the first packet of the queue: it is lost, the next one is tried.
-    fn skip(&self, error: &io::Error) {
-        self.tally.note(error);
+    fn skip(&self, error: io::Error) {
+        let error = match self.peer.as_socket() {
+            Some(peer) => multicast::Error::of_send(error, peer, self.by),
+            None => error,
+        };
+        self.tally.note(&error);
         self.queue.borrow_mut().pop_sent(1, drop);
         self.tally.count_lost(1);
     }
@@ -119,7 +130,7 @@ impl Destination for Outlet {
                 Ok(sent) => self.forget_sent(sent),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.await_room(),
                 Err(error) if self.messages.borrow_mut().go_apart(&error) => {}
-                Err(error) => self.skip(&error),
+                Err(error) => self.skip(error),
             }
         }
     }
