@@ -37,7 +37,7 @@ pub enum UnitError {
     #[error("{0:?} is no rate; write packets a second, such as 500, 20k or 1M")]
     Rate(String),
     /// Not a number followed by one of the time units.
-    #[error("{0:?} is no duration; write a number and a unit, such as 500ms, 10s, 5m or 1h")]
+    #[error("{0:?} is no duration; write a number and a unit, such as 500ms, 1.5s, 5m or 1h")]
     Duration(String),
     /// Not a whole number.
     #[error("{0:?} is no whole number; write decimal digits, such as 1024")]
@@ -87,7 +87,7 @@ pub fn parse_rate(text: &str) -> Result<u64, UnitError> {
         .ok_or_else(|| UnitError::Rate(text.to_owned()))
 }
 
-/// Reads a duration: `500ms`, `10s`, `5m`, `1h`; a bare number counts seconds.
+/// Reads a duration: `500ms`, `1.5s`, `5m`, `1h`; a bare number counts seconds.
 ///
 /// # Errors
 /// [`UnitError::Duration`] when the text is no number, has an unknown unit or overflows.
@@ -105,12 +105,20 @@ pub fn parse_count(text: &str) -> Result<u64, UnitError> {
     scaled(text, &[("", 1)]).ok_or_else(|| UnitError::Count(text.to_owned()))
 }
 
-/// The number at the start of `text`, times the factor of the unit that follows it.
+/// The number at the start of `text`, times the factor of the unit that follows it. It may have a
+/// fraction, of which nothing may be left over: `1.5k`, but not `1.5`.
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let (whole, rest) = text.split_at(digits(text));
+    let (fraction, unit) = match rest.strip_prefix('.') {
+        Some(rest) => rest.split_at(digits(rest)),
+        None => ("0", rest),
+    };
     let factor = units.iter().find(|(name, _)| *name == unit)?.1;
-    number.parse::<u64>().ok()?.checked_mul(factor)
+    let whole = whole.parse::<u64>().ok()?.checked_mul(factor)?;
+    let parts = fraction.parse::<u64>().ok()?.checked_mul(factor)?;
+    let of = 10_u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    (parts % of == 0).then_some(parts / of).and_then(|part| whole.checked_add(part))
 }
 
 #[cfg(test)]
@@ -127,6 +135,22 @@ mod tests {
         assert_eq!(parse_duration("10"), Ok(Duration::from_secs(10)));
         assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(parse_count("7"), Ok(7));
+    }
+
+    /// Proves that fractions are exact, and refused where something is left over.
+    #[test]
+    fn fractions_are_exact() {
+        assert_eq!(parse_duration("0.2s"), Ok(Duration::from_millis(200)));
+        assert_eq!(parse_duration("1.05m"), Ok(Duration::from_secs(63)));
+        assert_eq!(parse_rate("1.5k"), Ok(1_500));
+        assert_eq!(parse_bytes("0.5KiB"), Ok(512));
+        assert_eq!(parse_bytes("2.0"), Ok(2));
+        for text in
+            ["1.5ns", "0.0000000001s", "1.", ".5s", "1.s", "1.2.3s", "1.99999999999999999999s"]
+        {
+            assert_eq!(parse_duration(text), Err(UnitError::Duration(text.to_owned())));
+        }
+        assert_eq!(parse_count("1.5"), Err(UnitError::Count("1.5".into())));
     }
 
     /// Proves that nonsense, zero rates and overflow are refused with the text in the message.
