@@ -1,6 +1,6 @@
 //! Exchange and gateway as a user meets them, on the loopback interface.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -103,4 +103,53 @@ fn who_only_prints_ends_with_its_reader() {
     let mut exchange = Running::unread(&format!("exchange {} {servers} --json", silence(5)));
     assert_eq!(serving.ends_within(Duration::from_millis(2500)), None);
     assert_eq!(exchange.ends_within(Duration::from_millis(100)), None);
+}
+
+/// Proves that a line is refused by the name of its argument, and that the options which are listed then are
+/// those that it takes.
+#[test]
+fn lines_have_options_of_their_own() {
+    let line = "--line mcast://239.255.99.6:9?iface=lo";
+    let cases = [
+        (format!("gateway {line}&foo=1"), "no option \"foo\"; known are iface, source, buffer"),
+        (format!("gateway {line}&size=9"), "no option \"size\"; known are iface, source, buffer"),
+        (format!("exchange {line}&foo=1"), "no option \"foo\"; known are iface, hops, loopback"),
+        (
+            format!("exchange {line}&queue=9"),
+            "no option \"queue\"; known are iface, hops, loopback",
+        ),
+        (format!("gateway {line} {line}"), "tautline: --line: 239.255.99.6:9 is named twice"),
+    ];
+    for (arguments, why) in cases {
+        let output = command(&arguments).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && told.contains(why), "{arguments}: {told}");
+        assert!(told.contains("--line"), "{told}");
+    }
+    let most = format!("gateway {line}&buffer=1GiB --for 50ms");
+    let told = String::from_utf8(command(&most).output().unwrap().stderr).unwrap();
+    let less = "line 239.255.99.6:9: buffer: 1073741824 bytes were asked for and ";
+    assert!(told.contains(less) || !told.contains("buffer"), "{told}");
+}
+
+/// Proves that a gateway that hears packets of the other format says so when it does, and at its end, and
+/// that an exchange whose packets are crowded out says so once for each line.
+#[test]
+fn what_does_not_fit_is_told() {
+    let line = silence(7);
+    let servers = "--replay 127.0.0.1:0 --snapshot 127.0.0.1:0";
+    let crowded = format!("exchange {line} {servers} --rate 20k --delay 2s --for 3s");
+    let exchange = command(&crowded).spawn().unwrap();
+    let mut exchange = Running(exchange);
+    let gateway = format!("gateway {line} --format compact --for 2900ms");
+    let output = command(&gateway).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    let first = "are no packets of compact: try --format moldudp64";
+    assert_eq!(told.lines().filter(|line| line.ends_with(first)).count(), 2, "{told}");
+    let last = told.lines().last().unwrap();
+    assert!(last.contains("doubt at the end") && last.contains("datagrams came"), "{told}");
+    assert_eq!(exchange.ends_within(PATIENCE), Some(0));
+    let mut told = String::new();
+    exchange.0.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert_eq!(told.matches("packets are crowded out").count(), 1, "{told}");
 }

@@ -150,8 +150,12 @@ impl From<Range<u64>> for Numbers {
 }
 
 impl fmt::Display for Numbers {
+    /// The first, the last and how many: `5 to 7 (3)`. One stands alone.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}..{}", self.first, self.end)
+        match self.len() {
+            1 => self.first.fmt(f),
+            count => write!(f, "{} to {} ({count})", self.first, self.end - 1),
+        }
     }
 }
 
@@ -244,5 +248,7 @@ mod tests {
         let sources = [Source::Line(Line(1)), Source::Replay, Source::Snapshot];
         assert_eq!(sources.map(|source| source.to_string()), ["line 1", "replay", "snapshot"]);
         assert_eq!(Lost::SessionOver.to_string(), "another session has begun");
+        let numbers = [5..8, 5..7, 5..6].map(|range| Numbers::from(range).to_string());
+        assert_eq!(numbers, ["5 to 7 (3)", "5 to 6 (2)", "5"]);
     }
 }

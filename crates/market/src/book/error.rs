@@ -7,14 +7,14 @@ use crate::message::{Instrument, OrderId, Price};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BookError {
     /// There is no such order.
-    #[error("there is no order {order}: the message that added it was missed; take a snapshot")]
+    #[error("there is no order {order}: the message that added it was missed; a snapshot mends it")]
     UnknownOrder {
         /// The order.
         order: OrderId,
     },
     /// There is such an order already.
     #[error(
-        "order {order} is in the book: the message that took it out was missed; take a snapshot"
+        "order {order} is in the book: the message that took it out was missed; a snapshot mends it"
     )]
     DoubledOrder {
         /// The order.
@@ -27,7 +27,9 @@ pub enum BookError {
         order: OrderId,
     },
     /// More is traded than there is.
-    #[error("order {order} has {left}, of which {quantity} cannot change hands: take a snapshot")]
+    #[error(
+        "order {order} has {left}, of which {quantity} cannot change hands: messages were missed; a snapshot mends it"
+    )]
     TooLarge {
         /// The order.
         order: OrderId,
@@ -37,7 +39,9 @@ pub enum BookError {
         left: u32,
     },
     /// It is traded for another price than its own.
-    #[error("order {order} has the limit {limit}, and is not traded for {price}: take a snapshot")]
+    #[error(
+        "order {order} has the limit {limit}, and is not traded for {price}: messages were missed; a snapshot mends it"
+    )]
     OtherPrice {
         /// The order.
         order: OrderId,
@@ -48,7 +52,8 @@ pub enum BookError {
     },
     /// There is no room for another order.
     #[error(
-        "order {order} is one more than the {orders} that the book has room for: make it larger"
+        "a book has room for {orders} orders, and there are more: set orders to what the exchange has \
+         (--orders)"
     )]
     Full {
         /// The order.

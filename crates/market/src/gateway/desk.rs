@@ -1,10 +1,13 @@
 //! The books, and what is told of them.
 
+use std::time::Instant;
+
 use tautline_feed::format::{Format, Session};
 use tautline_feed::sequence::{Event, Run};
 
 use super::output::{Doubt, Notice, Output, Stats};
 use super::quote::{Quote, Tops, tops};
+use super::waits::Waits;
 use crate::book::Books;
 use crate::message::{Instrument, Message};
 use crate::replay::Request;
@@ -22,13 +25,18 @@ pub(super) struct Desk {
     pub(super) why: Option<Doubt>,
     /// Nothing comes on any line.
     pub(super) is_stale: bool,
+    /// The session is over.
+    pub(super) is_over: bool,
+    /// What is missing, and since when.
+    pub(super) waits: Waits,
     /// They have come to be in doubt, and nobody has seen to it.
     pub(super) is_troubled: bool,
     pub(super) stats: Stats,
 }
 
 impl Desk {
-    pub(super) fn new(books: Books) -> Self {
+    /// Of books for a feed of which so many gaps can be open at a time.
+    pub(super) fn new(books: Books, gaps: usize) -> Self {
         Self {
             updates: vec![0; books.len() as usize].into(),
             books,
@@ -36,6 +44,8 @@ impl Desk {
             is_in_doubt: true,
             why: None,
             is_stale: false,
+            is_over: false,
+            waits: Waits::new(gaps),
             is_troubled: false,
             stats: Stats::default(),
         }
@@ -47,10 +57,15 @@ impl Desk {
 
     /// The sequencer tells something.
     #[inline]
-    pub(super) fn hear<F: Format>(&mut self, event: Event<'_, F>, out: &mut impl FnMut(Output)) {
+    pub(super) fn hear<F: Format>(
+        &mut self,
+        now: Instant,
+        event: Event<'_, F>,
+        out: &mut impl FnMut(Output),
+    ) {
         match event {
             Event::Messages(run) => self.take(run, out),
-            event => self.hear_other(event, out),
+            event => self.hear_other(now, event, out),
         }
     }
 
@@ -125,7 +140,12 @@ impl Desk {
     }
 
     #[cold]
-    fn hear_other<F: Format>(&mut self, event: Event<'_, F>, out: &mut impl FnMut(Output)) {
+    fn hear_other<F: Format>(
+        &mut self,
+        now: Instant,
+        event: Event<'_, F>,
+        out: &mut impl FnMut(Output),
+    ) {
         let notice = match event {
             Event::Messages(_) => return,
             Event::Request { wire, missing, .. } => return self.request(wire, missing.len(), out),
@@ -140,8 +160,14 @@ impl Desk {
                 }
                 return;
             }
-            Event::Gap(gap) => Notice::Gap(gap),
-            Event::Repaired { gap, by } => Notice::Repaired { gap, by },
+            Event::Gap(gap) => {
+                self.waits.appeared(now, gap);
+                Notice::Gap(gap)
+            }
+            Event::Repaired { gap, by } => {
+                self.waits.repaired(gap);
+                Notice::Repaired { gap, by }
+            }
             Event::Malformed { source, .. } => Notice::Malformed { source },
             Event::Absurd { source, number, .. } => Notice::Absurd { source, number },
             Event::Stale => {
@@ -152,7 +178,10 @@ impl Desk {
                 self.is_stale = false;
                 Notice::Live
             }
-            Event::Ended { session, next } => Notice::Ended { session, next },
+            Event::Ended { session, next } => {
+                self.is_over = true;
+                Notice::Ended { session, next }
+            }
         };
         out(Output::Notice(notice));
     }
@@ -167,6 +196,8 @@ impl Desk {
     fn begin(&mut self, session: Session, out: &mut impl FnMut(Output)) {
         let is_first = self.session.replace(session).is_none();
         self.books.clear();
+        self.waits.clear();
+        self.is_over = false;
         if is_first {
             self.doubt(Doubt::Joined, out);
         } else {

@@ -19,6 +19,7 @@ mod output;
 mod quote;
 mod recovery;
 mod rivals;
+mod waits;
 
 use std::fmt;
 use std::time::Instant;
@@ -33,6 +34,7 @@ pub use self::quote::{Quote, QuoteError, Top};
 use self::recovery::Recovery;
 pub use self::rivals::Rival;
 use self::rivals::Rivals;
+pub use self::waits::Behind;
 use crate::book::Books;
 use crate::message::Instrument;
 use crate::replay::{Answer, Reason, Refusal};
@@ -78,6 +80,8 @@ pub struct Gateway<F: Format, S: Store> {
     rivals: Rivals,
     /// When all quotes are published again.
     refresh_at: Instant,
+    /// Datagrams come that are no packets, which was told.
+    has_told_strange: bool,
     config: Config,
 }
 
@@ -90,10 +94,11 @@ impl<F: Format, S: Store> Gateway<F, S> {
         let config = config.checked()?;
         Ok(Self {
             sequencer: Sequencer::new(config.sequence.clone(), store, now)?,
-            desk: Desk::new(Books::new(config.instruments, config.orders)?),
+            desk: Desk::new(Books::new(config.instruments, config.orders)?, config.sequence.gaps),
             recovery: Recovery::new(config.snapshot_patience),
             rivals: Rivals::default(),
             refresh_at: now + config.refresh,
+            has_told_strange: false,
             config,
         })
     }
@@ -111,16 +116,42 @@ impl<F: Format, S: Store> Gateway<F, S> {
         out: &mut impl FnMut(Output),
     ) {
         let Ok(packet) = F::parse(bytes) else {
-            self.desk.stats.strange += 1;
-            return;
+            return self.hear_strange(line, out);
         };
         let desk = &mut self.desk;
-        self.sequencer.packet(now, line, packet, &mut |event: Event<'_, F>| desk.hear(event, out));
+        let mut tell = |event: Event<'_, F>| desk.hear(now, event, out);
+        self.sequencer.packet(now, line, packet, &mut tell);
         if self.sequencer.former() != self.rivals.counted {
             self.hear_of_a_former_session(now, line, bytes, out);
         }
+        // There is no trouble without doubt.
+        if self.desk.is_in_doubt {
+            self.hear_in_doubt(now, bytes, out);
+        }
+    }
+
+    /// A packet has come while the books are in doubt. The sequencer, which waits for a snapshot, does not
+    /// tell that the session is over.
+    #[cold]
+    fn hear_in_doubt(&mut self, now: Instant, bytes: &[u8], out: &mut impl FnMut(Output)) {
+        if let Ok(packet) = F::parse(bytes)
+            && packet.kind == Kind::End
+            && self.sequencer.session() == Some(packet.session)
+        {
+            self.desk.is_over = true;
+        }
         if self.desk.is_troubled {
             self.see_to_the_trouble(now, out);
+        }
+    }
+
+    /// A datagram is no packet of the format: told of the first.
+    #[cold]
+    fn hear_strange(&mut self, line: Line, out: &mut impl FnMut(Output)) {
+        self.desk.stats.strange += 1;
+        if !self.has_told_strange {
+            self.has_told_strange = true;
+            out(Output::Notice(Notice::Strange { line }));
         }
     }
 
@@ -141,9 +172,10 @@ impl<F: Format, S: Store> Gateway<F, S> {
         }
         let rival = Rival { session: packet.session, line };
         if let Some(session) = self.sequencer.session()
-            && self.rivals.hear(now, session, rival)
+            && self.rivals.hear(now, session, rival, self.desk.is_over)
         {
-            out(Output::Notice(Notice::TwoSessions { session, rival }));
+            let is_over = self.desk.is_over;
+            out(Output::Notice(Notice::TwoSessions { session, rival, is_over }));
         }
     }
 
@@ -157,7 +189,7 @@ impl<F: Format, S: Store> Gateway<F, S> {
                 };
                 self.desk.stats.replayed += 1;
                 let desk = &mut self.desk;
-                let mut tell = |event: Event<'_, F>| desk.hear(event, out);
+                let mut tell = |event: Event<'_, F>| desk.hear(now, event, out);
                 self.sequencer.replayed(now, packet, &mut tell);
                 // An answer that comes late is nobody's sign of life.
                 self.rivals.counted = self.sequencer.former();
@@ -187,7 +219,7 @@ impl<F: Format, S: Store> Gateway<F, S> {
     pub fn tick(&mut self, now: Instant, out: &mut impl FnMut(Output)) {
         let was_stale = self.desk.is_stale;
         let desk = &mut self.desk;
-        self.sequencer.tick(now, &mut |event: Event<'_, F>| desk.hear(event, out));
+        self.sequencer.tick(now, &mut |event: Event<'_, F>| desk.hear(now, event, out));
         if self.desk.is_stale && !was_stale {
             self.refresh_at = now;
         }
@@ -228,7 +260,24 @@ impl<F: Format, S: Store> Gateway<F, S> {
         !self.desk.is_in_doubt
     }
 
-    /// Why they are not.
+    /// How far they are behind the lines, though sound: while a message is missing that may still come
+    /// nothing behind it is applied, for at most
+    /// [`sequence::Config::deadline`](tautline_feed::sequence::Config::deadline). `None` if nothing is
+    /// waited for, or the books are in doubt.
+    pub fn behind(&self, now: Instant) -> Option<Behind> {
+        let next = self.sequencer.present();
+        let since = self.desk.waits.since(next).filter(|_| self.is_sound())?;
+        let messages = self.sequencer.future().saturating_sub(next);
+        let time = now.saturating_duration_since(since);
+        (messages > 0).then_some(Behind { messages, time })
+    }
+
+    /// Whether the exchange has said that the session is over. What is missing of it may still come.
+    pub fn has_ended(&self) -> bool {
+        self.desk.is_over
+    }
+
+    /// Why the books are not sound.
     pub fn doubt(&self) -> Option<Doubt> {
         self.desk.why.filter(|_| self.desk.is_in_doubt)
     }

@@ -1,7 +1,7 @@
 //! What a gateway wants done, and what it tells.
 
 use tautline_feed::format::Session;
-use tautline_feed::sequence::{Gap, Lost, Numbers, Source};
+use tautline_feed::sequence::{Gap, Line, Lost, Numbers, Source};
 
 use super::{Quote, Rival};
 use crate::book::BookError;
@@ -76,12 +76,20 @@ pub enum Notice {
     Stale,
     /// Something has, after that.
     Live,
-    /// Two exchanges send to the same groups. Told once for each session that goes on.
+    /// Two exchanges send to the same groups. Told once for each session that goes on, and once more if it
+    /// is over and the other one is not.
     TwoSessions {
-        /// The session that goes on: it began last.
+        /// The session that is followed: it began last.
         session: Session,
         /// The other one.
         rival: Rival,
+        /// The session that is followed is over: only a new gateway follows the other one.
+        is_over: bool,
+    },
+    /// Datagrams come that are no packets of the format. Told of the first.
+    Strange {
+        /// The line by which it came.
+        line: Line,
     },
     /// The session is over.
     Ended {
@@ -99,7 +107,7 @@ pub enum Doubt {
     #[error("the session was joined on its way")]
     Joined,
     /// Messages are lost.
-    #[error("messages {0} are lost")]
+    #[error("messages are lost: {0}")]
     Lost(Numbers),
     /// Messages are missing that nobody has any more.
     #[error("messages are missing that the replay server does not keep any more")]

@@ -174,7 +174,7 @@ impl<F: Format, S: Store> Gateway<F, S> {
         let next = F::WIDTH.nearest(F::WIDTH.cut(next), future).unwrap_or(0);
         self.desk.is_in_doubt = false;
         let desk = &mut self.desk;
-        let mut tell = |event: Event<'_, F>| desk.hear(event, out);
+        let mut tell = |event: Event<'_, F>| desk.hear(now, event, out);
         if !self.sequencer.snapshot(now, next, &mut tell) {
             self.desk.is_in_doubt = true;
             return Err(SnapshotError::TooOld { next, present });

@@ -33,6 +33,8 @@ struct Heard {
     last: Instant,
     /// It is no straggler: it has been told.
     is_told: bool,
+    /// So it has that the session that went on is over.
+    is_told_to_last: bool,
 }
 
 /// Packets that are late for so long after the first one are not on their way: somebody sends them.
@@ -42,16 +44,24 @@ const QUIET: Duration = Duration::from_secs(3);
 
 impl Rivals {
     /// A packet has come of a session before, which is not the end of it, while `session` goes on. Whether
-    /// that is news.
-    pub(super) fn hear(&mut self, now: Instant, session: Session, rival: Rival) -> bool {
+    /// that is news, as it is once more when `session` is over.
+    pub(super) fn hear(
+        &mut self,
+        now: Instant,
+        session: Session,
+        rival: Rival,
+        is_over: bool,
+    ) -> bool {
         self.tick(now);
         self.heard.take_if(|heard| heard.session != session);
-        let fresh = Heard { session, rival, first: now, last: now, is_told: false };
+        let fresh =
+            Heard { session, rival, first: now, last: now, is_told: false, is_told_to_last: false };
         let heard = self.heard.get_or_insert(fresh);
         (heard.rival, heard.last) = (rival, now);
         let lasts = now.saturating_duration_since(heard.first) >= STRAGGLERS;
-        let is_news = lasts && !heard.is_told;
+        let is_news = lasts && (!heard.is_told || is_over && !heard.is_told_to_last);
         heard.is_told |= lasts;
+        heard.is_told_to_last |= lasts && is_over;
         is_news
     }
 

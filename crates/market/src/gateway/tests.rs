@@ -360,8 +360,8 @@ fn another_session_begins_with_empty_books() {
 fn two_exchanges_on_one_line_are_told() {
     let mut trial = Trial::begun();
     let next = Session::of_number(2);
-    let told =
-        Notice::TwoSessions { session: next, rival: Rival { session: SESSION, line: Line(0) } };
+    let rival = Rival { session: SESSION, line: Line(0) };
+    let told = Notice::TwoSessions { session: next, rival, is_over: false };
     trial.brings_of(next, 1, &[add(1, 90, 5)]);
     for number in 1..=9 {
         trial.passes(100 * MS);
@@ -386,6 +386,67 @@ fn two_exchanges_on_one_line_are_told() {
     assert_eq!(trial.gateway.rival(), None, "it has gone");
 }
 
+/// When the session that is followed is over while another is still sent that is told once, also if its last
+/// messages are missing and no snapshot can be had.
+#[test]
+fn a_session_that_is_outlived_is_told() {
+    for is_in_doubt in [false, true] {
+        let mut trial = Trial::begun();
+        let next = Session::of_number(2);
+        trial.brings_of(next, 1, &[add(1, 90, 5)]);
+        if is_in_doubt {
+            trial.brings_of(next, 3, &[add(3, 90, 5)]);
+            trial.passes(150 * MS);
+        }
+        for _ in 0..15 {
+            trial.passes(100 * MS);
+            trial.brings(1, &[add(1, 100, 5)]);
+        }
+        assert!(!trial.gateway.has_ended() && trial.gateway.is_sound() != is_in_doubt);
+        let last = if is_in_doubt { 4 } else { 2 };
+        let outputs = &mut trial.outputs;
+        let mut out = |output| outputs.push(output);
+        trial.gateway.datagram(trial.now, Line(0), &end(next, last), &mut out);
+        assert!(trial.gateway.has_ended());
+        for _ in 0..15 {
+            trial.passes(100 * MS);
+            trial.brings(1, &[add(1, 100, 5)]);
+        }
+        let rival = Rival { session: SESSION, line: Line(0) };
+        let told = |is_over| Notice::TwoSessions { session: next, rival, is_over };
+        let times = [false, true]
+            .map(|is_over| trial.count(|output| *output == Output::Notice(told(is_over))));
+        assert_eq!(times, [1, 1], "in doubt: {is_in_doubt}");
+        trial.brings_of(Session::of_number(3), 1, &[]);
+        assert!(!trial.gateway.has_ended(), "another one goes on");
+    }
+}
+
+/// While a message is missing sound books say how far and for how long they are behind; books that are in
+/// doubt, and those for which nothing is waited, do not.
+#[test]
+fn books_that_wait_are_behind() {
+    let mut trial = Trial::begun();
+    trial.brings(1, &[add(1, 100, 5)]);
+    assert_eq!(trial.gateway.behind(trial.now), None);
+    trial.brings(3, &[add(3, 103, 5), add(4, 104, 5)]);
+    trial.passes(40 * MS);
+    trial.brings(6, &[add(6, 106, 5)]);
+    trial.passes(20 * MS);
+    let behind = |messages, time| Some(Behind { messages, time });
+    assert_eq!(trial.gateway.behind(trial.now), behind(5, 60 * MS));
+    trial.brings(2, &[add(2, 102, 5)]);
+    assert_eq!(trial.gateway.behind(trial.now), behind(2, 20 * MS), "the next gap is younger");
+    trial.passes(100 * MS);
+    assert!(!trial.gateway.is_sound());
+    assert_eq!(trial.gateway.behind(trial.now), None);
+    let mut books = Books::new(1, 10).unwrap();
+    (1..=6).for_each(|order| books.apply(&add(order, 100 + order as i64, 5)).unwrap());
+    trial.brings_snapshot(SESSION, 7, &books);
+    assert!(trial.gateway.is_sound());
+    assert_eq!(trial.gateway.behind(trial.now), None);
+}
+
 /// Why books are in doubt is known for as long as they are.
 #[test]
 fn doubts_have_reasons() {
@@ -404,9 +465,12 @@ fn doubts_have_reasons() {
 #[test]
 fn strange_things_are_told() {
     let mut trial = Trial::begun();
-    trial.gateway.datagram(trial.now, Line(0), b"hello", &mut |_| panic!("nothing"));
+    let mut told = Vec::new();
+    trial.gateway.datagram(trial.now, Line(0), b"hello", &mut |output| told.push(output));
+    assert_eq!(told, [Output::Notice(Notice::Strange { line: Line(0) })]);
+    trial.gateway.datagram(trial.now, Line(0), b"hello", &mut |_| panic!("told once"));
     trial.gateway.answer(trial.now, Answer::Packet(b"hello"), &mut |_| panic!("nothing"));
-    assert_eq!(trial.gateway.stats().strange, 2);
+    assert_eq!(trial.gateway.stats().strange, 3);
     assert_eq!(Quote::decode(b"hello"), Err(QuoteError::Foreign { len: 5 }));
     assert_eq!(Quote::decode(&[0; Quote::LEN]), Err(QuoteError::Foreign { len: Quote::LEN }));
     let config = Config { refresh: Duration::ZERO, ..Config::default() };

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
 use tautline_feed::format::Session;
 use tautline_relay::HostConfig;
 use tautline_relay::endpoint::{
@@ -51,7 +52,21 @@ impl fmt::Display for WireFormat {
     }
 }
 
+impl Serialize for WireFormat {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl WireFormat {
+    /// The one to try if it is not this one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::MoldUdp64 => Self::Compact,
+            Self::Compact => Self::MoldUdp64,
+        }
+    }
+
     /// A session by its number: in decimal digits where sessions are text.
     pub fn session(self, number: u32) -> Session {
         match self {
@@ -91,6 +106,9 @@ pub struct GatewayConfig {
     pub format: WireFormat,
     /// Which groups to join: a line each, as many as the lines of [`gateway::Config::sequence`].
     pub lines: Vec<MulticastSource>,
+    /// What the socket of each line is to hold, in bytes, as far as the system grants it; of lines without a
+    /// word 4 MiB.
+    pub buffers: Vec<Option<u32>>,
     /// Where what was missed can be asked for: host and port.
     pub replay: String,
     /// Where all books can be asked for: host and port.
@@ -196,6 +214,7 @@ impl Default for GatewayConfig {
         Self {
             format: WireFormat::default(),
             lines: vec![line(0), line(1)],
+            buffers: Vec::new(),
             replay: place::REPLAY.to_string(),
             snapshot: place::SNAPSHOT.to_string(),
             gateway: gateway::Config::default(),

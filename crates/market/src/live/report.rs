@@ -3,6 +3,7 @@
 use serde::Serialize;
 use tautline_relay::stats::EndpointSnapshot;
 
+use super::config::WireFormat;
 use crate::book::Book;
 use crate::gateway::Top;
 use crate::message::{Instrument, Side};
@@ -88,6 +89,12 @@ pub struct GatewayReport {
     pub sound: bool,
     /// Whether nothing comes on any line: then the books may be old, however sound.
     pub stale: bool,
+    /// Messages by which sound books are behind the lines, while one is missing that may still come.
+    pub behind: u64,
+    /// Seconds for which it has been missing.
+    pub behind_s: f64,
+    /// Whether the exchange has said that the session is over.
+    pub ended: bool,
     /// Why the books are not those of the exchange.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub doubt: Option<String>,
@@ -104,7 +111,9 @@ pub struct GatewayReport {
     pub quotes: u64,
     /// The lines.
     pub lines: Vec<LineReport>,
-    /// Datagrams, or answers, that are no packets of the format.
+    /// The layout of packets that are taken.
+    pub format: WireFormat,
+    /// Datagrams, or answers, that are no packets of it.
     pub strange: u64,
     /// Gaps that have appeared.
     pub gaps: u64,
@@ -133,8 +142,15 @@ pub struct OtherSession {
     pub line: String,
 }
 
-/// What is to be said of two exchanges that send to the same group, of which the first session is followed.
-pub(super) fn two_sessions(line: &str, session: &str, other: &str) -> String {
+/// What is to be said of two exchanges that send to the same group, of which the first session is followed,
+/// which may be over.
+pub(super) fn two_sessions(line: &str, session: &str, other: &str, is_over: bool) -> String {
+    if is_over {
+        return format!(
+            "session {session} is over, and {other} is still sent on {line}: start the gateway again \
+             to follow {other}"
+        );
+    }
     format!(
         "two sessions on one line: {session} and {other} on {line}; {session} began last and is \
          followed; end one exchange, give it other groups, or name one sender (?source=)"
@@ -146,7 +162,18 @@ impl GatewayReport {
     /// but one.
     pub fn conflict(&self) -> Option<String> {
         let (session, other) = (self.session.as_ref()?, self.other_session.as_ref()?);
-        Some(two_sessions(&other.line, session, &other.session))
+        Some(two_sessions(&other.line, session, &other.session, self.ended))
+    }
+
+    /// What is wrong if datagrams come and none of them is a packet of the format, and what would help.
+    pub fn misfit(&self) -> Option<String> {
+        let is_it = self.session.is_none() && self.strange > 0;
+        is_it.then(|| {
+            let (strange, format, other) = (self.strange, self.format, self.format.other());
+            format!(
+                "{strange} datagrams came that are no packets of {format}: try --format {other}"
+            )
+        })
     }
 
     /// Why the books are not those of the exchange, with all that is known of it; `None` if they are.
@@ -160,6 +187,9 @@ impl GatewayReport {
     pub fn trouble(&self) -> Option<String> {
         if self.sound {
             return None;
+        }
+        if let Some(misfit) = self.misfit() {
+            return Some(misfit);
         }
         if self.session.is_none() {
             let lines: Vec<&str> = self.lines.iter().map(|line| &*line.group).collect();

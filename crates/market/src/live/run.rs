@@ -46,7 +46,7 @@ pub enum RunError {
         group: SocketAddr,
     },
     /// Two lines are one: what it loses the other would not bring.
-    #[error("{group} is named as two lines: name a group once, and as many as the feed has")]
+    #[error("{group} is named twice: name the group of each line once")]
     SameLine {
         /// The line.
         group: SocketAddr,

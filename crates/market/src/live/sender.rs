@@ -27,6 +27,8 @@ pub(super) struct Sender {
     calls: Cell<u64>,
     refused: Cell<u64>,
     error: RefCell<Option<String>>,
+    /// Packets are crowded out, which was told.
+    is_crowded: Cell<bool>,
 }
 
 impl Sender {
@@ -42,6 +44,7 @@ impl Sender {
             calls: Cell::default(),
             refused: Cell::default(),
             error: RefCell::default(),
+            is_crowded: Cell::default(),
         })
     }
 
@@ -99,6 +102,18 @@ impl Sender {
         if self.error.borrow().as_deref() != Some(text) {
             log::warn!("{}: {text}", self.group);
             self.error.replace(Some(text.to_owned()));
+        }
+    }
+
+    /// Tells once that packets are lost for which there is no room on the line, where `most` can be on
+    /// their way at a time.
+    pub(super) fn see_crowding(&self, counts: LineCounts, most: usize) {
+        if counts.crowded_out > 0 && !self.is_crowded.replace(true) {
+            log::warn!(
+                "line {}: packets are crowded out, for more than {most} would be on their way: lower \
+                 --delay or --rate",
+                self.group
+            );
         }
     }
 

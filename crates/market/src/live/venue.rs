@@ -89,6 +89,9 @@ impl<F: Format> Venue<F> {
         let now = self.clock.now();
         exchange.tick(now, &mut |line, bytes: &[u8]| self.lines[usize::from(line.0)].send(bytes));
         self.lines.iter().for_each(Sender::flush);
+        for (at, line) in self.lines.iter().enumerate() {
+            line.see_crowding(exchange.counts(Line(at as u8)), exchange.config().queue);
+        }
         self.rates.borrow_mut().count(&exchange);
         if let Some(timer) = &*self.timer.borrow() {
             timer.rearm(self.clock.on_the_loop(exchange.timeout()));

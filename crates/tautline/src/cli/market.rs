@@ -8,7 +8,7 @@ use clap::Args;
 use tautline_feed::sequence;
 use tautline_market::exchange::{self, Impairment};
 use tautline_market::gateway;
-use tautline_market::live::{ExchangeConfig, GatewayConfig, WireFormat};
+use tautline_market::live::{ExchangeConfig, GatewayConfig, RunError, WireFormat};
 use tautline_relay::endpoint::{
     Destination, DestinationPlace, EndpointError, MulticastDestination, MulticastSource, Source,
     SourcePlace,
@@ -168,7 +168,7 @@ pub(super) struct GatewayArgs {
     /// The group of a line; give it again for each further line [default:
     /// mcast://239.255.0.1:31001?iface=lo and the same of 239.255.0.2].
     #[arg(long = "line", value_name = "URL", value_parser = line_from)]
-    lines: Vec<MulticastSource>,
+    lines: Vec<LineFrom>,
     /// The layout of packets: moldudp64 or compact.
     #[arg(long, value_name = "FORMAT", default_value = "moldudp64", value_parser = |text: &str| text.parse::<WireFormat>())]
     format: WireFormat,
@@ -200,9 +200,19 @@ pub(super) struct GatewayArgs {
     json: bool,
 }
 
+/// A line that is joined.
+#[derive(Clone, Debug)]
+struct LineFrom {
+    group: MulticastSource,
+    /// Bytes that its socket is to hold.
+    buffer: Option<u32>,
+}
+
 pub(super) fn gateway(args: GatewayArgs) -> Result<Request, Refusal> {
     let defaults = GatewayConfig::default();
-    let lines = if args.lines.is_empty() { defaults.lines } else { args.lines };
+    let buffers = args.lines.iter().map(|line| line.buffer).collect();
+    let lines = args.lines.into_iter().map(|line| line.group).collect::<Vec<_>>();
+    let lines = if lines.is_empty() { defaults.lines } else { lines };
     if lines.len() > 32 {
         return Err(Refusal::Wrong("--line: at most 32 lines of one feed".to_owned()));
     }
@@ -225,6 +235,7 @@ pub(super) fn gateway(args: GatewayArgs) -> Result<Request, Refusal> {
     let config = GatewayConfig {
         format: args.format,
         lines,
+        buffers,
         replay: args.replay,
         snapshot: args.snapshot,
         gateway,
@@ -232,7 +243,10 @@ pub(super) fn gateway(args: GatewayArgs) -> Result<Request, Refusal> {
         run_for: args.run_for,
         host: args.host.into(),
     };
-    config.check().map_err(|error| Refusal::Wrong(format!("--to: {error}")))?;
+    config.check().map_err(|error| match error {
+        RunError::OwnFeed { .. } => Refusal::Wrong(format!("--to: {error}")),
+        other => Refusal::Wrong(format!("--line: {other}")),
+    })?;
     Ok(Request::Gateway { config, json: args.json })
 }
 
@@ -240,9 +254,16 @@ pub(super) fn gateway(args: GatewayArgs) -> Result<Request, Refusal> {
 
 const A_LINE: &str = "a line is a group: write mcast://GROUP:PORT?iface=NAME";
 
+/// Options of a line that is sent to, and of one that is joined: not all that endpoints of a relay have.
+const TO: [&str; 3] = ["iface", "hops", "loopback"];
+const FROM: [&str; 3] = ["iface", "source", "buffer"];
+
 /// What is wrong with a line: of the schemes that endpoints have it can have one alone.
-fn no_line(url: &str, error: EndpointError) -> String {
+fn no_line(url: &str, error: EndpointError, known: &[&str]) -> String {
     match error {
+        EndpointError::UnknownKey { key, .. } if url.starts_with("mcast:") => {
+            no_option(&key, known)
+        }
         EndpointError::NotMulticast { address } => {
             format!(
                 "{address} is no group: write mcast://GROUP:PORT, such as mcast://239.1.1.1:5000"
@@ -258,25 +279,30 @@ fn only_options(url: &str, known: &[&str]) -> Result<(), String> {
     let options = url.split_once('?').map_or("", |(_, options)| options);
     let keys = options.split('&').map(|option| option.split('=').next().unwrap_or_default());
     match keys.filter(|key| !key.is_empty()).find(|key| !known.contains(key)) {
-        Some(key) => Err(format!("a line has no option {key:?}; write {}", known.join(", "))),
+        Some(key) => Err(no_option(key, known)),
         None => Ok(()),
     }
 }
 
+fn no_option(key: &str, known: &[&str]) -> String {
+    format!("a line has no option {key:?}; known are {}", known.join(", "))
+}
+
 fn line_to(url: &str) -> Result<MulticastDestination, String> {
-    let to = url.parse::<Destination>().map_err(|error| no_line(url, error))?;
+    let to = url.parse::<Destination>().map_err(|error| no_line(url, error, &TO))?;
     match to.place {
-        DestinationPlace::Multicast(group) => {
-            only_options(url, &["iface", "hops", "loopback"]).map(|()| group)
-        }
+        DestinationPlace::Multicast(group) => only_options(url, &TO).map(|()| group),
         _ => Err(A_LINE.to_owned()),
     }
 }
 
-fn line_from(url: &str) -> Result<MulticastSource, String> {
-    let from = url.parse::<Source>().map_err(|error| no_line(url, error))?;
+fn line_from(url: &str) -> Result<LineFrom, String> {
+    let from = url.parse::<Source>().map_err(|error| no_line(url, error, &FROM))?;
     match from.place {
-        SourcePlace::Multicast(group) => only_options(url, &["iface", "source"]).map(|()| group),
+        SourcePlace::Multicast(group) => {
+            let buffer = from.receive_buffer;
+            only_options(url, &FROM).map(|()| LineFrom { group, buffer })
+        }
         _ => Err(A_LINE.to_owned()),
     }
 }

@@ -7,11 +7,13 @@ use tautline_market::live::{
 use tautline_relay::stats::EndpointSnapshot;
 
 use crate::screen::Size;
-use crate::table::quantity::{bits, bytes, count};
+use crate::table::quantity::{bits, bytes, count, things};
 use crate::table::{columns, cut, wrap};
 
 /// Instruments that are shown at most.
 const ROWS: usize = 24;
+/// Books that stand still for so long are told to do so: what another line brings comes sooner.
+const WAIT_S: f64 = 0.1;
 
 // ---------------------------------------------------------------------------------- exchange
 
@@ -91,8 +93,9 @@ pub(super) fn gateway(report: &GatewayReport, room: Size) -> Vec<String> {
     let head = ["line", "packets", "first", "messages missed", "late", "behind", "dropped"];
     lines.extend(columns(head, 1, report.lines.iter().map(line)));
     if report.strange > 0 {
-        let strange = count(report.strange);
-        lines.push(format!("{strange} datagrams are no packets of this --format: try the other"));
+        let (strange, format, other) = (report.strange, report.format, report.format.other());
+        let strange = things(strange, "datagram");
+        lines.push(format!("{strange} were no packets of {format}: try --format {other}"));
     }
     lines.push(gaps(report));
     let doubt = report.doubt.iter().map(|why| format!("in doubt: {why}"));
@@ -128,9 +131,16 @@ fn state(report: &GatewayReport) -> String {
         (false, false) => "IN DOUBT",
         (false, true) => "IN DOUBT, SILENT",
     };
+    let over = if report.ended { ", session over" } else { "" };
+    let waits = if report.behind_s >= WAIT_S {
+        let (behind, time) = (count(report.behind), report.behind_s);
+        format!(", waiting for {} for {time:.1} s, {behind} messages behind", report.next)
+    } else {
+        String::new()
+    };
     let other = report.other_session.as_ref();
     let other = other.map_or_else(String::new, |it| format!(" AND {}", it.session));
-    format!("{sound}  session {session}{other}  next {}", report.next)
+    format!("{sound}{over}{waits}  session {session}{other}  next {}", report.next)
 }
 
 fn line(line: &LineReport) -> [String; 7] {
@@ -239,7 +249,7 @@ fn told(what: &str, error: Option<&str>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use tautline_market::live::OtherSession;
+    use tautline_market::live::{OtherSession, WireFormat};
 
     use super::*;
 
@@ -283,7 +293,10 @@ mod tests {
             session: Some("day1".to_owned()),
             sound: false,
             stale: false,
-            doubt: Some("messages 5..7 are lost".to_owned()),
+            behind: 0,
+            behind_s: 0.0,
+            ended: false,
+            doubt: Some("messages are lost: 5 to 6 (2)".to_owned()),
             other_session: Some(OtherSession {
                 session: "day0".to_owned(),
                 line: "239.255.0.1:31001".to_owned(),
@@ -293,6 +306,7 @@ mod tests {
             updates_per_s: 4_000.0,
             quotes: 99,
             lines: vec![line; 2],
+            format: WireFormat::Compact,
             strange: 4,
             gaps: 60,
             repaired: 58,
@@ -346,7 +360,7 @@ mod tests {
         for part in [
             "IN DOUBT",
             "session day1 AND day0",
-            "in doubt: messages 5..7 are lost",
+            "in doubt: messages are lost: 5 to 6 (2)",
             "two sessions on one line: day1 and day0 on 239.255.0.1:31001; day1 began last",
             "239.255.0.1:31001: broken",
             "next 777",
@@ -356,7 +370,7 @@ mod tests {
             "repaired 58",
             "messages lost 2",
             "9 asked, 8 came, 1 refused",
-            "4 datagrams are no packets",
+            "4 datagrams were no packets of compact: try --format moldudp64",
             "(not connected)",
             "9999",
             "7/0",
@@ -466,6 +480,15 @@ mod tests {
         assert!(gateway_line(&silent).contains("nothing heard"));
         let stale = GatewayReport { stale: true, ..gateway_report() };
         assert!(gateway_line(&stale).contains("IN DOUBT, SILENT"));
+        let waiting =
+            GatewayReport { sound: true, behind: 17_000, behind_s: 1.72, ..gateway_report() };
+        let told = "sound, waiting for 777 for 1.7 s, 17.0k messages behind  session day1";
+        assert!(gateway_line(&waiting).contains(told), "{}", gateway_line(&waiting));
+        let soon = GatewayReport { sound: true, behind: 3, behind_s: 0.01, ..gateway_report() };
+        assert!(gateway_line(&soon).contains("sound  session day1"));
+        let over = GatewayReport { sound: true, ended: true, ..gateway_report() };
+        assert!(gateway_line(&over).contains("sound, session over  session day1"));
+        assert!(over.conflict().unwrap().ends_with("start the gateway again to follow day0"));
         let line = exchange_line(&exchange_report());
         assert!(line.contains("replays 9") && line.contains("40 lost"), "{line}");
     }

@@ -20,11 +20,23 @@ const BUFFER: usize = 4 << 20;
 
 /// Joins the group of a line. Of datagrams nothing is asked but their bytes, and of IPv6 by which
 /// interface they came: Linux hands on what came by others too.
-pub(super) fn join(from: &MulticastSource) -> Result<Peer, RunError> {
+/// If `buffer` names what the socket is to hold, and less is granted, that is told.
+pub(super) fn join(from: &MulticastSource, buffer: Option<u32>) -> Result<Peer, RunError> {
     let destination = from.group.is_ipv6();
     let details = Details { destination, ..Details::NONE };
-    let options = Peer::options().receive_buffer(BUFFER).details(details);
-    join_group(from, &options).map_err(|error| RunError::line(from.group, &error))
+    let asked = buffer.map(|bytes| bytes as usize);
+    let options = Peer::options().receive_buffer(asked.unwrap_or(BUFFER)).details(details);
+    let peer = join_group(from, &options).map_err(|error| RunError::line(from.group, &error))?;
+    // Linux states it doubled.
+    let granted = peer.receive_buffer().map_err(|error| RunError::line(from.group, &error))? / 2;
+    if let Some(asked) = asked.filter(|asked| granted < *asked) {
+        let group = from.group;
+        log::warn!(
+            "line {group}: buffer: {asked} bytes were asked for and {granted} granted: raise \
+             net.core.rmem_max"
+        );
+    }
+    Ok(peer)
 }
 
 /// A line that was joined, and receives.

@@ -24,9 +24,10 @@ use tautline_runtime::timer::{self, Timer};
 
 use self::joined::{Joined, join};
 use self::standing::Rates;
+use self::tell::Teller;
 use super::clients::{Hears, ReplayClient, SnapshotClient};
 use super::clock::Clock;
-use super::config::GatewayConfig;
+use super::config::{GatewayConfig, WireFormat};
 use super::run::RunError;
 use crate::gateway::{Gateway, Notice, Output, Quote};
 use crate::replay::Answer;
@@ -34,6 +35,8 @@ use crate::snapshot::Part;
 
 /// A gateway on the loop of this thread.
 pub struct Station<F: Format> {
+    format: WireFormat,
+    teller: Teller,
     gateway: RefCell<Gateway<F, Slots>>,
     lines: RefCell<Vec<Joined>>,
     replay: Rc<ReplayClient>,
@@ -87,9 +90,12 @@ impl<F: Format> Station<F> {
         let clock = Clock::new();
         let begun = clock.now();
         let gateway = Gateway::new(config.gateway.clone(), Slots::new(STORE)?, begun)?;
-        let peers: Result<Vec<Peer>, _> = config.lines.iter().map(join).collect();
-        let peers = peers?;
+        let buffers = config.buffers.iter().copied().chain(std::iter::repeat(None));
+        let peers = config.lines.iter().zip(buffers).map(|(line, buffer)| join(line, buffer));
+        let peers = peers.collect::<Result<Vec<Peer>, _>>()?;
         let station = Rc::new_cyclic(|own| Self {
+            format: config.format,
+            teller: Teller::new(config.format),
             gateway: RefCell::new(gateway),
             lines: RefCell::default(),
             replay: ReplayClient::new(&config.replay, PACKET),
@@ -202,7 +208,7 @@ impl<F: Format> Station<F> {
             Notice::Sound { .. } => self.snapshot.known.recover(),
             _ => {}
         }
-        tell::tell(notice, |line| self.group(line));
+        self.teller.tell(notice, self.clock.now(), |line| self.group(line));
     }
 
     /// The group of a line.

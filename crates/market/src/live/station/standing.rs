@@ -74,6 +74,7 @@ impl<F: Format> Station<F> {
                 InstrumentReport::of(instrument, book, *count, *per_s)
             })
             .collect();
+        let behind = gateway.behind(self.clock.now());
         let (replay, snapshot) = (&self.replay.known, &self.snapshot.known);
         GatewayReport {
             kind,
@@ -81,6 +82,9 @@ impl<F: Format> Station<F> {
             session: sequencer.session().map(|session| session.to_string()),
             sound: gateway.is_sound(),
             stale: gateway.is_stale(),
+            behind: behind.map_or(0, |it| it.messages),
+            behind_s: behind.map_or(0.0, |it| it.time.as_secs_f64()),
+            ended: gateway.has_ended(),
             doubt: gateway.doubt().map(|why| why.to_string()),
             other_session: gateway.rival().map(|it| self.other_session(it)),
             next: sequencer.present(),
@@ -88,6 +92,7 @@ impl<F: Format> Station<F> {
             updates_per_s,
             quotes: stats.quotes,
             lines,
+            format: self.format,
             strange: stats.strange,
             gaps: sequence.gaps,
             repaired: sequence.repaired,
