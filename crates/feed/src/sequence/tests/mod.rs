@@ -53,14 +53,14 @@ fn words<F: Format>(event: Event<'_, F>) -> String {
         }
         Event::Began { session, next } => format!("began {session} at {next}"),
         Event::Gap(Gap { missing, present, future }) => {
-            format!("gap {missing}, present {present}, future {future}")
+            format!("gap {:?}, present {present}, future {future}", missing.range())
         }
         Event::Request { wire, missing, attempt } => {
             assert_eq!(wire, F::WIDTH.cut(missing.first));
-            format!("request {missing}, attempt {attempt}")
+            format!("request {:?}, attempt {attempt}", missing.range())
         }
-        Event::Repaired { gap, by } => format!("repaired {gap} by {}", source(by)),
-        Event::Lost { numbers, why } => format!("lost {numbers}: {why:?}"),
+        Event::Repaired { gap, by } => format!("repaired {:?} by {}", gap.range(), source(by)),
+        Event::Lost { numbers, why } => format!("lost {:?}: {why:?}", numbers.range()),
         Event::Malformed { source: from, first, count } => {
             format!("malformed {first} and {count} of {}", source(from))
         }
