@@ -153,3 +153,44 @@ fn what_does_not_fit_is_told() {
     exchange.0.stderr.take().unwrap().read_to_string(&mut told).unwrap();
     assert_eq!(told.matches("packets are crowded out").count(), 1, "{told}");
 }
+
+/// Proves that books which have become sound again are told as loud as those in doubt, and that the end of a
+/// session shows.
+#[test]
+fn recoveries_and_ends_are_told() {
+    let line = silence(8);
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let snapshot = format!("--snapshot {}", free.local_addr().unwrap());
+    drop(free);
+    let lossy = format!("exchange {line} {snapshot} --replay 127.0.0.1:0 --loss 5% --for 2s");
+    let mut exchange = Running(command(&lossy).stderr(Stdio::null()).spawn().unwrap());
+    let nobody = "--replay 127.0.0.1:1 --deadline 100ms";
+    let gateway = format!("gateway {line} {snapshot} {nobody} --for 4s --json");
+    let output = command(&gateway).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    let [doubts, sound] =
+        ["tautline: the books are in doubt: ", "tautline: the books are sound again"];
+    assert!(told.contains(doubts) && told.contains(sound), "{told}");
+    let reports = String::from_utf8(output.stdout).unwrap();
+    let reports = reports.lines().map(|line| serde_json::from_str(line).unwrap());
+    let reports: Vec<Value> = reports.collect();
+    let summary = reports.last().unwrap();
+    assert_eq!(summary["ended"], true, "{summary}");
+    assert!(reports.iter().any(|report| report["ended"] == false));
+    assert_eq!(exchange.ends_within(PATIENCE), Some(0));
+}
+
+/// Proves that a reader of quotes who goes away is told in the log and as the last word, and nowhere else.
+#[test]
+fn readers_who_go_are_not_told_in_the_table() {
+    let to = "--to stdout: --for 5s";
+    let mut gateway = command(&format!("gateway {} {to}", silence(9))).spawn().unwrap();
+    drop(gateway.stdout.take());
+    let mut gateway = Running(gateway);
+    assert_eq!(gateway.ends_within(PATIENCE), Some(1));
+    let mut told = String::new();
+    gateway.0.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert!(told.lines().last().unwrap().contains("Broken pipe"), "{told}");
+    let is_there = |line: &&str| line.contains("Broken pipe") && !line.starts_with("tautline: ");
+    assert_eq!(told.lines().find(is_there), None, "{told}");
+}

@@ -52,8 +52,8 @@ Example:      tautline gateway --line 'mcast://239.1.1.1:5000?iface=eth0' \\
 #[derive(Debug, Args)]
 #[command(after_help = EXCHANGE)]
 pub(super) struct ExchangeArgs {
-    /// The group of a line; give it again for each further line [default:
-    /// mcast://239.255.0.1:31001?iface=lo and the same of 239.255.0.2].
+    /// The group of a line, with options iface, hops and loopback; give it again for each further line
+    /// [default: mcast://239.255.0.1:31001?iface=lo and the same of 239.255.0.2].
     #[arg(long = "line", value_name = "URL", value_parser = line_to)]
     lines: Vec<MulticastDestination>,
     /// The layout of packets: moldudp64 or compact.
@@ -165,8 +165,8 @@ fn each<T: Clone>(argument: &str, values: &[T], lines: usize) -> Result<Vec<T>, 
 #[derive(Debug, Args)]
 #[command(after_help = GATEWAY)]
 pub(super) struct GatewayArgs {
-    /// The group of a line; give it again for each further line [default:
-    /// mcast://239.255.0.1:31001?iface=lo and the same of 239.255.0.2].
+    /// The group of a line, with options iface, source and buffer; give it again for each further line
+    /// [default: mcast://239.255.0.1:31001?iface=lo and the same of 239.255.0.2].
     #[arg(long = "line", value_name = "URL", value_parser = line_from)]
     lines: Vec<LineFrom>,
     /// The layout of packets: moldudp64 or compact.
@@ -184,7 +184,7 @@ pub(super) struct GatewayArgs {
     /// Instruments, as many as the exchange has.
     #[arg(long, value_name = "N", default_value = "8", value_parser = instruments)]
     instruments: u32,
-    /// Orders that a book can have at a time.
+    /// Orders that a book can have at a time: at least as many as with the exchange.
     #[arg(long, value_name = "N", default_value = "1000", value_parser = orders)]
     orders: usize,
     /// What is missing for so long is given up.

@@ -35,10 +35,24 @@ pub(crate) fn gateway(config: &GatewayConfig, json: bool) -> Result<(), Failure>
         is_in_vain.set(config.to.is_empty() && screen.has_failed());
     };
     let end = run_gateway_until(config, &mut tell, &mut || is_in_vain.get());
-    let told = end.as_ref().map_or_else(RunError::summary, Some).map(|it| finish(&mut screen, it));
+    let told = match &end {
+        Err(RunError::Ended { summary, .. }) if taken && !json => {
+            Some(finish(&mut screen, &without_last_word(summary)))
+        }
+        Err(error) => error.summary().map(|it| finish(&mut screen, it)),
+        Ok(summary) => Some(finish(&mut screen, summary)),
+    };
     let summary = end?;
     told.transpose()?;
     summary.trouble().map_or(Ok(()), |why| Err(Failure::Doubt(why)))
+}
+
+/// The summary for a screen on which the last word stands as well: that names the destination that has failed,
+/// and why.
+fn without_last_word(summary: &GatewayReport) -> GatewayReport {
+    let mut summary = summary.clone();
+    summary.destinations.iter_mut().for_each(|to| to.error = None);
+    summary
 }
 
 /// What can be shown.
