@@ -64,8 +64,12 @@ impl Tool {
     }
 
     fn interrupt(&self) {
+        self.signal("-INT");
+    }
+
+    fn signal(&self, which: &str) {
         let process = self.0.as_ref().unwrap().id().to_string();
-        assert!(Command::new("kill").args(["-INT", &process]).status().unwrap().success());
+        assert!(Command::new("kill").args([which, &process]).status().unwrap().success());
     }
 
     /// Its standard input, which ends here.
@@ -208,6 +212,29 @@ fn losses_are_told_for_each_sender() {
             && text.contains("lost 2 of 7 numbers (28.57 %)  late 1  copies 1"),
         "{text}"
     );
+}
+
+/// Proves that what the kernel drops is told, and once, also if no packet comes after it.
+#[test]
+fn drops_are_told_without_a_packet_behind_them() {
+    for command in ["recv", "rate"] {
+        let group = group();
+        let tool = Tool::joined(command, group, "--buffer 4096 --format plain --json");
+        tool.signal("-STOP");
+        let socket = sender("127.0.0.1");
+        (0..300).for_each(|_| _ = socket.send_to(&[0; 500], group).unwrap());
+        tool.signal("-CONT");
+        // What was kept is read by then, and all else was dropped when it was sent.
+        thread::sleep(Duration::from_millis(1_500));
+        tool.interrupt();
+        let (objects, summary) = tool.objects();
+        let sum = |key: &str| summary[key].as_u64().unwrap();
+        assert_eq!(sum("packets") + sum("dropped"), 300, "{summary}");
+        assert!(sum("dropped") > 100, "{summary}");
+        if command == "rate" {
+            assert_eq!(objects.last().unwrap()["dropped"], summary["dropped"]);
+        }
+    }
 }
 
 /// Proves that Ctrl-C ends each tool in order, with a summary.

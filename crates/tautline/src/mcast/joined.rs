@@ -1,6 +1,6 @@
 //! Groups that a tool has joined, and what comes to them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -43,7 +43,8 @@ pub(crate) trait Watcher {
     }
 }
 
-/// Joins the groups, and hands what comes to `watcher` as long as the session runs.
+/// Joins the groups, and hands what comes to `watcher` as long as the session runs. What is returned
+/// tells what does not come.
 ///
 /// # Errors
 /// The first group that cannot be joined.
@@ -51,7 +52,8 @@ pub(crate) fn watch<W: Watcher + 'static>(
     args: &JoinArgs,
     watcher: &Rc<RefCell<W>>,
     session: &Session,
-) -> Result<(), Error> {
+) -> Result<Drops, Error> {
+    let mut drops = Drops(Vec::with_capacity(args.groups.len()));
     for (at, &group) in args.groups.iter().enumerate() {
         let peer = join(args, group).map_err(Error::of(group))?;
         if at == 0 {
@@ -59,10 +61,11 @@ pub(crate) fn watch<W: Watcher + 'static>(
             tell_less(args.buffer, &peer).map_err(Error::of(group))?;
         }
         let (watcher, ending) = (watcher.clone(), session.ending().clone());
-        let inlet = Inlet { peer, group, dropped: 0 };
+        let inlet = Rc::new(Inlet { peer, group, dropped: Dropped::default() });
+        drops.0.push(inlet.clone());
         session.spawn(async move { inlet.receive(&watcher, &ending).await })?;
     }
-    Ok(())
+    Ok(drops)
 }
 
 /// A peer that has joined a group as was asked for.
@@ -92,13 +95,12 @@ fn tell_less(asked: Option<usize>, peer: &Peer) -> io::Result<()> {
 struct Inlet {
     peer: Peer,
     group: SocketAddr,
-    /// What the kernel has dropped so far.
-    dropped: u32,
+    dropped: Dropped,
 }
 
 impl Inlet {
     async fn receive<W: Watcher>(
-        mut self,
+        &self,
         watcher: &RefCell<W>,
         ending: &Ending,
     ) -> Result<(), Failure> {
@@ -111,7 +113,7 @@ impl Inlet {
                 if !self.is_ours(&packet) {
                     continue;
                 }
-                let dropped = self.newly_dropped(&packet);
+                let dropped = packet.dropped().map_or(0, |count| self.dropped.newly(count));
                 watcher.see(&seen(&packet, self.group, dropped, &mut names))?;
             }
             watcher.rest()?;
@@ -124,13 +126,35 @@ impl Inlet {
     fn is_ours(&self, packet: &Packet<'_>) -> bool {
         packet.destination().is_none_or(|to| to == self.group.ip())
     }
+}
 
-    /// How many more the kernel has dropped since it was last asked.
-    fn newly_dropped(&mut self, packet: &Packet<'_>) -> u64 {
-        let dropped = packet.dropped().unwrap_or(self.dropped);
+/// What the kernel has dropped, also when nothing came any more that would tell of it.
+pub(crate) struct Drops(Vec<Rc<Inlet>>);
+
+impl Drops {
+    /// How many more than was told so far, here and with packets.
+    pub(crate) fn newly(&self) -> u64 {
+        // A socket that cannot be asked tells of it with its packets.
+        let newly =
+            |inlet: &Rc<Inlet>| inlet.peer.dropped().map_or(0, |it| inlet.dropped.newly(it));
+        self.0.iter().map(newly).sum()
+    }
+}
+
+/// What a socket has dropped so far, as was told. Packets and the socket itself have the same count, a
+/// packet as it was when that one came: it may be told after what the socket says now.
+#[derive(Default)]
+struct Dropped(Cell<u32>);
+
+impl Dropped {
+    /// How many more it is than was told; none if that was told of before.
+    fn newly(&self, count: u32) -> u64 {
         // The count wraps around.
-        let more = dropped.wrapping_sub(self.dropped);
-        self.dropped = dropped;
+        let more = count.wrapping_sub(self.0.get());
+        if more > u32::MAX / 2 {
+            return 0;
+        }
+        self.0.set(count);
         u64::from(more)
     }
 }
@@ -157,5 +181,22 @@ struct Names(HashMap<u32, String>);
 impl Names {
     fn of(&mut self, index: u32) -> &str {
         self.0.entry(index).or_insert_with(|| Interface::of_index(index).to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Proves that drops are told once, whether the socket tells of them first or a packet that came
+    /// before, and across the end of the count.
+    #[test]
+    fn drops_are_told_once() {
+        let dropped = Dropped::default();
+        let told: Vec<_> =
+            [3, 3, 10, 5, 10, 12].iter().map(|count| dropped.newly(*count)).collect();
+        assert_eq!(told, [3, 0, 7, 0, 0, 2]);
+        let dropped = Dropped(Cell::new(u32::MAX));
+        assert_eq!((dropped.newly(4), dropped.newly(u32::MAX), dropped.newly(5)), (5, 0, 1));
     }
 }

@@ -27,11 +27,17 @@ pub(crate) fn rate(args: &RateArgs) -> Result<(), Failure> {
         told: Duration::ZERO,
         clock: Box::new(session.clock()),
     }));
-    joined::watch(&args.watch.join, &gauge, &session)?;
-    let (shown, clock) = (gauge.clone(), session.clock());
-    timer::every(args.every, move || shown.borrow_mut().show(clock())).map_err(Error::from)?;
+    let drops = Rc::new(joined::watch(&args.watch.join, &gauge, &session)?);
+    let (shown, dropping, clock) = (gauge.clone(), drops.clone(), session.clock());
+    let show = move || {
+        let mut shown = shown.borrow_mut();
+        shown.meter.dropped += dropping.newly();
+        shown.show(clock());
+    };
+    timer::every(args.every, show).map_err(Error::from)?;
     let elapsed = session.run()?;
     let mut gauge = gauge.borrow_mut();
+    gauge.meter.dropped += drops.newly();
     if session.has_failed() && gauge.meter.first().is_none() {
         return session.result();
     }

@@ -24,9 +24,10 @@ pub(crate) fn recv(args: &RecvArgs) -> Result<(), Failure> {
     let session = Session::start(&args.watch.host(), args.watch.run_for)?;
     let printer = Printer::new(args, &session)?;
     let printer = Rc::new(RefCell::new(printer));
-    joined::watch(&args.watch.join, &printer, &session)?;
+    let drops = joined::watch(&args.watch.join, &printer, &session)?;
     let elapsed = session.run()?;
     let mut printer = printer.borrow_mut();
+    printer.meter.dropped += drops.newly();
     if session.has_failed() && printer.meter.first().is_none() {
         return session.result();
     }
