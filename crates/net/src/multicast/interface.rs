@@ -47,6 +47,12 @@ impl Interface {
         owned.map(|(_, address)| address).collect()
     }
 
+    /// Whether it is the loopback interface: what is sent by it always comes back, whatever
+    /// [`Options::loopback`](super::Options::loopback) says.
+    pub fn is_loopback(self) -> bool {
+        self.flags().is_some_and(|flags| flags.contains(InterfaceFlags::IFF_LOOPBACK))
+    }
+
     /// What it is and does, if there is such an interface.
     pub(super) fn flags(self) -> Option<InterfaceFlags> {
         let name = self.name()?;

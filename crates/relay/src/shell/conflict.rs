@@ -102,7 +102,7 @@ impl Spot {
 struct Ways {
     /// None: the one that the system chooses.
     interfaces: Vec<u32>,
-    /// Whether what is sent comes back on this machine.
+    /// Whether what is sent comes back on this machine, as by the loopback interface it always does.
     back: bool,
 }
 
@@ -110,8 +110,9 @@ impl Ways {
     fn of<'a>(names: impl IntoIterator<Item = &'a InterfaceName>, back: bool) -> Self {
         // One that is not found cannot be opened either, and says so then.
         let found = |name: &InterfaceName| name.to_string().to_interface().ok();
-        let interfaces = names.into_iter().filter_map(found).map(Interface::index).collect();
-        Self { interfaces, back }
+        let found: Vec<_> = names.into_iter().filter_map(found).collect();
+        let back = back || found.iter().any(|interface| interface.is_loopback());
+        Self { interfaces: found.into_iter().map(Interface::index).collect(), back }
     }
 
     /// Whether what is sent this way comes in where the others have joined; if the system chooses one
