@@ -7,7 +7,7 @@ use super::conflict;
 use super::destination::{self, Destination as Outlet};
 use super::ending::{Ending, Phase};
 use super::fanout::{Fanout, Shape};
-use super::report::Tally;
+use super::report::{Needs, Tally};
 use crate::endpoint::Destination;
 use crate::queue::Policy;
 use crate::run::RunError;
@@ -60,12 +60,13 @@ impl Publisher {
         let start = super::clock();
         let ending = Rc::new(Ending::new());
         let shape = Shape { slots, slot_size: longest, lossless: false, patient: false };
-        let tally = Rc::new(Tally::new(name, Role::Source, start));
+        let tally = Rc::new(Tally::new(name, Role::Source, Needs::Nobody, start));
         let fanout = Rc::new(Fanout::new(&shape, tally, ending.clone())?);
         let mut outlets = Vec::with_capacity(to.len());
         for to in to {
             let failed = |error| RunError::endpoint(&to.url, &error);
-            let tally = Rc::new(Tally::new(&to.url, Role::Destination, start).loud());
+            let tally =
+                Rc::new(Tally::new(&to.url, Role::Destination, (&to.place).into(), start).loud());
             outlets.push(destination::open(to, &fanout, &tally).await.map_err(failed)?);
         }
         for outlet in &outlets {

@@ -62,13 +62,14 @@ impl<'r> Relay<'r> {
     pub(super) fn open(runtime: &'r Runtime, config: &RelayConfig) -> Result<Self, RunError> {
         let start = super::clock();
         let ending = Rc::new(Ending::new());
-        let tally = Rc::new(Tally::new(&config.from.url, Role::Source, start));
+        let tally =
+            Rc::new(Tally::new(&config.from.url, Role::Source, (&config.from.place).into(), start));
         let fanout = Rc::new(Fanout::new(&Shape::of(config), tally, ending.clone())?);
         let source = runtime.block_on(source::open(&config.from, &fanout))?;
         let source = source.map_err(|error| RunError::endpoint(&config.from.url, &error))?;
         let mut destinations = Vec::with_capacity(config.to.len());
         for to in &config.to {
-            let tally = Rc::new(Tally::new(&to.url, Role::Destination, start));
+            let tally = Rc::new(Tally::new(&to.url, Role::Destination, (&to.place).into(), start));
             let opened = runtime.block_on(destination::open(to, &fanout, &tally))?;
             destinations.push(opened.map_err(|error| RunError::endpoint(&to.url, &error))?);
         }

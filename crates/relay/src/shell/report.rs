@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use tautline_runtime::watch::{Histogram, Offence};
 use tautline_runtime::{Descriptor, Runtime};
 
+use crate::endpoint::{DestinationPlace, SourcePlace};
 use crate::queue::Offer;
 use crate::run::RunError;
 use crate::stats::{
@@ -14,11 +15,45 @@ use crate::stats::{
 };
 use crate::units::Nanos;
 
+/// Who has to be there for packets to come from an endpoint, or to go to it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Nobody, or whoever comes by himself.
+    Nobody,
+    /// Nobody, but hosts and routes may refuse what is sent.
+    Route,
+    /// Somebody to whom it connects.
+    Host,
+    /// Somebody who reads from the channel.
+    Reader,
+}
+
+impl From<&SourcePlace> for Needs {
+    fn from(place: &SourcePlace) -> Self {
+        match place {
+            SourcePlace::Tcp(_) | SourcePlace::Unix(_) => Self::Host,
+            _ => Self::Nobody,
+        }
+    }
+}
+
+impl From<&DestinationPlace> for Needs {
+    fn from(place: &DestinationPlace) -> Self {
+        match place {
+            DestinationPlace::Udp(_) | DestinationPlace::Multicast(_) => Self::Route,
+            DestinationPlace::Tcp(_) => Self::Host,
+            DestinationPlace::Shm(_) => Self::Reader,
+            _ => Self::Nobody,
+        }
+    }
+}
+
 /// The counters of one endpoint. Counting is a few additions; nothing is allocated but for the
 /// text of an error.
 pub(crate) struct Tally {
     url: String,
     role: Role,
+    needs: Needs,
     state: Cell<EndpointState>,
     bound: Cell<Option<SocketAddr>>,
     meter: RefCell<Meter>,
@@ -32,10 +67,11 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    pub(crate) fn new(url: &str, role: Role, now: Nanos) -> Self {
+    pub(crate) fn new(url: &str, role: Role, needs: Needs, now: Nanos) -> Self {
         Self {
             url: url.to_owned(),
             role,
+            needs,
             state: Cell::default(),
             bound: Cell::default(),
             meter: RefCell::new(Meter::new(now)),
@@ -187,26 +223,31 @@ impl Tally {
     }
 
     fn was_never_reached(&self) -> bool {
-        if self.url.starts_with("udp:") {
-            let sent = self.meter.borrow().average(Nanos(0)).packets;
-            return sent == 0 && self.drops.get().lost > 0 && self.error.borrow().is_some();
+        let has_lost = self.drops.get().lost > 0;
+        match self.needs {
+            Needs::Nobody => false,
+            Needs::Route => {
+                let sent = self.meter.borrow().average(Nanos(0)).packets;
+                sent == 0 && has_lost && self.error.borrow().is_some()
+            }
+            Needs::Host => self.waits_for_its_first(),
+            // What is sent into a channel waits there, and is lost at the end if nobody has come.
+            Needs::Reader => self.waits_for_its_first() && has_lost,
         }
-        // What is sent into a channel waits there, and is lost at the end if nobody has come.
-        let in_vain = self.url.starts_with("tcp:") || self.drops.get().lost > 0;
-        self.waits_for_its_first() && in_vain
     }
 
     /// Whether this is a destination that needs a peer and has never had one: not connected yet, or
     /// nobody reads from the channel.
     pub(crate) fn waits_for_its_first(&self) -> bool {
-        let needs_one = ["tcp:", "shm:"].iter().any(|scheme| self.url.starts_with(scheme));
-        needs_one && self.connections.get() == 0
+        matches!(self.needs, Needs::Host | Needs::Reader) && self.connections.get() == 0
     }
 
     /// Connections after the first, of an endpoint that connects by itself.
     fn reconnects(&self) -> u64 {
-        let connects = ["tcp:", "unix:"].iter().any(|scheme| self.url.starts_with(scheme));
-        if connects { self.connections.get().saturating_sub(1) } else { 0 }
+        match self.needs {
+            Needs::Host => self.connections.get().saturating_sub(1),
+            _ => 0,
+        }
     }
 }
 

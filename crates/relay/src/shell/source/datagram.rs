@@ -253,7 +253,7 @@ mod tests {
     use crate::config::{HostConfig, RelayConfig};
     use crate::shell::ending::Ending;
     use crate::shell::fanout::Shape;
-    use crate::shell::report::Tally;
+    use crate::shell::report::{Needs, Tally};
     use crate::stats::Role;
 
     /// Proves that a datagram that waits behind an error is received without another one to come.
@@ -263,7 +263,7 @@ mod tests {
         let from: Endpoint = "udp://127.0.0.1:0".parse().unwrap();
         let (host, to) = (HostConfig::default(), Vec::new());
         let config = RelayConfig { from: from.clone(), to, run_for: None, host, slots: 64 };
-        let tally = Rc::new(Tally::new(&from.url, Role::Source, Nanos(0)));
+        let tally = Rc::new(Tally::new(&from.url, Role::Source, Needs::Nobody, Nanos(0)));
         let fanout =
             Rc::new(Fanout::new(&Shape::of(&config), tally, Rc::new(Ending::new())).unwrap());
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
