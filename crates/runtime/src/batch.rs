@@ -79,8 +79,7 @@ pub struct Batch {
     bytes: Box<[u8]>,
     /// Point into the other arrays.
     headers: Box<[libc::mmsghdr]>,
-    /// The first so many headers are aimed to receive, and since then nobody but the kernel has written
-    /// to them or to what they point at.
+    /// The first so many headers are aimed to receive. A send aims them elsewhere.
     aimed: usize,
     vectors: Box<[libc::iovec]>,
     names: Box<[libc::sockaddr_storage]>,
@@ -212,7 +211,6 @@ impl Batch {
         if from == to {
             return;
         }
-        self.aimed = 0;
         let (start, entry) = (from * self.stride, self.entries[from]);
         self.bytes.copy_within(start..start + entry.len, to * self.stride);
         (self.names[to], self.entries[to]) = (self.names[from], entry);
@@ -245,7 +243,6 @@ impl Batch {
             return Err(PushError::TooLong { len, size: self.size });
         }
         let entry = self.entries.get_mut(at).ok_or(PushError::Full)?;
-        self.aimed = 0;
         let name_len = to.map_or(0, |to| to.len());
         *entry = Entry { len, segment, name_len, ..Entry::default() };
         self.bytes[at * self.stride..][..len].copy_from_slice(bytes);
@@ -282,8 +279,11 @@ impl Batch {
             self.aim_to_receive(at);
         }
         self.aimed = self.aimed.max(most);
-        // SAFETY: every header up to `most` was aimed at memory of this batch, which is borrowed, and
-        // since then nobody has written there: who does sets `aimed` back.
+        // SAFETY: every header up to `most` is aimed at memory of this batch, which is borrowed. What
+        // was aimed before still is: the arrays are never replaced, so that they lie where they lay
+        // even if the batch has moved; between then and now only room and lengths were written to the
+        // headers, here and by who receives; and `send`, which aims them at what is not the batch's,
+        // sets `aimed` back first.
         let count = unsafe { receive(from, &mut self.headers[..most]) }?;
         for at in 0..count {
             self.note_received(at);

@@ -290,6 +290,54 @@ fn sending_on_leaves_the_details_alone() {
     });
 }
 
+/// A batch that has sent receives to its own memory again: all of what comes, with who sent it, and
+/// nothing is written to the address that it was sent to.
+#[test]
+fn a_batch_that_has_sent_receives_as_before() {
+    everywhere(|runtime| {
+        let ((a, source), (b, addr)) = (bound("127.0.0.1"), bound("127.0.0.1"));
+        let (_c, sink) = bound("127.0.0.1");
+        for details in [Details::NONE, Details::default()] {
+            let mut batch = Batch::with_details(4, 64, details);
+            for len in [3, 64, 1, 40] {
+                let bytes = vec![len as u8; len];
+                let to = Box::new(sink.clone());
+                send(runtime, &a, &bytes, &addr);
+                assert_eq!(until_some(runtime, || batch.receive(b.conn())), 1);
+                let packet = batch.get(0).unwrap();
+                assert_eq!((packet.bytes, packet.truncated()), (&bytes[..], false));
+                assert_eq!(packet.source(), source.as_socket().filter(|_| details.source));
+                batch.clear();
+                batch.push(b"on", None).unwrap();
+                batch.send(b.conn(), 0, To::All(&to)).unwrap();
+                send(runtime, &a, b"next", &addr);
+                assert_eq!(until_some(runtime, || batch.receive(b.conn())), 1);
+                assert_eq!(batch.get(0).unwrap().bytes, b"next");
+                assert_eq!(std::hint::black_box(&to).as_socket(), sink.as_socket());
+            }
+        }
+    });
+}
+
+/// A batch has as much room for what comes with a datagram after one with which nothing came.
+#[test]
+fn room_for_details_comes_back() {
+    everywhere(|runtime| {
+        let ((from, source), (silent, quiet)) = (bound("127.0.0.1"), bound("127.0.0.1"));
+        let (told, addr) = bound("127.0.0.1");
+        ask(&told, ALL);
+        let mut batch = Batch::with_details(4, 64, ALL);
+        for _ in 0..3 {
+            send(runtime, &from, b"1", &quiet);
+            assert_eq!(until_some(runtime, || batch.receive(silent.conn())), 1);
+            assert_eq!(batch.get(0).unwrap().hops(), None);
+            send(runtime, &from, b"2", &addr);
+            assert_eq!(until_some(runtime, || batch.receive(told.conn())), 1);
+            check(runtime, batch.get(0).unwrap().envelope(), &source, "127.0.0.1");
+        }
+    });
+}
+
 /// What was received for someone who has gone comes first, and by the same call what the kernel has:
 /// a batch that is not full has taken all.
 #[test]
