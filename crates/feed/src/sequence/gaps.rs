@@ -4,7 +4,7 @@
 //! deadlines alike. What comes of one in the midst does not split it: which of its numbers are
 //! missing the map says, and the gap counts them.
 
-use std::collections::VecDeque;
+use std::collections::{TryReserveError, VecDeque};
 use std::ops::Range;
 use std::time::Instant;
 
@@ -59,15 +59,16 @@ const FEW: usize = 8;
 
 impl Gaps {
     /// At most so many at once, within a window of so many numbers, a power of two.
-    pub(super) fn new(most: usize, window: u64) -> Self {
-        Self {
-            open: VecDeque::with_capacity(most),
-            oldest: 0,
-            counts: vec![0; window as usize].into(),
-            most,
-            passed: 0,
-            first_due: None,
-        }
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    pub(super) fn new(most: usize, window: u64) -> Result<Self, TryReserveError> {
+        let (mut open, mut counts) = (VecDeque::new(), Vec::new());
+        open.try_reserve_exact(most)?;
+        counts.try_reserve_exact(window as usize)?;
+        counts.resize(window as usize, 0);
+        let counts = counts.into();
+        Ok(Self { open, oldest: 0, counts, most, passed: 0, first_due: None })
     }
 
     /// Notes to which gap the numbers belong.
@@ -129,9 +130,20 @@ impl Gaps {
 
     /// The one in which that number lies, which has not come and is not handed on or lost.
     pub(super) fn of(&mut self, number: u64) -> Option<&mut Open> {
-        let count = self.counts[number as usize & (self.counts.len() - 1)];
-        let gap = self.open.get_mut(count.wrapping_sub(self.oldest) as usize);
+        let gap = self.open.get_mut(self.place(number));
         gap.filter(|gap| gap.numbers.contains(&number))
+    }
+
+    /// The same, to look at.
+    #[cfg(any(test, feature = "trial"))]
+    pub(super) fn gap_of(&self, number: u64) -> Option<&Open> {
+        self.open.get(self.place(number))
+    }
+
+    /// Where the gap lies that number was noted for; if it has been forgotten, beyond all.
+    fn place(&self, number: u64) -> usize {
+        let count = self.counts[number as usize & (self.counts.len() - 1)];
+        count.wrapping_sub(self.oldest) as usize
     }
 
     /// Forgets those at the front of which nothing is missing.
@@ -145,6 +157,9 @@ impl Gaps {
 
     /// Forgets all of which nothing is missing, also in the midst.
     pub(super) fn forget_repaired(&mut self) {
+        if self.open.iter().all(|gap| gap.missing > 0) {
+            return;
+        }
         self.passed = self.open.iter().take(self.passed).filter(|gap| gap.missing > 0).count();
         self.oldest = self.oldest.wrapping_add(self.open.len() as u32);
         self.open.retain(|gap| gap.missing > 0);

@@ -140,9 +140,10 @@ impl<F: Format, S: Store> Sequencer<F, S> {
     pub fn new(config: Config, store: S, now: Instant) -> Result<Self, ConfigError> {
         let config = check::<F>(config)?;
         let (window, mut pieces) = (config.window as usize, Vec::new());
-        let bytes = window.saturating_mul(size_of::<Piece<S::Key>>());
+        let bytes = window.saturating_mul(size_of::<Piece<S::Key>>() + size_of::<u32>());
         let too_much = |_| ConfigError::Memory { window: config.window, bytes };
         pieces.try_reserve_exact(window).map_err(too_much)?;
+        let gaps = Gaps::new(config.gaps, config.window).map_err(too_much)?;
         let piece = Piece { key: S::Key::default(), count: 0, source: Source::Replay };
         pieces.resize(window, piece);
         Ok(Self {
@@ -159,7 +160,7 @@ impl<F: Format, S: Store> Sequencer<F, S> {
             floor: 0,
             came: Map::new(config.window),
             pieces: pieces.into(),
-            gaps: Gaps::new(config.gaps, config.window),
+            gaps,
             ways: (0..config.lines).map(|_| Way::new(config.window)).collect(),
             firsts: Firsts::new(now),
             heard: now,
@@ -218,7 +219,7 @@ impl<F: Format, S: Store> Sequencer<F, S> {
         tell: &mut impl FnMut(Event<'_, F>),
     ) {
         self.heard = now;
-        if let Kind::Messages(count) = kind
+        if let Kind::Messages(count @ 1..) = kind
             && self.usual.is(session)
             && self.usual_packet(&Arrival { now, line, number, count, body }, tell)
         {
@@ -376,7 +377,7 @@ impl<F: Format, S: Store> Sequencer<F, S> {
     }
 
     /// When [`Sequencer::tick`] has something to do; `None`: not before something comes. While many gaps
-    /// are open it may now and then be earlier than that.
+    /// are open it may be earlier than that now and then, or a time at which there is nothing to do.
     pub fn timeout(&mut self) -> Option<Instant> {
         let is_awaited = self.session.is_some() && !self.is_stale && !self.has_ended;
         let silence = is_awaited.then(|| later(self.heard, self.config.silence));

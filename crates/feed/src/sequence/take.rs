@@ -119,7 +119,7 @@ impl<F: Format, S: Store> Sequencer<F, S> {
         loop {
             if part.start == self.next && !self.is_held {
                 let end = part.end;
-                self.hand_on(news.source, part, body, tell);
+                self.hand_on(news.source, part, body, Lie::AsTheyCome, tell);
                 self.go_on_below(end, tell);
                 return true;
             }
@@ -141,18 +141,18 @@ impl<F: Format, S: Store> Sequencer<F, S> {
     }
 
     /// Hands on what is next, where it lies.
-    fn hand_on(
+    #[inline]
+    pub(super) fn hand_on(
         &mut self,
         source: Source,
         part: Range<u64>,
         body: &[u8],
+        lie: Lie,
         tell: &mut impl FnMut(Event<'_, F>),
     ) {
-        let count = part.end - part.start;
-        self.stats.messages += count;
-        let (first, lie) = (part.start, Lie::AsTheyCome);
-        let run = Run { first, count: count as u16, body, source, lie, format: self.format };
-        tell(Event::Messages(run));
+        let (first, count) = (part.start, (part.end - part.start) as u16);
+        self.stats.messages += u64::from(count);
+        tell(Event::Messages(Run { first, count, body, source, lie, format: self.format }));
         self.next = part.end;
         self.filled(source, part, tell);
     }

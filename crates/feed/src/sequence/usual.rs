@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use super::event::{Event, Gap, Line, Run, Source};
+use super::event::{Event, Gap, Line, Source};
 use super::map::Bits;
 use super::{Sequencer, Store, run};
 use crate::format::{Expected, Format, holds};
@@ -63,14 +63,11 @@ impl<F: Format, S: Store> Sequencer<F, S> {
     ) -> bool {
         let &Arrival { now, line, count, body, .. } = came;
         let Some(lie) = holds::<F>(body, count) else { return false };
-        let (first, source) = (numbers.first, Source::Line(line));
-        if first == self.next {
+        let source = Source::Line(line);
+        if numbers.first == self.next {
             self.calm = Expected::NONE;
-            self.stats.messages += u64::from(count);
             let goes_on = self.is_first_on(came, numbers);
-            tell(Event::Messages(Run { first, count, body, source, lie, format: self.format }));
-            self.next = numbers.end;
-            self.filled(source, numbers.range(), tell);
+            self.hand_on(source, numbers.range(), body, lie, tell);
             self.go_on(tell);
             self.see_whether_it_is_calm();
             if goes_on {

@@ -46,6 +46,24 @@ fn what_comes_in_time_is_not_asked_for() {
     assert_eq!(desk.sequencer.stats().requests, 0);
 }
 
+/// Where many gaps are open the next time may be that of one that has been repaired; a tick then finds
+/// the one that is due next, and nothing is asked for before its time, or later.
+#[test]
+fn times_are_near_where_gaps_are_many() {
+    let mut desk = Desk::new(pair());
+    desk.line(0, 1..2);
+    for gap in 1..=12 {
+        desk.line(0, 10 * gap..10 * gap + 1);
+        desk.wait(u64::from(gap == 1)); // the first is due before all others
+    }
+    assert_eq!(desk.timeout(), Some(4));
+    desk.line(1, 2..10);
+    assert_eq!(desk.timeout(), Some(4), "not sought");
+    assert_eq!(desk.wait(4), NOTHING, "woken in vain");
+    assert_eq!(desk.timeout(), Some(1));
+    assert_eq!(desk.wait(1).first().map(String::as_str), Some("request 11..120, attempt 1"));
+}
+
 /// Who has nobody to ask does not.
 #[test]
 fn nobody_is_asked_if_there_is_nobody() {
