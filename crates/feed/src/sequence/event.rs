@@ -110,6 +110,32 @@ pub enum Event<'a, F> {
     },
 }
 
+impl<F> fmt::Debug for Event<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Messages(run) => write!(f, "Messages({run:?})"),
+            Self::Began { session, next } => write!(f, "Began({session}, next {next})"),
+            Self::Gap(Gap { missing, present, future }) => {
+                write!(f, "Gap({missing}, present {present}, future {future})")
+            }
+            Self::Request { missing, attempt, .. } => {
+                write!(f, "Request({missing}, attempt {attempt})")
+            }
+            Self::Repaired { gap, by } => write!(f, "Repaired({gap}, by {by:?})"),
+            Self::Lost { numbers, why } => write!(f, "Lost({numbers}, {why:?})"),
+            Self::Malformed { source, first, count } => {
+                write!(f, "Malformed({source:?}, {first}, {count} messages)")
+            }
+            Self::Absurd { source, number, expected } => {
+                write!(f, "Absurd({source:?}, {number}, expected {expected})")
+            }
+            Self::Stale => f.write_str("Stale"),
+            Self::Live => f.write_str("Live"),
+            Self::Ended { session, next } => write!(f, "Ended({session}, next {next})"),
+        }
+    }
+}
+
 /// A gap, when it appears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Gap {
