@@ -135,6 +135,22 @@ fn a_group_without_a_route_is_told_with_the_remedy() {
     }
 }
 
+/// Proves that a buffer that is not granted in full is told, with the limit that is in the way.
+#[test]
+fn a_smaller_buffer_than_was_asked_for_is_told() {
+    for driver in DRIVERS {
+        let (from, to) = (group("239.255.81.5"), group("239.255.81.6"));
+        let more = "&buffer=1GiB";
+        let relay = Running::start(config(driver, &url(from, more), &[&url(to, more)]));
+        let summary = relay.finish();
+        for (end, limit) in summary.endpoints.iter().zip(["rmem_max", "wmem_max"]) {
+            let told = end.error.as_deref().unwrap_or_default();
+            assert!(told.starts_with("buffer: 1073741824 bytes were asked for"), "{told}");
+            assert!(told.ends_with(&format!("granted: raise net.core.{limit}")), "{told}");
+        }
+    }
+}
+
 /// Proves that datagrams that come joined are sent to a group joined, and that its members get each
 /// as it was.
 #[test]

@@ -9,8 +9,9 @@ use tautline_net::multicast::{Groups, Interface, Options, Peer, ToInterface};
 use tautline_net::{
     Dial, TcpListener as Listener, UdpSocket, UnixAddress, UnixListener, UnixStream,
 };
-use tautline_runtime::{Descriptor, Details, timer};
+use tautline_runtime::{Descriptor, Details, SocketOption, timer};
 
+use super::report::Tally;
 use crate::endpoint::{Host, HostPort, MulticastDestination, MulticastSource, UnixName};
 
 /// How long a name may take to resolve, and a connection to be made.
@@ -130,6 +131,29 @@ pub fn open_group(to: &MulticastDestination) -> io::Result<Peer> {
         options = options.interface(interface.to_string());
     }
     options.bind(SocketAddr::new(any(to.group), 0))
+}
+
+/// Has the kernel hold so many bytes that were not received yet, and notes if it grants less.
+pub(super) fn hold_received(socket: &Descriptor, bytes: u32, tally: &Tally) -> io::Result<()> {
+    socket.set_option(SocketOption::ReceiveBuffer(bytes as usize))?;
+    note_grant(socket.conn().receive_buffer()?, bytes, "rmem_max", tally);
+    Ok(())
+}
+
+/// The same for what was not sent yet.
+pub(super) fn hold_unsent(socket: &Descriptor, bytes: u32, tally: &Tally) -> io::Result<()> {
+    socket.set_option(SocketOption::SendBuffer(bytes as usize))?;
+    note_grant(socket.conn().send_buffer()?, bytes, "wmem_max", tally);
+    Ok(())
+}
+
+fn note_grant(counted: usize, asked: u32, limit: &str, tally: &Tally) {
+    // Linux counts what it needs for itself, as much again.
+    let granted = counted / 2;
+    if granted < asked as usize {
+        let what = format_args!("{asked} bytes were asked for and {granted} granted");
+        tally.note(&format_args!("buffer: {what}: raise net.core.{limit}"));
+    }
 }
 
 /// The address that stands for all of a family.

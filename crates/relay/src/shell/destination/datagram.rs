@@ -6,7 +6,7 @@ use std::rc::{Rc, Weak};
 
 use socket2::SockAddr;
 use tautline_net::multicast::{self, Interface};
-use tautline_runtime::{Descriptor, SocketOption};
+use tautline_runtime::Descriptor;
 
 use super::Destination;
 use super::messages::Messages;
@@ -64,7 +64,7 @@ fn outlet(
     tally: &Rc<Tally>,
 ) -> io::Result<Rc<dyn Destination>> {
     if let Some(bytes) = to.send_buffer {
-        socket.set_option(SocketOption::SendBuffer(bytes as usize))?;
+        sockets::hold_unsent(&socket, bytes, tally)?;
     }
     tally.peer_came();
     Ok(Rc::new_cyclic(|own| Outlet {

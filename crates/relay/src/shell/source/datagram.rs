@@ -78,7 +78,7 @@ impl Inlet {
         fanout: &Rc<Fanout>,
     ) -> io::Result<Rc<Self>> {
         if let Some(bytes) = from.receive_buffer {
-            socket.set_option(SocketOption::ReceiveBuffer(bytes as usize))?;
+            sockets::hold_received(&socket, bytes, fanout.source())?;
         }
         fanout.source().peer_came();
         fanout.source().set_bound(&socket);
