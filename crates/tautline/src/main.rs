@@ -37,6 +37,11 @@ enum Failure {
     /// Nobody reads what the program says.
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
+    /// Whoever reads has not read on for too long.
+    #[error(
+        "standard output: nobody read on for 2 s: the last lines and the summary are not printed"
+    )]
+    Unread,
     /// What is on the bus cannot be told.
     #[error("the bus: {0}")]
     Bus(#[from] tautline_bus::OpenError),

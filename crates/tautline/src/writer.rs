@@ -1,7 +1,7 @@
 //! A thread that writes, so that a reader who has stopped reading holds up nobody but it.
 
 use std::io::{self, Write};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -40,7 +40,17 @@ impl Writer {
     /// Takes a page; false if too many wait, or if nobody can be written to any more: then it is
     /// dropped.
     pub(crate) fn offer(&self, page: Vec<u8>) -> bool {
-        self.pages.try_send(page).is_ok()
+        self.take(page).is_ok()
+    }
+
+    /// Takes a page.
+    ///
+    /// # Errors
+    /// The page, where [`offer`](Self::offer) drops it.
+    pub(crate) fn take(&self, page: Vec<u8>) -> Result<(), Vec<u8>> {
+        self.pages.try_send(page).map_err(|refused| match refused {
+            TrySendError::Full(page) | TrySendError::Disconnected(page) => page,
+        })
     }
 
     /// Whether nobody can be written to any more: [`finish`](Self::finish) says why.
@@ -54,11 +64,16 @@ impl Writer {
     /// # Errors
     /// The first failure to write.
     pub(crate) fn finish(self, page: Vec<u8>) -> io::Result<()> {
+        self.finish_in_time(page).unwrap_or(Ok(()))
+    }
+
+    /// The same; `None`: not all was written in time.
+    pub(crate) fn finish_in_time(self, page: Vec<u8>) -> Option<io::Result<()>> {
         let Self { pages, last, done, .. } = self;
         // A thread that has ended says why below.
         let _ = last.send(page);
         drop((pages, last));
-        done.recv_timeout(PATIENCE).unwrap_or(Ok(()))
+        done.recv_timeout(PATIENCE).ok()
     }
 }
 

@@ -18,6 +18,7 @@
 //! | `recv`, `send`, `rate`, `dump` | the commands of that name |
 //! | `session`, `ending`, `error` | their loop, when they end, and what can go wrong |
 //! | `joined` | groups that were joined, and what comes to them |
+//! | `page` | where `recv` prints, without waiting for whoever reads |
 
 mod capture;
 mod dump;
@@ -31,6 +32,7 @@ mod lines;
 mod meter;
 mod numbers;
 mod pace;
+mod page;
 mod rate;
 mod recv;
 mod render;

@@ -1,7 +1,8 @@
 //! `tautline mcast recv`: what comes to groups, packet by packet.
 
 use std::cell::RefCell;
-use std::io::{self, BufWriter, Write};
+use std::fmt::Write as _;
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,14 +11,13 @@ use super::ending::Countdown;
 use super::frame::Datagram;
 use super::joined::{self, Watcher};
 use super::meter::Meter;
+use super::page::Page;
 use super::report;
 use super::seen::{Seen, Wall};
 use super::session::Session;
 use crate::Failure;
 use crate::cli::RecvArgs;
-
-/// Bytes of lines that are written in one call.
-const ROOM: usize = 1 << 16;
+use crate::table::quantity::things;
 
 /// Prints what comes to groups until the end, and then what it was together.
 pub(crate) fn recv(args: &RecvArgs) -> Result<(), Failure> {
@@ -39,7 +39,7 @@ pub(crate) fn recv(args: &RecvArgs) -> Result<(), Failure> {
 struct Printer {
     args: RecvArgs,
     /// Where it prints: standard output, or standard error if the capture goes there.
-    page: BufWriter<Box<dyn Write>>,
+    page: Page,
     meter: Meter,
     capture: Option<Writer>,
     countdown: Countdown,
@@ -49,13 +49,13 @@ struct Printer {
 
 impl Printer {
     fn new(args: &RecvArgs, session: &Session) -> Result<Self, Failure> {
-        let page: Box<dyn Write> = match args.write {
-            Some(Place::Standard) => Box::new(io::stderr().lock()),
-            _ => Box::new(io::stdout().lock()),
-        };
+        let page = match args.write {
+            Some(Place::Standard) => Page::to(io::stderr()),
+            _ => Page::to(io::stdout()),
+        }?;
         Ok(Self {
             args: args.clone(),
-            page: BufWriter::with_capacity(ROOM, page),
+            page,
             meter: Meter::new(args.watch.packets.format),
             capture: args.write.as_ref().map(Writer::create).transpose()?,
             countdown: Countdown::of(args.watch.packets.count, session.ending()),
@@ -76,14 +76,22 @@ impl Printer {
         if let Some(capture) = &mut self.capture {
             capture.flush()?;
         }
+        let (mut text, missed) = (String::new(), self.page.missed());
+        // A string takes everything.
         if self.args.look.json {
-            writeln!(self.page, "{}", report::summary_json(&self.meter, elapsed))?;
+            let mut summary = report::summary_json(&self.meter, elapsed);
+            summary["unprinted"] = missed.into();
+            let _ = writeln!(text, "{summary}");
         } else {
             for line in report::summary(&self.meter, elapsed) {
-                writeln!(self.page, "{line}")?;
+                let _ = writeln!(text, "{line}");
+            }
+            if missed > 0 {
+                let lines = things(missed, "line");
+                let _ = writeln!(text, "not printed: {lines}, which nobody read in time");
             }
         }
-        Ok(self.page.flush()?)
+        self.page.finish(&text)
     }
 }
 
@@ -97,7 +105,7 @@ impl Watcher for Printer {
         if self.args.prints() {
             self.text.clear();
             self.args.look.look().packet(seen, header.as_ref(), &mut self.text);
-            self.page.write_all(self.text.as_bytes())?;
+            self.page.put(&self.text);
         }
         Ok(())
     }
@@ -106,6 +114,10 @@ impl Watcher for Printer {
         if let Some(capture) = &mut self.capture {
             capture.rest()?;
         }
-        Ok(self.page.flush()?)
+        if !self.page.rest() {
+            // The end says why.
+            self.countdown.end();
+        }
+        Ok(())
     }
 }
