@@ -237,6 +237,44 @@ fn drops_are_told_without_a_packet_behind_them() {
     }
 }
 
+/// Proves that `recv` ends in time although nobody reads what it prints, and that it says so.
+#[test]
+fn who_does_not_read_holds_up_no_end() {
+    let group = group();
+    let tool = Tool::joined("recv", group, "--hex");
+    let socket = sender("127.0.0.1");
+    for _ in 0..100 {
+        (0..10).for_each(|_| _ = socket.send_to(&[0; 500], group).unwrap());
+        thread::sleep(Duration::from_millis(1));
+    }
+    let start = Instant::now();
+    tool.interrupt();
+    let output = tool.output();
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), told.lines().count()), (Some(1), 1), "{told}");
+    assert!(told.contains("standard output: nobody read on for 2 s"), "{told}");
+}
+
+/// Proves that what is named twice is refused, and an interface also by two of its names.
+#[test]
+fn what_is_named_twice_is_refused() {
+    let refused = |arguments: &str| {
+        let output = Tool::start(arguments).output();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for command in ["recv", "rate"] {
+        let (code, told) = refused(&format!("{command} 239.1.1.1:5000 239.1.1.1:5000 --iface lo"));
+        assert_eq!(code, Some(2), "{told}");
+        assert!(told.contains("239.1.1.1:5000 is named twice: name it once"), "{told}");
+        let (code, told) =
+            refused(&format!("{command} 239.1.1.1:5000 --iface lo --iface 127.0.0.1"));
+        assert_eq!(code, Some(1), "{told}");
+        let wanted = "--iface: lo and 127.0.0.1 are one interface; name it once";
+        assert!(told.contains(wanted), "{told}");
+    }
+}
+
 /// Proves that Ctrl-C ends each tool in order, with a summary.
 #[test]
 fn an_interrupt_gives_a_summary() {

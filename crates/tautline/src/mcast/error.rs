@@ -30,6 +30,9 @@ pub(crate) enum Error {
         #[source]
         error: io::Error,
     },
+    /// Two names of one interface.
+    #[error("--iface: {one} and {other} are one interface; name it once")]
+    SameInterface { one: String, other: String },
     /// Standard input cannot be read.
     #[error("standard input: {0}")]
     Input(io::Error),

@@ -6,8 +6,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use tautline_net::multicast::{Interface, Peer};
-use tautline_relay::endpoint::MulticastSource;
+use tautline_net::multicast::{Interface, Peer, ToInterface};
+use tautline_relay::endpoint::{InterfaceName, MulticastSource};
 use tautline_relay::join_group;
 use tautline_runtime::{Details, Packet};
 
@@ -53,6 +53,7 @@ pub(crate) fn watch<W: Watcher + 'static>(
     watcher: &Rc<RefCell<W>>,
     session: &Session,
 ) -> Result<Drops, Error> {
+    differ(&args.interfaces)?;
     let mut drops = Drops(Vec::with_capacity(args.groups.len()));
     for (at, &group) in args.groups.iter().enumerate() {
         let peer = join(args, group).map_err(Error::of(group))?;
@@ -66,6 +67,18 @@ pub(crate) fn watch<W: Watcher + 'static>(
         session.spawn(async move { inlet.receive(&watcher, &ending).await })?;
     }
     Ok(drops)
+}
+
+/// Looks whether the names are of different interfaces. One that nobody has is told of by the join.
+fn differ(names: &[InterfaceName]) -> Result<(), Error> {
+    let mut known = HashMap::new();
+    for name in names.iter().map(ToString::to_string) {
+        let Ok(interface) = name.to_interface() else { continue };
+        if let Some(one) = known.insert(interface.index(), name.clone()) {
+            return Err(Error::SameInterface { one, other: name });
+        }
+    }
+    Ok(())
 }
 
 /// A peer that has joined a group as was asked for.

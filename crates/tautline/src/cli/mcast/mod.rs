@@ -3,6 +3,7 @@
 mod send;
 mod values;
 
+use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -39,8 +40,11 @@ long it is, how many the kernel had to drop before it, and what its header says 
 With --write alone only the summary is printed. Its rates are means from the first packet of a sender
 to the end.
 
-Exit codes: 0 ended in order, 1 a group cannot be joined or a file not be written, which standard error
-names, 2 the command line cannot be understood.
+Who does not read what is printed holds up nothing: lines that find no room are counted, and at the end
+it is waited for 2 s.
+
+Exit codes: 0 ended in order, 1 a group cannot be joined, a file not be written or the summary not be
+printed, which standard error names, 2 the command line cannot be understood.
 
 Examples:     tautline mcast recv 239.1.1.1:5000 --iface eth0 --source 192.0.2.7 --text
               tautline mcast recv 239.1.1.1:5000 --iface eth0 --write - | tshark -i -";
@@ -89,6 +93,9 @@ pub(crate) struct JoinArgs {
 impl JoinArgs {
     /// Looks whether groups and senders fit each other.
     fn check(&self) -> Result<(), String> {
+        no_twice(&self.groups, "")?;
+        no_twice(&self.interfaces, "--iface: ")?;
+        no_twice(&self.sources, "--source: ")?;
         let fits = |group: &SocketAddr, source: &IpAddr| group.is_ipv4() == source.is_ipv4();
         let groups = &self.groups;
         if let Some(lost) =
@@ -105,6 +112,12 @@ impl JoinArgs {
             _ => Ok(()),
         }
     }
+}
+
+/// Refuses what is named twice, which would be counted twice or cannot be joined.
+fn no_twice<T: PartialEq + Display>(all: &[T], option: &str) -> Result<(), String> {
+    let twice = all.iter().enumerate().find(|(at, one)| all[..*at].contains(one));
+    twice.map_or(Ok(()), |(_, one)| Err(format!("{option}{one} is named twice: name it once")))
 }
 
 /// What packets are taken for, and how many of them.
