@@ -36,6 +36,9 @@ pub(crate) enum CaptureError {
         #[source]
         error: io::Error,
     },
+    /// Two who write would overwrite each other.
+    #[error("{name}: somebody else writes it: write another name")]
+    Busy { name: String },
     /// The system says so, in the midst of it.
     #[error("{name}: {error}")]
     File {

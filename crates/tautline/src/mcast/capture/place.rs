@@ -1,9 +1,9 @@
 //! Where a capture is.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::CaptureError;
 
@@ -56,13 +56,30 @@ impl Place {
                 return Err(CaptureError::Terminal("standard output"));
             }
             Self::Standard => (copy(io::stdout()), "standard output".to_owned()),
-            Self::File(path) => (File::create(path), path.display().to_string()),
+            Self::File(path) => (make(path), path.display().to_string()),
         };
         match made {
             Ok(file) => Ok((file, name)),
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                Err(CaptureError::Busy { name })
+            }
             Err(error) => Err(CaptureError::Create { name, error }),
         }
     }
+}
+
+/// Makes a file, or empties the one that is there, unless somebody else writes a capture into it.
+fn make(path: &Path) -> io::Result<File> {
+    let file = File::options().write(true).create(true).truncate(false).open(path)?;
+    // Devices and pipes may have several who write.
+    if file.metadata()?.is_file() {
+        // Where there are no locks, nobody can be asked.
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            return Err(io::ErrorKind::ResourceBusy.into());
+        }
+        file.set_len(0)?;
+    }
+    Ok(file)
 }
 
 /// A copy of the descriptor, for bytes that go past what Rust keeps back of a standard stream.
@@ -81,6 +98,22 @@ mod tests {
         for name in ["./-", "-a", "a.pcap", ""] {
             assert_eq!(Place::from(PathBuf::from(name)), Place::File(name.into()));
         }
+    }
+
+    /// Proves that a capture has one writer, who empties what was there, and that a device may have more.
+    #[test]
+    fn captures_have_one_writer() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"before").unwrap();
+        let place = Place::File(file.path().to_owned());
+        let (first, _) = place.create().unwrap();
+        assert_eq!(first.metadata().unwrap().len(), 0);
+        let told = place.create().unwrap_err().to_string();
+        assert!(told.ends_with(": somebody else writes it: write another name"), "{told}");
+        drop(first);
+        assert!(place.create().is_ok());
+        let null = Place::File("/dev/null".into());
+        assert!(null.create().and_then(|_first| null.create()).is_ok());
     }
 
     /// Proves that what cannot be opened or made is named, and that the remedy fits.
