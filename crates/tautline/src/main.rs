@@ -42,6 +42,9 @@ enum Failure {
         "standard output: nobody read on for 2 s: the last lines and the summary are not printed"
     )]
     Unread,
+    /// What came is not what should.
+    #[error("--check: {0}")]
+    Check(String),
     /// What is on the bus cannot be told.
     #[error("the bus: {0}")]
     Bus(#[from] tautline_bus::OpenError),

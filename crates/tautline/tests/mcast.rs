@@ -154,7 +154,7 @@ fn numbered(number: u64) -> Vec<u8> {
 /// numbers are explained.
 #[test]
 fn packets_are_received_with_all_that_is_known() {
-    for (layout, format, size) in [("compact", "compact", 60), ("moldudp64", "MoldUDP64", 100)] {
+    for (layout, format, size) in [("compact", "compact", 60), ("moldudp64", "moldudp64", 100)] {
         let group = group();
         let receiver = Tool::joined("recv", group, "--json --hex --count 50");
         let options =
@@ -272,6 +272,25 @@ fn what_is_named_twice_is_refused() {
         assert_eq!(code, Some(1), "{told}");
         let wanted = "--iface: lo and 127.0.0.1 are one interface; name it once";
         assert!(told.contains(wanted), "{told}");
+    }
+}
+
+/// Proves that `--check` ends with exit code 1 if something was lost or nothing came, and else with 0.
+#[test]
+fn a_check_fails_if_something_is_missing() {
+    let cases: [(&[u64], i32, &str); 3] =
+        [(&[1, 2], 0, ""), (&[1, 3], 1, "--check: 1 LOST"), (&[], 1, "--check: nothing came")];
+    for command in ["recv", "rate"] {
+        for (numbers, code, wanted) in cases {
+            let group = group();
+            let tool = Tool::joined(command, group, "--check --for 1s --count 2");
+            let socket = sender("127.0.0.1");
+            numbers.iter().for_each(|it| _ = socket.send_to(&numbered(*it), group).unwrap());
+            let output = tool.output();
+            let told = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(code), "{told}");
+            assert!(told.contains(wanted) && told.is_empty() == wanted.is_empty(), "{told}");
+        }
     }
 }
 

@@ -25,6 +25,15 @@ impl Layout {
         }
     }
 
+    /// The same as `--format` takes it.
+    pub(crate) fn option(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Compact(_) => "compact",
+            Self::MoldUdp64(_) => "moldudp64",
+        }
+    }
+
     /// The session that its packets are of.
     pub(crate) fn session(self) -> Option<String> {
         match self {

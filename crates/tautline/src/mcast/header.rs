@@ -65,6 +65,15 @@ impl Stream {
         }
     }
 
+    /// The same as `--format` takes it.
+    pub(crate) fn option(self) -> &'static str {
+        match self {
+            Self::Compact(_) => "compact",
+            Self::MoldUdp64(_) => "moldudp64",
+            Self::Rtp(_) => "rtp",
+        }
+    }
+
     /// Bits of its numbers on the wire.
     pub(crate) fn width(self) -> Width {
         match self {

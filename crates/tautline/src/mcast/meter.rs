@@ -11,6 +11,9 @@ use super::seen::Seen;
 /// Rows at most: what further sources send is counted together.
 const MOST: usize = 1024;
 
+/// Of less time no mean is told.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// Which packets are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
@@ -58,14 +61,22 @@ impl Row {
         rates(self.packets - packets, self.bytes - bytes, since)
     }
 
-    /// How fast it came from its first packet on to the end, so long after the start. Of a single
-    /// packet that cannot be told: nothing.
-    pub(crate) fn mean(&self, end: Duration) -> Rates {
-        match self.packets {
-            0 | 1 => Rates::default(),
-            packets => rates(packets, self.bytes, end.saturating_sub(self.first)),
-        }
+    /// How fast it came behind its first packet to the end, so long after the start; `None`: of a single
+    /// packet, and in so short a time, that cannot be told.
+    pub(crate) fn mean(&self, end: Duration) -> Option<Rates> {
+        mean(self.packets, self.bytes, end.saturating_sub(self.first))
     }
+}
+
+/// How fast so many packets came of which the first began the time: between them are intervals, one less
+/// than packets. `None`: that cannot be told.
+pub(crate) fn mean(packets: u64, bytes: u64, time: Duration) -> Option<Rates> {
+    if packets < 2 || time < SHORTEST {
+        return None;
+    }
+    let share = (packets - 1) as f64 / packets as f64;
+    let Rates { packets, bits } = rates(packets, bytes, time);
+    Some(Rates { packets: share * packets, bits: share * bits })
 }
 
 fn rates(packets: u64, bytes: u64, time: Duration) -> Rates {
@@ -226,25 +237,28 @@ mod tests {
             );
             meter.tell();
         }
-        assert_eq!(meter.rows()[0].mean(3 * second).packets, 10.0);
+        assert_eq!(meter.rows()[0].mean(3 * second).unwrap().packets.round(), 10.0);
         assert_eq!(meter.rows()[0].rates(Duration::ZERO), Rates::default());
     }
 
     /// Proves that the mean of a source begins with its first packet, however long it was waited for,
-    /// and that a single packet has none.
+    /// that so many packets have one interval less, and that one packet, and an instant, have none.
     #[test]
     fn waiting_is_no_part_of_the_mean() {
         let mut meter = Meter::new(Choice::Plain);
         let second = Duration::from_secs(1);
         assert_eq!(meter.first(), None);
         for (source, count, at) in
-            [("10.0.0.1:1", 10, 30), ("10.0.0.2:1", 4, 31), ("10.0.0.3:1", 1, 31)]
+            [("10.0.0.1:1", 11, 30), ("10.0.0.2:1", 5, 31), ("10.0.0.3:1", 1, 31)]
         {
             (0..count).for_each(|_| _ = meter.take(&seen(source, b"12345"), || at * second));
         }
         assert_eq!(meter.first(), Some(30 * second));
-        let means: Vec<_> = meter.rows().iter().map(|row| row.mean(32 * second).packets).collect();
-        assert_eq!(means, [5.0, 4.0, 0.0]);
+        let mean = |row: &Row, end| row.mean(end).map(|mean| (mean.packets, mean.bits));
+        let means: Vec<_> = meter.rows().iter().map(|row| mean(row, 32 * second)).collect();
+        assert_eq!(means, [Some((5.0, 200.0)), Some((4.0, 160.0)), None]);
+        let instant = 30 * second + Duration::from_micros(900);
+        assert_eq!(mean(&meter.rows()[0], instant), None);
     }
 
     /// Proves that no number of sources makes it grow without end.

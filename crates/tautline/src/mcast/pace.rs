@@ -35,6 +35,19 @@ impl Rate {
         let short = 100.0 * (1.0 - packets / due);
         Some(format!("{asked} pkt/s were asked for and {reached} reached, {short:.0} % less"))
     }
+
+    /// How much more it is than was asked for, where that is less than a packet in all of the time.
+    pub(crate) fn passed(self, packets: u64, time: Duration) -> Option<String> {
+        let seconds = time.as_secs_f64();
+        if packets == 0 || time < PATIENCE || self.0 * seconds >= 0.5 {
+            return None;
+        }
+        let each = 1.0 / self.0;
+        Some(format!(
+            "a packet each {each:.1} s was asked for, and the first goes at once: ask for smaller ones \
+             or for more time"
+        ))
+    }
 }
 
 /// So many packets a second, the first at once.
@@ -133,6 +146,11 @@ mod tests {
         assert!(asked.missed(2_905_000, ms(10_000)).is_some());
         assert_eq!(asked.missed(0, ms(100)), None);
         assert_eq!(asked.missed(0, ms(0)), None);
+        let slow = Pace::of_bits(10.0, 1_200).rate();
+        assert!(
+            slow.passed(1, ms(1_000)).unwrap().starts_with("a packet each 960.6 s was asked for")
+        );
+        assert_eq!((slow.passed(0, ms(1_000)), asked.passed(1, ms(1_000))), (None, None));
         let mut pace = Pace::of_packets(0.3);
         assert_eq!(pace.rate().missed(pace.due(ms(3_300)), ms(3_300)), None);
     }

@@ -42,7 +42,8 @@ pub(crate) fn rate(args: &RateArgs) -> Result<(), Failure> {
         return session.result();
     }
     gauge.finish(elapsed)?;
-    session.result()
+    session.result()?;
+    report::check(args.watch.check, &gauge.meter)
 }
 
 /// Counts packets, and shows the counts.

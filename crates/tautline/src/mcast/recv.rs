@@ -32,7 +32,8 @@ pub(crate) fn recv(args: &RecvArgs) -> Result<(), Failure> {
         return session.result();
     }
     printer.finish(elapsed)?;
-    session.result()
+    session.result()?;
+    report::check(args.watch.check, &printer.meter)
 }
 
 /// Prints packets, writes them down, and counts them.

@@ -114,7 +114,7 @@ impl Look {
 /// What a header says, as JSON.
 fn feed(header: &Header) -> Value {
     json!({
-        "format": header.stream.format(), "stream": header.stream.name(), "kind": header.kind_name(),
+        "format": header.stream.option(), "stream": header.stream.name(), "kind": header.kind_name(),
         "number": header.number, "count": header.count(), "payload_type": header.payload_type,
     })
 }

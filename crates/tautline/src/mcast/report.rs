@@ -1,6 +1,7 @@
 //! What a meter has counted, as lines, as a table and as JSON: pure functions.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,15 +9,16 @@ use tautline_net::multicast::Interface;
 
 use super::meter::{Meter, Rates, Row};
 use super::text;
+use crate::Failure;
 use crate::table::quantity::{bits, bytes, count, things};
-use crate::table::{columns, cut};
+use crate::table::{columns_with, cut};
 
 /// Rows of the live table at most.
 const ROWS: usize = 40;
 const HEAD: [&str; 9] =
-    ["source", "group", "feed", "pkt/s", "bit/s", "packets", "lost", "late", "copies"];
-/// So many columns are text, the others are numbers.
-const TEXTS: usize = 3;
+    ["pkt/s", "bit/s", "lost", "late", "copies", "packets", "source", "group", "feed"];
+/// These columns are text, the others are numbers. What is cut off on a narrow terminal is text.
+const TEXTS: Range<usize> = 6..9;
 
 /// Whose sender is not told, or of too many to be told apart.
 const OTHERS: &str = "(others)";
@@ -37,7 +39,7 @@ pub(crate) fn table(meter: &Meter, at: Interval, width: usize) -> Vec<String> {
     let shown = meter.rows().len().min(ROWS);
     let rows = &meter.rows()[..shown];
     let rows = rows.iter().map(|row| cells(row, row.rates(at.since)));
-    let mut lines = columns(HEAD, TEXTS, rows);
+    let mut lines = columns_with(HEAD, TEXTS, rows);
     if shown < meter.rows().len() {
         lines.push(format!("and {} more", meter.rows().len() - shown));
     }
@@ -48,7 +50,7 @@ pub(crate) fn table(meter: &Meter, at: Interval, width: usize) -> Vec<String> {
 /// A line for each source.
 pub(crate) fn lines(meter: &Meter, at: Interval) -> Vec<String> {
     let seconds = at.elapsed.as_secs_f64();
-    let line = |row: &Row| format!("{seconds:.1}s  {}", line(row, row.rates(at.since)));
+    let line = |row: &Row| format!("{seconds:.1}s  {}", line(row, Some(row.rates(at.since))));
     let mut lines: Vec<_> = meter.rows().iter().map(line).collect();
     if lines.is_empty() {
         lines.push(format!("{seconds:.1}s  nothing came"));
@@ -75,7 +77,8 @@ pub(crate) fn summary(meter: &Meter, elapsed: Duration) -> Vec<String> {
 
 /// A report as JSON.
 pub(crate) fn interval_json(meter: &Meter, at: Interval) -> Value {
-    let rows: Vec<_> = meter.rows().iter().map(|row| json(row, row.rates(at.since))).collect();
+    let rows: Vec<_> =
+        meter.rows().iter().map(|row| json(row, Some(row.rates(at.since)))).collect();
     json!({
         "kind": "interval", "elapsed_s": at.elapsed.as_secs_f64(), "dropped": meter.dropped,
         "sources": rows,
@@ -94,13 +97,14 @@ pub(crate) fn summary_json(meter: &Meter, elapsed: Duration) -> Value {
     })
 }
 
-fn json(row: &Row, rates: Rates) -> Value {
+fn json(row: &Row, rates: Option<Rates>) -> Value {
     let mut object = json!({
         "source": row.key.source.map(address), "group": row.key.group.map(address),
-        "format": row.key.stream.map(|stream| stream.format()),
+        "format": row.key.stream.map(|stream| stream.option()),
         "stream": row.key.stream.map(|stream| stream.name()),
         "packets": row.packets, "bytes": row.bytes,
-        "packets_per_s": rates.packets, "bits_per_s": rates.bits,
+        "packets_per_s": rates.map(|rates| rates.packets),
+        "bits_per_s": rates.map(|rates| rates.bits),
     });
     if let Some(counts) = row.counts() {
         object["received"] = json!(counts.received);
@@ -132,22 +136,21 @@ fn cells(row: &Row, rates: Rates) -> [String; 9] {
     let of = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
     let counts = row.counts();
     [
-        source,
-        group,
-        feed,
         bits(rates.packets),
         bits(rates.bits),
-        count(row.packets),
         of(counts.map(|counts| counts.lost)),
         of(counts.map(|counts| counts.reordered)),
         of(counts.map(|counts| counts.duplicates)),
+        count(row.packets),
+        source,
+        group,
+        feed,
     ]
 }
 
-fn line(row: &Row, rates: Rates) -> String {
+fn line(row: &Row, rates: Option<Rates>) -> String {
     let [source, group, feed] = names(row);
-    let (packets, bit) = (bits(rates.packets), bits(rates.bits));
-    let mut line = format!("{source} > {group}  {feed}  {packets} pkt/s {bit}bit/s");
+    let mut line = format!("{source} > {group}  {feed}  {}", speed(rates));
     line += &format!("  packets {}", row.packets);
     if let Some(counts) = row.counts() {
         // A packet may have several numbers, or none.
@@ -163,8 +166,28 @@ fn line(row: &Row, rates: Rates) -> String {
     line
 }
 
+/// Rates, as they are printed.
+pub(crate) fn speed(rates: Option<Rates>) -> String {
+    rates.map_or_else(
+        || "- pkt/s - bit/s".to_owned(),
+        |rates| format!("{} pkt/s {}bit/s", bits(rates.packets), bits(rates.bits)),
+    )
+}
+
 /// What is missing, as far as it can be told.
 fn verdict(meter: &Meter) -> String {
+    let numbered = meter.rows().iter().any(|row| row.counts().is_some());
+    match (flaw(meter), numbered) {
+        (Some(flaw), _) => flaw,
+        (None, true) => "nothing lost".to_owned(),
+        (None, false) => {
+            "no numbers: only the kernel's drops are known, and there are none".to_owned()
+        }
+    }
+}
+
+/// What is wrong with what came, if something is.
+fn flaw(meter: &Meter) -> Option<String> {
     let total = meter.total();
     let mut told = Vec::new();
     if total.lost > 0 {
@@ -173,14 +196,21 @@ fn verdict(meter: &Meter) -> String {
     if total.dropped > 0 {
         told.push(dropped(meter));
     }
-    let numbered = meter.rows().iter().any(|row| row.counts().is_some());
-    match (told.is_empty(), total.packets, numbered) {
-        (false, ..) => told.join(", "),
-        (true, 0, _) => "nothing came".to_owned(),
-        (true, _, true) => "nothing lost".to_owned(),
-        (true, _, false) => {
-            "no numbers: only the kernel's drops are known, and there are none".to_owned()
-        }
+    match (told.is_empty(), total.packets) {
+        (false, _) => Some(told.join(", ")),
+        (true, 0) => Some("nothing came".to_owned()),
+        (true, _) => None,
+    }
+}
+
+/// Whether what came is whole, if that is asked for.
+///
+/// # Errors
+/// [`Failure::Check`].
+pub(crate) fn check(asked: bool, meter: &Meter) -> Result<(), Failure> {
+    match flaw(meter).filter(|_| asked) {
+        Some(flaw) => Err(Failure::Check(flaw)),
+        None => Ok(()),
     }
 }
 
@@ -289,6 +319,9 @@ mod tests {
         let at = |line: &String, text| line.find(text).unwrap_or_else(|| panic!("{line}"));
         assert_eq!(at(&lines[0], "group"), at(&lines[1], "239."));
         assert_eq!(at(&lines[0], "feed"), at(&lines[2], "no numbers"));
+        let narrow = table(&meter(&[1, 5], 1), AT, 40);
+        assert!(narrow[0].starts_with("pkt/s  bit/s  lost  late  copies  "), "{narrow:?}");
+        assert!(narrow[1].starts_with("    2  16.0k     3     0       0  "), "{narrow:?}");
         assert!(table(&meter(&[1], 1), AT, 20).iter().all(|line| line.chars().count() <= 20));
     }
 
@@ -305,6 +338,8 @@ mod tests {
             (&end["kind"], &end["lost"], &end["packets"]),
             (&json!("summary"), &json!(1), &json!(2))
         );
-        assert_eq!(end["sources"][0]["packets_per_s"], json!(1.0));
+        assert_eq!(end["sources"][0]["packets_per_s"], json!(0.5));
+        let one = summary_json(&meter(&[1], 0), AT.elapsed);
+        assert_eq!(one["sources"][0]["packets_per_s"], Value::Null);
     }
 }

@@ -22,10 +22,11 @@ use super::generate::{Layout, fill};
 use super::lines::Lines;
 use super::pace::{Pace, Rate};
 use super::session::Session;
+use super::{meter, report};
 use crate::Failure;
 use crate::cli::{Origin, SendArgs};
 use crate::notice;
-use crate::table::quantity::{bits, bytes, things};
+use crate::table::quantity::{bytes, things};
 
 /// Packets in one call.
 const BATCH: usize = 32;
@@ -76,6 +77,8 @@ struct Outlet {
     next: Cell<u64>,
     packets: Cell<u64>,
     bytes: Cell<u64>,
+    /// When something was sent first, since the start.
+    first: Cell<Duration>,
     /// When something was sent last, since the start.
     last: Cell<Duration>,
     countdown: RefCell<Countdown>,
@@ -94,6 +97,7 @@ impl Outlet {
             next: Cell::new(1),
             packets: Cell::new(0),
             bytes: Cell::new(0),
+            first: Cell::new(Duration::ZERO),
             last: Cell::new(Duration::ZERO),
             countdown: RefCell::new(Countdown::of(args.count, session.ending())),
             clock: Box::new(session.clock()),
@@ -242,7 +246,9 @@ impl Outlet {
     }
 
     fn note_sent(&self, len: usize) {
-        self.packets.set(self.packets.get() + 1);
+        if self.packets.replace(self.packets.get() + 1) == 0 {
+            self.first.set((self.clock)());
+        }
         self.bytes.set(self.bytes.get() + len as u64);
         self.last.set((self.clock)());
     }
@@ -284,26 +290,30 @@ impl Outlet {
     fn tell(&self, json: bool, elapsed: Duration, asked: Option<Rate>) -> io::Result<()> {
         let (seconds, packets, size) =
             (elapsed.as_secs_f64(), self.packets.get(), self.bytes.get());
-        let rate = |count: f64| if seconds > 0.0 { count / seconds } else { 0.0 };
-        let (speed, bit) = (rate(packets as f64), rate(8.0 * size as f64));
+        let sending = self.last.get().saturating_sub(self.first.get());
+        let mean = meter::mean(packets, size, sending);
         let (group, layout, next) = (self.group, self.layout, self.next.get());
         if json {
             let object = json!({
                 "kind": "summary", "elapsed_s": seconds, "group": group.to_string(),
-                "packets": packets, "bytes": size, "packets_per_s": speed, "bits_per_s": bit,
+                "packets": packets, "bytes": size,
+                "packets_per_s": mean.map(|mean| mean.packets),
+                "bits_per_s": mean.map(|mean| mean.bits),
                 "asked_packets_per_s": asked.map(Rate::packets),
-                "format": layout.name(), "session": layout.session(), "next": next,
+                "format": layout.option(), "session": layout.session(), "next": next,
             });
             return writeln!(io::stdout(), "{object}");
         }
-        let missed = asked.and_then(|asked| asked.missed(packets, elapsed));
+        let missed = asked.and_then(|asked| {
+            asked.missed(packets, elapsed).or_else(|| asked.passed(packets, elapsed))
+        });
         let missed = missed.map(|missed| format!(": {missed}"));
-        let (size, speed, bit) = (bytes(size), bits(speed), bits(bit));
+        let (size, speed) = (bytes(size), report::speed(mean));
         let feed = layout.session().map(|session| format!(", {} session {session}", layout.name()));
         writeln!(
             io::stdout(),
             "summary of {seconds:.1} s: {}, {size} to {group}{}\n\
-             {speed} pkt/s {bit}bit/s{}",
+             {speed}{}",
             things(packets, "packet"),
             feed.unwrap_or_default(),
             missed.unwrap_or_default(),

@@ -3,6 +3,7 @@
 pub(crate) mod quantity;
 
 use std::net::SocketAddr;
+use std::ops::Range;
 
 use quantity::{bits, bytes, count, nanos};
 use tautline_relay::stats::{
@@ -144,7 +145,7 @@ fn align(rows: &[[String; 8]], width: usize) -> Vec<String> {
     let others = widths.iter().sum::<usize>() - widths[1] + GAP * (widths.len() - 1);
     let room = width.saturating_sub(others).clamp(NAME_LEAST, NAME_MOST);
     widths[1] = widths[1].min(room);
-    rows.iter().map(|row| align_row(row, &widths, 2)).collect()
+    rows.iter().map(|row| align_row(row, &widths, &(0..2))).collect()
 }
 
 /// Rows under a head, in columns as wide as their widest cell: the first `texts` are text, to the left,
@@ -154,9 +155,18 @@ pub(crate) fn columns<const N: usize>(
     texts: usize,
     rows: impl Iterator<Item = [String; N]>,
 ) -> Vec<String> {
+    columns_with(head, 0..texts, rows)
+}
+
+/// The same, where those columns are text.
+pub(crate) fn columns_with<const N: usize>(
+    head: [&str; N],
+    texts: Range<usize>,
+    rows: impl Iterator<Item = [String; N]>,
+) -> Vec<String> {
     let rows: Vec<_> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
     let widths = widths(&rows);
-    rows.iter().map(|row| align_row(row, &widths, texts)).collect()
+    rows.iter().map(|row| align_row(row, &widths, &texts)).collect()
 }
 
 fn widths<const N: usize>(rows: &[[String; N]]) -> [usize; N] {
@@ -164,10 +174,14 @@ fn widths<const N: usize>(rows: &[[String; N]]) -> [usize; N] {
     std::array::from_fn(width)
 }
 
-fn align_row<const N: usize>(row: &[String; N], widths: &[usize; N], texts: usize) -> String {
+fn align_row<const N: usize>(
+    row: &[String; N],
+    widths: &[usize; N],
+    texts: &Range<usize>,
+) -> String {
     let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, &width))| {
         let cell = shorten(cell, width);
-        if column < texts { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        if texts.contains(&column) { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
     });
     cells.collect::<Vec<_>>().join(&" ".repeat(GAP))
 }

@@ -44,7 +44,7 @@ Who does not read what is printed holds up nothing: lines that find no room are 
 it is waited for 2 s.
 
 Exit codes: 0 ended in order, 1 a group cannot be joined, a file not be written or the summary not be
-printed, which standard error names, 2 the command line cannot be understood.
+printed, or with --check nothing came or something was lost, which standard error names, 2 the command line cannot be understood.
 
 Examples:     tautline mcast recv 239.1.1.1:5000 --iface eth0 --source 192.0.2.7 --text
               tautline mcast recv 239.1.1.1:5000 --iface eth0 --write - | tshark -i -";
@@ -61,7 +61,8 @@ const RATE: &str = "\
 Losses show in the numbers of packets: of the formats compact and MoldUDP64, and of RTP. What is lost
 and comes later is late and no longer lost; what comes again is a copy. What the kernel dropped is lost
 here too, and counted for itself. Rates are those since the last report; in the summary, means from the
-first packet of a sender to the end.
+first packet of a sender to the end. With --check the exit code is 1 if nothing came or something was
+lost.
 
 Example:      tautline mcast rate 239.1.1.1:5000 239.1.1.2:5000 --iface eth0 --buffer 8MiB";
 
@@ -141,6 +142,9 @@ pub(crate) struct WatchArgs {
     /// End after this time [default: run until Ctrl-C].
     #[arg(long = "for", value_name = "DURATION", value_parser = run_time)]
     pub(crate) run_for: Option<Duration>,
+    /// End with exit code 1 if nothing came or something was lost or dropped.
+    #[arg(long)]
+    pub(crate) check: bool,
     #[command(flatten)]
     host: HostArgs,
 }
