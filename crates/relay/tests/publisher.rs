@@ -50,13 +50,19 @@ fn packets_come_to_every_destination() {
     assert!(publisher.failure().is_none());
 }
 
+/// Has a port, so that nobody else gets it, and does not listen there.
+fn bound_only() -> socket2::Socket {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket
+}
+
 /// Who has never been there is not waited for at the end; where nobody could be reached is told.
 #[test]
 fn nobody_waits_for_who_was_never_there() {
     let runtime = Runtime::new(Config::default()).unwrap();
-    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let refused = format!("tcp://{}", holder.local_addr().unwrap());
-    drop(holder);
+    let holder = bound_only();
+    let refused = format!("tcp://{}", holder.local_addr().unwrap().as_socket().unwrap());
     let unread = format!("shm://test-{}/nobody", std::process::id());
     for url in [refused, unread] {
         let publisher = open(&runtime, std::slice::from_ref(&url)).unwrap();

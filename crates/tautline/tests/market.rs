@@ -1,12 +1,13 @@
 //! Exchange and gateway as a user meets them, on the loopback interface.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::{TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 /// Long enough for any step here, so that a broken program fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -74,9 +75,10 @@ fn doubt_at_the_end_is_no_success() {
 /// it at the end, and that the end names it.
 #[test]
 fn destinations_that_refuse_are_told() {
-    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
-    let to = format!("tcp://{}", holder.local_addr().unwrap());
-    drop(holder);
+    // Has a port, so that nobody else gets it, and does not listen there.
+    let holder = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    holder.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let to = format!("tcp://{}", holder.local_addr().unwrap().as_socket().unwrap());
     let line = silence(2);
     let run = command(&format!("gateway {line} --to {to} --for 100ms --json")).output().unwrap();
     let reports = String::from_utf8(run.stdout).unwrap();

@@ -46,6 +46,9 @@ pub(super) struct Known {
     error: RefCell<Option<String>>,
     /// What was told last, unless it is over.
     told: RefCell<Option<String>>,
+    /// How often something was told.
+    #[cfg(test)]
+    news: Cell<u32>,
 }
 
 impl Known {
@@ -60,6 +63,8 @@ impl Known {
             log::debug!("{} from {}: {error}", self.what, self.server);
         } else {
             log::warn!("{} from {}: {error}", self.what, self.server);
+            #[cfg(test)]
+            self.news.set(self.news.get() + 1);
         }
         self.error.replace(Some(error));
     }
@@ -82,6 +87,11 @@ impl Known {
 
 fn closed() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the server has closed the connection")
+}
+
+/// The same, whether the kernel has words of its own for it: what was sent decides that.
+fn ended(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::ConnectionReset { closed() } else { error }
 }
 
 /// A connection to a replay server, which is made again whenever it is lost.
@@ -127,7 +137,11 @@ impl ReplayClient {
         let mut backoff = Backoff::new(FLOOR, CAP, seed);
         while station.strong_count() > 0 {
             let begun = now().unwrap_or_default();
-            if let Err(error) = self.connection(&station).await {
+            let end = self.connection(&station).await;
+            if now().unwrap_or_default().saturating_since(begun) > 2 * PATIENCE {
+                self.known.recover(); // it has lasted: that it ends is news
+            }
+            if let Err(error) = end {
                 self.known.note(&error);
             }
             self.conn.take();
@@ -153,15 +167,15 @@ impl ReplayClient {
         self.conn.replace(Some(stream.conn().clone()));
         self.hurries.set(false);
         self.known.connect();
-        self.known.recover();
         let mut answers = Answers::new(self.packet);
         let mut buffer = vec![0; PIECE];
         loop {
             let (count, bytes) = stream.read(buffer).await;
-            let mut input = &bytes[..count?];
+            let mut input = &bytes[..count.map_err(ended)?];
             let Some(station) = station.upgrade().filter(|_| !input.is_empty()) else {
                 return Err(closed());
             };
+            self.known.recover();
             while let Some(answer) = answers.next(&mut input).map_err(io::Error::other)? {
                 station.answer(answer);
             }
@@ -214,13 +228,13 @@ impl SnapshotClient {
     ) -> io::Result<()> {
         let stream: TcpStream =
             Dial::new().timeout(PATIENCE).connect(self.known.server.as_str()).await?;
-        stream.write_all(&snapshot::REQUEST[..]).await.0?;
+        stream.write_all(&snapshot::REQUEST[..]).await.0.map_err(ended)?;
         let mut parts = Parts::new();
         let mut buffer = vec![0; PIECE];
         self.known.connect();
         while is_wanted() {
             let (count, bytes) = stream.read(buffer).await;
-            let mut input = &bytes[..count?];
+            let mut input = &bytes[..count.map_err(ended)?];
             let Some(station) = station.upgrade().filter(|_| !input.is_empty()) else {
                 return Err(closed());
             };
@@ -256,6 +270,37 @@ mod tests {
         fn answered(&self) {}
         fn part(&self, _: Part) {}
         fn snapshot_failed(&self) {}
+    }
+
+    /// What goes wrong at each attempt is told once, also if there is a connection in between; when
+    /// one has lasted its end is told again.
+    #[test]
+    fn the_same_mistake_is_told_once() {
+        let world = DriverChoice::Sim(Box::new(sim::Config::new(1)));
+        let runtime = Runtime::new(Config { driver: world, ..Config::default() }).unwrap();
+        let place: SocketAddr = ([10, 0, 0, 1], 7010).into();
+        let (client, station) = (ReplayClient::new(&place.to_string(), 100), Rc::new(Deaf));
+        let listener = TcpListener::bind(place).unwrap();
+        let (kept, accepted) = (Rc::new(RefCell::new(None)), Rc::new(Cell::new(0)));
+        let (keeps, counts) = (kept.clone(), accepted.clone());
+        listener
+            .on_accept(move |stream: TcpStream| {
+                counts.set(counts.get() + 1);
+                if counts.get() == 10 {
+                    keeps.replace(Some(stream));
+                }
+            })
+            .unwrap();
+        client.start(Rc::downgrade(&station)).unwrap();
+        runtime.run_for(Duration::from_secs(2)).unwrap();
+        assert!(accepted.get() > 2);
+        assert_eq!(client.known.news.get(), 1);
+        runtime.run_for(Duration::from_secs(60)).unwrap();
+        assert_eq!((accepted.get(), client.known.news.get()), (10, 1));
+        kept.take();
+        runtime.run_for(Duration::from_secs(10)).unwrap();
+        assert!(accepted.get() > 10);
+        assert_eq!(client.known.news.get(), 2);
     }
 
     /// While nobody is there nothing is sent, nor counted as sent; who hears of the exchange again
