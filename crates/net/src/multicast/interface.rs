@@ -53,6 +53,17 @@ impl Interface {
         self.flags().is_some_and(|flags| flags.contains(InterfaceFlags::IFF_LOOPBACK))
     }
 
+    /// Whether it is up: nothing comes or goes by one that is not. `None` if there is no such interface,
+    /// or the kernel does not say.
+    ///
+    /// ```
+    /// use tautline_net::multicast::Interface;
+    /// assert_eq!(Interface::of_index(u32::MAX).is_up(), None);
+    /// ```
+    pub fn is_up(self) -> Option<bool> {
+        self.flags().map(|flags| flags.contains(InterfaceFlags::IFF_UP))
+    }
+
     /// What it is and does, if there is such an interface.
     pub(super) fn flags(self) -> Option<InterfaceFlags> {
         let name = self.name()?;

@@ -54,6 +54,7 @@ pub(crate) fn watch<W: Watcher + 'static>(
     session: &Session,
 ) -> Result<Drops, Error> {
     differ(&args.interfaces)?;
+    tell_down(&args.interfaces);
     let mut drops = Drops(Vec::with_capacity(args.groups.len()));
     for (at, &group) in args.groups.iter().enumerate() {
         let peer = join(args, group).map_err(Error::of(group))?;
@@ -67,6 +68,21 @@ pub(crate) fn watch<W: Watcher + 'static>(
         session.spawn(async move { inlet.receive(&watcher, &ending).await })?;
     }
     Ok(drops)
+}
+
+/// Says so if an interface is down.
+fn tell_down(names: &[InterfaceName]) {
+    for interface in names.iter().filter_map(|name| name.to_string().to_interface().ok()) {
+        if let Some(told) = down(interface, interface.is_up()) {
+            notice::say(told);
+        }
+    }
+}
+
+/// What to do about an interface by which nothing can come until it is up.
+fn down(interface: Interface, is_up: Option<bool>) -> Option<String> {
+    let told = || format!("{interface} is down: bring it up (`ip link set {interface} up`)");
+    (is_up == Some(false)).then(told)
 }
 
 /// Looks whether the names are of different interfaces. One that nobody has is told of by the join.
@@ -211,5 +227,15 @@ mod tests {
         assert_eq!(told, [3, 0, 7, 0, 0, 2]);
         let dropped = Dropped(Cell::new(u32::MAX));
         assert_eq!((dropped.newly(4), dropped.newly(u32::MAX), dropped.newly(5)), (5, 0, 1));
+    }
+
+    /// Proves that an interface that is down is told of, with the command that brings it up, and no other.
+    #[test]
+    fn an_interface_that_is_down_is_told() {
+        let lo = "lo".to_interface().unwrap();
+        let told = down(lo, Some(false));
+        assert_eq!(told.as_deref(), Some("lo is down: bring it up (`ip link set lo up`)"));
+        assert_eq!((down(lo, lo.is_up()), down(lo, None)), (None, None));
+        assert_eq!(lo.is_up(), Some(true));
     }
 }
