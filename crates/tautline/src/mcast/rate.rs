@@ -61,7 +61,7 @@ impl Gauge {
         let at = Interval { elapsed, since: elapsed.saturating_sub(self.told) };
         let lines = match self.screen.form() {
             Form::Json => vec![report::interval_json(&self.meter, at).to_string()],
-            Form::Live => report::table(&self.meter, at, self.screen.width()),
+            Form::Live => report::table(&self.meter, at, self.screen.room()),
             Form::Plain => report::lines(&self.meter, at),
         };
         self.screen.show(Ok(lines));

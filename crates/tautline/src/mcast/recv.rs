@@ -74,9 +74,7 @@ impl Printer {
     }
 
     fn finish(&mut self, elapsed: Duration) -> Result<(), Failure> {
-        if let Some(capture) = &mut self.capture {
-            capture.flush()?;
-        }
+        let flushed = self.capture.as_mut().map_or(Ok(()), Writer::flush);
         let (mut text, missed) = (String::new(), self.page.missed());
         // A string takes everything.
         if self.args.look.json {
@@ -92,7 +90,8 @@ impl Printer {
                 let _ = writeln!(text, "not printed: {lines}, which nobody read in time");
             }
         }
-        self.page.finish(&text)
+        self.page.finish(&text)?;
+        Ok(flushed?)
     }
 }
 

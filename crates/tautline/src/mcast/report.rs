@@ -10,6 +10,7 @@ use tautline_net::multicast::Interface;
 use super::meter::{Meter, Rates, Row};
 use super::text;
 use crate::Failure;
+use crate::screen::Size;
 use crate::table::quantity::{bits, bytes, count, things};
 use crate::table::{columns_with, cut};
 
@@ -34,17 +35,20 @@ pub(crate) struct Interval {
     pub(crate) since: Duration,
 }
 
-/// The live table, in which no line is longer than `width`.
-pub(crate) fn table(meter: &Meter, at: Interval, width: usize) -> Vec<String> {
-    let shown = meter.rows().len().min(ROWS);
+/// The live table, within that room: of many sources some are not shown, rather than what is lost.
+pub(crate) fn table(meter: &Meter, at: Interval, room: Size) -> Vec<String> {
+    let all = meter.rows().len();
+    // Beside the head and the verdict, and the line that says how many more there are.
+    let beside = if all + 2 > room.rows || all > ROWS { 3 } else { 2 };
+    let shown = all.min(ROWS).min(room.rows.saturating_sub(beside));
     let rows = &meter.rows()[..shown];
     let rows = rows.iter().map(|row| cells(row, row.rates(at.since)));
     let mut lines = columns_with(HEAD, TEXTS, rows);
-    if shown < meter.rows().len() {
-        lines.push(format!("and {} more", meter.rows().len() - shown));
+    if shown < all {
+        lines.push(format!("and {} more", all - shown));
     }
     lines.push(format!("{:.1} s  {}", at.elapsed.as_secs_f64(), verdict(meter)));
-    cut(lines, width)
+    cut(lines, room.columns)
 }
 
 /// A line for each source.
@@ -233,6 +237,10 @@ mod tests {
         Duration::ZERO
     }
 
+    fn room(columns: usize, rows: usize) -> Size {
+        Size { columns, rows }
+    }
+
     fn meter(numbers: &[u64], dropped: u64) -> Meter {
         let mut meter = Meter::new(Choice::Auto);
         let (time, interface, hops) = (None, None, None);
@@ -314,15 +322,21 @@ mod tests {
     /// Proves that the columns of the table stand below each other, and that no line wraps.
     #[test]
     fn the_table_is_aligned_and_does_not_wrap() {
-        let lines = table(&meter(&[1, 2], 1), AT, 200);
+        let lines = table(&meter(&[1, 2], 1), AT, room(200, 20));
         assert_eq!(lines.len(), 4, "{lines:?}");
         let at = |line: &String, text| line.find(text).unwrap_or_else(|| panic!("{line}"));
         assert_eq!(at(&lines[0], "group"), at(&lines[1], "239."));
         assert_eq!(at(&lines[0], "feed"), at(&lines[2], "no numbers"));
-        let narrow = table(&meter(&[1, 5], 1), AT, 40);
+        let narrow = table(&meter(&[1, 5], 1), AT, room(40, 20));
         assert!(narrow[0].starts_with("pkt/s  bit/s  lost  late  copies  "), "{narrow:?}");
         assert!(narrow[1].starts_with("    2  16.0k     3     0       0  "), "{narrow:?}");
-        assert!(table(&meter(&[1], 1), AT, 20).iter().all(|line| line.chars().count() <= 20));
+        assert_eq!(table(&meter(&[1, 5], 1), AT, room(200, 4)).len(), 4);
+        let low = table(&meter(&[1, 5], 1), AT, room(200, 3));
+        assert_eq!((low.len(), &low[1][..]), (3, "and 2 more"), "{low:?}");
+        assert!(low[2].contains("LOST"), "{low:?}");
+        assert!(
+            table(&meter(&[1], 1), AT, room(20, 20)).iter().all(|line| line.chars().count() <= 20)
+        );
     }
 
     /// Proves that JSON has the same, and what has no numbers has no counts of them.

@@ -194,9 +194,10 @@ impl Outlet {
                     return Err(Error::Packet { packet, most });
                 }
                 if let (Some(time), Some(speed)) = (frame.time, speed) {
-                    let start = *start.get_or_insert(time);
-                    let since = Duration::from_nanos(time.0.saturating_sub(start.0));
-                    self.wait(since.div_f64(speed)).await?;
+                    // A pipe may bring its first packet late.
+                    let (first, begun) = *start.get_or_insert_with(|| (time, (self.clock)()));
+                    let since = Duration::from_nanos(time.0.saturating_sub(first.0));
+                    self.wait(begun + since.div_f64(speed)).await?;
                 }
                 if !self.send(found.payload).await? {
                     return Ok(());
