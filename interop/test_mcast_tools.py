@@ -119,8 +119,8 @@ class Sockets(Tools):
         each format by itself, also where numbers wrap around, until Ctrl-C."""
         layouts = {
             "compact": lambda number: compact(7, (2**32 - 5 + number) % 2**32, b"message"),
-            "MoldUDP64": lambda number: mold(b"day1", number, b"message"),
-            "RTP": lambda number: rtp(0xABCD, 65_530 + number, b"picture"),
+            "moldudp64": lambda number: mold(b"day1", number, b"message"),
+            "rtp": lambda number: rtp(0xABCD, 65_530 + number, b"picture"),
         }
         meter = self.mcast("rate", self.group, self.port, "--json", "--every", "0.05")
         wait_joined(self.group)
