@@ -25,6 +25,7 @@ mod error;
 pub mod fiber;
 mod file;
 mod lent;
+mod less_granted;
 pub mod multicast;
 pub mod op;
 mod pipe;
@@ -42,6 +43,7 @@ pub use self::{
     call::Call,
     error::Error,
     file::{File, OpenOptions},
+    less_granted::LessGranted,
     multicast::Peer as MulticastPeer,
     pipe::{PipeReader, PipeWriter, pipe},
     resolve::resolve,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use socket2::SockAddr;
 use tautline_net::multicast::{Groups, Interface, Options, Peer, ToInterface};
 use tautline_net::{
-    Dial, TcpListener as Listener, UdpSocket, UnixAddress, UnixListener, UnixStream,
+    Dial, LessGranted, TcpListener as Listener, UdpSocket, UnixAddress, UnixListener, UnixStream,
 };
 use tautline_runtime::{Descriptor, Details, SocketOption, timer};
 
@@ -136,23 +136,20 @@ pub fn open_group(to: &MulticastDestination) -> io::Result<Peer> {
 /// Has the kernel hold so many bytes that were not received yet, and notes if it grants less.
 pub(super) fn hold_received(socket: &Descriptor, bytes: u32, tally: &Tally) -> io::Result<()> {
     socket.set_option(SocketOption::ReceiveBuffer(bytes as usize))?;
-    note_grant(socket.conn().receive_buffer()?, bytes, "rmem_max", tally);
+    note(LessGranted::of_receive_buffer(socket.conn(), bytes as usize)?, tally);
     Ok(())
 }
 
 /// The same for what was not sent yet.
 pub(super) fn hold_unsent(socket: &Descriptor, bytes: u32, tally: &Tally) -> io::Result<()> {
     socket.set_option(SocketOption::SendBuffer(bytes as usize))?;
-    note_grant(socket.conn().send_buffer()?, bytes, "wmem_max", tally);
+    note(LessGranted::of_send_buffer(socket.conn(), bytes as usize)?, tally);
     Ok(())
 }
 
-fn note_grant(counted: usize, asked: u32, limit: &str, tally: &Tally) {
-    // Linux counts what it needs for itself, as much again.
-    let granted = counted / 2;
-    if granted < asked as usize {
-        let what = format_args!("{asked} bytes were asked for and {granted} granted");
-        tally.note(&format_args!("buffer: {what}: raise net.core.{limit}"));
+fn note(less: Option<LessGranted>, tally: &Tally) {
+    if let Some(less) = less {
+        tally.note(&format_args!("buffer: {less}"));
     }
 }
 

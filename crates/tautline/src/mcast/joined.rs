@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use tautline_net::LessGranted;
 use tautline_net::multicast::{Interface, Peer, ToInterface};
 use tautline_relay::endpoint::{InterfaceName, MulticastSource};
 use tautline_relay::join_group;
@@ -110,12 +111,9 @@ fn join(args: &JoinArgs, group: SocketAddr) -> io::Result<Peer> {
 
 /// Says so if the kernel has not granted the buffer that was asked for.
 fn tell_less(asked: Option<usize>, peer: &Peer) -> io::Result<()> {
-    // Linux states it doubled.
-    let granted = peer.receive_buffer()? / 2;
-    if let Some(asked) = asked.filter(|asked| granted < *asked) {
-        notice::say(format_args!(
-            "--buffer: {asked} bytes were asked for and {granted} granted: raise net.core.rmem_max"
-        ));
+    let less = asked.map(|asked| LessGranted::of_receive_buffer(peer.conn(), asked)).transpose()?;
+    if let Some(less) = less.flatten() {
+        notice::say(format_args!("--buffer: {less}"));
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use tautline_feed::sequence::LineStats;
 use tautline_net::multicast::Peer;
-use tautline_net::{Conn, Details, Packet};
+use tautline_net::{Conn, Details, LessGranted, Packet};
 use tautline_relay::endpoint::MulticastSource;
 use tautline_relay::join_group;
 use tautline_runtime::Outcome;
@@ -19,22 +19,18 @@ use crate::live::run::RunError;
 const BUFFER: usize = 4 << 20;
 
 /// Joins the group of a line. Of datagrams nothing is asked but their bytes, and of IPv6 by which
-/// interface they came: Linux hands on what came by others too.
-/// If `buffer` names what the socket is to hold, and less is granted, that is told.
+/// interface they came: Linux hands on what came by others too. If `buffer` names what the socket is to
+/// hold, and less is granted, that is told.
 pub(super) fn join(from: &MulticastSource, buffer: Option<u32>) -> Result<Peer, RunError> {
     let destination = from.group.is_ipv6();
     let details = Details { destination, ..Details::NONE };
     let asked = buffer.map(|bytes| bytes as usize);
     let options = Peer::options().receive_buffer(asked.unwrap_or(BUFFER)).details(details);
-    let peer = join_group(from, &options).map_err(|error| RunError::line(from.group, &error))?;
-    // Linux states it doubled.
-    let granted = peer.receive_buffer().map_err(|error| RunError::line(from.group, &error))? / 2;
-    if let Some(asked) = asked.filter(|asked| granted < *asked) {
-        let group = from.group;
-        log::warn!(
-            "line {group}: buffer: {asked} bytes were asked for and {granted} granted: raise \
-             net.core.rmem_max"
-        );
+    let failed = |error| RunError::line(from.group, &error);
+    let peer = join_group(from, &options).map_err(failed)?;
+    let asked = asked.map(|asked| LessGranted::of_receive_buffer(peer.conn(), asked));
+    if let Some(less) = asked.transpose().map_err(failed)?.flatten() {
+        log::warn!("line {}: buffer: {less}", from.group);
     }
     Ok(peer)
 }

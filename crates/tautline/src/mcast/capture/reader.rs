@@ -8,7 +8,8 @@ use super::{CaptureError, Flaw, Frame, Place};
 /// Bytes that are read at a time.
 const ROOM: usize = 1 << 16;
 
-/// Reads a capture, of a file or as it comes out of a pipe: the loop is not held up meanwhile.
+/// Reads a capture, of a file or as it comes out of a pipe: the loop is not held up meanwhile, but by a
+/// named pipe of which nobody has the other end until somebody has.
 pub(crate) struct Reader {
     name: String,
     file: Stdin,
