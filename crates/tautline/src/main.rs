@@ -1,7 +1,8 @@
 //! The `tautline` program.
 //!
 //! Exit codes: 0 done, 1 an endpoint failed at run time, the demonstration lost packets, the books of a
-//! gateway are in doubt at its end or a log is damaged, 2 the command line cannot be understood, or names endpoints that cannot be together.
+//! gateway are in doubt at its end or a log is damaged, 2 the command line cannot be understood, or names
+//! endpoints that cannot be together.
 
 #![forbid(unsafe_code)]
 

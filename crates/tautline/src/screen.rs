@@ -164,8 +164,8 @@ impl Screen {
         self.writer.take().map_or(Ok(()), |writer| writer.finish(page))
     }
 
-    /// The text of `lines`, below what was `told`; a live table moves to the first line drawn last and clears from there to
-    /// the end. Where that is nobody knows once the terminal has become wider or narrower, for some wrap
+    /// The text of `lines`, below what was `told`; a live table moves to the first line drawn last and
+    /// clears from there to the end. Where that is nobody knows once the terminal has become wider or narrower, for some wrap
     /// anew what they show: then it begins at the top.
     fn page(&self, told: &[String], lines: &[String], columns: usize) -> Vec<u8> {
         let mut page = String::new();
