@@ -66,7 +66,7 @@ impl<F: Format, S: Store> Sequencer<F, S> {
         let source = Source::Line(line);
         if numbers.first == self.next {
             self.calm = Expected::NONE;
-            let goes_on = self.is_first_on(came, numbers);
+            let goes_on = self.takes_as_first(came, numbers);
             self.hand_on(source, numbers.range(), body, lie, tell);
             self.go_on(tell);
             self.see_whether_it_is_calm();
@@ -76,7 +76,7 @@ impl<F: Format, S: Store> Sequencer<F, S> {
             return true;
         }
         let Some(key) = self.store.keep(body) else { return false };
-        let goes_on = self.is_first_on(came, numbers);
+        let goes_on = self.takes_as_first(came, numbers);
         self.keep(source, numbers, key, tell);
         if goes_on {
             self.ask_what_all_have_passed(now, tell);
@@ -109,7 +109,7 @@ impl<F: Format, S: Store> Sequencer<F, S> {
             tell(Event::Gap(Gap { missing, present, future }));
             self.open_gap(now, future, true);
         }
-        self.is_first_on(came, numbers);
+        self.takes_as_first(came, numbers);
         self.keep(Source::Line(line), numbers, key, tell);
         self.ask_what_all_have_passed(now, tell);
         true
@@ -117,7 +117,7 @@ impl<F: Format, S: Store> Sequencer<F, S> {
 
     /// A line has brought something new. Says whether it is farther than before.
     #[inline(always)]
-    fn is_first_on(&mut self, came: &Arrival<'_>, numbers: &Bits) -> bool {
+    fn takes_as_first(&mut self, came: &Arrival<'_>, numbers: &Bits) -> bool {
         self.firsts.note(numbers.first, came.line, came.now);
         let way = &mut self.ways[usize::from(came.line.0)];
         way.first += 1;
