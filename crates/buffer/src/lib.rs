@@ -7,6 +7,7 @@
 //! | [`ByteBuffer`] | mapped, address space for its limit | codecs: partial messages, saved pieces |
 //! | [`Region`] | mapped | pools that others carve up |
 //! | [`Mirror`] | one memory file, mapped twice in a row | rings of others: no indices of its own |
+//! | [`Pool`] | rings of the first sort | many connections, few of them busy |
 //!
 //! All buffers speak [`Fifo`]: claim, commit, readable, consume. Nothing allocates after
 //! construction, nothing copies except for
@@ -44,6 +45,9 @@ pub use mirror::Mirror;
 
 mod mirrored;
 pub use mirrored::Mirrored;
+
+mod pool;
+pub use pool::{LendError, Lent, Pool};
 
 mod bip;
 pub use bip::Bip;

@@ -26,6 +26,7 @@ pub mod fiber;
 mod file;
 mod lent;
 mod less_granted;
+mod link;
 pub mod multicast;
 pub mod op;
 mod pipe;
@@ -44,6 +45,7 @@ pub use self::{
     error::Error,
     file::{File, OpenOptions},
     less_granted::LessGranted,
+    link::{Layer, Link, Received},
     multicast::Peer as MulticastPeer,
     pipe::{PipeReader, PipeWriter, pipe},
     resolve::resolve,

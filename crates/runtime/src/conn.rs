@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::rc::Rc;
 
 use socket2::SockAddr;
@@ -64,6 +64,20 @@ impl Conn {
             0 if !bytes.is_empty() => Err(io::ErrorKind::WouldBlock.into()),
             taken => Ok(self.took(taken, bytes)),
         }
+    }
+
+    /// As [`write`](Self::write), for parts that follow each other, such as a header and what it
+    /// heads. A large run leaves in one call with no copy. Returns how many bytes were taken of all
+    /// together.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_vectored(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let (taken, of) = self.core.with(|engine| engine.write_vectored(self.key, parts))?;
+        if taken < of {
+            self.core.fell_short.set(Some((taken, of)));
+        }
+        Ok(taken)
     }
 
     /// Sends what is queued now rather than at the end of the turn.

@@ -1,6 +1,7 @@
 //! What a descriptor sends on its own account: the outbox, which leaves in one call at
 //! the end of the turn, and the flush that empties it when the kernel takes no more.
 
+use std::io::IoSlice;
 use std::net::Shutdown;
 use std::task::{Poll, Waker};
 
@@ -11,6 +12,9 @@ use crate::engine::outcome::{Failure, Outcome};
 use crate::engine::receive::replace_waker;
 use crate::engine::{Engine, Event};
 use crate::slab::Key;
+
+/// Parts of a write that the kernel takes in one call (`IOV_MAX`).
+const MOST_PARTS: usize = 1024;
 
 impl Engine {
     /// Queues bytes for the end of the turn; a large run with nothing before it goes to
@@ -23,6 +27,31 @@ impl Engine {
             taken = self.send_some(key, bytes)?;
         }
         Ok(taken + self.write_rest(key, &bytes[taken..]))
+    }
+
+    /// The same for parts in a row. Returns how many bytes were taken, and how many there were.
+    pub(crate) fn write_vectored(
+        &mut self,
+        key: Key,
+        parts: &[IoSlice<'_>],
+    ) -> Result<(usize, usize), Failure> {
+        let of = parts.iter().map(|part| part.len()).sum();
+        let chunk = self.chunks.size();
+        let io = self.writable(key)?;
+        let at_once = of >= chunk && io.write.is_idle() && io.outbox.len() == 0;
+        let mut taken = if at_once { self.send_parts(key, parts)? } else { 0 };
+        let mut before = taken;
+        for part in parts {
+            // What has left already of this part.
+            let rest = &part[before.min(part.len())..];
+            before = before.saturating_sub(part.len());
+            let queued = self.write_rest(key, rest);
+            taken += queued;
+            if queued < rest.len() {
+                break;
+            }
+        }
+        Ok((taken, of))
     }
 
     /// The same for a fiber, of whose immediate completions what goes to the kernel at once is
@@ -116,7 +145,23 @@ impl Engine {
         let Some(io) = self.ios.get(key) else { return Err(Failure::Closed) };
         let op = send_op(io, bytes);
         // SAFETY: the memory is `bytes`, borrowed for this call.
-        match unsafe { self.driver.attempt(&op) } {
+        let attempt = unsafe { self.driver.attempt(&op) };
+        self.note_attempt(key, attempt)
+    }
+
+    /// The same for parts in a row, as many of them as the kernel takes in one call.
+    fn send_parts(&mut self, key: Key, parts: &[IoSlice<'_>]) -> Result<usize, Failure> {
+        let Some(io) = self.ios.get(key) else { return Err(Failure::Closed) };
+        let count = parts.len().min(MOST_PARTS);
+        let op = Op::Writev { fd: io.fd, iov: parts.as_ptr().cast(), count };
+        // SAFETY: `IoSlice` is laid out as `iovec`; the parts are borrowed for this call.
+        let attempt = unsafe { self.driver.attempt(&op) };
+        self.note_attempt(key, attempt)
+    }
+
+    /// What came of an attempt to send.
+    fn note_attempt(&mut self, key: Key, attempt: Attempt) -> Result<usize, Failure> {
+        match attempt {
             Attempt::WouldBlock => Ok(0),
             Attempt::Done(n) if n >= 0 => {
                 self.note_sent(key);
