@@ -4,11 +4,13 @@
 //! A fuzzer makes up bytes, the functions here make of them what they like, and panic if something is
 //! not as it should be. The targets are in `fuzz/`.
 
+mod deflate;
 mod handshake;
 
 use std::fs;
 use std::path::PathBuf;
 
+pub use self::deflate::inflate;
 pub use self::handshake::{WORDS, handshake};
 
 /// Plays all files that are kept for a target.
