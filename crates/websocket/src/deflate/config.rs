@@ -30,7 +30,8 @@ pub struct Config {
     pub at_least: usize,
 }
 
-/// Windows are kept, and are as large as they can be; level 6; messages from 64 bytes on.
+/// Windows are kept, and are as large as they can be; level 1, for who waits for the message would not
+/// have it small but soon; messages from 64 bytes on.
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -38,7 +39,7 @@ impl Default for Config {
             peer_takeover: true,
             window_bits: 15,
             peer_window_bits: 15,
-            level: 6,
+            level: 1,
             at_least: 64,
         }
     }

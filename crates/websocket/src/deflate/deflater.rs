@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use flate2::FlushCompress;
+use zlib_rs::DeflateFlush;
 
 use super::pool::Context;
 use super::{Config, Exhausted, MARKER, Part, Pool, Terms};
@@ -22,7 +22,8 @@ use super::{Config, Exhausted, MARKER, Part, Pool, Terms};
 /// assert_eq!(first.consumed, 5);
 /// let last = deflater.deflate(b"Hello", &mut room[first.produced..], Part::Last)?;
 /// assert!(last.is_done);
-/// assert_eq!(first.produced + last.produced, 10);
+/// let payload = &room[..first.produced + last.produced];
+/// assert!(payload.len() <= bound(10));
 /// # Ok::<(), tautline_websocket::deflate::Exhausted>(())
 /// ```
 pub struct Deflater {
@@ -219,7 +220,10 @@ fn nothing(out: &mut [u8], part: Part) -> Deflated {
 impl Context {
     /// Takes input, gives output: so many bytes of each.
     fn step(&mut self, input: &[u8], out: &mut [u8], part: Part) -> (usize, usize) {
-        let flush = if part == Part::Middle { FlushCompress::None } else { FlushCompress::Sync };
+        let flush = match part {
+            Part::Middle => DeflateFlush::NoFlush,
+            Part::Flush | Part::Last => DeflateFlush::SyncFlush,
+        };
         let (before_in, before_out) = (self.compress.total_in(), self.compress.total_out());
         let done = self.compress.compress(input, out, flush);
         done.expect("there are no bytes that cannot be compressed");

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use flate2::{Decompress, FlushDecompress, Status};
+use zlib_rs::{Inflate, InflateFlush, Status};
 
 use super::{Exhausted, MARKER, Part, Pool, Terms};
 
@@ -28,7 +28,7 @@ pub struct Inflater {
     /// Most bytes of a message.
     limit: usize,
     /// There is one while a message is under way, and with takeover from the first message on.
-    context: Option<Decompress>,
+    context: Option<Inflate>,
     /// Bytes of the message that have come out.
     inflated: usize,
     /// Bytes of the marker that were put behind the message.
@@ -37,6 +37,9 @@ pub struct Inflater {
     is_at_end: bool,
     /// Whether there may be more output than there was room for.
     is_full: bool,
+    /// Whether there is a byte of the message for which there was no room, and which.
+    is_held: bool,
+    held: u8,
 }
 
 /// How far a piece has come.
@@ -115,6 +118,8 @@ impl Inflater {
             marked: 0,
             is_at_end: true,
             is_full: false,
+            is_held: false,
+            held: 0,
         }
     }
 
@@ -139,27 +144,26 @@ impl Inflater {
     ) -> Result<Inflated, InflateError> {
         let mut done = Inflated { consumed: 0, produced: 0, next: Next::Input };
         loop {
+            if !self.hand_out(out, &mut done) {
+                return Ok(Inflated { next: Next::Room, ..done });
+            }
             let rest = &input[done.consumed..];
-            let is_marker = rest.is_empty() && part == Part::Last;
+            let is_marker = rest.is_empty() && !self.is_full && part == Part::Last;
             let source = if is_marker { self.owed() } else { rest };
-            if source.is_empty() && (is_marker || !self.is_full) {
+            if source.is_empty() && !self.is_full {
                 break;
             }
-            let room = &mut out[done.produced..];
-            if source.is_empty() && room.is_empty() && self.inflated < self.limit {
-                return Ok(Inflated { next: Next::Room, ..done });
-            }
-            let step = self.step(source, room)?;
+            let step = self.step(source, &mut out[done.produced..])?;
             done.produced += step.produced;
-            match is_marker {
-                // What the marker ends, it does not end for good.
-                true if step.has_ended => return Err(self.fails(InflateError::Corrupt)),
-                true => self.marked += step.consumed,
-                false => done.consumed += step.consumed,
+            if !is_marker {
+                done.consumed += step.consumed;
+                continue;
             }
-            if !source.is_empty() && step.is_stuck() {
-                return Ok(Inflated { next: Next::Room, ..done });
+            // It ends a message, and says nothing: else it was taken for a part of the message.
+            if self.is_held || step.produced > 0 || step.has_ended {
+                return Err(self.fails(InflateError::Corrupt));
             }
+            self.marked += step.consumed;
         }
         if part == Part::Last {
             done.next = Next::Message;
@@ -168,49 +172,65 @@ impl Inflater {
         Ok(done)
     }
 
+    /// Hands out the byte that is held, if there is one. Is there room for it?
+    fn hand_out(&mut self, out: &mut [u8], done: &mut Inflated) -> bool {
+        if !self.is_held {
+            return true;
+        }
+        let Some(room) = out.get_mut(done.produced) else { return false };
+        *room = self.held;
+        done.produced += 1;
+        self.is_held = false;
+        true
+    }
+
     /// What is missing behind the message that has come in full.
     fn owed(&self) -> &'static [u8] {
         if self.is_at_end { &[] } else { &MARKER[self.marked..] }
     }
 
-    /// One call of the decompressor: into the room, as far as the limit allows.
+    /// One call of the decompressor: into the room, as far as the limit allows, or else into the one byte
+    /// that is held, which shows whether there is anything more.
     fn step(&mut self, source: &[u8], room: &mut [u8]) -> Result<Step, InflateError> {
         let mut context = match self.context.take() {
             Some(context) => context,
             None => self.pool.lend_inflater()?,
         };
-        let mut beyond = [0];
         let left = self.limit - self.inflated;
-        let is_beyond = left == 0;
         let most = room.len().min(left);
-        let into = if is_beyond { &mut beyond[..] } else { &mut room[..most] };
+        let mut held = [0];
+        let into = if most == 0 { &mut held[..] } else { &mut room[..most] };
         let (before_in, before_out) = (context.total_in(), context.total_out());
-        let status = context.decompress(source, into, FlushDecompress::None);
+        let status = context.decompress(source, into, InflateFlush::NoFlush);
         let consumed = (context.total_in() - before_in) as usize;
         let produced = (context.total_out() - before_out) as usize;
         let has_ended = matches!(status, Ok(Status::StreamEnd));
-        let can_go_on = consumed + produced > 0 || source.is_empty() || into.is_empty();
+        let is_stuck = consumed + produced == 0 && !has_ended && !source.is_empty();
         self.is_full = produced == into.len() && !has_ended;
         self.is_at_end = has_ended || (self.is_at_end && consumed == 0);
         if has_ended {
             context.reset(false);
         }
         self.context = Some(context);
-        if status.is_err() || !(can_go_on || has_ended) {
+        if status.is_err() || is_stuck {
             return Err(self.fails(InflateError::Corrupt));
         }
-        if is_beyond && produced > 0 {
+        if produced > left {
             return Err(self.fails(InflateError::Large { limit: self.limit }));
         }
         self.inflated += produced;
-        Ok(Step { consumed, produced, has_ended })
+        if most > 0 {
+            return Ok(Step { consumed, produced, has_ended });
+        }
+        (self.is_held, self.held) = (produced > 0, held[0]);
+        Ok(Step { consumed, produced: 0, has_ended })
     }
 
     /// The message is whole.
     //= RFC 7692 §7.1.1
     fn end(&mut self) {
         (self.inflated, self.marked) = (0, 0);
-        (self.is_at_end, self.is_full) = (true, false);
+        (self.is_at_end, self.is_full, self.is_held) = (true, false, false);
         if !self.takeover {
             self.give_back();
         }
@@ -227,12 +247,6 @@ impl Inflater {
         if let Some(context) = self.context.take() {
             self.pool.give_back_inflater(context);
         }
-    }
-}
-
-impl Step {
-    fn is_stuck(&self) -> bool {
-        self.consumed + self.produced == 0 && !self.has_ended
     }
 }
 

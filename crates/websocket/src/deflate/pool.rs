@@ -4,15 +4,19 @@ use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
-use flate2::{Compress, Compression, Decompress};
+use zlib_rs::{Deflate, DeflateConfig, Inflate};
 
 /// Bytes of a context that inflates, whatever the window.
 pub const INFLATER_BYTES: usize = 48 * 1024;
 
-/// Bytes of a context that deflates with such a window, about: 384 KiB for 15 bits, 260 KiB for 9.
+/// Bytes of a context that deflates with such a window: 288 KiB for 15 bits, 162 KiB for 9.
 pub const fn deflater_bytes(window_bits: u8) -> usize {
-    (256 << 10) + (4 << window_bits)
+    (160 << 10) + (4 << window_bits)
 }
+
+/// Beside its window and its table, a context has room for 2048 repetitions, a block's worth, where it
+/// could have sixteen thousand: messages are shorter than that, and for each block it is wiped.
+const MEM_LEVEL: i32 = 5;
 
 /// How many contexts there can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +29,7 @@ pub struct PoolLimits {
     pub idle: usize,
 }
 
-/// 256 that deflate (96 MiB), 1024 that inflate (48 MiB), 16 idle ones of each.
+/// 256 that deflate (72 MiB), 1024 that inflate (48 MiB), 16 idle ones of each.
 impl Default for PoolLimits {
     fn default() -> Self {
         Self { deflating: 256, inflating: 1024, idle: 16 }
@@ -77,12 +81,12 @@ struct Shared {
     inflating: usize,
     /// Idle ones, which know nothing of any message. At most as many as the limit.
     deflaters: Vec<Context>,
-    inflaters: Vec<Decompress>,
+    inflaters: Vec<Inflate>,
 }
 
 /// A compressor, and what it was made for.
 pub(super) struct Context {
-    pub(super) compress: Compress,
+    pub(super) compress: Deflate,
     window_bits: u8,
     level: u8,
 }
@@ -140,17 +144,17 @@ impl Pool {
         }
     }
 
-    pub(super) fn lend_inflater(&self) -> Result<Decompress, Exhausted> {
+    pub(super) fn lend_inflater(&self) -> Result<Inflate, Exhausted> {
         let mut shared = self.shared.borrow_mut();
         let limit = shared.limits.inflating;
         if shared.inflating >= limit {
             return Err(Exhausted { limit });
         }
         shared.inflating += 1;
-        Ok(shared.inflaters.pop().unwrap_or_else(|| Decompress::new(false)))
+        Ok(shared.inflaters.pop().unwrap_or_else(|| Inflate::new(false, 15)))
     }
 
-    pub(super) fn give_back_inflater(&self, mut context: Decompress) {
+    pub(super) fn give_back_inflater(&self, mut context: Inflate) {
         let mut shared = self.shared.borrow_mut();
         shared.inflating -= 1;
         if shared.inflaters.len() < shared.limits.idle {
@@ -162,15 +166,19 @@ impl Pool {
 
 impl Context {
     fn new(window_bits: u8, level: u8) -> Self {
-        let compression = Compression::new(u32::from(level));
-        let compress = Compress::new_with_window_bits(compression, false, window_bits);
+        let compress = Deflate::new_with_config(DeflateConfig {
+            level: i32::from(level),
+            window_bits: -i32::from(window_bits), // less than zero: no header, no checksum
+            mem_level: MEM_LEVEL,
+            ..DeflateConfig::default()
+        });
         Self { compress, window_bits, level }
     }
 
     /// The same, for that level. `None`: it cannot be changed.
     fn at_level(mut self, level: u8) -> Option<Self> {
         if self.level != level {
-            self.compress.set_level(Compression::new(u32::from(level))).ok()?;
+            self.compress.set_level(i32::from(level)).ok()?;
             self.level = level;
         }
         Some(self)

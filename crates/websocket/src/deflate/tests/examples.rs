@@ -152,3 +152,24 @@ fn corrupt_data_is_refused() {
         assert!(!inflater.has_context());
     }
 }
+
+/// A message that breaks off within a block takes what ends it for a part of it. That is an error at once,
+/// not garbage in the next message, and whatever the room.
+#[test]
+fn a_message_that_breaks_off_is_refused() {
+    // Nine bytes stored, of which five are there: the marker would be the others.
+    let stored = [0x00, 0x09, 0x00, 0xf6, 0xff, b'H', b'e', b'l', b'l', b'o'];
+    for room in [1, 4, 5, 6, 9, 100] {
+        let (mut inflater, mut out) = (inflater(KEEPS), vec![0; room]);
+        let (mut consumed, mut produced) = (0, 0);
+        let error = (0..10).find_map(|_| {
+            let done = inflater.inflate(&stored[consumed..], &mut out, Part::Last);
+            done.map(|done| {
+                (consumed, produced) = (consumed + done.consumed, produced + done.produced)
+            })
+            .err()
+        });
+        assert_eq!(error, Some(InflateError::Corrupt), "room for {room}");
+        assert!(produced <= 5 && !inflater.has_context());
+    }
+}
