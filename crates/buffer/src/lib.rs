@@ -47,7 +47,7 @@ mod mirrored;
 pub use mirrored::Mirrored;
 
 mod pool;
-pub use pool::{LendError, Lent, Pool};
+pub use pool::{LendError, Lending, Lent, Pool};
 
 mod bip;
 pub use bip::Bip;

@@ -1,12 +1,15 @@
 //! Rings that are lent out while bytes are on their way, and held by nobody else.
 
+mod lending;
+
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::task::Waker;
 
+pub use self::lending::Lending;
+use self::lending::Queue;
 use crate::{Error, Fifo, MapOptions, Mirrored};
 
 /// Rings of one size that many connections of a thread share: one is lent when bytes arrive, and
@@ -43,7 +46,7 @@ struct Shared {
     /// Those that nobody has, all of them empty.
     free: RefCell<Vec<Mirrored>>,
     /// Wait for one, first come first served.
-    waiting: RefCell<VecDeque<Waker>>,
+    queue: RefCell<Queue>,
     /// How often there was none.
     refused: Cell<u64>,
 }
@@ -108,7 +111,7 @@ impl Pool {
             count,
             made: Cell::new(0),
             free: RefCell::new(Vec::new()),
-            waiting: RefCell::new(VecDeque::new()),
+            queue: RefCell::new(Queue::default()),
             refused: Cell::new(0),
         };
         Self { shared: Rc::new(shared) }
@@ -128,9 +131,10 @@ impl Pool {
         Ok(Lent { ring: Some(ring), from: self.shared.clone() })
     }
 
-    /// Wakes `waker` once, when a ring comes back; who waits longest is woken first.
+    /// Wakes `waker` once, when a ring comes back; who waits longest is woken first. The ring is
+    /// there for whoever asks first then: [`lending`](Self::lending) has it kept.
     pub fn wait(&self, waker: &Waker) {
-        self.shared.waiting.borrow_mut().push_back(waker.clone());
+        self.shared.queue.borrow_mut().join(waker);
     }
 
     /// Bytes that each may hold, before rounding up to pages.
@@ -138,7 +142,7 @@ impl Pool {
         self.shared.size
     }
 
-    /// Rings that are lent out at the moment.
+    /// Rings that are lent out at the moment, or kept for who has waited.
     pub fn lent(&self) -> usize {
         self.shared.made.get() - self.shared.free.borrow().len()
     }
@@ -165,6 +169,14 @@ impl Shared {
         self.made.set(self.made.get() + 1);
         Ok(ring)
     }
+
+    fn came_back(&self, ring: Mirrored) {
+        // Woken when nothing is borrowed, for it may ask at once.
+        let waker = self.queue.borrow_mut().came_back(ring, &mut self.free.borrow_mut());
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
 }
 
 impl Deref for Lent {
@@ -187,12 +199,7 @@ impl Drop for Lent {
     fn drop(&mut self) {
         let Some(mut ring) = self.ring.take() else { return };
         ring.clear();
-        self.from.free.borrow_mut().push(ring);
-        // Woken when nothing is borrowed, for it may ask at once.
-        let waker = self.from.waiting.borrow_mut().pop_front();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.from.came_back(ring);
     }
 }
 
