@@ -12,6 +12,8 @@
 //!   of the same names in [`fiber`], into which those here convert;
 //! * **direct**: `try_` calls, which never wait; only a [`File`] has none.
 //!
+//! A protocol on a stream is a codec, which [`codec`] couples with any of them.
+//!
 //! An error names the address or path that the user gave, and what would help: see
 //! [`Error`].
 
@@ -20,6 +22,7 @@
 mod address;
 mod call;
 mod calls;
+pub mod codec;
 mod datagrams;
 mod error;
 pub mod fiber;

@@ -166,7 +166,8 @@ impl Link {
         self.owned()?.blocking().deadline(deadline).readable()
     }
 
-    fn owned(&self) -> io::Result<&Descriptor> {
+    /// The descriptor, while the loop does not have it.
+    pub(crate) fn owned(&self) -> io::Result<&Descriptor> {
         self.descriptor.as_ref().ok_or_else(|| io::Error::other(GIVEN))
     }
 

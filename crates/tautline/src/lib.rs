@@ -79,6 +79,7 @@ mod pages {
         feed: "docs/feed.md",
         operations: "docs/operations.md",
         buffers: "docs/buffers.md",
+        codecs: "docs/codecs.md",
         log: "docs/log.md",
         multicast: "docs/multicast.md",
         waiting: "docs/waiting.md",

@@ -66,6 +66,7 @@
 mod calls;
 mod datagrams;
 mod file;
+mod framed;
 mod listing;
 pub mod multicast;
 mod pipe;
@@ -87,6 +88,7 @@ use tautline_runtime::{fiber, now_precise, timer};
 
 pub use self::{
     file::File,
+    framed::{Framed, Reader, Writer},
     listing::list_on,
     pipe::{PipeReader, PipeWriter, pipe},
     signals::Signals,
