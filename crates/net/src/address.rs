@@ -32,6 +32,14 @@ impl fmt::Display for Address {
 }
 
 impl Address {
+    /// The host without the port: a name or an IP address.
+    pub fn host(&self) -> String {
+        match self {
+            Self::Socket(addr) => addr.ip().to_string(),
+            Self::Name { host, .. } => host.clone(),
+        }
+    }
+
     /// For calls that cannot wait for a name to be resolved: an IP address, or
     /// `localhost`, which is taken as 127.0.0.1.
     ///

@@ -39,6 +39,7 @@ mod signals;
 mod split;
 mod stdio;
 mod tcp;
+pub mod tls;
 mod udp;
 mod unix;
 

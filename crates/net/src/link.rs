@@ -57,6 +57,12 @@ pub trait Layer {
     /// # Errors
     /// As [`Conn::write`].
     fn finish(&mut self, conn: &Conn) -> io::Result<()>;
+
+    /// Whether something lies in it that [`receive`](Self::receive) would give although nothing
+    /// more arrives at `conn`, of which nobody will tell.
+    fn holds(&self) -> bool {
+        false
+    }
 }
 
 /// What [`Link::receive`] found.
@@ -155,7 +161,11 @@ impl Link {
     /// # Errors
     /// When it was given to the loop; when the operation table is full.
     pub async fn readable(&self) -> io::Result<()> {
-        self.owned()?.readable().await.map(drop)
+        let descriptor = self.owned()?;
+        if self.holds() {
+            return Ok(());
+        }
+        descriptor.readable().await.map(drop)
     }
 
     /// The same for fibers: the one that calls waits, at most until `deadline`.
@@ -163,7 +173,15 @@ impl Link {
     /// # Errors
     /// When it was given to the loop; [`TimedOut`](io::ErrorKind::TimedOut); outside a fiber.
     pub fn wait_readable(&self, deadline: Option<Instant>) -> io::Result<()> {
-        self.owned()?.blocking().deadline(deadline).readable()
+        let descriptor = self.owned()?;
+        if self.holds() {
+            return Ok(());
+        }
+        descriptor.blocking().deadline(deadline).readable()
+    }
+
+    fn holds(&self) -> bool {
+        self.layer.as_ref().is_some_and(|layer| layer.holds())
     }
 
     /// The descriptor, while the loop does not have it.
@@ -185,7 +203,11 @@ impl Link {
         let Some(descriptor) = self.descriptor.take() else {
             return Err(io::Error::other(GIVEN));
         };
-        descriptor.on_maybe_readable(handler).map(drop)
+        let conn = descriptor.on_maybe_readable(handler)?;
+        if self.holds() {
+            conn.look_again();
+        }
+        Ok(())
     }
 }
 

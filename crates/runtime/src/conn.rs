@@ -90,6 +90,35 @@ impl Conn {
         self.core.with(|engine| engine.io(self.key).map_or(0, |io| io.outbox.len()))
     }
 
+    /// How many bytes a write would take now; none once sending has ended or failed. For
+    /// whoever cannot take back what was not taken, such as an encrypted record.
+    pub fn room(&self) -> usize {
+        self.core.with(|engine| engine.room(self.key)).unwrap_or(0)
+    }
+
+    /// Notes that of so many bytes so few were taken by whoever stands between this and the one
+    /// that writes: then all is as after a [`write`](Self::write) that was not taken whole.
+    pub fn fell_short(&self, taken: usize, of: usize) {
+        self.core.fell_short.set(Some((taken, of)));
+        self.core.with(|engine| engine.want_room(self.key));
+    }
+
+    /// Queues bytes as [`write`](Self::write), whatever the write limit is: for the few that a
+    /// protocol has to say on its own account, such as that it is about to end. Returns how many
+    /// were taken: fewer than all only when the chunk pool is used up.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_beyond(&self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(self.core.with(|engine| engine.write_beyond(self.key, bytes))?)
+    }
+
+    /// Has the readiness handler called in the next turn although nothing arrives: for whoever
+    /// holds what had arrived before the handler was there.
+    pub fn look_again(&self) {
+        self.core.with(|engine| engine.look_again(self.key));
+    }
+
     /// Sets how many bytes may wait to be sent; the default is `Config::write_limit`.
     pub fn set_write_limit(&self, bytes: usize) {
         self.core.with(|engine| {

@@ -266,6 +266,13 @@ impl Descriptor {
         self.core().with(|engine| engine.poll_write(key, bytes, cx.waker())).map_err(Into::into)
     }
 
+    /// Waits for a task until a write would take at least so many bytes, and says how many: see
+    /// [`Conn::room`]. What is more than the write limit never comes.
+    pub fn poll_room(&self, cx: &mut Context<'_>, least: usize) -> Poll<io::Result<usize>> {
+        let key = self.key();
+        self.core().with(|engine| engine.poll_room(key, least, cx.waker())).map_err(Into::into)
+    }
+
     /// Waits for a task until everything that was written has left.
     pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let key = self.key();

@@ -236,7 +236,7 @@ impl Engine {
     }
 
     /// A readiness handler has left something: it is called again in the next turn.
-    fn look_again(&mut self, key: Key) {
+    pub(crate) fn look_again(&mut self, key: Key) {
         if self.io(key).is_ok() && !self.is_own_probe(key) {
             self.again.push(key);
         }

@@ -75,6 +75,7 @@ mod split;
 mod stdio;
 mod tcp;
 mod timeouts;
+mod tls;
 mod udp;
 mod unix;
 
@@ -95,6 +96,7 @@ pub use self::{
     split::{ReadHalf, WriteHalf},
     stdio::{Stdin, Stdout},
     tcp::{TcpListener, TcpStream},
+    tls::{TlsHandshake, TlsListener, TlsStream},
     udp::UdpSocket,
     unix::{UnixDatagram, UnixListener, UnixStream},
 };

@@ -50,6 +50,12 @@ handing_over!(TcpStream);
 
 impl Duplex for TcpStream {}
 
+impl From<TcpStream> for Descriptor {
+    fn from(stream: TcpStream) -> Self {
+        stream.into_descriptor()
+    }
+}
+
 impl TcpStream {
     /// Connects to the first address of `peer` that answers, within 30 s; small segments
     /// leave at once. [`Dial`] has the choices.

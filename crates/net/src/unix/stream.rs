@@ -31,6 +31,12 @@ handing_over!(UnixStream);
 
 impl Duplex for UnixStream {}
 
+impl From<UnixStream> for Descriptor {
+    fn from(stream: UnixStream) -> Self {
+        stream.into_descriptor()
+    }
+}
+
 /// Who is at the other end, as it was when the connection was made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Credentials {

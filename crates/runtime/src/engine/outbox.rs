@@ -20,6 +20,8 @@ pub(crate) struct Chunks {
     free: u32,
     /// Chunks never used so far start here.
     fresh: u32,
+    /// Chunks in use.
+    taken: u32,
     count: u32,
 }
 
@@ -35,6 +37,7 @@ impl Chunks {
             next: Vec::with_capacity(count as usize),
             free: NONE,
             fresh: 0,
+            taken: 0,
             count,
         })
     }
@@ -46,7 +49,12 @@ impl Chunks {
 
     /// Whether there is one for the asking.
     pub(crate) fn has_free(&self) -> bool {
-        self.free != NONE || self.fresh < self.count
+        self.taken < self.count
+    }
+
+    /// Bytes of those that nobody has.
+    pub(crate) fn free_bytes(&self) -> usize {
+        (self.count - self.taken) as usize * self.size
     }
 
     fn take(&mut self) -> Option<u32> {
@@ -63,12 +71,14 @@ impl Chunks {
             }
         };
         self.next[chunk as usize] = NONE;
+        self.taken += 1;
         Some(chunk)
     }
 
     fn give(&mut self, chunk: u32) {
         self.next[chunk as usize] = self.free;
         self.free = chunk;
+        self.taken -= 1;
     }
 
     fn bytes(&mut self, chunk: u32) -> &mut [u8] {
@@ -111,6 +121,12 @@ impl Outbox {
     /// Bytes that may still be added.
     pub(crate) fn room(&self) -> usize {
         self.limit.saturating_sub(self.len)
+    }
+
+    /// Bytes that a push would take now.
+    pub(crate) fn grant(&self, chunks: &Chunks) -> usize {
+        let tail = if self.tail == NONE { 0 } else { chunks.size - self.end as usize };
+        self.room().min(tail + chunks.free_bytes())
     }
 
     /// Bytes that may wait.
@@ -276,8 +292,8 @@ mod tests {
 
     use super::*;
 
-    /// Bytes leave in the order in which they came, over any number of chunks, and
-    /// every chunk returns to the pool.
+    /// Bytes leave in the order in which they came, over any number of chunks, every chunk
+    /// returns to the pool, and what would be taken is known before.
     #[test]
     fn bytes_leave_in_order() {
         let mut chunks = Chunks::new(4, 8).unwrap();
@@ -286,7 +302,9 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(7);
         for _ in 0..10_000 {
             let bytes: Vec<u8> = (0..random.usize(..20)).map(|_| random.u8(..)).collect();
+            let granted = outbox.grant(&chunks);
             let taken = outbox.push(&mut chunks, &bytes);
+            assert_eq!(taken, bytes.len().min(granted), "as much as was granted");
             model.extend(&bytes[..taken]);
             let front = outbox.front(&mut chunks);
             let n = random.usize(..=front.len());

@@ -90,15 +90,55 @@ impl Engine {
             self.send_dirty();
             taken += self.queue(key, &bytes[taken..]);
         }
-        if let Some(io) = self.ios.get_mut(key)
-            && taken < bytes.len()
-        {
-            io.congested = true;
-            if io.outbox.len() == 0 && !std::mem::replace(&mut io.starved, true) {
-                self.starved.push_back(key);
-            }
+        if taken < bytes.len() {
+            self.want_room(key);
         }
         taken
+    }
+
+    /// Somebody has more to write than is taken, and is told when there is room.
+    pub(crate) fn want_room(&mut self, key: Key) {
+        let Some(io) = self.ios.get_mut(key) else { return };
+        io.congested = true;
+        if io.outbox.len() == 0 && !std::mem::replace(&mut io.starved, true) {
+            self.starved.push_back(key);
+        }
+    }
+
+    /// How many bytes a write would take now. If it is the chunks of all streams that are used
+    /// up, what this turn has queued leaves now.
+    pub(crate) fn room(&mut self, key: Key) -> Result<usize, Failure> {
+        self.writable(key)?;
+        if !self.chunks.has_free() {
+            self.send_dirty();
+        }
+        self.writable(key)?;
+        Ok(self.ios.get(key).map_or(0, |io| io.outbox.grant(&self.chunks)))
+    }
+
+    /// Waits for a task until a write would take at least so many bytes.
+    pub(crate) fn poll_room(&mut self, key: Key, least: usize, waker: &Waker) -> Poll<Outcome> {
+        match self.room(key) {
+            Err(failure) => return Poll::Ready(Err(failure)),
+            Ok(room) if room >= least => return Poll::Ready(Ok(room)),
+            Ok(_) => self.want_room(key),
+        }
+        if let Some(io) = self.ios.get_mut(key) {
+            replace_waker(&mut io.writer, waker, &mut self.trash);
+        }
+        Poll::Pending
+    }
+
+    /// Queues bytes whatever the limit of the stream is, as long as there are chunks.
+    pub(crate) fn write_beyond(&mut self, key: Key, bytes: &[u8]) -> Result<usize, Failure> {
+        let outbox = &mut self.writable(key)?.outbox;
+        let limit = outbox.limit();
+        outbox.set_limit(limit.max(outbox.len() + bytes.len()));
+        let taken = self.write_rest(key, bytes);
+        if let Some(io) = self.ios.get_mut(key) {
+            io.outbox.set_limit(limit);
+        }
+        Ok(taken)
     }
 
     /// Tells those who were refused a chunk, first come first served, that there are some.
