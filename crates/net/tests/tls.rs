@@ -108,7 +108,8 @@ fn the_traits_of_futures_work() {
 fn handlers_echo_and_hear_of_the_end() {
     everywhere(|runtime| {
         let authority = authority("one");
-        let listener = TlsListener::bind("127.0.0.1:0", authority.server().build().unwrap()).unwrap();
+        let listener =
+            TlsListener::bind("127.0.0.1:0", authority.server().build().unwrap()).unwrap();
         let addr = listener.local_addr().unwrap();
         let ends = Rc::new(Cell::new(0));
         let heard = ends.clone();
@@ -146,7 +147,8 @@ fn handlers_echo_and_hear_of_the_end() {
 fn fibers_talk_by_the_traits_of_std() {
     fiber_support::run(|| {
         let authority = authority("one");
-        let listener = fiber::TlsListener::bind("127.0.0.1:0", authority.server().build().unwrap())?;
+        let listener =
+            fiber::TlsListener::bind("127.0.0.1:0", authority.server().build().unwrap())?;
         let addr = listener.local_addr()?;
         let server = spawn(Stack::Medium, move || {
             let (handshake, _) = listener.accept()?;
@@ -282,7 +284,8 @@ fn a_handler_goes_on_when_there_is_room() {
 fn a_thousand_connections_hold_no_buffer_when_idle() {
     everywhere(|runtime| {
         let authority = authority("one");
-        let listener = TlsListener::bind("127.0.0.1:0", authority.server().build().unwrap()).unwrap();
+        let listener =
+            TlsListener::bind("127.0.0.1:0", authority.server().build().unwrap()).unwrap();
         let addr = listener.local_addr().unwrap();
         listener
             .on_accept(|stream| stream?.on_data(|stream, bytes| stream.write(bytes)).map(drop))
@@ -320,7 +323,9 @@ fn the_application_protocol_is_agreed_on() {
     run(async || {
         let authority = authority("one");
         let acceptor = authority.server().alpn(["h2", "http/1.1"]).build().unwrap();
-        for (offered, agreed) in [(&["http/1.1", "h2"][..], &b"h2"[..]), (&["http/1.1"], b"http/1.1")] {
+        for (offered, agreed) in
+            [(&["http/1.1", "h2"][..], &b"h2"[..]), (&["http/1.1"], b"http/1.1")]
+        {
             let connector = authority.client().alpn(offered).build().unwrap();
             let (near, far) = meet(&connector, &acceptor, "localhost").await;
             assert_eq!((near?.alpn(), far?.alpn()), (Some(agreed), Some(agreed)));
@@ -391,7 +396,9 @@ fn what_is_no_tls_is_told_apart() {
         let near = TcpStream::connect(listener.local_addr()?).await?;
         drop(listener.accept().await?);
         let gone = connector.wrap(near, "localhost").await.unwrap_err();
-        assert!(gone.to_string().contains("handshake") || gone.kind() == io::ErrorKind::ConnectionReset);
+        assert!(
+            gone.to_string().contains("handshake") || gone.kind() == io::ErrorKind::ConnectionReset
+        );
         Ok(())
     });
 }

@@ -26,7 +26,10 @@ fn a_certificate_for_another_host_is_refused() {
         assert!(matches!(&error, Error::WrongHost { asked, .. } if asked == "example.org"));
         assert!(error.to_string().contains("`localhost`"), "{error}");
         let error = error_of(far).to_string();
-        assert!(error.contains("BadCertificate") || error.contains("CertificateUnknown"), "{error}");
+        assert!(
+            error.contains("BadCertificate") || error.contains("CertificateUnknown"),
+            "{error}"
+        );
         Ok(())
     });
 }
@@ -77,12 +80,8 @@ fn certificates_are_chosen_by_name() {
             .build()
             .unwrap();
         let connector = authority.client().build().unwrap();
-        let found = [
-            ("first.test", 0),
-            ("SECOND.test", 1),
-            ("any.wild.test", 1),
-            ("deep.wild.test", 2),
-        ];
+        let found =
+            [("first.test", 0), ("SECOND.test", 1), ("any.wild.test", 1), ("deep.wild.test", 2)];
         let der = |at: usize| signed[at].identity();
         for (name, at) in found {
             let (near, far) = meet(&connector, &acceptor, name).await;

@@ -82,6 +82,7 @@ mod pages {
         codecs: "docs/codecs.md",
         log: "docs/log.md",
         multicast: "docs/multicast.md",
+        tls: "docs/tls.md",
         waiting: "docs/waiting.md",
         relay: "docs/relay.md",
         market: "docs/market.md",

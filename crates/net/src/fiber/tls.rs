@@ -159,11 +159,7 @@ impl TlsStream {
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
-    pub fn connect_as(
-        connector: &Connector,
-        peer: impl ToAddress,
-        name: &str,
-    ) -> io::Result<Self> {
+    pub fn connect_as(connector: &Connector, peer: impl ToAddress, name: &str) -> io::Result<Self> {
         Ok(wait("connect", connector.connect_as(peer, name))?.into())
     }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::ring::Ticketer;
-use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier};
 use tautline_runtime::Descriptor;
 
 use super::connector::{Common, common_choices};
@@ -108,9 +108,8 @@ impl AcceptorBuilder {
         let started = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&self.common.versions()?)
             .map_err(|error| Error::Config(error.to_string()))?;
-        let mut config = started
-            .with_client_cert_verifier(self.verifier()?)
-            .with_cert_resolver(store.clone());
+        let mut config =
+            started.with_client_cert_verifier(self.verifier()?).with_cert_resolver(store.clone());
         config.alpn_protocols.clone_from(&self.common.alpn);
         config.session_storage = match self.remembered {
             0 => Arc::new(NoServerSessionStorage {}),

@@ -41,9 +41,8 @@ pub fn buffers_in_use() -> usize {
 
 /// Lends an empty one.
 pub(super) fn lend() -> Result<Lent, Error> {
-    let lent = POOL.with_borrow_mut(|pool| {
-        pool.get_or_insert_with(|| Pool::new(MOST.get(), SIZE)).lend()
-    });
+    let lent =
+        POOL.with_borrow_mut(|pool| pool.get_or_insert_with(|| Pool::new(MOST.get(), SIZE)).lend());
     lent.map_err(|error| match error {
         LendError::Exhausted { count } => Error::Buffers { count },
         LendError::Map(error) => Error::Config(format!("no memory for a TLS buffer: {error}")),

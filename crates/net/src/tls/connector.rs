@@ -84,10 +84,14 @@ impl Default for Common {
 
 impl Common {
     pub(super) fn versions(&self) -> Result<Vec<&'static SupportedProtocolVersion>, Error> {
-        let all = [(Version::Tls13, &rustls::version::TLS13), (Version::Tls12, &rustls::version::TLS12)];
+        let all =
+            [(Version::Tls13, &rustls::version::TLS13), (Version::Tls12, &rustls::version::TLS12)];
         let allowed = self.least..=self.most;
-        let chosen: Vec<_> =
-            all.into_iter().filter(|(v, _)| allowed.contains(v)).map(|(_, version)| version).collect();
+        let chosen: Vec<_> = all
+            .into_iter()
+            .filter(|(v, _)| allowed.contains(v))
+            .map(|(_, version)| version)
+            .collect();
         if chosen.is_empty() {
             return Err(Error::Config(
                 "the least version of TLS is above the most: no version is left".to_owned(),
@@ -203,7 +207,8 @@ impl ConnectorBuilder {
             None => trusting.with_no_client_auth(),
             Some(identity) => {
                 let key = identity.load()?;
-                trusting.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(key)))
+                trusting
+                    .with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(key)))
             }
         };
         if matches!(self.trust, Trust::Everybody) {

@@ -50,7 +50,9 @@ pub enum Error {
         reason: String,
     },
     /// A key belongs to another certificate.
-    #[error("the key in {key} is not that of the certificate in {certificate}; give the pair that was issued together, the certificate of the server first in its file")]
+    #[error(
+        "the key in {key} is not that of the certificate in {certificate}; give the pair that was issued together, the certificate of the server first in its file"
+    )]
     KeyMismatch {
         /// Where the key is from.
         key: String,
@@ -88,7 +90,9 @@ pub enum Error {
     Config(String),
 
     /// The certificate is that of another host.
-    #[error("the certificate is not for `{asked}`: it is for {presented}; connect by a name that it holds, or have one issued for `{asked}`")]
+    #[error(
+        "the certificate is not for `{asked}`: it is for {presented}; connect by a name that it holds, or have one issued for `{asked}`"
+    )]
     WrongHost {
         /// The name that was connected to.
         asked: String,
@@ -155,13 +159,17 @@ pub enum Error {
         saw: String,
     },
     /// The handshake was not over in time.
-    #[error("the TLS handshake was not over within {within:?}; the peer is slow or silent, or speaks no TLS; check the port, or allow more time")]
+    #[error(
+        "the TLS handshake was not over within {within:?}; the peer is slow or silent, or speaks no TLS; check the port, or allow more time"
+    )]
     Timeout {
         /// The time that it had.
         within: Duration,
     },
     /// The stream was cut off: bytes may be missing at its end.
-    #[error("the stream has ended without `close_notify`{when}: it may have been cut off; take what has come for incomplete")]
+    #[error(
+        "the stream has ended without `close_notify`{when}: it may have been cut off; take what has come for incomplete"
+    )]
     Truncated {
         /// Empty, or begins with what separates it.
         when: &'static str,
@@ -173,7 +181,9 @@ pub enum Error {
         reason: String,
     },
     /// All buffers of the thread are in use.
-    #[error("all {count} TLS buffers of this thread hold incomplete records; allow more with `tls::set_buffers`, or close connections that stand still")]
+    #[error(
+        "all {count} TLS buffers of this thread hold incomplete records; allow more with `tls::set_buffers`, or close connections that stand still"
+    )]
     Buffers {
         /// How many there may be.
         count: usize,
@@ -193,7 +203,9 @@ impl Error {
     /// The error of TLS inside `error`, if it carries one.
     pub fn of(error: &io::Error) -> Option<&Self> {
         let inner = error.get_ref()?;
-        inner.downcast_ref::<Self>().or_else(|| Self::of(crate::Error::cause(inner.downcast_ref()?)))
+        inner
+            .downcast_ref::<Self>()
+            .or_else(|| Self::of(crate::Error::cause(inner.downcast_ref()?)))
     }
 
     /// What the standard library calls it.
@@ -369,7 +381,10 @@ mod tests {
     #[test]
     fn an_alert_is_named() {
         let told = of_alert(AlertDescription::UnknownCA).to_string();
-        assert!(told.contains("UnknownCA") && told.contains("48") && told.contains("trust"), "{told}");
+        assert!(
+            told.contains("UnknownCA") && told.contains("48") && told.contains("trust"),
+            "{told}"
+        );
     }
 
     /// Times are told in the unit that a person would take.

@@ -19,11 +19,10 @@ pub(super) async fn run(
     let mut tls = Tls::new(session);
     match timer::timeout(within, steps(&mut tls, &descriptor)).await {
         Ok(done) => done?,
-        Err(error) => {
-            let error = io::Error::from(error);
-            let late = error.kind() == io::ErrorKind::TimedOut;
-            return Err(if late { Error::Timeout { within }.into() } else { error });
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            return Err(Error::Timeout { within }.into());
         }
+        Err(error) => return Err(error),
     }
     Ok(TlsStream::new(descriptor, tls))
 }

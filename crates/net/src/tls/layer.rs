@@ -6,9 +6,9 @@ use std::io::{self, IoSlice};
 use tautline_buffer::{Fifo, Lent};
 use tautline_runtime::Conn;
 
+use super::Error;
 use super::buffers::{BATCH, lend, with_joined, with_outgoing};
 use super::session::{Facts, MOST_PLAIN, OVERHEAD, Outgoing, Session, State};
-use super::Error;
 use crate::link::{Layer, Received};
 
 /// The least room in a queue that is worth a record.
@@ -35,7 +35,9 @@ pub struct Tls {
 /// What a look at a descriptor has brought.
 enum Look {
     /// Cipher bytes; `all`: there are no more now.
-    Bytes { all: bool },
+    Bytes {
+        all: bool,
+    },
     Nothing,
     End,
 }
@@ -321,12 +323,7 @@ fn say(conn: &Conn, owed: &mut Vec<u8>, out: &Outgoing, at_once: bool) -> io::Re
 
 /// Calls `act` with the bytes of `parts` from `from` on, at most `most` and in one run. They are
 /// copied together only where one part does not do.
-fn with_run<R>(
-    parts: &[IoSlice<'_>],
-    from: usize,
-    most: usize,
-    act: impl FnOnce(&[u8]) -> R,
-) -> R {
+fn with_run<R>(parts: &[IoSlice<'_>], from: usize, most: usize, act: impl FnOnce(&[u8]) -> R) -> R {
     let (mut skip, mut parts) = (from, parts);
     while let [first, rest @ ..] = parts
         && skip >= first.len()

@@ -36,9 +36,9 @@ pub struct TlsStream {
     streak: Cell<u8>,
 }
 
-async_read!([] &TlsStream);
+async_read!([] & TlsStream);
 async_read!([] TlsStream);
-async_write!([] &TlsStream);
+async_write!([] & TlsStream);
 async_write!([] TlsStream);
 
 impl TlsStream {
@@ -164,9 +164,7 @@ impl TlsStream {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when there is none; as [`write`](Self::write).
     pub fn try_write_vectored(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         match self.tls.borrow_mut().send(self.conn(), parts)? {
-            0 if parts.iter().any(|part| !part.is_empty()) => {
-                Err(io::ErrorKind::WouldBlock.into())
-            }
+            0 if parts.iter().any(|part| !part.is_empty()) => Err(io::ErrorKind::WouldBlock.into()),
             count => Ok(count),
         }
     }

@@ -232,7 +232,8 @@ impl<S: Side> Rustls<S> {
             match state {
                 Err(error) => return Err(self.fail(error, left, out)),
                 Ok(ConnectionState::WriteTraffic(traffic)) => {
-                    act(traffic, out).map_err(|error| Error::Broken { reason: error.to_string() })?;
+                    act(traffic, out)
+                        .map_err(|error| Error::Broken { reason: error.to_string() })?;
                     return Ok(true);
                 }
                 Ok(ConnectionState::EncodeTlsData(data)) => _ = encode(data, out)?,
@@ -290,7 +291,10 @@ impl<S: Side> Session for Rustls<S> {
             let mut size = plain.len() + OVERHEAD;
             loop {
                 match traffic.encrypt(plain, out.spare(size)) {
-                    Ok(count) => return Ok(out.filled(count)),
+                    Ok(count) => {
+                        out.filled(count);
+                        return Ok(());
+                    }
                     // An answer of the library's own goes before it.
                     Err(EncryptError::InsufficientSize(least)) if least.required_size > size => {
                         size = least.required_size;
@@ -307,10 +311,9 @@ impl<S: Side> Session for Rustls<S> {
             return Ok(());
         }
         self.when_open(left, out, |mut traffic, out| {
-            match traffic.queue_close_notify(out.spare(MOST_PLAIN)) {
-                Ok(count) => Ok(out.filled(count)),
-                Err(error) => Err(error),
-            }
+            let count = traffic.queue_close_notify(out.spare(MOST_PLAIN))?;
+            out.filled(count);
+            Ok(())
         })?;
         self.finished = true;
         Ok(())

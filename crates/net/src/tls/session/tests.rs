@@ -126,7 +126,10 @@ fn a_byte_at_a_time_comes_out_the_same() {
         pair.client.send(b"a question");
         pair.server.send(b"an answer");
         pair.settle(1);
-        assert_eq!((&pair.server.read[..], &pair.client.read[..]), (&b"a question"[..], &b"an answer"[..]));
+        assert_eq!(
+            (&pair.server.read[..], &pair.client.read[..]),
+            (&b"a question"[..], &b"an answer"[..])
+        );
     }
 }
 
