@@ -24,6 +24,14 @@ pub enum ListError {
         /// The word.
         word: String,
     },
+    /// There are too many words.
+    #[error("there are more than {most} words in the header {name}: leave some out")]
+    Many {
+        /// In which header.
+        name: &'static str,
+        /// As many may be.
+        most: usize,
+    },
     /// It is not as extensions are written.
     #[error("the header {name} is malformed at offset {at}: {wanted} is missing")]
     Extension {
@@ -54,6 +62,9 @@ pub struct Param<'b> {
     pub value: Option<Cow<'b, str>>,
 }
 
+/// More words are in no list of those that have to be different.
+const MOST_TOKENS: usize = 100;
+
 /// The tokens of all headers of that name, in their order; empty elements are passed over.
 pub(crate) fn tokens<'b>(
     headers: Headers<'b>,
@@ -73,13 +84,19 @@ pub(crate) fn tokens<'b>(
         if tokens.contains(&token) {
             return Err(ListError::Twice { name, word: lossy(word) });
         }
+        if tokens.len() == MOST_TOKENS {
+            return Err(ListError::Many { name, most: MOST_TOKENS });
+        }
         tokens.push(token);
     }
     Ok(tokens)
 }
 
+/// What an error shows of bytes that somebody has sent: not more than a line of them.
 pub(crate) fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    const MOST: usize = 100;
+    let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(MOST)]);
+    if bytes.len() > MOST { format!("{shown}...") } else { shown.into_owned() }
 }
 
 /// The header of extensions.
@@ -178,9 +195,9 @@ impl<'b> Cursor<'b> {
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => {
-                    let plain = lossy(&self.value[start..self.at]);
+                    let plain = &self.value[start..self.at];
+                    unescaped.get_or_insert_with(|| String::from_utf8_lossy(plain).into_owned());
                     self.at += 1;
-                    unescaped.get_or_insert(plain);
                 }
                 _ => {}
             }

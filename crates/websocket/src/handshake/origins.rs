@@ -1,5 +1,6 @@
 //! Which pages may open a WebSocket here.
 
+use super::list::lossy;
 use super::url::parse::host_and_port;
 
 /// From which origins a browser's page may connect.
@@ -56,7 +57,7 @@ impl Origins {
         if may_connect {
             return Ok(());
         }
-        Err(OriginError { origin: origin.to_owned(), host: host.to_owned() })
+        Err(OriginError { origin: lossy(origin.as_bytes()), host: lossy(host.as_bytes()) })
     }
 }
 

@@ -235,13 +235,13 @@ fn is_get(head: &RequestHead<'_>) -> Result<(), ServerError> {
     match (head.method, head.minor) {
         ("GET", 1..) => Ok(()),
         ("GET", _) => Err(ServerError::Version),
-        (method, _) => Err(ServerError::Method { method: method.to_owned() }),
+        (method, _) => Err(ServerError::Method { method: lossy(method.as_bytes()) }),
     }
 }
 
 /// A path, or a whole address, of which the path counts.
 fn path_and_query(target: &str) -> Result<(&str, Option<&str>), ServerError> {
-    let wrong = || ServerError::Target { target: target.to_owned() };
+    let wrong = || ServerError::Target { target: lossy(target.as_bytes()) };
     if !target.bytes().all(|byte| byte.is_ascii_graphic()) || target.contains('#') {
         return Err(wrong());
     }

@@ -142,6 +142,30 @@ fn a_payload_may_be_cut_anywhere() {
     assert_eq!(inflated_in_pieces(&mut inflater(FORGETS), &payload, &by_bytes), message);
 }
 
+/// When more input is wanted, all is out that can be known from what there was, however little room there
+/// was each time.
+#[test]
+fn nothing_is_kept_back_that_is_known() {
+    let message = [b"abcabcabc".repeat(100), vec![b'x'; 1000]].concat();
+    let payload = deflated(&mut deflater(FORGETS, 6), &message);
+    let known = |cut: usize, room: usize| {
+        let mut inflater = inflater(FORGETS);
+        let (mut out, mut consumed, mut produced) = (vec![0; room], 0, 0);
+        for _ in 0..10_000 {
+            let done = inflater.inflate(&payload[consumed..cut], &mut out, Part::Middle);
+            let done = done.expect("it is sound");
+            (consumed, produced) = (consumed + done.consumed, produced + done.produced);
+            if done.next == Next::Input {
+                return produced;
+            }
+        }
+        panic!("no end of what comes of {cut} bytes");
+    };
+    for cut in 0..=payload.len() {
+        assert_eq!(known(cut, 1), known(cut, 10_000), "cut at {cut}");
+    }
+}
+
 /// Room for exactly what comes is enough: nothing has to be tried twice.
 #[test]
 fn room_for_exactly_the_message_is_enough() {

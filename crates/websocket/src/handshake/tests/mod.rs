@@ -4,6 +4,7 @@ mod answers;
 mod anything;
 mod cut;
 mod lists;
+mod peers;
 mod proxy;
 mod refusals;
 mod requests;

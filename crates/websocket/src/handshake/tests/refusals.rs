@@ -150,6 +150,34 @@ fn malformed_lists_are_refused_with_400() {
     assert_eq!(status, 400);
 }
 
+/// Subprotocols that are offered have a limit, for each is compared with all others.
+#[test]
+fn too_many_subprotocols_are_refused_with_400() {
+    let offers = |count| (0..count).map(|at| format!("p{at}")).collect::<Vec<_>>().join(",");
+    let request = |count| request_with(&format!("Sec-WebSocket-Protocol: {}\r\n", offers(count)));
+    assert_eq!(granted(&request(100)).protocols().len(), 100);
+    let many = ListError::Many { name: "Sec-WebSocket-Protocol", most: 100 };
+    assert_eq!(refused(&request(101)), (ServerError::List(many), 400));
+}
+
+/// What is answered shows no more than a line of what was sent.
+#[test]
+fn refusals_are_short() {
+    let long = "x".repeat(10_000);
+    for request in [
+        request_but("GET", &format!("{long} /chat HTTP/1.1")),
+        request_but("GET", &format!("GET {long} HTTP/1.1")),
+        request_but("Host", &format!("Host: /{long}")),
+        request_but("Sec-WebSocket-Key", &format!("Sec-WebSocket-Key: {long}")),
+        request_but("Sec-WebSocket-Version", &format!("Sec-WebSocket-Version: {long}")),
+        request_with(&format!("Origin: {long}\r\n")),
+        request_with(&format!("Sec-WebSocket-Protocol: ({long}\r\n")),
+    ] {
+        let refusal = Server::new().parse(request.as_bytes()).expect_err("it is refused");
+        assert!(refusal.response().bytes().len() < 500, "{refusal}");
+    }
+}
+
 /// Pages of other hosts are refused; programs, which name no page, are not.
 //= RFC 6455 §4.2.2
 //= RFC 6455 §10.2
