@@ -40,6 +40,8 @@ mod split;
 mod stdio;
 mod tcp;
 pub mod tls;
+#[cfg(any(test, feature = "trial"))]
+pub mod trial;
 mod udp;
 mod unix;
 
