@@ -107,7 +107,10 @@ impl TlsConn {
         if let Some(on_close) = on_close {
             on_close(self, Ok(()));
         }
-        if !self.shared.half_open.get() {
+        if self.shared.half_open.get() {
+            // There is nothing more to be told of.
+            self.conn.pause();
+        } else {
             self.close();
         }
     }

@@ -224,6 +224,9 @@ impl Tls {
         if let Some(failure) = &self.failure {
             return Err(failure.clone().into());
         }
+        if matches!(self.session.state(), State::Finished | State::Closed) {
+            return Err(Error::Finished.into());
+        }
         let of: usize = parts.iter().map(|part| part.len()).sum();
         if !self.pay(conn)? {
             conn.fell_short(0, of);

@@ -167,7 +167,9 @@ mod tests {
     /// Two sessions between which nothing is changed agree and end, however what they say is cut.
     #[test]
     fn unchanged_sessions_end_in_order() {
-        for (choice, cut) in [4, 6].into_iter().flat_map(|choice| [0, 1, 3, 255].map(|cut| (choice, cut))) {
+        for (choice, cut) in
+            [4, 6].into_iter().flat_map(|choice| [0, 1, 3, 255].map(|cut| (choice, cut)))
+        {
             for room in [0, 1, 255] {
                 tls_session(&[choice, cut, room, 0]);
             }
