@@ -67,6 +67,23 @@ fn an_expired_certificate_is_refused() {
     });
 }
 
+/// A certificate of an authority is no server's, which is told with the way to make a right one.
+#[test]
+fn an_authority_is_no_server() {
+    run(async || {
+        let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        let identity = Identity::from_pem(pem.clone(), key.serialize_pem());
+        let acceptor = Acceptor::builder().identity(identity).build().unwrap();
+        let connector = Connector::builder().roots(Roots::from_pem(pem).unwrap()).build().unwrap();
+        let error = error_of(meet(&connector, &acceptor, "localhost").await.0).to_string();
+        assert!(error.contains("CA:TRUE") && error.contains("CA:FALSE"), "{error}");
+        Ok(())
+    });
+}
+
 /// Of several certificates the one is chosen that holds the name that is asked for.
 #[test]
 fn certificates_are_chosen_by_name() {

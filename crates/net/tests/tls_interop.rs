@@ -408,3 +408,46 @@ fn python_serves_us() {
         Ok(())
     });
 }
+
+/// A handshake with the longest keys in use, checked and made by fibers, fits the smallest stack.
+#[test]
+fn a_handshake_with_long_keys_fits_a_small_stack() {
+    use tautline_net::fiber::{TlsListener, TlsStream};
+    use tautline_net::tls::{Acceptor, Connector, Identity, Roots};
+    use tautline_runtime::fiber::{self, Stack};
+    use tautline_runtime::{Config, Runtime};
+    if !is_there("openssl") {
+        return;
+    }
+    let files = Files::new();
+    let mut made = files.peer(
+        "openssl",
+        "req -x509 -newkey rsa:4096 -nodes -days 2 -subj /CN=localhost \
+         -addext subjectAltName=DNS:localhost \
+         -addext basicConstraints=critical,CA:FALSE -keyout @rsa.key -out @rsa.pem",
+    );
+    assert!(made.child.wait().unwrap().success());
+    let runtime = Runtime::new(Config { measure_stacks: true, ..common::small() }).unwrap();
+    let identity = Identity::from_pem_files(files.path("rsa.pem"), files.path("rsa.key"));
+    let acceptor = Acceptor::builder().identity(identity).build().unwrap();
+    let roots = Roots::from_pem_file(files.path("rsa.pem")).unwrap();
+    let connector = Connector::builder().roots(roots).build().unwrap();
+    let both = runtime.run_fiber(Stack::Medium, move || {
+        let listener = TlsListener::bind("127.0.0.1:0", acceptor)?;
+        let addr = listener.local_addr()?;
+        let server = fiber::spawn(Stack::Small, move || {
+            let stream = listener.accept()?.0.complete()?;
+            stream.read(&mut [0]).and_then(|_| stream.shutdown())
+        })?;
+        let client = fiber::spawn(Stack::Small, move || {
+            let stream = TlsStream::connect_as(&connector, addr, "localhost")?;
+            stream.shutdown()
+        })?;
+        let both = [client.join().unwrap(), server.join().unwrap()];
+        let used = fiber::stacks()?[0].used.expect("it is measured");
+        eprintln!("a handshake used {used} bytes of a stack");
+        assert!(used < 28 << 10, "{used} bytes");
+        both.into_iter().collect::<io::Result<()>>()
+    });
+    both.unwrap().unwrap();
+}

@@ -100,7 +100,7 @@ impl fmt::Debug for TlsHandshake {
 /// # use tautline_runtime::{Runtime, fiber::Stack};
 /// use std::io::{BufRead, BufReader};
 /// # let runtime = Runtime::new(Default::default())?;
-/// # runtime.run_fiber(Stack::Large, || {
+/// # runtime.run_fiber(Stack::Medium, || {
 /// let stream = TlsStream::connect(&Connector::new()?, "example.org:443")?;
 /// stream.write_all(b"GET / HTTP/1.0\r\nHost: example.org\r\n\r\n")?;
 /// for line in BufReader::new(&stream).lines() {

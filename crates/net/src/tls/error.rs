@@ -314,6 +314,17 @@ fn of_certificate(why: CertificateError, whose: &'static str) -> Error {
         CertificateError::NotValidYetContext { time, not_before } => {
             Error::PeerNotCurrent { whose, when: too_early(time, not_before) }
         }
+        CertificateError::Other(other) => {
+            let reason = match other.0.downcast_ref() {
+                Some(webpki::Error::CaUsedAsEndEntity) => {
+                    "it is that of an authority (CA:TRUE), as `openssl req -x509` makes them; \
+                     sign one with it, or make one with `-addext basicConstraints=CA:FALSE`"
+                        .to_owned()
+                }
+                _ => other.to_string(),
+            };
+            Error::BadCertificate { whose, reason }
+        }
         other => Error::BadCertificate { whose, reason: other.to_string() },
     }
 }
