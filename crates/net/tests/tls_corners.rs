@@ -284,3 +284,22 @@ fn one_fiber_reads_while_another_writes() {
         fiber_support::joined(echo)
     });
 }
+
+/// What was deciphered before the connection was reset is read before the reset is told.
+#[test]
+fn what_came_before_a_reset_is_read_first() {
+    run(async || {
+        let (near, far) = pair().await;
+        far.write_all(&[7; 1000]).await?;
+        far.flush().await?;
+        let mut buf = [0; 5000];
+        assert_eq!(near.read(&mut buf[..10]).await?, 10);
+        far.conn().set_option(SocketOption::Linger(Some(Duration::ZERO)))?;
+        far.conn().abort();
+        timer::sleep(Duration::from_millis(5)).await?;
+        assert_eq!(near.read(&mut buf).await?, 990);
+        let reset = near.read(&mut buf).await.unwrap_err();
+        assert_eq!(reset.kind(), io::ErrorKind::ConnectionReset);
+        Ok(())
+    });
+}

@@ -30,6 +30,8 @@ pub struct Tls {
     ended: bool,
     /// Everything ended with this.
     failure: Option<Error>,
+    /// What the kernel has said, while there were bytes to be told first.
+    broken: Option<io::Error>,
 }
 
 /// What a look at a descriptor has brought.
@@ -52,6 +54,7 @@ impl Tls {
             wants_more: true,
             ended: false,
             failure: None,
+            broken: None,
         }
     }
 
@@ -76,12 +79,15 @@ impl Tls {
                 State::Handshaking => {}
                 _ => return self.pay(conn),
             }
+            if let Some(failure) = &self.failure {
+                return Err(failure.clone().into());
+            }
             if self.ended {
                 return Err(self.cut_off(" while the handshake went on").into());
             }
             match self.look(conn)? {
                 Look::Nothing => return Ok(false),
-                Look::End | Look::Bytes { .. } => _ = self.process(conn, &mut [])?,
+                Look::End | Look::Bytes { .. } => self.process(conn, &mut []).map(drop)?,
             }
         }
     }
@@ -91,36 +97,38 @@ impl Tls {
         if let Some(failure) = &self.failure {
             return Err(failure.clone().into());
         }
-        let (mut count, mut all) = (0, false);
-        if self.holds() {
-            count = self.process(conn, into)?;
+        if let Some(error) = self.broken.take() {
+            self.ended = true;
+            return Err(error);
         }
-        loop {
-            if count == into.len() {
-                return Ok(Received::Bytes { count, more: true });
-            }
-            if self.wants_more && (all || self.is_over()) {
-                break;
-            }
-            match self.look(conn)? {
-                Look::Bytes { all: that } => all = that,
-                Look::Nothing | Look::End => all = true,
-            }
-            match self.process(conn, &mut into[count..]) {
-                Ok(more) => count += more,
-                Err(_) if count > 0 => break,
+        let mut count = if self.holds() { self.process(conn, into)? } else { 0 };
+        let mut all = false;
+        while count < into.len() && !all && !self.is_over() {
+            match self.look_and_process(conn, &mut into[count..]) {
+                Ok((more, that)) => (count, all) = (count + more, that),
+                Err(error) if count > 0 => self.broken = Some(error),
                 Err(error) => return Err(error),
             }
         }
-        if count > 0 {
-            return Ok(Received::Bytes { count, more: self.is_over() });
+        match count {
+            0 => self.nothing(),
+            _ => Ok(Received::Bytes { count, more: self.holds() || !all }),
         }
-        self.nothing()
+    }
+
+    /// Takes in what arrives now. Returns how many plain bytes were put out, and whether no more
+    /// arrives now.
+    fn look_and_process(&mut self, conn: &Conn, into: &mut [u8]) -> io::Result<(usize, bool)> {
+        let all = match self.look(conn)? {
+            Look::Bytes { all } => all,
+            Look::Nothing | Look::End => true,
+        };
+        Ok((self.process(conn, into)?, all))
     }
 
     /// Whether the end, or a failure, is all that is left to be told.
     fn is_over(&self) -> bool {
-        self.ended || self.failure.is_some() || self.peer_closed()
+        self.ended || self.failure.is_some() || self.broken.is_some() || self.peer_closed()
     }
 
     fn peer_closed(&self) -> bool {
@@ -129,6 +137,9 @@ impl Tls {
 
     /// What it means that there are no bytes.
     fn nothing(&mut self) -> io::Result<Received> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone().into());
+        }
         if self.peer_closed() {
             self.ring = None;
             return Ok(Received::End);
@@ -196,19 +207,17 @@ impl Tls {
             // What came before it is told first.
             return if done.given > 0 { Ok(done.given) } else { Err(failure.into()) };
         }
-        self.still_fits()?;
+        self.still_fits();
         Ok(done.given)
     }
 
     /// No message is longer than a buffer: the session would have refused it.
-    fn still_fits(&mut self) -> Result<(), Error> {
+    fn still_fits(&mut self) {
         let full = self.ring.as_ref().is_some_and(|ring| ring.free() == 0);
-        if !(full && self.wants_more) {
-            return Ok(());
+        if full && self.wants_more {
+            let reason = "a message that is longer than any may be".to_owned();
+            self.failure = Some(Error::Broken { reason });
         }
-        let error = Error::Broken { reason: "a message that is longer than any may be".to_owned() };
-        self.failure = Some(error.clone());
-        Err(error)
     }
 
     /// Sends what is owed. True: all of it is on its way.
