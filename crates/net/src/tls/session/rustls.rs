@@ -5,6 +5,10 @@
 //! copies the plain bytes and enciphers them, which is then copied to where it leaves. Version
 //! 0.24 hands out what was deciphered where it lies: `read` below then shrinks to one copy, and
 //! [`Rest`] goes, since what was not read stays in the buffer of the layer.
+//!
+//! Built with debug assertions, the library panics when a peer sends a broken record after we have
+//! ended our side (its issue 959). Without them, as it is released and as this workspace builds
+//! it, that is a failure as any other.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -198,7 +202,8 @@ impl<S: Side> Rustls<S> {
     /// It has failed. Adds what tells the peer why, before which the library looks at no more
     /// bytes: it may not look at any after a failure.
     fn fail(&mut self, error: rustls::Error, cipher: &mut [u8], answer: &mut Outgoing) -> Error {
-        while self.side.common().wants_write() {
+        // Behind our end nothing may follow, RFC 8446 §6.1.
+        while !self.finished && self.side.common().wants_write() {
             let status = self.side.process(cipher);
             let Ok(ConnectionState::EncodeTlsData(data)) = status.state else { break };
             if encode(data, answer).is_err() {

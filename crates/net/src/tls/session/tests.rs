@@ -249,6 +249,22 @@ fn a_changed_byte_is_found_and_told_to_the_peer() {
     }
 }
 
+/// A broken record behind our own end is a failure, to which nothing is said any more.
+#[test]
+fn a_broken_record_behind_our_end_is_a_failure() {
+    for version in BOTH {
+        let mut pair = Pair::open(version);
+        pair.client.finish();
+        pair.settle(usize::MAX);
+        pair.server.send(b"changed");
+        let mut bytes = pair.server.take_leaving();
+        *bytes.last_mut().unwrap() ^= 1;
+        carry(&bytes, &mut pair.client, usize::MAX);
+        assert!(matches!(pair.client.failure, Some(Error::Broken { .. })));
+        assert!(pair.client.take_leaving().is_empty());
+    }
+}
+
 /// Whoever speaks HTTP to a server for TLS is told so in HTTP, and the server in its error.
 #[test]
 fn plain_http_is_recognised_and_answered() {
