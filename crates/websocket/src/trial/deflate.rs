@@ -3,7 +3,7 @@
 use crate::deflate::{Config, Deflater, InflateError, Inflater, Next, Part, Pool, Terms};
 
 /// Most bytes of a message.
-const LIMIT: usize = 100_000;
+const LIMIT: usize = 20_000;
 
 /// How messages are cut, and how much room there is each time.
 #[derive(Clone, Copy)]
