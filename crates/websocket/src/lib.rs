@@ -1,6 +1,8 @@
 //! WebSocket on the Tautline loop: RFC 6455, and its compression, RFC 7692.
 //!
-//! The protocol is sans-I/O: bytes in, bytes and events out, nothing of sockets or clocks.
+//! The protocol is sans-I/O: bytes in, bytes and events out, nothing of sockets or clocks. What
+//! matters first: [`read::Reader`], which finds messages in place, and [`frame`], which writes
+//! them.
 
 #![forbid(unsafe_code)]
 
@@ -8,3 +10,21 @@ pub mod deflate;
 pub mod handshake;
 #[cfg(any(test, feature = "trial"))]
 pub mod trial;
+
+mod role;
+pub use role::Role;
+
+mod error;
+pub use error::ProtocolError;
+
+pub mod close;
+pub use close::{CloseCode, Farewell};
+
+pub mod frame;
+
+mod keys;
+pub use keys::Keys;
+
+mod utf8;
+
+pub mod read;
