@@ -4,9 +4,9 @@ use std::fmt;
 use std::io::{self, IoSlice};
 
 use tautline_runtime::time::Instant;
-use tautline_runtime::{Conn, Descriptor, Drained};
+use tautline_runtime::{Conn, Descriptor, Drained, Operation};
 
-use crate::{TcpStream, UnixStream};
+use crate::{TcpStream, UnixStream, op};
 
 /// A byte stream on the loop: TCP, a Unix stream or any descriptor, as it is or through a
 /// [`Layer`] such as TLS. What codecs and WebSocket stand on.
@@ -166,6 +166,14 @@ impl Link {
             return Ok(());
         }
         descriptor.readable().await.map(drop)
+    }
+
+    /// The same as an operation, which outlives a borrow of the link.
+    ///
+    /// # Errors
+    /// When it was given to the loop.
+    pub fn readiness(&self) -> io::Result<Operation<op::Ready>> {
+        Ok(self.owned()?.readable())
     }
 
     /// The same for fibers: the one that calls waits, at most until `deadline`.

@@ -25,6 +25,18 @@ pub mod frame;
 mod keys;
 pub use keys::Keys;
 
+mod message;
+pub use message::Message;
+
+mod options;
+pub use options::Options;
+
+mod stock;
+pub use stock::Stock;
+
 mod utf8;
 
 pub mod read;
+
+mod socket;
+pub use socket::{Answer, Ended, SendError, Sender, WebSocket};

@@ -373,6 +373,11 @@ impl Reader {
         Found::Event(Place { used, what: What::Frame(header.opcode), start, end })
     }
 
+    /// Bytes that lie between the payload of a message under way and what was not looked at.
+    pub fn gap(&self) -> usize {
+        self.gap
+    }
+
     /// Moves the payload of a message under way up against what was not looked at, so that there is
     /// room for more behind that. Returns how many bytes at the front are to be dropped.
     pub fn compact(&mut self, bytes: &mut [u8]) -> usize {

@@ -1,0 +1,201 @@
+//! The receiving half of a connection: a ring while there are bytes, and what is found in it.
+
+use std::io;
+
+use tautline_buffer::{Fifo, LendError, Lent, Pool};
+use tautline_net::{Link, Received};
+
+use super::shared::Failure;
+use crate::read::{Event, Found, Limits, Place, Reader};
+use crate::{ProtocolError, Role, Stock};
+
+/// A ring while there are bytes that were not used up, and the reader that looks at them.
+pub(super) struct Receiving {
+    reader: Reader,
+    stock: Stock,
+    ring: Option<Lent>,
+    /// Bytes of the last event, to be dropped before the next look.
+    used: usize,
+    /// The ring is to be exchanged for one that holds so many bytes.
+    wants: Option<usize>,
+}
+
+/// What [`Receiving::fill`] has found.
+pub(super) enum Filled {
+    /// Bytes; whether there may be more at once.
+    Bytes { more: bool },
+    /// Nothing is there.
+    Nothing,
+    /// The peer has ended its side.
+    End,
+    /// All rings of this pool are in use.
+    NoRing(Pool),
+}
+
+impl Receiving {
+    pub(super) fn new(role: Role, limits: Limits, stock: Stock) -> Self {
+        Self { reader: Reader::new(role, limits), stock, ring: None, used: 0, wants: None }
+    }
+
+    /// Bytes that came before anybody looked, such as those behind an opening handshake.
+    pub(super) fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut ring = self.stock.ring().map_err(io::Error::other)?;
+        let taken = ring.put(bytes);
+        debug_assert_eq!(taken, bytes.len(), "a handshake is shorter than a ring");
+        self.ring = Some(ring);
+        Ok(())
+    }
+
+    /// Whether there are bytes that were not looked at, or not understood.
+    pub(super) fn is_empty(&self) -> bool {
+        self.ring.as_ref().is_none_or(|ring| ring.used() == self.used)
+    }
+
+    /// Takes in what has arrived.
+    #[inline]
+    pub(super) fn fill(&mut self, link: &mut Link) -> io::Result<Filled> {
+        if let Some(pool) = self.get_ring()? {
+            return Ok(Filled::NoRing(pool));
+        }
+        let Some(ring) = &mut self.ring else { return Ok(Filled::Nothing) };
+        let received = link.receive(ring.claim(usize::MAX))?;
+        Ok(match received {
+            Received::Bytes { count, more } => {
+                ring.commit(count);
+                Filled::Bytes { more }
+            }
+            Received::Nothing => Filled::Nothing,
+            Received::End => Filled::End,
+        })
+    }
+
+    /// Sees to it that there is a ring with room. Returns the pool that has none.
+    #[inline]
+    fn get_ring(&mut self) -> io::Result<Option<Pool>> {
+        if self.ring.is_some() && self.wants.is_none() {
+            return Ok(None);
+        }
+        let lent = match self.wants {
+            None => (self.stock.smallest(), self.stock.ring()),
+            Some(room) => self.stock.ring_for(room),
+        };
+        match lent {
+            (_, Ok(mut ring)) => {
+                self.wants = None;
+                if let Some(old) = &self.ring {
+                    ring.put(old.readable());
+                }
+                self.ring = Some(ring);
+                Ok(None)
+            }
+            (pool, Err(LendError::Exhausted { .. })) => Ok(Some(pool.clone())),
+            (_, Err(error)) => Err(io::Error::other(error)),
+        }
+    }
+
+    /// Where the next event lies; it stays there until the next look.
+    #[inline]
+    pub(super) fn find(&mut self) -> Result<Option<Place>, ProtocolError> {
+        let Some(ring) = &mut self.ring else { return Ok(None) };
+        ring.consume(std::mem::take(&mut self.used));
+        match self.reader.find(ring.readable_mut())? {
+            Found::Event(place) => {
+                self.used = place.used;
+                Ok(Some(place))
+            }
+            Found::Needs { used, room } => {
+                self.settle(used, room);
+                Ok(None)
+            }
+        }
+    }
+
+    /// What lies at a place that [`find`](Self::find) has returned.
+    #[inline]
+    pub(super) fn event(&self, place: &Place) -> Result<Event<'_>, ProtocolError> {
+        place.event(self.ring.as_ref().map_or(&[], |ring| ring.readable()))
+    }
+
+    /// Has `handler` see every event that is there, until it says that it wants no more. Returns
+    /// whether it has seen them all.
+    #[inline]
+    pub(super) fn each(
+        &mut self,
+        mut handler: impl FnMut(Event<'_>) -> Result<bool, Failure>,
+    ) -> Result<bool, Failure> {
+        let Some(ring) = &mut self.ring else { return Ok(true) };
+        ring.consume(std::mem::take(&mut self.used));
+        let bytes = ring.readable_mut();
+        let mut at = 0;
+        let seen = loop {
+            match self.reader.find(&mut bytes[at..]) {
+                Ok(Found::Event(place)) => {
+                    let seen = match place.event(&bytes[at..]) {
+                        Ok(event) => handler(event),
+                        Err(error) => Err(error.into()),
+                    };
+                    at += place.used;
+                    match seen {
+                        Ok(true) => {}
+                        Ok(false) => break Ok(None),
+                        Err(error) => break Err(error),
+                    }
+                }
+                Ok(Found::Needs { used, room }) => break Ok(Some((at + used, room))),
+                Err(error) => break Err(error.into()),
+            }
+        };
+        match seen? {
+            Some((used, room)) => {
+                self.settle(used, room);
+                Ok(true)
+            }
+            None => {
+                ring.consume(at);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Nothing more is there: drops `used` bytes, and sees to it that `room` bytes fit.
+    #[inline]
+    fn settle(&mut self, used: usize, room: usize) {
+        let Some(ring) = &mut self.ring else { return };
+        ring.consume(used);
+        if ring.is_empty() {
+            self.ring = None;
+        } else if room > ring.capacity() {
+            self.make_room(room);
+        }
+    }
+
+    /// Moves a message in several frames together, if that gains something; else wants a larger
+    /// ring.
+    #[cold]
+    fn make_room(&mut self, room: usize) {
+        let Some(ring) = &mut self.ring else { return };
+        if self.reader.gap() < ring.capacity() / 32 {
+            self.wants = Some(room);
+            return;
+        }
+        let dropped = self.reader.compact(ring.readable_mut());
+        ring.consume(dropped);
+        if room - dropped > ring.capacity() {
+            self.wants = Some(room - dropped);
+        }
+    }
+
+    /// Nothing has come: an empty ring goes back.
+    #[inline]
+    pub(super) fn rest(&mut self) {
+        if self.ring.as_ref().is_some_and(|ring| ring.is_empty()) {
+            self.ring = None;
+        }
+    }
+
+    /// Forgets everything that was received: nobody is to see it any more.
+    pub(super) fn forget(&mut self) {
+        self.ring = None;
+        self.used = 0;
+    }
+}

@@ -1,0 +1,345 @@
+//! What the halves of a connection and its sender have in common.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use tautline_net::Link;
+use tautline_runtime::timer::{self, Timer};
+
+use super::wire::Wire;
+use super::{Ended, SendError};
+use crate::close::Farewell;
+use crate::frame::{Header, MOST_CONTROL, Opcode};
+use crate::read::{Event, Kind};
+use crate::{Options, ProtocolError, Role, Stock};
+
+/// How far a connection is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    /// Messages go both ways.
+    Open,
+    /// This end has said farewell, and waits for the peer's.
+    Closing,
+    /// Both have, or the peer has done wrong: nothing more is read or sent.
+    Over,
+}
+
+/// What the halves of a connection and its sender have in common.
+pub(super) struct Shared {
+    pub(super) wire: RefCell<Wire>,
+    pub(super) state: Cell<State>,
+    pub(super) role: Role,
+    options: Options,
+    /// The message that is being sent in fragments.
+    sending: Cell<Option<Kind>>,
+    /// Something has come since the last look of the watch.
+    heard: Cell<bool>,
+    /// Looks whether the peer is alive, or has said farewell in time.
+    watch: RefCell<Option<Timer>>,
+    /// How it ended, until that was told.
+    ended: RefCell<Option<io::Result<Ended>>>,
+    /// Is told of it.
+    on_close: RefCell<Option<OnClose>>,
+}
+
+type OnClose = Box<dyn FnOnce(io::Result<Ended>)>;
+
+impl Shared {
+    pub(super) fn new(link: Link, role: Role, options: Options, stock: Stock) -> Rc<Self> {
+        link.conn().set_write_limit(options.write_limit);
+        let shared = Rc::new(Self {
+            wire: RefCell::new(Wire::new(link, stock, role)),
+            state: Cell::new(State::Open),
+            role,
+            options,
+            sending: Cell::new(None),
+            heard: Cell::new(false),
+            watch: RefCell::new(None),
+            ended: RefCell::new(None),
+            on_close: RefCell::new(None),
+        });
+        if let Some(every) = options.ping_every {
+            shared.look_after(every, Self::see_whether_heard);
+        }
+        shared
+    }
+
+    /// Something has come.
+    #[inline]
+    pub(super) fn hear(&self) {
+        self.heard.set(true);
+    }
+
+    /// Sends a message in one frame.
+    #[inline]
+    pub(super) fn send(&self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
+        self.check_open()?;
+        if self.sending.get().is_some() {
+            return Err(SendError::Order("a message in fragments is under way: end it first"));
+        }
+        self.wire.borrow_mut().put(Header::new(kind.opcode(), payload.len()), payload)
+    }
+
+    /// Sends the next fragment of a message.
+    //= RFC 6455 §5.4
+    pub(super) fn send_part(
+        &self,
+        kind: Kind,
+        payload: &[u8],
+        last: bool,
+    ) -> Result<(), SendError> {
+        self.check_open()?;
+        let opcode = match self.sending.get() {
+            None => kind.opcode(),
+            Some(begun) if begun == kind => Opcode::Continuation,
+            Some(_) => return Err(SendError::Order("another kind than the message began with")),
+        };
+        let header = Header { fin: last, ..Header::new(opcode, payload.len()) };
+        self.wire.borrow_mut().put(header, payload)?;
+        self.sending.set((!last).then_some(kind));
+        Ok(())
+    }
+
+    /// Sends a ping or pong.
+    pub(super) fn control(&self, opcode: Opcode, payload: &[u8]) -> Result<(), SendError> {
+        self.check_open()?;
+        self.wire.borrow_mut().control(opcode, &payload[..payload.len().min(MOST_CONTROL)])
+    }
+
+    #[inline]
+    fn check_open(&self) -> Result<(), SendError> {
+        if self.state.get() == State::Open { Ok(()) } else { Err(SendError::Closing) }
+    }
+
+    /// Whether the next message is to be looked at: the connection is not over, and what was sent in
+    /// answer to the last ones has left.
+    #[inline]
+    pub(super) fn goes_on(&self) -> bool {
+        self.state.get() != State::Over && !self.wire.borrow().is_blocked()
+    }
+
+    /// Says farewell: nothing is sent after it, and the peer's is waited for.
+    //= RFC 6455 §7.1.2
+    pub(super) fn close(self: &Rc<Self>, farewell: Option<Farewell<'_>>) -> Result<(), SendError> {
+        self.check_open()?;
+        self.say_farewell(farewell)?;
+        self.state.set(State::Closing);
+        self.look_after(self.options.close_within, Self::give_up);
+        Ok(())
+    }
+
+    fn say_farewell(&self, farewell: Option<Farewell<'_>>) -> Result<(), SendError> {
+        let mut room = [0; MOST_CONTROL];
+        let length = farewell.map_or(0, |farewell| farewell.put(&mut room));
+        self.wire.borrow_mut().control(Opcode::Close, &room[..length])
+    }
+
+    /// Does what a frame of control asks for. What is left is for the user.
+    #[inline]
+    pub(super) fn heed<'b>(
+        self: &Rc<Self>,
+        event: Event<'b>,
+    ) -> Result<Option<Event<'b>>, Failure> {
+        match event {
+            Event::Ping(payload) => {
+                self.answer_ping(payload)?;
+                Ok(Some(event))
+            }
+            Event::Close(farewell) => {
+                self.hear_farewell(farewell)?;
+                Ok(None)
+            }
+            other => Ok(Some(other)),
+        }
+    }
+
+    /// One that finds no room is left out: the peer does not take what it is sent.
+    //= RFC 6455 §5.5.2
+    //= RFC 6455 §5.5.3
+    #[cold]
+    fn answer_ping(&self, payload: &[u8]) -> Result<(), Failure> {
+        match self.control(Opcode::Pong, payload) {
+            Ok(()) | Err(SendError::Closing | SendError::Full { .. }) => Ok(()),
+            Err(error) => Err(Failure::Io(error.into())),
+        }
+    }
+
+    /// The peer says farewell: so does this end, if it has not.
+    //= RFC 6455 §5.5.1
+    #[cold]
+    fn hear_farewell(self: &Rc<Self>, farewell: Option<Farewell<'_>>) -> Result<(), Failure> {
+        if self.state.get() == State::Open {
+            let answer = farewell.map(|farewell| Farewell::new(farewell.code));
+            self.say_farewell(answer).map_err(|error| Failure::Io(error.into()))?;
+        }
+        let ended = Ended {
+            code: farewell.map(|farewell| farewell.code),
+            reason: farewell.map_or_else(String::new, |farewell| farewell.reason.to_owned()),
+        };
+        self.end(Ok(ended));
+        Ok(())
+    }
+
+    /// The connection is over. The server ends it; the client waits for that, for a while.
+    //= RFC 6455 §7.1.1
+    fn end(self: &Rc<Self>, how: io::Result<Ended>) {
+        self.state.set(State::Over);
+        self.ended.borrow_mut().get_or_insert(how);
+        self.look_after(self.options.close_within, Self::give_up);
+        let mut wire = self.wire.borrow_mut();
+        // It may be broken by now; then nothing is to be sent.
+        let _ = wire.flush();
+        if self.role == Role::Server {
+            let _ = wire.link.finish();
+        }
+    }
+
+    /// The peer has done wrong: tells it why, and is over.
+    //= RFC 6455 §7.1.7
+    #[cold]
+    pub(super) fn fail(self: &Rc<Self>, failure: Failure) {
+        if self.state.get() == State::Over {
+            return;
+        }
+        let error = match failure {
+            Failure::Protocol(error) => {
+                let reason = error.to_string();
+                if self.state.get() == State::Open {
+                    let farewell = Farewell { code: error.code(), reason: &reason };
+                    let _ = self.say_farewell(Some(farewell));
+                }
+                io::Error::new(io::ErrorKind::InvalidData, error)
+            }
+            Failure::Io(error) => error,
+        };
+        self.end(Err(error));
+        let _ = self.wire.borrow_mut().link.finish();
+    }
+
+    /// The stream has ended. Without a farewell that is no orderly end.
+    pub(super) fn stream_ended(self: &Rc<Self>) {
+        if self.state.get() != State::Over {
+            let error = io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the peer has ended the stream without a farewell",
+            );
+            self.end(Err(error));
+        }
+        self.drop_stream();
+    }
+
+    /// Nothing more is read or sent; what was given to the stream still leaves.
+    pub(super) fn drop_stream(&self) {
+        self.stop_watch();
+        self.wire.borrow().link.conn().close();
+    }
+
+    /// Has `handler` told how it ends.
+    pub(super) fn on_close(&self, handler: OnClose) {
+        *self.on_close.borrow_mut() = Some(handler);
+    }
+
+    /// Tells the handler how it has ended, if it has.
+    pub(super) fn tell_end(&self) {
+        if self.ended.borrow().is_none() {
+            return;
+        }
+        let handler = self.on_close.borrow_mut().take();
+        if let Some(handler) = handler
+            && let Some(how) = self.take_end()
+        {
+            handler(how);
+        }
+    }
+
+    /// How it has ended, told once.
+    pub(super) fn take_end(&self) -> Option<io::Result<Ended>> {
+        self.ended.borrow_mut().take()
+    }
+
+    /// Calls `look` after a while, in place of any other look. A connection that nobody looks after
+    /// is cut.
+    fn look_after(self: &Rc<Self>, time: Duration, look: fn(&Rc<Self>)) {
+        let this: Weak<Self> = Rc::downgrade(self);
+        let timer = timer::after(time, move || {
+            if let Some(this) = this.upgrade() {
+                look(&this);
+            }
+        });
+        self.stop_watch();
+        match timer {
+            Ok(timer) => *self.watch.borrow_mut() = Some(timer),
+            Err(error) => {
+                self.ended.borrow_mut().get_or_insert(Err(error.into()));
+                self.state.set(State::Over);
+                self.wire.borrow().link.conn().abort();
+            }
+        }
+    }
+
+    fn stop_watch(&self) {
+        if let Some(timer) = self.watch.borrow_mut().take() {
+            timer.cancel();
+        }
+    }
+
+    /// Nothing was heard for a while: asks the peer for a sign.
+    fn see_whether_heard(self: &Rc<Self>) {
+        let Some(every) = self.options.ping_every else { return };
+        if self.heard.take() {
+            return self.look_after(every, Self::see_whether_heard);
+        }
+        // If there is no room for it, the peer takes nothing, and will not be heard either.
+        let _ = self.control(Opcode::Ping, b"");
+        self.look_after(self.options.pong_within, Self::see_whether_answered);
+    }
+
+    fn see_whether_answered(self: &Rc<Self>) {
+        let Some(every) = self.options.ping_every else { return };
+        if self.heard.take() {
+            return self.look_after(every, Self::see_whether_heard);
+        }
+        let text = format!(
+            "the peer is dead: it has not answered a ping within {:?}",
+            self.options.pong_within
+        );
+        self.end(Err(io::Error::new(io::ErrorKind::TimedOut, text)));
+        self.give_up();
+    }
+
+    /// The peer has had its time.
+    fn give_up(self: &Rc<Self>) {
+        if self.state.get() != State::Over {
+            let text = format!(
+                "the peer has not answered the farewell within {:?}",
+                self.options.close_within
+            );
+            self.state.set(State::Over);
+            let error = io::Error::new(io::ErrorKind::TimedOut, text);
+            self.ended.borrow_mut().get_or_insert(Err(error));
+        }
+        self.stop_watch();
+        self.wire.borrow().link.conn().abort();
+        self.tell_end();
+    }
+}
+
+/// Why reading has ended.
+pub(super) enum Failure {
+    Protocol(ProtocolError),
+    Io(io::Error),
+}
+
+impl From<ProtocolError> for Failure {
+    fn from(error: ProtocolError) -> Self {
+        Self::Protocol(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}

@@ -1,0 +1,214 @@
+//! The sending half of a connection: frames are written where they are sent from.
+
+use std::io::{self, IoSlice};
+
+use tautline_buffer::{Fifo, Lent};
+use tautline_net::Link;
+
+use super::SendError;
+use crate::frame::{self, Header, LONGEST, Opcode};
+use crate::{Role, Stock};
+
+/// A payload from this length on is not copied to be sent, where it can be sent as it is.
+const LARGE: usize = 16 << 10;
+
+/// The stream of a connection, and what is to be sent on it.
+///
+/// While a batch of received messages is answered, frames are written one behind the other into a
+/// ring, which leaves in one call at the end of the batch: it is *corked*. What the kernel and
+/// the queue of the stream do not take stays in the ring, and everything that follows comes
+/// behind it.
+pub(super) struct Wire {
+    pub(super) link: Link,
+    stock: Stock,
+    role: Role,
+    /// Frames that have not been handed to the stream. Absent while there are none, and none
+    /// are expected.
+    staged: Option<Lent>,
+    /// A batch is being answered.
+    corked: bool,
+    /// Staged frames wait until the stream takes more.
+    blocked: bool,
+}
+
+impl Wire {
+    pub(super) fn new(link: Link, stock: Stock, role: Role) -> Self {
+        Self { link, stock, role, staged: None, corked: false, blocked: false }
+    }
+
+    /// A batch begins.
+    #[inline]
+    pub(super) fn cork(&mut self) {
+        self.corked = true;
+    }
+
+    /// The batch is over: what was staged leaves.
+    #[inline]
+    pub(super) fn uncork(&mut self) -> io::Result<()> {
+        let flushed = self.flush();
+        self.corked = false;
+        flushed
+    }
+
+    /// Whether the peer takes less than it is sent.
+    #[inline]
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// Sends a frame, or the part of it that its header announces.
+    #[inline]
+    pub(super) fn put(&mut self, mut header: Header, payload: &[u8]) -> Result<(), SendError> {
+        if self.role == Role::Client {
+            header.mask = Some(self.stock.key());
+        }
+        let length = header.length() + payload.len();
+        if let Some(staged) = &mut self.staged
+            && length <= staged.free()
+        {
+            let room = staged.claim(length);
+            let n = frame::put(room, &header, payload);
+            staged.commit(n);
+            return if self.corked { Ok(()) } else { Ok(self.flush()?) };
+        }
+        self.put_slowly(&header, payload)
+    }
+
+    /// There is no room for the frame, or no ring.
+    #[cold]
+    fn put_slowly(&mut self, header: &Header, payload: &[u8]) -> Result<(), SendError> {
+        self.flush()?;
+        let length = header.length() + payload.len();
+        if self.staged.is_none() && header.mask.is_none() && (!self.corked || length > LARGE) {
+            return self.put_unmasked(header, payload);
+        }
+        let room = self.stage()?.free();
+        if length <= room {
+            let staged = self.stage()?;
+            let n = frame::put(staged.claim(length), header, payload);
+            staged.commit(n);
+        } else if self.blocked {
+            return Err(SendError::Full { queued: self.queued() });
+        } else {
+            self.check_room(length)?;
+            self.put_in_pieces(header, payload)?;
+        }
+        if !self.corked {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Straight from where the payload lies.
+    fn put_unmasked(&mut self, header: &Header, payload: &[u8]) -> Result<(), SendError> {
+        let mut room = [0; LONGEST];
+        let n = header.put(&mut room);
+        let head = &room[..n];
+        let length = head.len() + payload.len();
+        self.check_room(length)?;
+        let parts = [IoSlice::new(head), IoSlice::new(payload)];
+        let taken = self.link.send(&parts)?;
+        if taken == length {
+            return Ok(());
+        }
+        // The queue has room, but its memory is used up by others.
+        let torn = self.stage().is_ok_and(|staged| staged.free() < length - taken);
+        if torn {
+            return Err(self.torn(taken, length));
+        }
+        let staged = self.stage()?;
+        staged.put(&head[taken.min(head.len())..]);
+        staged.put(&payload[taken.saturating_sub(head.len())..]);
+        self.blocked = true;
+        Ok(())
+    }
+
+    /// A frame that is longer than the ring, masked piece by piece.
+    fn put_in_pieces(&mut self, header: &Header, payload: &[u8]) -> Result<(), SendError> {
+        let length = payload.len();
+        let staged = self.stage()?;
+        let n = header.put(staged.claim(LONGEST));
+        staged.commit(n);
+        let (mut rest, mut phase) = (payload, 0);
+        while !rest.is_empty() {
+            let staged = self.stage()?;
+            let room = staged.claim(rest.len());
+            let (piece, behind) = rest.split_at(room.len());
+            room.copy_from_slice(piece);
+            if let Some(key) = header.mask {
+                phase = tautline_buffer::kernels::unmask(room, key, phase);
+            }
+            let n = piece.len();
+            staged.commit(n);
+            rest = behind;
+            if !rest.is_empty() {
+                self.flush()?;
+                if self.blocked {
+                    return Err(self.torn(length - rest.len(), length));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the queue of the stream takes all of a frame. One that is longer than may wait is
+    /// taken when nothing does.
+    fn check_room(&mut self, length: usize) -> Result<(), SendError> {
+        let conn = self.link.conn();
+        if length <= conn.room() {
+            return Ok(());
+        }
+        match self.queued() {
+            0 => {
+                conn.set_write_limit(length);
+                let room = conn.room();
+                if length <= room { Ok(()) } else { Err(SendError::TooLong { length, room }) }
+            }
+            queued => Err(SendError::Full { queued }),
+        }
+    }
+
+    /// A part of a frame has left, and the rest never will: nothing can follow it.
+    #[cold]
+    fn torn(&mut self, taken: usize, of: usize) -> SendError {
+        self.link.conn().abort();
+        SendError::Torn { taken, of }
+    }
+
+    /// The ring that frames are written to.
+    fn stage(&mut self) -> io::Result<&mut Lent> {
+        match &mut self.staged {
+            Some(staged) => Ok(staged),
+            none => Ok(none.insert(self.stock.ring().map_err(io::Error::other)?)),
+        }
+    }
+
+    /// Hands what is staged to the stream: at once at the end of a batch, else for the end of the
+    /// turn.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        let Some(staged) = &mut self.staged else { return Ok(()) };
+        if !staged.is_empty() {
+            let bytes = staged.readable();
+            let taken = match self.corked {
+                true => self.link.send_now(bytes)?,
+                false => self.link.send(&[IoSlice::new(bytes)])?,
+            };
+            staged.consume(taken);
+        }
+        self.blocked = !staged.is_empty();
+        if !self.blocked {
+            self.staged = None;
+        }
+        Ok(())
+    }
+
+    /// Bytes that wait to be sent.
+    pub(super) fn queued(&self) -> usize {
+        self.link.conn().queued() + self.staged.as_ref().map_or(0, |staged| staged.used())
+    }
+
+    /// Sends a frame of control, where there is room for it.
+    pub(super) fn control(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), SendError> {
+        self.put(Header::new(opcode, payload.len()), payload)
+    }
+}

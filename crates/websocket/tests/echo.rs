@@ -1,0 +1,94 @@
+//! Connections over real sockets, on the loop.
+
+use std::time::Duration;
+
+use tautline_net::{TcpListener, TcpStream};
+use tautline_runtime::{Config, DriverChoice, Runtime, timer};
+use tautline_websocket::read::{Event, Kind};
+use tautline_websocket::{CloseCode, Options, Role, Stock, WebSocket};
+
+/// A runtime for each driver of this machine.
+fn runtimes() -> impl Iterator<Item = Runtime> {
+    [DriverChoice::Auto, DriverChoice::Readiness]
+        .into_iter()
+        .map(|driver| Runtime::new(Config { driver, ..Config::default() }).unwrap())
+}
+
+/// A server that sends everything back, by callbacks. Returns its address.
+fn echo_server(options: Options) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let stock = Stock::new(&options);
+    listener
+        .on_accept(move |stream| {
+            let socket = WebSocket::over(stream, Role::Server, options, &stock, b"")?;
+            socket.on_message(|sender, message| sender.send(message)).map(drop)
+        })
+        .unwrap();
+    addr
+}
+
+async fn client(addr: std::net::SocketAddr, options: Options) -> WebSocket {
+    let stream = TcpStream::connect(addr).await.unwrap();
+    WebSocket::over(stream, Role::Client, options, &Stock::new(&options), b"").unwrap()
+}
+
+/// What is sent comes back, of every length at which something changes, and in fragments.
+#[test]
+fn what_is_sent_comes_back() {
+    for runtime in runtimes() {
+        let run = async {
+            let options = Options::default();
+            let mut socket = client(echo_server(options), options).await;
+            let sender = socket.sender();
+            for length in [
+                0,
+                1,
+                125,
+                126,
+                127,
+                4096,
+                16_383,
+                16_384,
+                65_535,
+                65_536,
+                70_000,
+                1 << 20,
+                15 << 20,
+            ] {
+                let bytes: Vec<u8> = (0..length).map(|i| (i * 7 + i / 251) as u8).collect();
+                sender.send(&bytes).unwrap();
+                assert_eq!(socket.read().await.unwrap(), Some(Event::Binary(&bytes)), "{length}");
+            }
+            sender.send_part(Kind::Text, b"in ", false).unwrap();
+            sender.ping(b"still there?").unwrap();
+            sender.send_part(Kind::Text, b"parts", true).unwrap();
+            assert_eq!(socket.read().await.unwrap(), Some(Event::Pong(b"still there?")));
+            assert_eq!(socket.read().await.unwrap(), Some(Event::Text("in parts")));
+            sender.close(CloseCode::NORMAL, "done").unwrap();
+            assert_eq!(socket.read().await.unwrap(), None);
+        };
+        runtime.block_on(timer::timeout(Duration::from_secs(20), run)).unwrap().unwrap();
+    }
+}
+
+/// Many messages that are under way at once come back in order, while the client reads late.
+#[test]
+fn a_burst_comes_back_in_order() {
+    for runtime in runtimes() {
+        let run = async {
+            let options = Options { write_limit: 64 << 20, ..Options::default() };
+            let server = echo_server(Options::default());
+            let mut socket = client(server, options).await;
+            let sender = socket.sender();
+            let message = |n: u32| vec![n as u8; (n % 3000) as usize];
+            for n in 0..20_000 {
+                sender.send(&message(n)).unwrap();
+            }
+            for n in 0..20_000 {
+                assert_eq!(socket.read().await.unwrap(), Some(Event::Binary(&message(n))), "{n}");
+            }
+        };
+        runtime.block_on(timer::timeout(Duration::from_secs(20), run)).unwrap().unwrap();
+    }
+}
