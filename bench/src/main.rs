@@ -22,6 +22,7 @@ mod sequence;
 mod timers;
 mod turn;
 mod udp_relay;
+mod websocket;
 
 use std::process::ExitCode;
 
@@ -54,6 +55,7 @@ pub(crate) const BENCHES: &[Bench] = &[
     Bench { name: "multicast", shares: 5, groups: multicast::groups },
     Bench { name: "sequence", shares: 6, groups: sequence::groups },
     Bench { name: "udp-relay", shares: 2, groups: udp_relay::groups },
+    Bench { name: "websocket", shares: 9, groups: websocket::groups },
 ];
 
 fn main() -> ExitCode {

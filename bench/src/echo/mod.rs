@@ -103,16 +103,16 @@ impl End for EchoAll {
 }
 
 /// A server that runs, and the client's ends of its connections.
-struct Session {
-    clients: Vec<TcpStream>,
-    cpu: CpuClock,
+pub(crate) struct Session {
+    pub(crate) clients: Vec<TcpStream>,
+    pub(crate) cpu: CpuClock,
     stop: Arc<AtomicBool>,
     server: UnderTest<io::Result<u64>>,
 }
 
 impl Session {
     /// Connects `count` times and starts the server.
-    fn start(serve: Serve, count: usize, wait: Wait) -> io::Result<Self> {
+    pub(crate) fn start(serve: Serve, count: usize, wait: Wait) -> io::Result<Self> {
         let (clients, connections) = connect(count)?;
         let stop = Arc::new(AtomicBool::new(false));
         let job = Job { connections, wait, stop: Arc::clone(&stop) };
@@ -121,7 +121,7 @@ impl Session {
     }
 
     /// Closes the connections and holds the server's count against the client's.
-    fn finish(self, sent: u64) -> Result<(), Failure> {
+    pub(crate) fn finish(self, sent: u64) -> Result<(), Failure> {
         self.stop.store(true, Ordering::Relaxed);
         drop(self.clients);
         let answered = self.server.join()??;
@@ -129,7 +129,7 @@ impl Session {
     }
 
     /// Ends a session that went wrong; the first failure is the one to tell.
-    fn abandon(self, failure: Failure) -> Failure {
+    pub(crate) fn abandon(self, failure: Failure) -> Failure {
         match self.finish(0) {
             Err(Failure::Io(error)) => error.into(),
             _ => failure,
@@ -159,14 +159,14 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// What a receive found.
-enum Received {
+pub(crate) enum Received {
     Bytes(usize),
     Nothing,
     Closed,
 }
 
 /// One non-blocking receive. A connection that broke is a closed one.
-fn receive(stream: &TcpStream, buffer: &mut [u8]) -> Received {
+pub(crate) fn receive(stream: &TcpStream, buffer: &mut [u8]) -> Received {
     use std::io::{ErrorKind, Read};
     match (&mut &*stream).read(buffer) {
         Ok(0) => Received::Closed,
@@ -180,7 +180,7 @@ fn receive(stream: &TcpStream, buffer: &mut [u8]) -> Received {
 
 /// Sends all of `bytes`; spins in the rare case that the socket buffer is full, which ends
 /// because the other side always reads.
-fn send(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn send(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
     use std::io::{ErrorKind, Write};
     while !bytes.is_empty() {
         match (&mut &*stream).write(bytes) {

@@ -11,7 +11,8 @@ pub const LONGEST: usize = 14;
 const FIN: u8 = 0x80;
 const RSV1: u8 = 0x40;
 const RSV23: u8 = 0x30;
-const MASKED: u8 = 0x80;
+/// In the second byte: a key follows the length.
+pub(crate) const MASKED: u8 = 0x80;
 /// A length in two more bytes, and one in eight.
 const LENGTH_16: u8 = 126;
 const LENGTH_64: u8 = 127;
@@ -88,6 +89,30 @@ pub(crate) enum Parsed {
     Header(Header, usize),
     /// So many bytes are needed at least, from the beginning of the frame on.
     Needs(usize),
+}
+
+/// What a frame is with that first byte, if it is a message in one frame that is not compressed.
+#[inline]
+pub(crate) const fn plain_opcode(first: u8) -> Option<Opcode> {
+    match first {
+        0x81 => Some(Opcode::Text),
+        0x82 => Some(Opcode::Binary),
+        _ => None,
+    }
+}
+
+/// The length of a frame that is told in at most two bytes more, and how many those are: by its
+/// second byte without the mark of a mask, and what follows that. `None`: there is more to see.
+#[inline]
+pub(crate) fn short_length(second: u8, rest: &[u8]) -> Option<(usize, usize)> {
+    match (second, rest) {
+        (0..=125, _) => Some((usize::from(second), 0)),
+        (LENGTH_16, [high, low, ..]) => {
+            let length = u16::from_be_bytes([*high, *low]);
+            (length >= u16::from(LENGTH_16)).then_some((usize::from(length), 2))
+        }
+        _ => None,
+    }
 }
 
 /// How many bytes the header of a frame with so long a payload has.

@@ -3,7 +3,7 @@
 mod header;
 
 pub use header::{Header, LONGEST, MaskKey, Opcode, header_length};
-pub(crate) use header::{Parsed, parse};
+pub(crate) use header::{MASKED, Parsed, parse, plain_opcode, short_length};
 
 /// Bytes that the payload of a control frame may have at most, RFC 6455 §5.5.
 pub const MOST_CONTROL: usize = 125;

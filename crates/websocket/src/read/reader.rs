@@ -4,7 +4,7 @@ use tautline_buffer::kernels::unmask;
 
 use super::{Event, Kind, Limits, Part};
 use crate::close::Farewell;
-use crate::frame::{Header, MaskKey, Opcode, Parsed, parse};
+use crate::frame::{Header, MASKED, MaskKey, Opcode, Parsed, parse, plain_opcode, short_length};
 use crate::utf8::{self, Utf8};
 use crate::{ProtocolError, Role};
 
@@ -38,7 +38,9 @@ pub struct Reader {
     role: Role,
     limits: Limits,
     /// So long a message in one frame may be to need no further look.
-    plain: u64,
+    plain: usize,
+    /// The second byte of the shortest frame that this end receives.
+    empty: u8,
     /// A message may be compressed: that was negotiated.
     may_compress: bool,
     /// The message under way, which has begun and not ended.
@@ -137,7 +139,8 @@ impl Reader {
         Self {
             role,
             limits,
-            plain,
+            plain: usize::try_from(plain).unwrap_or(usize::MAX),
+            empty: if role.receives_masked() { MASKED } else { 0 },
             may_compress: false,
             message: None,
             assembled: 0,
@@ -170,9 +173,32 @@ impl Reader {
         })
     }
 
-    /// Where the next event lies.
+    /// Where the next event lies. Most are short messages in one frame that is at hand whole.
     #[inline]
     pub(crate) fn find(&mut self, bytes: &mut [u8]) -> Result<Found, ProtocolError> {
+        if let [first, second, rest @ ..] = &mut *bytes
+            && let Some(opcode) = plain_opcode(*first)
+            && self.message.is_none()
+            && let Some((length, before)) = short_length(*second ^ self.empty, rest)
+            && length <= self.plain
+        {
+            let start = before + usize::from(self.empty >> 5);
+            let end = start + length;
+            if end <= rest.len() {
+                if self.empty == MASKED
+                    && let Some((key, payload)) = rest[before..end].split_first_chunk_mut()
+                {
+                    unmask(payload, *key, 0);
+                }
+                let (what, start, end) = (What::Frame(opcode), 2 + start, 2 + end);
+                return Ok(Found::Event(Place { used: end, what, start, end }));
+            }
+        }
+        self.find_slowly(bytes)
+    }
+
+    #[inline(never)]
+    fn find_slowly(&mut self, bytes: &mut [u8]) -> Result<Found, ProtocolError> {
         if self.message.is_some() {
             return self.go_on(bytes, 0);
         }
@@ -180,7 +206,7 @@ impl Reader {
             Parsed::Header(header, start) => (header, start),
             Parsed::Needs(room) => return Ok(Found::Needs { used: 0, room }),
         };
-        let plain = header.fin && header.length <= self.plain && !header.compressed;
+        let plain = header.fin && header.length <= self.plain as u64 && !header.compressed;
         if !plain || ((bytes.len() - start) as u64) < header.length {
             return self.begin(bytes, header, start);
         }
