@@ -1,5 +1,6 @@
 //! The header of a frame.
 
+use crate::read::Kind;
 use crate::{ProtocolError, Role};
 
 /// Four bytes that a client's payload is combined with, RFC 6455 §5.3.
@@ -8,7 +9,8 @@ pub type MaskKey = [u8; 4];
 /// Bytes of the longest header: two, eight of length, four of the key.
 pub const LONGEST: usize = 14;
 
-const FIN: u8 = 0x80;
+/// In the first byte: the frame is the last of its message.
+pub(crate) const FIN: u8 = 0x80;
 const RSV1: u8 = 0x40;
 const RSV23: u8 = 0x30;
 /// In the second byte: a key follows the length.
@@ -91,12 +93,12 @@ pub(crate) enum Parsed {
     Needs(usize),
 }
 
-/// What a frame is with that first byte, if it is a message in one frame that is not compressed.
+/// What a message is whose frame has that first byte, if it is its only one and not compressed.
 #[inline]
-pub(crate) const fn plain_opcode(first: u8) -> Option<Opcode> {
+pub(crate) const fn plain_kind(first: u8) -> Option<Kind> {
     match first {
-        0x81 => Some(Opcode::Text),
-        0x82 => Some(Opcode::Binary),
+        0x81 => Some(Kind::Text),
+        0x82 => Some(Kind::Binary),
         _ => None,
     }
 }

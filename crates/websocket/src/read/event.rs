@@ -1,5 +1,6 @@
 //! What a reader finds.
 
+use crate::Message;
 use crate::close::Farewell;
 use crate::frame::Opcode;
 
@@ -18,6 +19,16 @@ pub enum Event<'b> {
     Pong(&'b [u8]),
     /// The peer says farewell, and why. Nothing follows.
     Close(Option<Farewell<'b>>),
+}
+
+impl<'b> From<Message<'b>> for Event<'b> {
+    #[inline]
+    fn from(message: Message<'b>) -> Self {
+        match message {
+            Message::Text(text) => Self::Text(text),
+            Message::Binary(bytes) => Self::Binary(bytes),
+        }
+    }
 }
 
 /// Whether a message is text or bytes.

@@ -8,5 +8,5 @@ mod tests;
 
 pub use event::{Event, Kind, Part};
 pub use limits::Limits;
-pub(crate) use reader::{Found, Place};
+pub(crate) use reader::{Found, Place, message_of};
 pub use reader::{Next, Reader};

@@ -4,9 +4,9 @@ use tautline_buffer::kernels::unmask;
 
 use super::{Event, Kind, Limits, Part};
 use crate::close::Farewell;
-use crate::frame::{Header, MASKED, MaskKey, Opcode, Parsed, parse, plain_opcode, short_length};
+use crate::frame::{Header, MASKED, MaskKey, Opcode, Parsed, parse, plain_kind, short_length};
 use crate::utf8::{self, Utf8};
-use crate::{ProtocolError, Role};
+use crate::{Message, ProtocolError, Role};
 
 /// Finds messages in received bytes, in place.
 ///
@@ -44,7 +44,7 @@ pub struct Reader {
     /// A message may be compressed: that was negotiated.
     may_compress: bool,
     /// The message under way, which has begun and not ended.
-    message: Option<Message>,
+    message: Option<Begun>,
     /// Payload of it that lies at the beginning of what is shown, unmasked and checked.
     assembled: usize,
     /// Bytes behind that that are used up.
@@ -54,7 +54,7 @@ pub struct Reader {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Message {
+struct Begun {
     kind: Kind,
     compressed: bool,
     /// It is handed on in parts, and whether one was.
@@ -167,34 +167,53 @@ impl Reader {
     /// What the peer has done wrong. Nothing more can be read then.
     #[inline]
     pub fn next<'b>(&mut self, bytes: &'b mut [u8]) -> Result<Next<'b>, ProtocolError> {
-        Ok(match self.find(bytes)? {
+        if let Some((kind, start, end)) = self.plain(bytes) {
+            let message = message_of(kind, &bytes[start..end])?;
+            return Ok(Next::Event { used: end, event: message.into() });
+        }
+        self.next_slowly(bytes)
+    }
+
+    /// The same for what is not [plain](Self::plain).
+    #[inline(never)]
+    pub(crate) fn next_slowly<'b>(
+        &mut self,
+        bytes: &'b mut [u8],
+    ) -> Result<Next<'b>, ProtocolError> {
+        Ok(match self.find_slowly(bytes)? {
             Found::Event(place) => Next::Event { used: place.used, event: place.event(bytes)? },
             Found::Needs { used, room } => Next::Needs { used, room },
         })
     }
 
-    /// Where the next event lies. Most are short messages in one frame that is at hand whole.
+    /// Where the next event lies.
     #[inline]
     pub(crate) fn find(&mut self, bytes: &mut [u8]) -> Result<Found, ProtocolError> {
-        if let [first, second, rest @ ..] = &mut *bytes
-            && let Some(opcode) = plain_opcode(*first)
-            && self.message.is_none()
-            && let Some((length, before)) = short_length(*second ^ self.empty, rest)
-            && length <= self.plain
-        {
-            let start = before + usize::from(self.empty >> 5);
-            let end = start + length;
-            if end <= rest.len() {
-                if self.empty == MASKED
-                    && let Some((key, payload)) = rest[before..end].split_first_chunk_mut()
-                {
-                    unmask(payload, *key, 0);
-                }
-                let (what, start, end) = (What::Frame(opcode), 2 + start, 2 + end);
-                return Ok(Found::Event(Place { used: end, what, start, end }));
-            }
+        if let Some((kind, start, end)) = self.plain(bytes) {
+            let what = What::Frame(kind.opcode());
+            return Ok(Found::Event(Place { used: end, what, start, end }));
         }
         self.find_slowly(bytes)
+    }
+
+    /// What most frames are: a message in one, not long, at hand whole. Where its payload starts and
+    /// ends, unmasked.
+    #[inline(always)]
+    pub(crate) fn plain(&mut self, bytes: &mut [u8]) -> Option<(Kind, usize, usize)> {
+        let [first, second, rest @ ..] = bytes else { return None };
+        let kind = plain_kind(*first)?;
+        let (length, before) = short_length(*second ^ self.empty, rest)?;
+        let start = before + usize::from(self.empty >> 5);
+        let end = start + length;
+        if self.message.is_some() || length > self.plain || end > rest.len() {
+            return None;
+        }
+        if self.empty == MASKED
+            && let Some((key, payload)) = rest[before..end].split_first_chunk_mut()
+        {
+            unmask(payload, *key, 0);
+        }
+        Some((kind, 2 + start, 2 + end))
     }
 
     #[inline(never)]
@@ -297,7 +316,7 @@ impl Reader {
                 }
             }
             (opcode, Some(_)) => return Err(ProtocolError::MessageInMessage(opcode)),
-            (opcode, None) => self.message = Some(Message::new(opcode, header.compressed)),
+            (opcode, None) => self.message = Some(Begun::new(opcode, header.compressed)),
         }
         let Some(message) = &mut self.message else { return Ok(()) };
         message.length = message.length.saturating_add(length);
@@ -413,10 +432,22 @@ impl Reader {
     }
 }
 
-impl Message {
+impl Begun {
     fn new(opcode: Opcode, compressed: bool) -> Self {
         let kind = if opcode == Opcode::Text { Kind::Text } else { Kind::Binary };
         Self { kind, compressed, parts: None, utf8: Utf8::default(), length: 0, frames: 0 }
+    }
+}
+
+/// The message that has this payload.
+#[inline]
+pub(crate) fn message_of(kind: Kind, payload: &[u8]) -> Result<Message<'_>, ProtocolError> {
+    match kind {
+        Kind::Binary => Ok(Message::Binary(payload)),
+        Kind::Text => match utf8::text(payload) {
+            Ok(text) => Ok(Message::Text(text)),
+            Err(_) => Err(ProtocolError::Utf8),
+        },
     }
 }
 
@@ -425,7 +456,7 @@ impl Message {
 fn event_of(opcode: Opcode, payload: &[u8]) -> Result<Event<'_>, ProtocolError> {
     Ok(match opcode {
         Opcode::Binary => Event::Binary(payload),
-        Opcode::Text => Event::Text(utf8::text(payload).map_err(|_| ProtocolError::Utf8)?),
+        Opcode::Text => message_of(Kind::Text, payload)?.into(),
         Opcode::Ping => Event::Ping(payload),
         Opcode::Pong => Event::Pong(payload),
         Opcode::Close => Event::Close(Farewell::parse(payload)?),

@@ -2,14 +2,13 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::rc::Rc;
 use std::task::Poll;
 
 use tautline_buffer::Pool;
 use tautline_runtime::{Conn, Drained, task};
 
-use super::receiving::{Filled, Receiving};
-use super::shared::{Failure, Shared, State};
+use super::receiving::{Filled, Receiving, Sight};
+use super::shared::{Failure, State};
 use super::{Sender, WebSocket};
 use crate::Message;
 use crate::read::Event;
@@ -23,19 +22,12 @@ impl WebSocket {
     ///
     /// # Errors
     /// When the operation table is full.
-    pub fn on_message<F, R>(self, mut handler: F) -> io::Result<Sender>
+    pub fn on_message<F, R>(self, handler: F) -> io::Result<Sender>
     where
         F: FnMut(&Sender, Message<'_>) -> R + 'static,
         R: Answer,
     {
-        self.on_event(move |sender, event| match event {
-            Event::Text(text) => handler(sender, Message::Text(text)).into_result(),
-            Event::Binary(bytes) => handler(sender, Message::Binary(bytes)).into_result(),
-            Event::Part(_) => Err(io::Error::other(
-                "a message came in parts: take it by `on_event`, or raise `Limits::whole`",
-            )),
-            Event::Ping(_) | Event::Pong(_) | Event::Close(_) => Ok(()),
-        })
+        self.give_to(OnMessage(handler))
     }
 
     /// As [`on_message`](Self::on_message), with parts of messages, pings and pongs too. Pings were
@@ -43,31 +35,31 @@ impl WebSocket {
     ///
     /// # Errors
     /// When the operation table is full.
-    pub fn on_event<F, R>(self, mut handler: F) -> io::Result<Sender>
+    pub fn on_event<F, R>(self, handler: F) -> io::Result<Sender>
     where
         F: FnMut(&Sender, Event<'_>) -> R + 'static,
         R: Answer,
     {
-        let Self { shared, mut receiving, .. } = self;
+        self.give_to(OnEvent(handler))
+    }
+
+    fn give_to(self, handler: impl Handler + 'static) -> io::Result<Sender> {
+        let Self { shared, mut receiving } = self;
         let sender = Sender { shared: shared.clone() };
         let conn = shared.wire.borrow().link.conn().clone();
-        let theirs = sender.clone();
         let mut fresh = !receiving.is_empty();
+        let mut user = User { sender: sender.clone(), handler };
         let ready = move |conn: &Conn| {
-            let shared = &theirs.shared;
-            let drained = look(shared, &mut receiving, &mut fresh, conn, |event| {
-                handler(&theirs, event).into_result()
-            });
-            shared.tell_end();
+            let drained = look(&mut user, &mut receiving, &mut fresh, conn);
+            user.sender.shared.tell_end();
             Ok(drained)
         };
         shared.wire.borrow_mut().link.on_readable(ready)?;
         let blocked = shared.clone();
         conn.on_writable(move |conn| {
-            let flushed = blocked.wire.borrow_mut().flush();
-            match flushed {
+            match blocked.flush() {
                 Err(error) => blocked.fail(Failure::Io(error)),
-                Ok(()) if blocked.wire.borrow().is_blocked() => {}
+                Ok(()) if blocked.is_blocked() => {}
                 Ok(()) => conn.resume()?,
             }
             blocked.tell_end();
@@ -107,14 +99,86 @@ impl<E: Into<io::Error>> Answer for Result<(), E> {
     }
 }
 
-/// Something may be there: takes it in, and has `handler` see what it is.
+/// A user's handler. It is called in one place alone, so that it becomes a part of the loop that
+/// finds messages.
+trait Handler {
+    fn message(&mut self, sender: &Sender, message: Message<'_>) -> io::Result<()>;
+
+    /// Anything but a message.
+    fn event(&mut self, sender: &Sender, event: Event<'_>) -> io::Result<()>;
+}
+
+struct OnMessage<F>(F);
+
+impl<F, R> Handler for OnMessage<F>
+where
+    F: FnMut(&Sender, Message<'_>) -> R,
+    R: Answer,
+{
+    #[inline(always)]
+    fn message(&mut self, sender: &Sender, message: Message<'_>) -> io::Result<()> {
+        (self.0)(sender, message).into_result()
+    }
+
+    fn event(&mut self, _: &Sender, event: Event<'_>) -> io::Result<()> {
+        match event {
+            Event::Part(_) => Err(io::Error::other(
+                "a message came in parts: take it by `on_event`, or raise `Limits::whole`",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+struct OnEvent<F>(F);
+
+impl<F, R> Handler for OnEvent<F>
+where
+    F: FnMut(&Sender, Event<'_>) -> R,
+    R: Answer,
+{
+    #[inline]
+    fn message(&mut self, sender: &Sender, message: Message<'_>) -> io::Result<()> {
+        (self.0)(sender, message.into()).into_result()
+    }
+
+    fn event(&mut self, sender: &Sender, event: Event<'_>) -> io::Result<()> {
+        (self.0)(sender, event).into_result()
+    }
+}
+
+/// The handler, and what it sends on.
+struct User<H> {
+    sender: Sender,
+    handler: H,
+}
+
+impl<H: Handler> Sight for User<H> {
+    #[inline(always)]
+    fn message(&mut self, message: Message<'_>) -> Result<bool, Failure> {
+        match self.handler.message(&self.sender, message) {
+            Ok(()) => Ok(self.sender.shared.goes_on()),
+            Err(error) => Err(Failure::Io(error)),
+        }
+    }
+
+    #[inline(never)]
+    fn event(&mut self, event: Event<'_>) -> Result<bool, Failure> {
+        if let Some(event) = self.sender.shared.heed(event)? {
+            self.handler.event(&self.sender, event)?;
+        }
+        Ok(self.sender.shared.goes_on())
+    }
+}
+
+/// Something may be there: takes it in, and has the user see what it is.
 fn look(
-    shared: &Rc<Shared>,
+    user: &mut User<impl Handler>,
     receiving: &mut Receiving,
     fresh: &mut bool,
     conn: &Conn,
-    mut handler: impl FnMut(Event<'_>) -> io::Result<()>,
 ) -> Drained {
+    let shared = &user.sender.shared;
     // What was left when there was no room for answers comes before anything else.
     let left = std::mem::take(fresh);
     let filled = match left {
@@ -142,12 +206,12 @@ fn look(
         }
     };
     shared.hear();
-    if shared.state.get() == State::Over {
+    if shared.state() == State::Over {
         receiving.forget();
         return if more { Drained::No } else { Drained::Yes };
     }
-    match answer(shared, receiving, &mut handler) {
-        Ok(seen) if !seen && shared.state.get() != State::Over => {
+    match answer(user, receiving) {
+        Ok(seen) if !seen && user.sender.shared.state() != State::Over => {
             *fresh = true;
             conn.pause();
             Drained::Yes
@@ -155,32 +219,23 @@ fn look(
         Ok(_) if more => Drained::No,
         Ok(_) => Drained::Yes,
         Err(failure) => {
-            shared.fail(failure);
+            user.sender.shared.fail(failure);
             receiving.forget();
             Drained::No
         }
     }
 }
 
-/// Has `handler` see all that is there, and sends its answers in one call. Returns whether it has
-/// seen everything.
+/// Has the user see all that is there, and sends the answers in one call. Returns whether
+/// everything was seen.
 #[inline]
-fn answer(
-    shared: &Rc<Shared>,
-    receiving: &mut Receiving,
-    handler: &mut impl FnMut(Event<'_>) -> io::Result<()>,
-) -> Result<bool, Failure> {
-    shared.wire.borrow_mut().cork();
-    let seen = receiving.each(|event| {
-        if let Some(event) = shared.heed(event)? {
-            handler(event)?;
-        }
-        Ok(shared.goes_on())
-    });
-    let flushed = shared.wire.borrow_mut().uncork();
+fn answer(user: &mut User<impl Handler>, receiving: &mut Receiving) -> Result<bool, Failure> {
+    user.sender.shared.cork();
+    let seen = receiving.each(user);
+    let flushed = user.sender.shared.uncork();
     let seen = seen?;
     flushed?;
-    Ok(seen && !shared.wire.borrow().is_blocked())
+    Ok(seen && user.sender.shared.goes_on())
 }
 
 /// Reads again when a ring comes back; until then the kernel holds what arrives.

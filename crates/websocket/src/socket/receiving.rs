@@ -6,8 +6,8 @@ use tautline_buffer::{Fifo, LendError, Lent, Pool};
 use tautline_net::{Link, Received};
 
 use super::shared::Failure;
-use crate::read::{Event, Found, Limits, Place, Reader};
-use crate::{ProtocolError, Role, Stock};
+use crate::read::{Event, Found, Limits, Next, Place, Reader, message_of};
+use crate::{Message, ProtocolError, Role, Stock};
 
 /// A ring while there are bytes that were not used up, and the reader that looks at them.
 pub(super) struct Receiving {
@@ -30,6 +30,16 @@ pub(super) enum Filled {
     End,
     /// All rings of this pool are in use.
     NoRing(Pool),
+}
+
+/// Sees what was received. What most of it is has a call of its own, so that it goes from hand to
+/// hand in registers.
+pub(super) trait Sight {
+    /// A message. Whether it wants more.
+    fn message(&mut self, message: Message<'_>) -> Result<bool, Failure>;
+
+    /// Anything else. Whether it wants more.
+    fn event(&mut self, event: Event<'_>) -> Result<bool, Failure>;
 }
 
 impl Receiving {
@@ -116,33 +126,43 @@ impl Receiving {
         place.event(self.ring.as_ref().map_or(&[], |ring| ring.readable()))
     }
 
-    /// Has `handler` see every event that is there, until it says that it wants no more. Returns
-    /// whether it has seen them all.
+    /// Has `sight` see every event that is there, until it says that it wants no more. Returns whether
+    /// it has seen them all.
     #[inline]
-    pub(super) fn each(
-        &mut self,
-        mut handler: impl FnMut(Event<'_>) -> Result<bool, Failure>,
-    ) -> Result<bool, Failure> {
+    pub(super) fn each(&mut self, sight: &mut impl Sight) -> Result<bool, Failure> {
         let Some(ring) = &mut self.ring else { return Ok(true) };
         ring.consume(std::mem::take(&mut self.used));
         let bytes = ring.readable_mut();
         let mut at = 0;
         let seen = loop {
-            match self.reader.find(&mut bytes[at..]) {
-                Ok(Found::Event(place)) => {
-                    let seen = match place.event(&bytes[at..]) {
-                        Ok(event) => handler(event),
-                        Err(error) => Err(error.into()),
-                    };
-                    at += place.used;
-                    match seen {
-                        Ok(true) => {}
-                        Ok(false) => break Ok(None),
-                        Err(error) => break Err(error),
-                    }
+            let rest = &mut bytes[at..];
+            let message = if let Some((kind, start, end)) = self.reader.plain(rest) {
+                at += end;
+                match message_of(kind, &rest[start..end]) {
+                    Ok(message) => message,
+                    Err(error) => break Err(error.into()),
                 }
-                Ok(Found::Needs { used, room }) => break Ok(Some((at + used, room))),
-                Err(error) => break Err(error.into()),
+            } else {
+                let (used, event) = match self.reader.next_slowly(rest) {
+                    Ok(Next::Event { used, event }) => (used, event),
+                    Ok(Next::Needs { used, room }) => break Ok(Some((at + used, room))),
+                    Err(error) => break Err(error.into()),
+                };
+                at += used;
+                match event {
+                    Event::Text(text) => Message::Text(text),
+                    Event::Binary(bytes) => Message::Binary(bytes),
+                    other => match sight.event(other) {
+                        Ok(true) => continue,
+                        Ok(false) => break Ok(None),
+                        Err(failure) => break Err(failure),
+                    },
+                }
+            };
+            match sight.message(message) {
+                Ok(true) => {}
+                Ok(false) => break Ok(None),
+                Err(failure) => break Err(failure),
             }
         };
         match seen? {

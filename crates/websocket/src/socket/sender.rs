@@ -68,9 +68,8 @@ impl Sender {
 
     /// Sends what waits now rather than at the end of the turn.
     pub fn flush(&self) -> io::Result<()> {
-        let mut wire = self.shared.wire.borrow_mut();
-        wire.flush()?;
-        wire.link.conn().flush();
+        self.shared.flush()?;
+        self.shared.wire.borrow().link.conn().flush();
         Ok(())
     }
 
@@ -81,7 +80,7 @@ impl Sender {
 
     /// Whether messages can be sent: neither end has said farewell, and the stream is whole.
     pub fn is_open(&self) -> bool {
-        self.shared.state.get() == State::Open && self.shared.wire.borrow().link.conn().is_open()
+        self.shared.state() == State::Open && self.shared.wire.borrow().link.conn().is_open()
     }
 
     /// Calls `handler` once, when the connection has ended: with what the peer said in farewell, or
@@ -97,7 +96,7 @@ impl Sender {
 
 impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.shared.state.get();
+        let state = self.shared.state();
         f.debug_struct("Sender").field("role", &self.shared.role).field("state", &state).finish()
     }
 }

@@ -29,7 +29,12 @@ pub(super) enum State {
 /// What the halves of a connection and its sender have in common.
 pub(super) struct Shared {
     pub(super) wire: RefCell<Wire>,
-    pub(super) state: Cell<State>,
+    state: Cell<State>,
+    /// Messages can be sent: it is open, and none is under way in fragments.
+    sends: Cell<bool>,
+    /// No more messages are to be looked at: it is over, or what was sent in answer to the last
+    /// ones has not left.
+    halted: Cell<bool>,
     pub(super) role: Role,
     options: Options,
     /// The message that is being sent in fragments.
@@ -52,6 +57,8 @@ impl Shared {
         let shared = Rc::new(Self {
             wire: RefCell::new(Wire::new(link, stock, role)),
             state: Cell::new(State::Open),
+            sends: Cell::new(true),
+            halted: Cell::new(false),
             role,
             options,
             sending: Cell::new(None),
@@ -72,14 +79,71 @@ impl Shared {
         self.heard.set(true);
     }
 
+    /// How far it is.
+    pub(super) fn state(&self) -> State {
+        self.state.get()
+    }
+
+    fn set_state(&self, state: State) {
+        self.state.set(state);
+        self.take_stock();
+    }
+
+    /// Something has changed on which it depends whether messages can be sent and looked at.
+    fn take_stock(&self) {
+        let state = self.state.get();
+        self.sends.set(state == State::Open && self.sending.get().is_none());
+        self.halted.set(state == State::Over || self.wire.borrow().is_blocked());
+    }
+
     /// Sends a message in one frame.
-    #[inline]
+    #[inline(always)]
     pub(super) fn send(&self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
+        if self.sends.get() && self.wire.borrow_mut().put_short(kind.opcode(), payload) {
+            return Ok(());
+        }
+        self.send_any(kind, payload)
+    }
+
+    #[inline(never)]
+    fn send_any(&self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
         self.check_open()?;
         if self.sending.get().is_some() {
             return Err(SendError::Order("a message in fragments is under way: end it first"));
         }
-        self.wire.borrow_mut().put(Header::new(kind.opcode(), payload.len()), payload)
+        self.put(Header::new(kind.opcode(), payload.len()), payload)
+    }
+
+    fn put(&self, header: Header, payload: &[u8]) -> Result<(), SendError> {
+        let sent = self.wire.borrow_mut().put(header, payload);
+        self.take_stock();
+        sent
+    }
+
+    /// Sends what waits, as far as it can be.
+    pub(super) fn flush(&self) -> io::Result<()> {
+        let flushed = self.wire.borrow_mut().flush();
+        self.take_stock();
+        flushed
+    }
+
+    /// Whether what was sent waits for the peer to take some.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.wire.borrow().is_blocked()
+    }
+
+    /// What follows is sent together, until it is uncorked.
+    #[inline]
+    pub(super) fn cork(&self) {
+        self.wire.borrow_mut().cork();
+    }
+
+    /// Sends what was sent since it was corked.
+    #[inline]
+    pub(super) fn uncork(&self) -> io::Result<()> {
+        let uncorked = self.wire.borrow_mut().uncork();
+        self.take_stock();
+        uncorked
     }
 
     /// Sends the next fragment of a message.
@@ -97,15 +161,17 @@ impl Shared {
             Some(_) => return Err(SendError::Order("another kind than the message began with")),
         };
         let header = Header { fin: last, ..Header::new(opcode, payload.len()) };
-        self.wire.borrow_mut().put(header, payload)?;
+        self.put(header, payload)?;
         self.sending.set((!last).then_some(kind));
+        self.take_stock();
         Ok(())
     }
 
     /// Sends a ping or pong.
     pub(super) fn control(&self, opcode: Opcode, payload: &[u8]) -> Result<(), SendError> {
         self.check_open()?;
-        self.wire.borrow_mut().control(opcode, &payload[..payload.len().min(MOST_CONTROL)])
+        let payload = &payload[..payload.len().min(MOST_CONTROL)];
+        self.put(Header::new(opcode, payload.len()), payload)
     }
 
     #[inline]
@@ -113,11 +179,10 @@ impl Shared {
         if self.state.get() == State::Open { Ok(()) } else { Err(SendError::Closing) }
     }
 
-    /// Whether the next message is to be looked at: the connection is not over, and what was sent in
-    /// answer to the last ones has left.
+    /// Whether the next message is to be looked at.
     #[inline]
     pub(super) fn goes_on(&self) -> bool {
-        self.state.get() != State::Over && !self.wire.borrow().is_blocked()
+        !self.halted.get()
     }
 
     /// Says farewell: nothing is sent after it, and the peer's is waited for.
@@ -125,7 +190,7 @@ impl Shared {
     pub(super) fn close(self: &Rc<Self>, farewell: Option<Farewell<'_>>) -> Result<(), SendError> {
         self.check_open()?;
         self.say_farewell(farewell)?;
-        self.state.set(State::Closing);
+        self.set_state(State::Closing);
         self.look_after(self.options.close_within, Self::give_up);
         Ok(())
     }
@@ -133,7 +198,7 @@ impl Shared {
     fn say_farewell(&self, farewell: Option<Farewell<'_>>) -> Result<(), SendError> {
         let mut room = [0; MOST_CONTROL];
         let length = farewell.map_or(0, |farewell| farewell.put(&mut room));
-        self.wire.borrow_mut().control(Opcode::Close, &room[..length])
+        self.put(Header::new(Opcode::Close, length), &room[..length])
     }
 
     /// Does what a frame of control asks for. What is left is for the user.
@@ -185,14 +250,13 @@ impl Shared {
     /// The connection is over. The server ends it; the client waits for that, for a while.
     //= RFC 6455 §7.1.1
     fn end(self: &Rc<Self>, how: io::Result<Ended>) {
-        self.state.set(State::Over);
+        self.set_state(State::Over);
         self.ended.borrow_mut().get_or_insert(how);
         self.look_after(self.options.close_within, Self::give_up);
-        let mut wire = self.wire.borrow_mut();
         // It may be broken by now; then nothing is to be sent.
-        let _ = wire.flush();
+        let _ = self.flush();
         if self.role == Role::Server {
-            let _ = wire.link.finish();
+            let _ = self.wire.borrow_mut().link.finish();
         }
     }
 
@@ -273,7 +337,7 @@ impl Shared {
             Ok(timer) => *self.watch.borrow_mut() = Some(timer),
             Err(error) => {
                 self.ended.borrow_mut().get_or_insert(Err(error.into()));
-                self.state.set(State::Over);
+                self.set_state(State::Over);
                 self.wire.borrow().link.conn().abort();
             }
         }
@@ -316,7 +380,7 @@ impl Shared {
                 "the peer has not answered the farewell within {:?}",
                 self.options.close_within
             );
-            self.state.set(State::Over);
+            self.set_state(State::Over);
             let error = io::Error::new(io::ErrorKind::TimedOut, text);
             self.ended.borrow_mut().get_or_insert(Err(error));
         }

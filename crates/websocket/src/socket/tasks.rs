@@ -70,7 +70,7 @@ impl WebSocket {
 
     /// Looks for an event in what has come, and then for more of that.
     fn step(&mut self) -> io::Result<Step> {
-        if self.shared.state.get() == State::Over {
+        if self.shared.state() == State::Over {
             return Ok(Step::Over);
         }
         let place = match self.receiving.find() {

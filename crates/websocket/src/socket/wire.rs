@@ -6,11 +6,11 @@ use tautline_buffer::{Fifo, Lent};
 use tautline_net::Link;
 
 use super::SendError;
-use crate::frame::{self, Header, LONGEST, Opcode};
+use crate::frame::{self, FIN, Header, LONGEST, MOST_CONTROL, Opcode};
 use crate::{Role, Stock};
 
 /// A payload from this length on is not copied to be sent, where it can be sent as it is.
-const LARGE: usize = 16 << 10;
+const LARGE: usize = 32 << 10;
 
 /// The stream of a connection, and what is to be sent on it.
 ///
@@ -25,28 +25,42 @@ pub(super) struct Wire {
     /// Frames that have not been handed to the stream. Absent while there are none, and none
     /// are expected.
     staged: Option<Lent>,
+    /// Bytes behind them that were written and not committed.
+    written: usize,
     /// A batch is being answered.
     corked: bool,
+    /// The same, and what is sent is not masked.
+    bare: bool,
     /// Staged frames wait until the stream takes more.
     blocked: bool,
 }
 
 impl Wire {
     pub(super) fn new(link: Link, stock: Stock, role: Role) -> Self {
-        Self { link, stock, role, staged: None, corked: false, blocked: false }
+        Self {
+            link,
+            stock,
+            role,
+            staged: None,
+            written: 0,
+            corked: false,
+            bare: false,
+            blocked: false,
+        }
     }
 
     /// A batch begins.
     #[inline]
     pub(super) fn cork(&mut self) {
         self.corked = true;
+        self.bare = self.role == Role::Server;
     }
 
     /// The batch is over: what was staged leaves.
     #[inline]
     pub(super) fn uncork(&mut self) -> io::Result<()> {
         let flushed = self.flush();
-        self.corked = false;
+        (self.corked, self.bare) = (false, false);
         flushed
     }
 
@@ -56,22 +70,44 @@ impl Wire {
         self.blocked
     }
 
+    /// Sends a short message of a server within a batch: what is done most often. `false`: it is
+    /// none, or there is no room.
+    #[inline(always)]
+    pub(super) fn put_short(&mut self, opcode: Opcode, payload: &[u8]) -> bool {
+        let short = payload.len() <= MOST_CONTROL && self.bare;
+        let (true, Some(staged)) = (short, &mut self.staged) else { return false };
+        let room = staged.claim(usize::MAX);
+        let (start, end) = (self.written + 2, self.written + 2 + payload.len());
+        if end > room.len() {
+            return false;
+        }
+        (room[start - 2], room[start - 1]) = (FIN | opcode.bits(), payload.len() as u8);
+        frame::copy(&mut room[start..end], payload);
+        self.written = end;
+        true
+    }
+
     /// Sends a frame, or the part of it that its header announces.
-    #[inline]
     pub(super) fn put(&mut self, mut header: Header, payload: &[u8]) -> Result<(), SendError> {
         if self.role == Role::Client {
             header.mask = Some(self.stock.key());
         }
-        let length = header.length() + payload.len();
-        if let Some(staged) = &mut self.staged
-            && length <= staged.free()
-        {
-            let room = staged.claim(length);
-            let n = frame::put(room, &header, payload);
-            staged.commit(n);
+        if self.put_staged(&header, payload) {
             return if self.corked { Ok(()) } else { Ok(self.flush()?) };
         }
         self.put_slowly(&header, payload)
+    }
+
+    /// Writes a frame behind those that are staged. `false`: there is no room for it, or no ring.
+    #[inline]
+    fn put_staged(&mut self, header: &Header, payload: &[u8]) -> bool {
+        let Some(staged) = &mut self.staged else { return false };
+        let room = &mut staged.claim(usize::MAX)[self.written..];
+        if header.length() + payload.len() > room.len() {
+            return false;
+        }
+        self.written += frame::put(room, header, payload);
+        true
     }
 
     /// There is no room for the frame, or no ring.
@@ -82,14 +118,11 @@ impl Wire {
         if self.staged.is_none() && header.mask.is_none() && (!self.corked || length > LARGE) {
             return self.put_unmasked(header, payload);
         }
-        let room = self.stage()?.free();
-        if length <= room {
-            let staged = self.stage()?;
-            let n = frame::put(staged.claim(length), header, payload);
-            staged.commit(n);
-        } else if self.blocked {
-            return Err(SendError::Full { queued: self.queued() });
-        } else {
+        self.stage()?;
+        if !self.put_staged(header, payload) {
+            if self.blocked {
+                return Err(SendError::Full { queued: self.queued() });
+            }
             self.check_room(length)?;
             self.put_in_pieces(header, payload)?;
         }
@@ -187,6 +220,7 @@ impl Wire {
     /// turn.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         let Some(staged) = &mut self.staged else { return Ok(()) };
+        staged.commit(std::mem::take(&mut self.written));
         if !staged.is_empty() {
             let bytes = staged.readable();
             let taken = match self.corked {
@@ -204,11 +238,8 @@ impl Wire {
 
     /// Bytes that wait to be sent.
     pub(super) fn queued(&self) -> usize {
-        self.link.conn().queued() + self.staged.as_ref().map_or(0, |staged| staged.used())
-    }
-
-    /// Sends a frame of control, where there is room for it.
-    pub(super) fn control(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), SendError> {
-        self.put(Header::new(opcode, payload.len()), payload)
+        self.link.conn().queued()
+            + self.staged.as_ref().map_or(0, |staged| staged.used())
+            + self.written
     }
 }
