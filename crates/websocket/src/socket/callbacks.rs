@@ -1,14 +1,13 @@
 //! A connection whose messages go to a handler.
 
-use std::future::poll_fn;
 use std::io;
-use std::task::Poll;
+use std::rc::Rc;
 
 use tautline_buffer::Pool;
 use tautline_runtime::{Conn, Drained, task};
 
 use super::receiving::{Filled, Receiving, Sight};
-use super::shared::{Failure, State};
+use super::shared::{Failure, Shared, State};
 use super::{Sender, WebSocket};
 use crate::Message;
 use crate::read::Event;
@@ -181,6 +180,9 @@ fn look(
     let shared = &user.sender.shared;
     // What was left when there was no room for answers comes before anything else.
     let left = std::mem::take(fresh);
+    if let Some(ring) = shared.spare.borrow_mut().take() {
+        receiving.give(ring);
+    }
     let filled = match left {
         true => Ok(Filled::Bytes { more: true }),
         false => receiving.fill(&mut shared.wire.borrow_mut().link),
@@ -196,7 +198,7 @@ fn look(
             return Drained::Yes;
         }
         Ok(Filled::NoRing(pool)) => {
-            wait_for_ring(pool, conn);
+            wait_for_ring(shared, &pool, conn);
             return Drained::Yes;
         }
         Err(error) => {
@@ -240,33 +242,22 @@ fn answer(user: &mut User<impl Handler>, receiving: &mut Receiving) -> Result<bo
 
 /// Reads again when a ring comes back; until then the kernel holds what arrives.
 #[cold]
-fn wait_for_ring(pool: Pool, conn: &Conn) {
+fn wait_for_ring(shared: &Rc<Shared>, pool: &Pool, conn: &Conn) {
     conn.pause();
-    let waiting = conn.clone();
+    let (lending, waiting) = (pool.lending(), Rc::downgrade(shared));
     let wait = async move {
-        ring_back(&pool).await;
-        if waiting.is_open() {
-            // It can only be closed by now, and then there is nobody to read.
-            let _ = waiting.resume();
-        } else {
-            pool.pass_on();
+        let lent = lending.await;
+        let Some(shared) = waiting.upgrade() else { return };
+        match lent {
+            Ok(ring) => *shared.spare.borrow_mut() = Some(ring),
+            Err(error) => shared.fail(Failure::Io(io::Error::other(error))),
         }
+        // It can only be closed by now, and then there is nobody to read.
+        let _ = shared.wire.borrow().link.conn().resume();
+        shared.tell_end();
     };
     if task::spawn(wait).is_err() {
         // No task: what has arrived stays with the kernel, and the loop asks again.
         let _ = conn.resume();
     }
-}
-
-/// Waits until a ring has come back, or others were woken for one.
-pub(super) async fn ring_back(pool: &Pool) {
-    let mut asked = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut asked, true) {
-            return Poll::Ready(());
-        }
-        pool.wait(cx.waker());
-        Poll::Pending
-    })
-    .await;
 }

@@ -16,6 +16,8 @@ pub(super) struct Receiving {
     ring: Option<Lent>,
     /// Bytes of the last event, to be dropped before the next look.
     used: usize,
+    /// A ring that was waited for.
+    spare: Option<Lent>,
     /// The ring is to be exchanged for one that holds so many bytes.
     wants: Option<usize>,
 }
@@ -44,7 +46,8 @@ pub(super) trait Sight {
 
 impl Receiving {
     pub(super) fn new(role: Role, limits: Limits, stock: Stock) -> Self {
-        Self { reader: Reader::new(role, limits), stock, ring: None, used: 0, wants: None }
+        let reader = Reader::new(role, limits);
+        Self { reader, stock, ring: None, used: 0, spare: None, wants: None }
     }
 
     /// Bytes that came before anybody looked, such as those behind an opening handshake.
@@ -59,6 +62,11 @@ impl Receiving {
     /// Whether there are bytes that were not looked at, or not understood.
     pub(super) fn is_empty(&self) -> bool {
         self.ring.as_ref().is_none_or(|ring| ring.used() == self.used)
+    }
+
+    /// A ring that was waited for, to be read into next.
+    pub(super) fn give(&mut self, ring: Lent) {
+        self.spare = Some(ring);
     }
 
     /// Takes in what has arrived.
@@ -85,9 +93,10 @@ impl Receiving {
         if self.ring.is_some() && self.wants.is_none() {
             return Ok(None);
         }
-        let lent = match self.wants {
-            None => (self.stock.smallest(), self.stock.ring()),
-            Some(room) => self.stock.ring_for(room),
+        let lent = match (self.spare.take(), self.wants) {
+            (Some(spare), _) => (self.stock.smallest(), Ok(spare)),
+            (None, None) => (self.stock.smallest(), self.stock.ring()),
+            (None, Some(room)) => self.stock.ring_for(room),
         };
         match lent {
             (_, Ok(mut ring)) => {

@@ -5,6 +5,7 @@ use std::io;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+use tautline_buffer::Lent;
 use tautline_net::Link;
 use tautline_runtime::timer::{self, Timer};
 
@@ -45,6 +46,8 @@ pub(super) struct Shared {
     watch: RefCell<Option<Timer>>,
     /// How it ended, until that was told.
     ended: RefCell<Option<io::Result<Ended>>>,
+    /// A ring that came back for it, to be read into.
+    pub(super) spare: RefCell<Option<Lent>>,
     /// Is told of it.
     on_close: RefCell<Option<OnClose>>,
 }
@@ -65,6 +68,7 @@ impl Shared {
             heard: Cell::new(false),
             watch: RefCell::new(None),
             ended: RefCell::new(None),
+            spare: RefCell::new(None),
             on_close: RefCell::new(None),
         });
         if let Some(every) = options.ping_every {

@@ -6,7 +6,6 @@ use tautline_buffer::Pool;
 use tautline_runtime::fiber;
 
 use super::WebSocket;
-use super::callbacks::ring_back;
 use super::receiving::Filled;
 use super::shared::{Failure, State};
 use crate::read::{Event, Place};
@@ -35,7 +34,10 @@ impl WebSocket {
                 Step::Found(place) => break place,
                 Step::Again => {}
                 Step::Over => return self.farewell(),
-                Step::Ring(pool) => ring_back(&pool).await,
+                Step::Ring(pool) => {
+                    let ring = pool.lending().await.map_err(io::Error::other)?;
+                    self.receiving.give(ring);
+                }
                 Step::Wait => {
                     let ready = self.shared.wire.borrow().link.readiness();
                     // An end is found by the next look.
