@@ -40,3 +40,6 @@ pub mod read;
 
 mod socket;
 pub use socket::{Answer, Ended, SendError, Sender, WebSocket};
+
+mod open;
+pub use open::{Client, OpenError, Server};
