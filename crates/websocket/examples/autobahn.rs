@@ -13,9 +13,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = Runtime::new(Default::default())?;
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["server", addr] => {
-            let addr = Server::with(options()).listen(addr, |socket| {
-                socket.on_event(echo).map(drop)
-            })?;
+            let addr =
+                Server::with(options()).listen(addr, |socket| socket.on_event(echo).map(drop))?;
             println!("listening on {addr}");
             Ok(runtime.run()?)
         }
