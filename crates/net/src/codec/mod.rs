@@ -15,6 +15,7 @@
 
 mod decode;
 mod delimiter;
+mod due;
 mod encode;
 mod error;
 mod fixed;

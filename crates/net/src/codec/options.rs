@@ -43,7 +43,7 @@ pub struct Options {
     large: Option<Pool>,
     write: Pool,
     flush: Flush,
-    high_water: Option<usize>,
+    high_water: usize,
     half_open: bool,
 }
 
@@ -51,6 +51,9 @@ pub struct Options {
 const SHARED: usize = 256;
 /// Bytes of each.
 const SIZE: usize = 64 << 10;
+
+/// Bytes that may wait behind the buffer.
+const HIGH_WATER: usize = 256 << 10;
 
 thread_local! {
     static READ: Pool = Pool::new(SHARED, SIZE);
@@ -64,7 +67,7 @@ impl Default for Options {
             large: None,
             write: WRITE.with(Pool::clone),
             flush: Flush::default(),
-            high_water: None,
+            high_water: HIGH_WATER,
             half_open: false,
         }
     }
@@ -100,11 +103,12 @@ impl Options {
         self
     }
 
-    /// Bytes that may wait to be sent before the stream is no longer ready; it is again once they
-    /// have fallen to a quarter. `Config::write_limit` if not set.
+    /// Bytes that may wait to be sent, once they have left the buffer, before the stream is full; it is
+    /// ready again once they have fallen to a quarter. 256 KiB if not set. What makes it full may
+    /// exceed this by one buffer.
     #[must_use]
     pub fn high_water(mut self, bytes: usize) -> Self {
-        self.high_water = Some(bytes);
+        self.high_water = bytes;
         self
     }
 
@@ -127,11 +131,7 @@ impl Options {
         decoder: D,
         encoder: E,
     ) -> Framed<D, E> {
-        let link = stream.into();
-        if let Some(bytes) = self.high_water {
-            link.conn().set_write_limit(bytes);
-        }
-        let outlet = Outlet::new(link, self.write.clone(), self.flush);
+        let outlet = Outlet::new(stream.into(), self.write.clone(), self.flush, self.high_water);
         let reader = Reader::new(outlet.clone(), decoder, self.read.clone(), self.large.clone())
             .keep_half_open(self.half_open);
         Framed { reader, writer: Writer::new(outlet, encoder) }

@@ -2,16 +2,17 @@
 
 use std::cell::{RefCell, RefMut};
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice};
+use std::mem;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, ready};
 
-use tautline_buffer::{Fifo, Lending, Lent, Pool};
-use tautline_runtime::{Conn, defer};
+use tautline_buffer::{Fifo, LendError, Lending, Lent, Pool};
+use tautline_runtime::Conn;
 
 use super::options::Flush;
-use super::{Encode, SendError};
+use super::{Encode, SendError, due};
 use crate::Link;
 
 /// Shared by the halves of a stream. Borrowed for the length of a call only, never while it waits.
@@ -28,6 +29,8 @@ pub(super) struct Shared {
     /// The place in the queue for a ring to write to.
     lending: Option<Lending>,
     flush: Flush,
+    /// Bytes that may wait in the link.
+    high_water: usize,
     /// The link took less than all when it was last given something.
     full: bool,
     /// The next turn sees to what waits.
@@ -44,6 +47,10 @@ pub(super) struct Shared {
     pub(super) granted: Option<Lent>,
 }
 
+/// A full stream is ready again when no more than this part of the high-water mark waits: the one by
+/// which the loop calls `on_writable`.
+const LOW: usize = 4;
+
 /// Why a stream with a handler receives nothing.
 #[derive(Clone, Copy)]
 pub(super) enum Hold {
@@ -58,13 +65,15 @@ pub(super) enum Hold {
 }
 
 impl Outlet {
-    pub(super) fn new(link: Link, pool: Pool, flush: Flush) -> Self {
+    pub(super) fn new(link: Link, pool: Pool, flush: Flush, high_water: usize) -> Self {
+        link.conn().set_write_limit(high_water);
         let shared = Shared {
             link,
             out: None,
             pool,
             lending: None,
             flush,
+            high_water,
             full: false,
             scheduled: false,
             corked: false,
@@ -109,32 +118,29 @@ impl Outlet {
         match shared.flush {
             Flush::After(bytes) if waiting >= bytes => Ok(shared.push()?),
             Flush::Manual => Ok(()),
-            Flush::Turn | Flush::After(_) if shared.corked || shared.scheduled => Ok(()),
+            Flush::Turn | Flush::After(_) if shared.corked => Ok(()),
             Flush::Turn | Flush::After(_) => {
-                shared.scheduled = true;
-                drop(shared);
-                Ok(self.schedule()?)
+                self.schedule(shared);
+                Ok(())
             }
         }
     }
 
-    #[cold]
-    fn no_loop(&self) -> io::Result<()> {
-        let mut shared = self.get();
-        shared.scheduled = false;
-        shared.push()
+    /// The next turn sees to what waits, and to a ring in which nothing does.
+    #[inline]
+    fn schedule(&self, mut shared: RefMut<'_, Shared>) {
+        if !mem::replace(&mut shared.scheduled, true) {
+            drop(shared);
+            due::add(self.downgrade());
+        }
     }
 
-    fn schedule(&self) -> io::Result<()> {
-        let scheduled = defer(self.downgrade(), |shared| {
-            if let Some(shared) = shared.upgrade() {
-                let mut shared = shared.borrow_mut();
-                shared.scheduled = false;
-                // Who sends next, or flushes, is told.
-                let _ = shared.push();
-            }
-        });
-        scheduled.or_else(|_| self.no_loop())
+    /// Waits until there is a ring with room in it. It is there for this turn.
+    pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut shared = self.get();
+        ready!(shared.poll_ready(cx))?;
+        self.schedule(shared);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -166,7 +172,7 @@ impl Shared {
             self.push()?;
         }
         if self.out.is_none() {
-            let ring = self.pool.lend().map_err(SendError::NoBuffer)?;
+            let ring = self.lend().map_err(SendError::NoBuffer)?;
             holds(&ring)?;
             self.out = Some(ring);
         }
@@ -184,25 +190,71 @@ impl Shared {
         }
     }
 
-    /// Gives the link everything that waits, in one call. What it does not take stays.
+    /// A ring; where all are in use, those of streams that are to leave soon leave now.
+    fn lend(&self) -> Result<Lent, LendError> {
+        self.pool.lend().or_else(|error| match error {
+            LendError::Exhausted { .. } => {
+                due::push_all();
+                self.pool.lend()
+            }
+            error => Err(error),
+        })
+    }
+
+    /// It was due, and is now.
+    pub(super) fn push_due(&mut self) {
+        self.scheduled = false;
+        if self.in_ring() == 0 {
+            self.out = None;
+        }
+        // Who sends next, or flushes, is told if it fails.
+        let _ = self.leave();
+    }
+
+    /// Gives the link everything that waits, in one call. What does not fit below the high-water
+    /// mark goes behind it, once, so that a peer that takes nothing keeps no ring from others; then
+    /// the stream is full until [`make_way`](Self::make_way).
     pub(super) fn push(&mut self) -> io::Result<()> {
         self.check()?;
-        let Some(ring) = &mut self.out else { return self.end_if_sent() };
-        match self.link.send_now(ring.readable()) {
-            Ok(taken) => {
-                ring.consume(taken);
-                self.full = !ring.is_empty();
-                if !self.full {
-                    self.out = None;
+        let given = match &mut self.out {
+            None => Ok(()),
+            Some(ring) => match self.link.send_now(ring.readable()) {
+                Ok(taken) => {
+                    ring.consume(taken);
+                    let falls_short = !ring.is_empty();
+                    let was_full = self.full;
+                    self.full |= falls_short;
+                    if falls_short && !was_full { self.exceed() } else { Ok(()) }
                 }
-                self.end_if_sent()
-            }
-            Err(error) => {
-                self.out = None;
-                self.broken = Some(again(&error));
-                Err(error)
-            }
+                Err(error) => Err(error),
+            },
+        };
+        if let Err(error) = given {
+            self.out = None;
+            self.broken = Some(again(&error));
+            return Err(error);
         }
+        if self.in_ring() == 0 {
+            self.out = None;
+        }
+        self.end_if_sent()
+    }
+
+    /// Queues what is left in the ring behind the high-water mark.
+    fn exceed(&mut self) -> io::Result<()> {
+        let Some(ring) = &mut self.out else { return Ok(()) };
+        let conn = self.link.conn().clone();
+        // A layer may add to it.
+        conn.set_write_limit(conn.queued() + ring.used() + ring.used() / 16 + 1024);
+        let taken = self.link.send(&[IoSlice::new(ring.readable())]);
+        conn.set_write_limit(self.high_water);
+        ring.consume(taken?);
+        Ok(())
+    }
+
+    /// The link takes something again.
+    pub(super) fn make_way(&mut self) {
+        self.full = false;
     }
 
     /// The same where it is not up to the user.
@@ -232,7 +284,7 @@ impl Shared {
 
     /// Waits until something may be sent again: the link has taken everything that waited in the
     /// ring, and there is a ring to be had.
-    pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.full || self.is_half_full() {
             ready!(self.poll_push(cx))?;
         }
@@ -259,16 +311,21 @@ impl Shared {
         self.poll_sent(cx)
     }
 
-    /// Waits until everything has been taken by the link.
+    /// Waits until everything has been taken by the link, below its mark.
     fn poll_push(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
+            if self.full {
+                if self.link.conn().queued() > self.high_water / LOW {
+                    ready!(self.poll_sent(cx))?;
+                }
+                self.make_way();
+            }
             let before = self.in_ring();
             self.push()?;
             if !self.full {
                 return Poll::Ready(Ok(()));
             }
-            ready!(self.poll_sent(cx))?;
-            if self.in_ring() == before {
+            if self.in_ring() == before && before > 0 {
                 // There is no chunk to queue it in: other streams have them all.
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -292,7 +349,7 @@ impl Shared {
     }
 
     fn end_if_sent(&mut self) -> io::Result<()> {
-        if !self.finishing || self.full {
+        if !self.finishing || self.out.is_some() {
             return Ok(());
         }
         self.finishing = false;
@@ -302,12 +359,8 @@ impl Shared {
 
     /// Closes it, behind everything that waits.
     pub(super) fn close(&mut self) {
-        let waits = self.waiting();
-        if self.full {
-            // The link takes it all, this last time.
-            self.link.conn().set_write_limit(waits);
-        }
         let _ = self.push();
+        let _ = self.exceed();
         (self.out, self.granted) = (None, None);
         self.link.conn().close();
     }

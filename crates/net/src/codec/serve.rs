@@ -97,6 +97,7 @@ where
 fn writable(shared: &Weak<RefCell<Shared>>) -> io::Result<()> {
     let Some(shared) = shared.upgrade() else { return Ok(()) };
     let mut shared = shared.borrow_mut();
+    shared.make_way();
     shared.push()?;
     if shared.is_full() { Ok(()) } else { shared.release(Hold::Full) }
 }

@@ -49,7 +49,7 @@ impl<E> Writer<E> {
     /// # Errors
     /// What the stream says. When the stream was given to the loop: there, handlers wait by themselves.
     pub async fn ready(&mut self) -> io::Result<()> {
-        poll_fn(|cx| self.outlet.get().poll_ready(cx)).await
+        poll_fn(|cx| self.outlet.poll_ready(cx)).await
     }
 
     /// Everything that was sent leaves now, in one call.
