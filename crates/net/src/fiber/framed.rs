@@ -2,10 +2,13 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::time::Duration;
 
-use tautline_runtime::{Conn, fiber};
+use tautline_runtime::Conn;
 
-use super::wait;
+use super::calls::{read_timeout, write_timeout};
+use super::timeouts::Timeouts;
+use super::{wait_until, wait_within};
 use crate::Link;
 use crate::codec::{self, Decode, Encode, Error, SendError};
 
@@ -40,13 +43,18 @@ pub struct Framed<D, E = D> {
 #[derive(Debug)]
 pub struct Reader<D> {
     inner: codec::Reader<D>,
+    timeouts: Timeouts,
 }
 
 /// The half that sends: as [`codec::Writer`].
 #[derive(Clone, Debug)]
 pub struct Writer<E> {
     inner: codec::Writer<E>,
+    timeouts: Timeouts,
 }
+
+read_timeout!([D] Reader<D>);
+write_timeout!([E] Writer<E>);
 
 impl<C: Decode + Clone> Framed<C> {
     /// Couples a codec with a stream. To couple them with other options, make a view of what
@@ -128,22 +136,26 @@ impl<D: Decode> Reader<D> {
     /// the peer has ended its side in order. Before it waits, what was sent leaves.
     ///
     /// # Errors
-    /// [`Error`]; what all calls say. In a fiber that is cancelled nothing is lost.
+    /// [`Error`]; what all calls say. In a fiber that is cancelled nothing is lost, nor at a timeout.
     ///
     /// # Panics
     /// If the codec says that an item has no bytes, or more than there are.
     #[allow(clippy::should_implement_trait, reason = "its items borrow from it")]
     pub fn next(&mut self) -> Option<Result<D::Item<'_>, Error<D::Error>>> {
+        let deadline = match self.timeouts.read.deadline() {
+            Ok(deadline) => deadline,
+            Err(error) => return Some(Err(error.into())),
+        };
         let mut this = &mut self.inner;
         loop {
             match this.at_hand() {
                 Ok(found) => return found,
                 Err(reader) => this = reader,
             }
-            match fiber::wait_as("Reader::next", poll_fn(|cx| this.poll_more(cx))) {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => return Some(Err(error)),
-                Err(refused) => return Some(Err(Error::Io(refused.into()))),
+            let more = poll_fn(|cx| this.poll_more(cx).map(Ok));
+            let waited = wait_until("Reader::next", deadline, more).map_err(Error::Io);
+            if let Err(error) = waited.flatten() {
+                return Some(Err(error));
             }
         }
     }
@@ -177,7 +189,7 @@ impl<E> Writer<E> {
     /// # Errors
     /// As there; what all calls say.
     pub fn ready(&mut self) -> io::Result<()> {
-        wait("Writer::ready", self.inner.ready())
+        wait_within("Writer::ready", self.timeouts.write.get(), self.inner.ready())
     }
 
     /// Waits until everything has left: see [`codec::Writer::flush`].
@@ -185,7 +197,7 @@ impl<E> Writer<E> {
     /// # Errors
     /// As there; what all calls say.
     pub fn flush(&mut self) -> io::Result<()> {
-        wait("Writer::flush", self.inner.flush())
+        wait_within("Writer::flush", self.timeouts.write.get(), self.inner.flush())
     }
 
     /// Nothing more will be sent: see [`codec::Writer::finish`].
@@ -207,10 +219,23 @@ impl<E> Writer<E> {
     }
 }
 
+impl<D> From<codec::Reader<D>> for Reader<D> {
+    fn from(inner: codec::Reader<D>) -> Self {
+        Self { inner, timeouts: Timeouts::default() }
+    }
+}
+
+impl<E> From<codec::Writer<E>> for Writer<E> {
+    fn from(inner: codec::Writer<E>) -> Self {
+        Self { inner, timeouts: Timeouts::default() }
+    }
+}
+
 impl<D, E> From<codec::Framed<D, E>> for Framed<D, E> {
     fn from(framed: codec::Framed<D, E>) -> Self {
         let (reader, writer) = framed.split();
-        Self { reader: Reader { inner: reader }, writer: Writer { inner: writer } }
+        let (reader, writer) = (Reader::from(reader), Writer::from(writer));
+        Self { reader, writer }
     }
 }
 

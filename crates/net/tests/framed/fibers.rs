@@ -66,3 +66,23 @@ fn a_cancelled_fiber_gives_everything_back() {
         assert_eq!(read.lent(), 0);
     });
 }
+
+/// A call that waits too long is given up, and what had come by then is not lost.
+#[test]
+fn timeouts_lose_nothing() {
+    on_every_driver(|runtime| {
+        let (near, far) = block(runtime, super::streams());
+        let done = runtime.run_fiber(Stack::Small, move || {
+            let (mut reader, _writer) = Framed::new(far, Lines::new(80)).split();
+            reader.set_read_timeout(Some(std::time::Duration::from_millis(1)))?;
+            near.try_write(b"half")?;
+            let late = reader.next().expect("an error").unwrap_err();
+            let Error::Io(late) = late else { panic!("{late}") };
+            assert_eq!(late.kind(), std::io::ErrorKind::TimedOut);
+            near.try_write(b" a line\n")?;
+            assert_eq!(reader.next().expect("a line")?, "half a line");
+            std::io::Result::Ok(())
+        });
+        done.unwrap().unwrap();
+    });
+}
