@@ -60,7 +60,7 @@ pub(super) enum Hold {
     Full = 2,
     /// All buffers are in use.
     NoRing = 4,
-    /// There is nothing more.
+    /// There is nothing more, or nobody wants it.
     Ended = 8,
 }
 
@@ -352,17 +352,36 @@ impl Shared {
         if !self.finishing || self.out.is_some() {
             return Ok(());
         }
-        self.finishing = false;
-        self.broken = Some(io::ErrorKind::BrokenPipe.into());
-        self.link.finish()
+        match self.link.finish() {
+            // A layer has something to say, and no room to say it in.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.full = true;
+                Ok(())
+            }
+            finished => {
+                self.finishing = false;
+                self.broken = Some(io::ErrorKind::BrokenPipe.into());
+                finished
+            }
+        }
     }
 
-    /// Closes it, behind everything that waits.
+    /// Closes it in order, behind everything that waits.
     pub(super) fn close(&mut self) {
+        self.hold(Hold::Ended);
+        self.let_go();
+        if self.broken.is_none() {
+            // Closing ends it too, but not what a layer has begun.
+            let _ = self.link.finish();
+        }
+        self.link.conn().close();
+    }
+
+    /// Everything that waits goes to the link, whatever its mark says.
+    fn let_go(&mut self) {
         let _ = self.push();
         let _ = self.exceed();
         (self.out, self.granted) = (None, None);
-        self.link.conn().close();
     }
 
     pub(super) fn hold(&mut self, why: Hold) {
@@ -386,9 +405,7 @@ impl Shared {
 impl Drop for Shared {
     /// What was sent leaves, although nobody has flushed it.
     fn drop(&mut self) {
-        if self.out.is_some() {
-            self.close();
-        }
+        self.let_go();
     }
 }
 

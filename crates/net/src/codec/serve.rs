@@ -214,6 +214,7 @@ where
     /// Nothing more will be handed out: tells so, and closes the stream unless its user will.
     fn over(&mut self, conn: &Conn, result: Result<(), Error<D::Error>>) {
         let stays = self.reader.half_open && result.is_ok();
+        // Whoever is told may have it closed, or go on sending.
         self.outlet().get().hold(Hold::Ended);
         tell(&self.closing, result);
         if !stays && conn.is_open() {

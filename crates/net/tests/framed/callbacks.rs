@@ -245,3 +245,47 @@ fn what_cannot_wait_is_refused_to_the_handler() {
         assert!(told.contains("bytes wait to be sent already"), "{told}");
     });
 }
+
+/// A handler that closes its stream sees nothing more, and what it has sent before leaves.
+#[test]
+fn a_handler_that_closes_sees_nothing_more() {
+    on_every_driver(|runtime| {
+        let (near, far) = block(runtime, lines(&options()));
+        let (seen, log) = shared::<Vec<String>>();
+        let served = far.on_item(move |tx, line| {
+            log.borrow_mut().push(line.to_owned());
+            let sent = tx.send("bye");
+            tx.close();
+            sent
+        });
+        let served = served.unwrap();
+        served.on_close(|_| panic!("it was closed by its name"));
+        near.try_write(b"one\ntwo\n").unwrap();
+        assert_eq!(received(runtime, &near, 4), b"bye\n");
+        until(runtime, || near.try_read(&mut [0; 1]).is_ok_and(|count| count == 0));
+        assert_eq!(*seen.borrow(), ["one"]);
+        assert!(!served.conn().is_open());
+    });
+}
+
+/// A large frame gets a large buffer from a handler's stream too, which waits for it where it must.
+#[test]
+fn a_large_frame_waits_for_a_large_buffer() {
+    on_every_driver(|runtime| {
+        let (options, read, _) = with_pools(2, 4096);
+        let large = tautline_buffer::Pool::new(1, 1 << 16);
+        let taken = large.lend().unwrap();
+        let (near, far) = block(runtime, frames(&options.large_from(&large)));
+        let (seen, log) = shared::<Vec<usize>>();
+        far.on_item(move |_, item| log.borrow_mut().push(item.len())).unwrap();
+        let frame = [&[0, 0, 0x30, 0][..], &[1; 0x3000], &[0, 0, 0, 2, 3, 4]].concat();
+        assert_eq!(near.try_write(&frame).unwrap(), frame.len());
+        runtime.run_for(std::time::Duration::from_millis(2)).unwrap();
+        assert!(seen.borrow().is_empty());
+        drop(taken);
+        until(runtime, || seen.borrow().len() == 2);
+        assert_eq!(*seen.borrow(), [0x3000, 2]);
+        runtime.run_for(std::time::Duration::from_millis(2)).unwrap();
+        assert_eq!((read.lent(), large.lent()), (0, 0));
+    });
+}

@@ -2,10 +2,13 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../tls_support/mod.rs"]
+mod tls_support;
 
 mod callbacks;
 mod fibers;
 mod limits;
+mod secured;
 mod sending;
 mod simulated;
 mod tasks;

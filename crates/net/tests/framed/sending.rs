@@ -193,6 +193,29 @@ fn slow_readers_disturb_nobody() {
     });
 }
 
+/// Where all buffers are kept by streams that are flushed by hand, sending is refused by name, and who
+/// waits to be ready gets the first that comes back.
+#[test]
+fn a_writer_waits_for_a_buffer() {
+    run(async || {
+        let (options, _, write) = with_pools(1, 4096);
+        let (_near, mut keeper) = lines(&options.clone().flush(Flush::Manual)).await?;
+        let (near, mut far) = lines(&options).await?;
+        keeper.send("kept")?;
+        let refused = far.send("refused").unwrap_err();
+        assert!(refused.is_full() && matches!(refused, SendError::NoBuffer(_)), "{refused}");
+        assert!(refused.to_string().contains("all 1 buffers of the pool are in use"), "{refused}");
+        assert!(timer::timeout(Duration::from_millis(1), far.ready()).await.is_err());
+        keeper.flush().await?;
+        far.ready().await?;
+        far.send("sent")?;
+        far.flush().await?;
+        timer::sleep(Duration::from_millis(1)).await?;
+        assert_eq!((at_hand(&near), write.lent()), (5, 0));
+        Ok(())
+    });
+}
+
 /// Half-close: behind all that was sent the peer sees the end, and its answers are still received.
 #[test]
 fn a_half_closed_stream_still_receives() {

@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 
 use tautline_net::codec::{Framed, LengthPrefix, Options};
-use tautline_net::{TcpListener, TcpStream, fiber};
+use tautline_net::{Link, TcpListener, TcpStream, fiber};
 use tautline_runtime::fiber::Stack;
 use tautline_runtime::{sim, task};
 
@@ -19,11 +19,11 @@ fn item(index: usize) -> Vec<u8> {
     vec![index as u8; (index * 131) % 3000]
 }
 
-fn framed(options: &Options, stream: TcpStream) -> Framed<LengthPrefix> {
+pub(super) fn framed(options: &Options, stream: impl Into<Link>) -> Framed<LengthPrefix> {
     options.open(stream, LengthPrefix::varint())
 }
 
-async fn connected() -> io::Result<(TcpStream, TcpStream)> {
+pub(super) async fn connected() -> io::Result<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let addr = listener.local_addr()?;
     let near = TcpStream::connect(addr).await?;
@@ -31,7 +31,11 @@ async fn connected() -> io::Result<(TcpStream, TcpStream)> {
 }
 
 /// An echo on one of the faces.
-type Echo = fn(Framed<LengthPrefix>) -> io::Result<()>;
+pub(super) type Echo = fn(Framed<LengthPrefix>) -> io::Result<()>;
+
+/// All of them.
+pub(super) const ECHOES: [(Echo, &str); 3] =
+    [(by_handler, "handler"), (by_task, "task"), (by_fiber, "fiber")];
 
 fn by_handler(framed: Framed<LengthPrefix>) -> io::Result<()> {
     framed.on_item(|tx, item| tx.send(item)).map(drop)
@@ -64,7 +68,7 @@ fn by_fiber(framed: Framed<LengthPrefix>) -> io::Result<()> {
 }
 
 /// Sends all items, and gets them all back; or hears of the reset.
-async fn talk(options: &Options, near: TcpStream) -> io::Result<()> {
+pub(super) async fn talk(options: &Options, near: impl Into<Link>) -> io::Result<()> {
     let (mut reader, mut writer) = framed(options, near).split();
     let sender = task::spawn(async move {
         for index in 0..ITEMS {
@@ -92,9 +96,7 @@ fn items_survive_whatever_a_stream_may_do() {
         let faults =
             sim::Faults { no_descriptor: sim::Rate::NEVER, ..sim::Faults::draw_harmless(seed) };
         let runtime = world(seed, faults);
-        for (echo, name) in
-            [(by_handler as Echo, "handler"), (by_task, "task"), (by_fiber, "fiber")]
-        {
+        for (echo, name) in ECHOES {
             let (options, read, write) = with_pools(2, 4096);
             let options = options.high_water(6000);
             let talked = block(&runtime, async {
