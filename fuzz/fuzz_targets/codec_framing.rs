@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tautline_net::codec::trial::framing(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tautline_net::trial::codec_framing(bytes));

@@ -26,8 +26,6 @@ mod options;
 mod outlet;
 mod reader;
 mod serve;
-#[cfg(any(test, feature = "trial"))]
-pub mod trial;
 mod writer;
 
 pub use self::{

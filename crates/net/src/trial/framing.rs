@@ -1,9 +1,10 @@
-//! Whatever may come to a codec, read from bytes: for fuzz targets, and for tests that replay what they
-//! have found.
+//! Whatever may come to a codec.
 
 use std::fmt::Debug;
 
-use super::{ByteLines, Decode, Decoded, Delimiter, Encode, Fixed, LengthPrefix, Lines, Malformed};
+use crate::codec::{
+    ByteLines, Decode, Decoded, Delimiter, Encode, Fixed, LengthPrefix, Lines, Malformed,
+};
 
 /// Takes the bytes for what has come on a stream. The first ones choose the codec, its limit, and the
 /// pieces in which the others come.
@@ -13,7 +14,7 @@ use super::{ByteLines, Decode, Decoded, Delimiter, Encode, Fixed, LengthPrefix, 
 ///
 /// # Panics
 /// If something is not as it should be.
-pub fn framing(bytes: &[u8]) {
+pub fn codec_framing(bytes: &[u8]) {
     let Some((&[codec, limit, ref pieces @ ..], stream)) = bytes.split_first_chunk::<6>() else {
         return;
     };
@@ -147,7 +148,7 @@ mod tests {
     /// What is known of streams is as it should be.
     #[test]
     fn known_streams_are_harmless() {
-        tautline_feed::trial::replay_corpus("codec_framing", framing);
+        tautline_feed::trial::replay_corpus("codec_framing", codec_framing);
     }
 
     /// All bytes are tried, also none at all, with every codec.
@@ -159,8 +160,8 @@ mod tests {
             let len = rng.usize(..200);
             let mut bytes = vec![seed as u8, rng.u8(..40), rng.u8(..), 1, rng.u8(..9), 3];
             bytes.extend((0..len).map(|_| alphabet[rng.usize(..alphabet.len())]));
-            framing(&bytes);
-            framing(&bytes[..bytes.len().min(seed as usize)]);
+            codec_framing(&bytes);
+            codec_framing(&bytes[..bytes.len().min(seed as usize)]);
         }
     }
 }
