@@ -286,6 +286,8 @@ fn what_is_wrong_with_a_file_is_told() {
         let error = identity.check().unwrap_err().to_string();
         assert!(error.contains(told), "{error}");
     }
+    let none = Identity::from_pem_files("no/such/file", &key).check().unwrap_err();
+    assert_eq!(none.kind(), io::ErrorKind::NotFound);
     let both = file("both.pem", &format!("{}{}", pem.chain, pem.key));
     let identity = Identity::from_pem_files(&both, &both);
     assert_eq!(identity.names().unwrap(), ["localhost"]);

@@ -23,6 +23,8 @@ pub enum Error {
     File {
         /// The file.
         file: String,
+        /// What sort of failure it is.
+        kind: io::ErrorKind,
         /// What the system says.
         reason: String,
     },
@@ -212,7 +214,7 @@ impl Error {
     pub fn kind(&self) -> io::ErrorKind {
         use io::ErrorKind as Kind;
         match self {
-            Self::File { .. } => Kind::NotFound,
+            Self::File { kind, .. } => *kind,
             Self::NoCertificate { .. }
             | Self::NoKey { .. }
             | Self::Malformed { .. }

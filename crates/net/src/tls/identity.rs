@@ -58,7 +58,10 @@ impl Source {
             Self::Memory(bytes, _) => Ok(bytes.clone()),
             Self::File(path) => match std::fs::read(path) {
                 Ok(bytes) => Ok(bytes.into()),
-                Err(error) => Err(Error::File { file: self.name(), reason: error.to_string() }),
+                Err(error) => {
+                    let (file, reason) = (self.name(), error.to_string());
+                    Err(Error::File { file, kind: error.kind(), reason })
+                }
             },
         }
     }

@@ -74,7 +74,7 @@ impl TlsListener {
 
     /// Gives the listener to the loop, which makes the handshake of each connection, all of them
     /// at the same time, and calls `handler` with what has become of it: a stream, or an error
-    /// that names the peer.
+    /// that names the peer. An error that the handler returns is logged, and the listener goes on.
     ///
     /// # Errors
     /// When the operation table is full.
