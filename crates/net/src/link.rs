@@ -168,7 +168,8 @@ impl Link {
         descriptor.readable().await.map(drop)
     }
 
-    /// The same as an operation, which outlives a borrow of the link.
+    /// The same as an operation, which outlives a borrow of the link. It tells of what arrives,
+    /// and not of what a layer holds already: for whoever has just received all that there was.
     ///
     /// # Errors
     /// When it was given to the loop.
