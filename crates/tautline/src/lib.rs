@@ -12,6 +12,7 @@
 //! - [`feed`]: numbered messages in packets, and a sequencer that survives loss.
 //! - [`log`]: log lines that cost the thread that writes them next to nothing, and outlast it.
 //! - [`buffer`]: byte buffers that wrap without a copy.
+//! - [`http`]: HTTP/1.1 and HTTP/2 as server and client, routers of `axum`.
 //! - [`relay`]: endpoints, framing, bounded subscriber queues and statistics of a live relay.
 //! - [`feed`]: packets of numbered messages, and a sequencer that survives loss.
 //! - [`market`]: order books from an exchange's lines, and an exchange to try them on.
@@ -38,6 +39,7 @@
 pub use tautline_buffer as buffer;
 pub use tautline_bus as bus;
 pub use tautline_feed as feed;
+pub use tautline_http as http;
 pub use tautline_log as log;
 pub use tautline_market as market;
 pub use tautline_net as net;
@@ -83,6 +85,7 @@ mod pages {
         log: "docs/log.md",
         multicast: "docs/multicast.md",
         tls: "docs/tls.md",
+        http: "docs/http.md",
         waiting: "docs/waiting.md",
         relay: "docs/relay.md",
         market: "docs/market.md",

@@ -1,0 +1,147 @@
+//! From a request to its answer, within the limits.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Either, Full};
+use hyper::body::{Body as HttpBody, Incoming};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use hyper::service::Service;
+use hyper::{Request, Response, StatusCode};
+use tautline_runtime::time::Instant;
+
+use super::{Limits, Peer};
+use crate::body::Fault;
+use crate::rt::Ledger;
+use crate::{Body, BoxError};
+
+/// What the requests of a connection share.
+pub(super) struct Requests<S> {
+    pub(super) limits: Limits,
+    pub(super) peer: SocketAddr,
+    pub(super) service: Rc<S>,
+    pub(super) ledger: Rc<Ledger>,
+    pub(super) busy: Rc<Busy>,
+}
+
+/// How many requests are under way on a connection, and since when there is none.
+pub(super) struct Busy {
+    count: Cell<usize>,
+    since: Cell<Instant>,
+}
+
+impl Busy {
+    pub(super) fn new(now: Instant) -> Rc<Self> {
+        Rc::new(Self { count: Cell::new(0), since: Cell::new(now) })
+    }
+
+    /// Since when there is no request.
+    pub(super) fn idle(&self) -> Option<Instant> {
+        (self.count.get() == 0).then(|| self.since.get())
+    }
+}
+
+/// A request that is under way until this is dropped, which its response does at its end.
+struct UnderWay {
+    busy: Rc<Busy>,
+    ledger: Rc<Ledger>,
+}
+
+impl UnderWay {
+    fn new<S>(requests: &Requests<S>) -> Self {
+        let (busy, ledger) = (requests.busy.clone(), requests.ledger.clone());
+        busy.count.set(busy.count.get() + 1);
+        Self { busy, ledger }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.busy.count.set(self.busy.count.get() - 1);
+        let since = self.busy.since.get();
+        self.busy.since.set(tautline_runtime::now().unwrap_or(since));
+        // What is heard from now on is the next head.
+        self.ledger.heard.set(None);
+    }
+}
+
+/// Has the service answer, unless the request is beyond the limits.
+pub(super) async fn answer<S, B>(
+    requests: Rc<Requests<S>>,
+    request: Request<Incoming>,
+) -> Result<Response<impl HttpBody<Data = Bytes, Error = BoxError>>, Infallible>
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let under_way = UnderWay::new(&requests);
+    let answered = match beyond(&requests.limits, &request) {
+        Some(refusal) => Err(refusal),
+        None => ask(&requests, request).await,
+    };
+    Ok(match answered {
+        Ok(response) => response.map(|body| {
+            Either::Left(body.map_err(move |error| {
+                // Held by the body, which is dropped when it has been sent.
+                let _ = &under_way;
+                error.into()
+            }))
+        }),
+        Err(status) => {
+            requests.ledger.refused.set(true);
+            short(status).map(Either::Right)
+        }
+    })
+}
+
+/// Why a request is refused unread.
+fn beyond(limits: &Limits, request: &Request<Incoming>) -> Option<StatusCode> {
+    if request.headers().len() > limits.header_count {
+        return Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
+    let length = request.body().size_hint().lower();
+    (length > limits.body_bytes).then_some(StatusCode::PAYLOAD_TOO_LARGE)
+}
+
+async fn ask<S, B>(
+    requests: &Requests<S>,
+    request: Request<Incoming>,
+) -> Result<Response<B>, StatusCode>
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+{
+    let fault = Rc::new(Cell::new(Fault::None));
+    let bounds = requests.limits.bounds();
+    let mut request = request.map(|incoming| Body::new(incoming, bounds).with_fault(fault.clone()));
+    request.extensions_mut().insert(Peer(requests.peer));
+    let answered = requests.service.call(request).await;
+    // Whatever the service makes of half a body, it is not what was asked for.
+    match fault.get() {
+        Fault::TooLong => return Err(StatusCode::PAYLOAD_TOO_LARGE),
+        Fault::Stalled => return Err(StatusCode::REQUEST_TIMEOUT),
+        Fault::None => {}
+    }
+    answered.map_err(|error| {
+        let error: BoxError = error.into();
+        log::error!("a request of {} was answered 500: {error}", requests.peer);
+        StatusCode::INTERNAL_SERVER_ERROR
+    })
+}
+
+/// An answer that says its status alone.
+fn short(status: StatusCode) -> Response<Full<Bytes>> {
+    let text = format!("{status}\n");
+    let length = HeaderValue::from(text.len());
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CONTENT_LENGTH, length);
+    response
+}

@@ -1,0 +1,271 @@
+//! A connection, from its first byte to its last.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::Response;
+use hyper::body::Body as HttpBody;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{Service, service_fn};
+use tautline_runtime::time::Instant;
+use tautline_runtime::timer;
+
+use super::answer::{Busy, Requests, answer};
+use super::limits::Missed;
+use super::shared::{Part, Phase, unless};
+use super::sniff::sniff;
+use super::{Accepted, Limits};
+use crate::rt::{Clock, Executor, Io, Ledger, Sleep, Wire};
+use crate::{Body, BoxError, Request};
+
+/// What is told to a connection that is one too many.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\nretry-after: 1\r\ncontent-length: 24\r\n\r\n503 Service Unavailable\n";
+
+/// What is told to a client whose request never ends.
+const LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 20\r\n\r\n408 Request Timeout\n";
+
+/// How long a client that has been told of an end may go on sending, so that it reads the answer
+/// before the connection is reset.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// One connection and what it needs.
+pub(super) struct Serving<S> {
+    pub(super) limits: Limits,
+    pub(super) peer: SocketAddr,
+    pub(super) part: Part,
+    pub(super) service: Rc<S>,
+}
+
+/// How a connection came to its end.
+enum End {
+    Done(hyper::Result<()>),
+    Missed(Missed),
+    Cut,
+}
+
+/// What is asked of a connection of either protocol.
+enum Ask<'a, 'b> {
+    /// To go on.
+    Poll(&'a mut Context<'b>),
+    /// To begin nothing more.
+    Finish,
+}
+
+/// Answers 503 without a service, in one write.
+pub(super) fn refuse(accepted: Accepted) {
+    if let Accepted::Plain(stream) = accepted {
+        // Whoever has gone does not read it.
+        let _ = stream.conn().write(FULL);
+    }
+}
+
+impl<S, B> Serving<S>
+where
+    S: Service<Request<Body>, Response = Response<B>> + 'static,
+    S::Error: Into<BoxError>,
+    B: HttpBody<Data = Bytes> + 'static,
+    B::Error: Into<BoxError>,
+{
+    pub(super) async fn run(self, accepted: Accepted) {
+        let peer = self.peer;
+        if let Err(error) = self.serve(accepted).await {
+            log::debug!("the connection of {peer} has ended: {error}");
+        }
+    }
+
+    async fn serve(self, accepted: Accepted) -> Result<(), BoxError> {
+        let within = self.limits.header_within;
+        let begun = timer::timeout(within, begin(accepted));
+        let Some(begun) = unless(self.part.reached(Phase::Draining), begun).await else {
+            return Ok(());
+        };
+        let Some((io, h2)) = begun?? else { return Ok(()) };
+        let requests = Rc::new(Requests {
+            limits: self.limits,
+            peer: self.peer,
+            service: self.service.clone(),
+            ledger: io.ledger().clone(),
+            busy: Busy::new(tautline_runtime::now()?),
+        });
+        match h2 {
+            true => self.speak_h2(io, requests).await,
+            false => self.speak_h1(io, requests).await,
+        }
+    }
+
+    async fn speak_h1(self, io: Io<Wire>, requests: Rc<Requests<S>>) -> Result<(), BoxError> {
+        let (ledger, busy) = (requests.ledger.clone(), requests.busy.clone());
+        let service = service_fn(move |request| answer(requests.clone(), request));
+        let mut conn = http1::Builder::new()
+            .half_close(true)
+            .max_buf_size(self.limits.head_bytes())
+            .max_headers(self.limits.header_count)
+            .serve_connection(io, service);
+        let watched = Watched::new(&self, ledger.clone(), busy, true);
+        let end = watched
+            .run(|ask| match ask {
+                Ask::Poll(cx) => Pin::new(&mut conn).poll(cx),
+                Ask::Finish => {
+                    Pin::new(&mut conn).graceful_shutdown();
+                    Poll::Pending
+                }
+            })
+            .await;
+        let io = conn.into_parts().io;
+        match end {
+            End::Cut | End::Missed(Missed::Progress) => {
+                io.get_ref().conn().abort();
+                Ok(())
+            }
+            End::Missed(missed) => {
+                if missed == Missed::Header {
+                    say(&io, LATE);
+                    ledger.refused.set(true);
+                }
+                self.linger(io).await
+            }
+            End::Done(done) => {
+                ledger.refused.set(ledger.refused.get() || done.is_err());
+                self.linger(io).await?;
+                Ok(done?)
+            }
+        }
+    }
+
+    async fn speak_h2(self, io: Io<Wire>, requests: Rc<Requests<S>>) -> Result<(), BoxError> {
+        let (ledger, busy) = (requests.ledger.clone(), requests.busy.clone());
+        let held = io.get_ref().conn().clone();
+        let service = service_fn(move |request| answer(requests.clone(), request));
+        let head = u32::try_from(self.limits.head_bytes()).unwrap_or(u32::MAX);
+        let mut conn = http2::Builder::new(Executor)
+            .timer(Clock::new()?)
+            .max_header_list_size(head)
+            .max_concurrent_streams(self.limits.streams)
+            .serve_connection(io, service);
+        let watched = Watched::new(&self, ledger, busy, false);
+        let end = watched
+            .run(|ask| match ask {
+                Ask::Poll(cx) => Pin::new(&mut conn).poll(cx),
+                Ask::Finish => {
+                    Pin::new(&mut conn).graceful_shutdown();
+                    Poll::Pending
+                }
+            })
+            .await;
+        match end {
+            End::Done(done) => Ok(done?),
+            End::Missed(Missed::Idle | Missed::Header) => Ok(()),
+            End::Missed(Missed::Progress) | End::Cut => {
+                held.abort();
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends the writing side, and lets the peer end its own: a while if it may still be sending,
+    /// so that it reads its answer before it is reset.
+    async fn linger(&self, mut io: Io<Wire>) -> Result<(), BoxError> {
+        let until = if io.ledger().refused.get() { Phase::Cut } else { Phase::Draining };
+        let finish = poll_fn(|cx| hyper::rt::Write::poll_shutdown(Pin::new(&mut io), cx));
+        let finished = timer::timeout(self.limits.progress_within, finish);
+        let Some(Ok(finished)) = unless(self.part.reached(Phase::Cut), finished).await else {
+            io.get_ref().conn().abort();
+            return Ok(());
+        };
+        finished?;
+        let hear = async {
+            while !io.ledger().ended.get() {
+                poll_fn(|cx| io.poll_piece(cx, usize::MAX, |_| ())).await?;
+            }
+            io::Result::Ok(())
+        };
+        // Whoever has reset it, or goes on for ever, needs no more patience.
+        let _ = unless(self.part.reached(until), timer::timeout(LINGER, hear)).await;
+        Ok(())
+    }
+}
+
+/// Queues a short answer, for which there is room where nothing was answered yet.
+fn say(io: &Io<Wire>, answer: &[u8]) {
+    // Whoever has gone does not hear it.
+    let _ = match io.get_ref() {
+        Wire::Tcp(stream) => stream.conn().write(answer),
+        Wire::Tls(stream) => stream.try_write_vectored(&[io::IoSlice::new(answer)]),
+    };
+}
+
+/// Makes the handshake if there is one, and finds out which protocol is spoken. `None`: the client
+/// has gone without a word.
+async fn begin(accepted: Accepted) -> io::Result<Option<(Io<Wire>, bool)>> {
+    let wire = match accepted {
+        Accepted::Plain(stream) => Wire::Tcp(stream),
+        Accepted::Tls(call) => Wire::Tls(call.await?),
+    };
+    let agreed = wire.is_h2();
+    let mut io = Io::new(wire);
+    if let Some(h2) = agreed {
+        return Ok(Some((io, h2)));
+    }
+    let Some(begun) = sniff(&mut io).await? else { return Ok(None) };
+    Ok(Some((io.with_ahead(begun.bytes), begun.h2)))
+}
+
+/// A connection whose deadlines are kept, and that is told when the server ends.
+struct Watched<'s, S> {
+    serving: &'s Serving<S>,
+    ledger: Rc<Ledger>,
+    busy: Rc<Busy>,
+    /// Whatever is heard without a request is the head of one.
+    heads: bool,
+    armed: Option<(Instant, Sleep)>,
+    finishing: bool,
+}
+
+impl<'s, S> Watched<'s, S> {
+    fn new(serving: &'s Serving<S>, ledger: Rc<Ledger>, busy: Rc<Busy>, heads: bool) -> Self {
+        Self { serving, ledger, busy, heads, armed: None, finishing: false }
+    }
+
+    async fn run(mut self, mut turn: impl FnMut(Ask<'_, '_>) -> Poll<hyper::Result<()>>) -> End {
+        poll_fn(|cx| {
+            match self.serving.part.poll_phase(cx) {
+                Phase::Cut => return Poll::Ready(End::Cut),
+                Phase::Draining if !std::mem::replace(&mut self.finishing, true) => {
+                    let _ = turn(Ask::Finish);
+                }
+                _ => {}
+            }
+            if let Poll::Ready(done) = turn(Ask::Poll(cx)) {
+                return Poll::Ready(End::Done(done));
+            }
+            self.poll_missed(cx).map(End::Missed)
+        })
+        .await
+    }
+
+    /// Looks after the deadline that is next. A timer that is early is only looked at again, so
+    /// that a busy connection moves none.
+    fn poll_missed(&mut self, cx: &mut Context<'_>) -> Poll<Missed> {
+        loop {
+            let due = self.serving.limits.due(&self.ledger, self.busy.idle(), self.heads);
+            let Some((due, missed)) = due else { return Poll::Pending };
+            if self.armed.as_ref().is_none_or(|(armed, _)| due < *armed) {
+                self.armed = Some((due, Sleep::new(timer::sleep_until(due))));
+            }
+            let Some((armed, sleep)) = &mut self.armed else { return Poll::Pending };
+            if Pin::new(sleep).poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if due <= *armed {
+                return Poll::Ready(missed);
+            }
+            self.armed = None;
+        }
+    }
+}
