@@ -28,7 +28,7 @@ impl Client {
         let addr = (target.host.as_str(), target.port);
         match target.secure {
             false => Ok(Wire::Tcp(dial.connect(addr).await?)),
-            true => Ok(Wire::Tls(self.tls()?.connect_by(dial, addr).await?)),
+            true => Ok(Wire::Tls(Box::new(self.tls()?.connect_by(dial, addr).await?))),
         }
     }
 

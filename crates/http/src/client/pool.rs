@@ -26,6 +26,10 @@ pub(super) enum Sender {
 }
 
 /// What has become of a request.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart at once, and nearly always an answer"
+)]
 pub(super) enum Exchange {
     Answer(Response<Body>),
     /// Nothing of it has left: the connection was closed.

@@ -14,8 +14,8 @@ use tautline_runtime::Conn;
 pub enum Wire {
     /// Plain.
     Tcp(TcpStream),
-    /// Through TLS.
-    Tls(TlsStream),
+    /// Through TLS, which is larger than most connections need.
+    Tls(Box<TlsStream>),
 }
 
 impl Wire {
@@ -52,7 +52,7 @@ macro_rules! each {
                 $call
             }
             Self::Tls(stream) => {
-                let $stream = Pin::new(stream);
+                let $stream = Pin::new(&mut **stream);
                 $call
             }
         }

@@ -205,7 +205,7 @@ fn say(io: &Io<Wire>, answer: &[u8]) {
 async fn begin(accepted: Accepted) -> io::Result<Option<(Io<Wire>, bool)>> {
     let wire = match accepted {
         Accepted::Plain(stream) => Wire::Tcp(stream),
-        Accepted::Tls(call) => Wire::Tls(call.await?),
+        Accepted::Tls(call) => Wire::Tls(Box::new(call.await?)),
     };
     let agreed = wire.is_h2();
     let mut io = Io::new(wire);
