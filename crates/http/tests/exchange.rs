@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use axum::Router;
@@ -125,15 +127,24 @@ fn a_failing_service_is_a_500() {
 fn shutting_down_finishes_what_is_under_way() {
     on_each_driver(|| async {
         for (within, prior) in [(5000, false), (5000, true), (20, false), (20, true)] {
-            let slow = service_fn(async |request| {
-                timer::sleep(Duration::from_millis(150)).await?;
-                Ok::<_, tautline_runtime::Error>(echo(request).await.unwrap_or_default())
+            // It ends in time, or never.
+            let takes = Duration::from_millis(if within > 1000 { 150 } else { 60_000 });
+            let entered = Rc::new(Cell::new(false));
+            let inside = entered.clone();
+            let slow = service_fn(move |request| {
+                inside.set(true);
+                async move {
+                    timer::sleep(takes).await?;
+                    Ok::<_, tautline_runtime::Error>(echo(request).await.unwrap_or_default())
+                }
             });
             let server = Server::new().listen("127.0.0.1:0", slow).unwrap();
             let url = format!("http://{}/", server.local_addr());
             let client = Client::new().prior_knowledge(prior);
             let asked = task::spawn(async move { client.get(&url).await }).unwrap();
-            timer::sleep(Duration::from_millis(60)).await.unwrap();
+            while !entered.get() {
+                timer::sleep(Duration::from_millis(1)).await.unwrap();
+            }
             let whole = server.shutdown(Duration::from_millis(within)).await;
             assert_eq!((whole, server.connections()), (within > 1000, 0), "h2: {prior}");
             let answer = asked.await.unwrap();
