@@ -29,6 +29,7 @@
 #![forbid(unsafe_code)]
 
 pub mod rt;
+pub mod websocket;
 
 mod body;
 mod server;

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use hyper::header::{HOST, HeaderValue};
+use hyper::body::Body;
+use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue};
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
-use hyper::{Request, Uri};
+use hyper::{Method, Request, Uri};
 
 use super::ClientError;
 
@@ -37,7 +38,12 @@ impl Target {
 
     /// Writes the request as the protocol wants it: HTTP/1.1 names the host in a header and asks
     /// for a path, HTTP/2 asks for the whole address.
-    pub(super) fn address<B>(&self, request: &mut Request<B>, h2: bool) -> Result<(), ClientError> {
+    /// A body that is empty is said to be so where one is expected (RFC 9110 §8.6).
+    pub(super) fn address<B: Body>(
+        &self,
+        request: &mut Request<B>,
+        h2: bool,
+    ) -> Result<(), ClientError> {
         let bad = |url: &Uri, reason: String| ClientError::BadUrl { url: url.to_string(), reason };
         let uri = request.uri().clone();
         let mut parts = uri.clone().into_parts();
@@ -56,6 +62,10 @@ impl Target {
                 let host = host.map_err(|error| bad(&uri, error.to_string()))?;
                 request.headers_mut().insert(HOST, host);
             }
+        }
+        let expected = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
+        if expected && request.body().is_end_stream() {
+            request.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from_static("0"));
         }
         *request.version_mut() = if h2 { hyper::Version::HTTP_2 } else { hyper::Version::HTTP_11 };
         *request.uri_mut() =

@@ -10,12 +10,13 @@ use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Body as HttpBody, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::service::Service;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode, Version};
 use tautline_runtime::time::Instant;
 
 use super::{Limits, Peer};
 use crate::body::Fault;
 use crate::rt::Ledger;
+use crate::websocket::{Slot, Way};
 use crate::{Body, BoxError};
 
 /// What the requests of a connection share.
@@ -25,6 +26,7 @@ pub(super) struct Requests<S> {
     pub(super) service: Rc<S>,
     pub(super) ledger: Rc<Ledger>,
     pub(super) busy: Rc<Busy>,
+    pub(super) slot: Rc<Slot>,
 }
 
 /// How many requests are under way on a connection, and since when there is none.
@@ -120,7 +122,14 @@ where
     let bounds = requests.limits.bounds();
     let mut request = request.map(|incoming| Body::new(incoming, bounds).with_fault(fault.clone()));
     request.extensions_mut().insert(Peer(requests.peer));
+    if request.version() < Version::HTTP_2 {
+        request.extensions_mut().insert(Way::new(requests.slot.clone()));
+    }
     let answered = requests.service.call(request).await;
+    if !matches!(&answered, Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS) {
+        // Nobody gets a connection by an answer that was thrown away.
+        drop(requests.slot.take());
+    }
     // Whatever the service makes of half a body, it is not what was asked for.
     match fault.get() {
         Fault::TooLong => return Err(StatusCode::PAYLOAD_TOO_LARGE),

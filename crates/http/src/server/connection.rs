@@ -92,6 +92,7 @@ where
             service: self.service.clone(),
             ledger: io.ledger().clone(),
             busy: Busy::new(tautline_runtime::now()?),
+            slot: Rc::default(),
         });
         match h2 {
             true => self.speak_h2(io, requests).await,
@@ -101,6 +102,7 @@ where
 
     async fn speak_h1(self, io: Io<Wire>, requests: Rc<Requests<S>>) -> Result<(), BoxError> {
         let (ledger, busy) = (requests.ledger.clone(), requests.busy.clone());
+        let slot = requests.slot.clone();
         let service = service_fn(move |request| answer(requests.clone(), request));
         let mut conn = http1::Builder::new()
             .half_close(true)
@@ -117,8 +119,14 @@ where
                 }
             })
             .await;
-        let io = conn.into_parts().io;
+        let parts = conn.into_parts();
+        let io = parts.io;
         match end {
+            End::Done(Ok(())) if let Some(take) = slot.take() => {
+                let (wire, ahead) = io.into_parts();
+                let beyond = [&parts.read_buf[..], &ahead[..]].concat();
+                Ok(take(wire.into_link(), &beyond)?)
+            }
             End::Cut | End::Missed(Missed::Progress) => {
                 io.get_ref().conn().abort();
                 Ok(())
