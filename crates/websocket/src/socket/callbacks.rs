@@ -72,6 +72,10 @@ impl WebSocket {
             }
             broken.tell_end();
         });
+        if fresh {
+            // What came with the handshake is there although nothing more may ever come.
+            conn.look_again();
+        }
         Ok(sender)
     }
 }
