@@ -13,6 +13,7 @@ use hyper::Response;
 use hyper::body::Body as HttpBody;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
+use tautline_net::TcpStream;
 use tautline_runtime::time::Instant;
 use tautline_runtime::timer;
 
@@ -57,12 +58,25 @@ enum Ask<'a, 'b> {
     Finish,
 }
 
-/// Answers 503 without a service, in one write.
-pub(super) fn refuse(accepted: Accepted) {
-    if let Accepted::Plain(stream) = accepted {
-        // Whoever has gone does not read it.
-        let _ = stream.conn().write(FULL);
+/// Answers 503 without a service, and gives the client a moment to read it. At the end
+/// of the server it goes at once.
+pub(super) async fn refuse(stream: TcpStream, server: Part) {
+    let mut io = Io::new(Wire::Tcp(stream));
+    say(&io, FULL);
+    let heard = timer::timeout(LINGER, async {
+        poll_fn(|cx| hyper::rt::Write::poll_shutdown(Pin::new(&mut io), cx)).await?;
+        hear_out(&mut io).await
+    });
+    // Whoever has reset it, or goes on for ever, needs no more patience.
+    let _ = unless(server.reached(Phase::Draining), heard).await;
+}
+
+/// Reads until the peer ends, and forgets what it reads.
+async fn hear_out(io: &mut Io<Wire>) -> io::Result<()> {
+    while !io.ledger().ended.get() {
+        poll_fn(|cx| io.poll_piece(cx, usize::MAX, |_| ())).await?;
     }
+    Ok(())
 }
 
 impl<S, B> Serving<S>
@@ -187,14 +201,9 @@ where
             return Ok(());
         };
         finished?;
-        let hear = async {
-            while !io.ledger().ended.get() {
-                poll_fn(|cx| io.poll_piece(cx, usize::MAX, |_| ())).await?;
-            }
-            io::Result::Ok(())
-        };
         // Whoever has reset it, or goes on for ever, needs no more patience.
-        let _ = unless(self.part.reached(until), timer::timeout(LINGER, hear)).await;
+        let heard = timer::timeout(LINGER, hear_out(&mut io));
+        let _ = unless(self.part.reached(until), heard).await;
         Ok(())
     }
 }

@@ -45,7 +45,8 @@ pub struct Limits {
 pub enum WhenFull {
     /// It stays in the kernel's queue until another has ended.
     Wait,
-    /// It is answered 503 and closed; by TLS it is closed alone.
+    /// It is answered 503 and closed; by TLS, or while 64 others are being told so, it is closed
+    /// alone.
     Refuse,
 }
 

@@ -162,6 +162,7 @@ where
     B::Error: Into<BoxError>,
 {
     let room = shared.watch();
+    let farewells = Shared::new();
     loop {
         if limits.when_full == WhenFull::Wait {
             room.fewer_than(limits.connections).await;
@@ -176,7 +177,7 @@ where
             }
         };
         if shared.open() >= limits.connections {
-            connection::refuse(accepted);
+            refuse(accepted, shared, &farewells);
             continue;
         }
         let part = shared.connection();
@@ -184,6 +185,24 @@ where
         if let Err(error) = task::spawn(serving.run(accepted)) {
             log::warn!("the connection of {peer} was dropped: {error}");
         }
+    }
+}
+
+/// Clients at a time that are told that there is no room for them; others are closed at once.
+const FAREWELLS: usize = 64;
+
+fn refuse(accepted: Accepted, shared: &Rc<Shared>, farewells: &Rc<Shared>) {
+    let Accepted::Plain(stream) = accepted else { return };
+    if farewells.open() == FAREWELLS {
+        return;
+    }
+    let (end, counted) = (shared.watch(), farewells.connection());
+    let told = async move {
+        connection::refuse(stream, end).await;
+        drop(counted);
+    };
+    if let Err(error) = task::spawn(told) {
+        log::debug!("a connection was refused without a word: {error}");
     }
 }
 
