@@ -50,6 +50,7 @@ pub use tautline_runtime::{
     Budgets, Config, Conn, Descriptor, DriverChoice, Error, Runtime, WaitMode, Wish, defer,
     fiber_local, listen, now, now_precise, offload, remote, stop, task, time, timer, watch,
 };
+pub use tautline_websocket as websocket;
 
 /// Fibers: straight-line code on the loop.
 pub mod fiber {

@@ -18,6 +18,7 @@ mod output;
 mod screen;
 mod table;
 mod writer;
+mod ws;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -61,6 +62,9 @@ enum Failure {
     /// A tool for multicast cannot go on.
     #[error(transparent)]
     Mcast(#[from] mcast::Error),
+    /// A tool for WebSockets cannot go on.
+    #[error(transparent)]
+    Ws(#[from] ws::Error),
     /// An exchange or a gateway cannot go on.
     #[error(transparent)]
     Market(#[from] MarketError),
@@ -101,6 +105,7 @@ fn begin(request: &Request, log: &LogArgs) -> Result<(), Failure> {
             | Request::Demo { .. }
             | Request::Exchange { .. }
             | Request::Gateway { .. }
+            | Request::WsEcho(_)
     );
     if has_loop || !log.is_default() {
         notice::start(log)?;
@@ -140,6 +145,9 @@ fn serve(request: &Request) -> Result<(), Failure> {
         Request::McastSend(args) => mcast::send(args),
         Request::McastRate(args) => mcast::rate(args),
         Request::McastDump(args) => mcast::dump(args),
+        Request::WsEcho(args) => ws::echo(args),
+        Request::WsConnect(args) => ws::connect(args),
+        Request::WsBench(args) => ws::bench(args),
         Request::Exchange { config, json } => market::exchange(config, *json),
         Request::Gateway { config, json } => market::gateway(config, *json),
         Request::Relay { config, json } => {

@@ -3,7 +3,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `relay` | the arguments of `relay`, `demo` and `doctor` |
-//! | `log`, `bus`, `mcast` | those of the command of that name |
+//! | `log`, `bus`, `mcast`, `ws` | those of the command of that name |
 //! | `market` | those of `exchange` and `gateway` |
 //! | `values` | what arguments of several commands have as value |
 //! | `refusal` | one line for a command line that cannot be understood |
@@ -17,11 +17,13 @@ mod relay;
 #[cfg(test)]
 mod tests;
 mod values;
+mod ws;
 
 pub(crate) use self::bus::{StatArgs, TapArgs};
 pub(crate) use self::log::RecoverArgs;
 pub(crate) use self::mcast::{DumpArgs, JoinArgs, Origin, RateArgs, RecvArgs, SendArgs};
 pub(crate) use self::refusal::Refusal;
+pub(crate) use self::ws::{BenchArgs, ConnectArgs, EchoArgs, ReachArgs};
 
 use std::ffi::OsString;
 
@@ -34,6 +36,7 @@ use self::log::LogCommand;
 use self::market::{ExchangeArgs, GatewayArgs};
 use self::mcast::McastCommand;
 use self::relay::{DemoArgs, DoctorArgs, RelayArgs};
+use self::ws::WsCommand;
 use crate::notice::LogArgs;
 
 /// Moves live data from where it arises to everyone who needs it.
@@ -68,6 +71,11 @@ enum Command {
     Mcast {
         #[command(subcommand)]
         command: McastCommand,
+    },
+    /// Talk to WebSocket servers, be one, and load one.
+    Ws {
+        #[command(subcommand)]
+        command: WsCommand,
     },
     /// Simulate an exchange: order books on two multicast lines that lose packets.
     Exchange(ExchangeArgs),
@@ -125,6 +133,12 @@ pub(crate) enum Request {
     McastRate(RateArgs),
     /// Print a capture.
     McastDump(DumpArgs),
+    /// Send everything back.
+    WsEcho(EchoArgs),
+    /// Talk to a server.
+    WsConnect(ConnectArgs),
+    /// Load a server.
+    WsBench(BenchArgs),
     /// Run a simulated exchange.
     Exchange {
         /// Which one.
@@ -156,7 +170,9 @@ pub(crate) fn parse(mut arguments: Vec<OsString>) -> Result<Asked, Refusal> {
     }
     let Cli { command, log } = Cli::try_parse_from(arguments)?;
     let missing = || {
-        Refusal::Wrong("write relay, demo, doctor, log, bus, mcast, exchange or gateway".to_owned())
+        Refusal::Wrong(
+            "write relay, demo, doctor, log, bus, mcast, ws, exchange or gateway".to_owned(),
+        )
     };
     Ok(Asked { request: request(command.ok_or_else(missing)?)?, log })
 }
@@ -209,6 +225,7 @@ fn request(command: Command) -> Result<Request, Refusal> {
         Command::Log { command: LogCommand::Recover(args) } => Request::LogRecover(args),
         Command::Bus { command } => bus::request(command),
         Command::Mcast { command } => return mcast::request(command),
+        Command::Ws { command } => return ws::request(command),
         Command::Exchange(args) => return market::exchange(args, seconds_since_1970()),
         Command::Gateway(args) => return market::gateway(args),
     })

@@ -74,6 +74,15 @@ impl Session {
         Ok(self.clock()())
     }
 
+    /// Runs the loop on, for as long as something is to be done at the end.
+    ///
+    /// # Errors
+    /// [`Error::Loop`].
+    pub(crate) fn run_while(&self, is_busy: impl Fn() -> bool) -> Result<(), Error> {
+        self.runtime.run_until(|| !is_busy())?;
+        Ok(())
+    }
+
     /// Whether something has failed, as [`result`](Self::result) will say.
     pub(crate) fn has_failed(&self) -> bool {
         self.failure.borrow().is_some()

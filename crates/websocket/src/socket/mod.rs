@@ -35,13 +35,6 @@ pub struct Ended {
     pub reason: String,
 }
 
-impl Ended {
-    /// Told already.
-    fn unknown() -> Self {
-        Self { code: None, reason: String::new() }
-    }
-}
-
 impl WebSocket {
     /// Over a stream whose opening handshake is over, and which `leftover` has come on since.
     ///

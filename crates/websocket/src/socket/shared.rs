@@ -322,6 +322,14 @@ impl Shared {
         }
     }
 
+    /// Tells the handler, if there is one, how it has ended: for who takes the end himself.
+    pub(super) fn tell(&self, how: io::Result<Ended>) {
+        let handler = self.on_close.borrow_mut().take();
+        if let Some(handler) = handler {
+            handler(how);
+        }
+    }
+
     /// How it has ended, told once.
     pub(super) fn take_end(&self) -> Option<io::Result<Ended>> {
         self.ended.borrow_mut().take()

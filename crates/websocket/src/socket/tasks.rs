@@ -67,7 +67,12 @@ impl WebSocket {
     }
 
     fn farewell(&self) -> io::Result<Option<Event<'_>>> {
-        self.shared.take_end().unwrap_or_else(|| Ok(super::Ended::unknown())).map(|_| None)
+        let Some(end) = self.shared.take_end() else { return Ok(None) };
+        self.shared.tell(match &end {
+            Ok(ended) => Ok(ended.clone()),
+            Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+        });
+        end.map(|_| None)
     }
 
     /// Looks for an event in what has come, and then for more of that.

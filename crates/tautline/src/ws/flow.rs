@@ -1,0 +1,63 @@
+//! Sending no faster than the peer takes: what waits is bounded.
+
+use std::io;
+use std::time::Duration;
+
+use tautline_runtime::timer;
+use tautline_websocket::read::{Event, Kind};
+use tautline_websocket::{Message, SendError, Sender};
+
+/// Bytes that may wait while more is sent.
+const WAITING: usize = 256 << 10;
+/// So often it is looked whether the peer has taken some.
+const LOOK: Duration = Duration::from_millis(1);
+/// Bytes of a frame at most: a longer message leaves in fragments.
+const FRAME: usize = 1 << 20;
+
+/// Sends a message, and waits while too much waits. Nothing is sent any more once the connection is
+/// being closed: how that ends shows where it is read from.
+pub(super) async fn send(sender: &Sender, message: Message<'_>) -> io::Result<()> {
+    let bytes = message.bytes();
+    if bytes.len() <= FRAME {
+        return put(sender, || sender.send(message)).await;
+    }
+    let last = bytes.len().div_ceil(FRAME) - 1;
+    for (at, part) in bytes.chunks(FRAME).enumerate() {
+        send_part(sender, message.kind(), part, at == last).await?;
+    }
+    Ok(())
+}
+
+async fn send_part(sender: &Sender, kind: Kind, part: &[u8], last: bool) -> io::Result<()> {
+    put(sender, || sender.send_part(kind, part, last)).await
+}
+
+/// Sends back what has come: text as text, binary as binary, parts as parts.
+pub(super) async fn answer(sender: &Sender, event: Event<'_>) -> io::Result<()> {
+    match event {
+        Event::Text(text) => send(sender, Message::Text(text)).await,
+        Event::Binary(bytes) => send(sender, Message::Binary(bytes)).await,
+        Event::Part(part) => send_part(sender, part.kind, part.bytes, part.last).await,
+        Event::Ping(_) | Event::Pong(_) | Event::Close(_) => Ok(()),
+    }
+}
+
+async fn put(sender: &Sender, put: impl Fn() -> Result<(), SendError>) -> io::Result<()> {
+    loop {
+        match put() {
+            Ok(()) => return drain(sender, WAITING).await,
+            Err(SendError::Full { .. }) => drain(sender, 0).await?,
+            Err(SendError::Closing) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Waits until no more than so many bytes wait, or the connection is no longer open.
+pub(super) async fn drain(sender: &Sender, most: usize) -> io::Result<()> {
+    while sender.queued() > most && sender.is_open() {
+        timer::sleep(LOOK).await?;
+        sender.flush()?;
+    }
+    Ok(())
+}

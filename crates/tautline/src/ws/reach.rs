@@ -1,0 +1,23 @@
+//! How a server is reached.
+
+use tautline_net::tls::{Connector, Roots};
+use tautline_websocket::{Client, Options};
+
+use super::Error;
+use crate::cli::ReachArgs;
+
+/// A client with these options, which trusts whom the arguments say.
+///
+/// # Errors
+/// [`Error::Tls`].
+pub(super) fn client(reach: &ReachArgs, options: Options) -> Result<Client, Error> {
+    let client = Client::with(options);
+    let builder = match &reach.ca {
+        Some(file) => {
+            Connector::builder().roots(Roots::from_pem_file(file).map_err(Error::tls("--ca"))?)
+        }
+        None if reach.insecure => Connector::builder().dangerous_accept_any_certificate(),
+        None => return Ok(client),
+    };
+    Ok(client.tls(builder.build().map_err(Error::tls("--ca"))?))
+}
