@@ -1,5 +1,7 @@
 //! Connections over real sockets, on the loop.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tautline_net::{TcpListener, TcpStream};
@@ -91,4 +93,44 @@ fn a_burst_comes_back_in_order() {
         };
         runtime.block_on(timer::timeout(Duration::from_secs(20), run)).unwrap().unwrap();
     }
+}
+
+/// Who reads by a task is told how the connection has ended, as who is called back is: in order with
+/// what the peer has said, and otherwise with why.
+#[test]
+fn readers_are_told_of_the_end() {
+    for runtime in runtimes() {
+        let run = async {
+            let options = Options::default();
+            for (in_order, told) in [(true, Ok(CloseCode::POLICY)), (false, Err("farewell"))] {
+                let end = Rc::new(RefCell::new(None));
+                let mut socket = client(echo_server(options), options).await;
+                let (sender, place) = (socket.sender(), end.clone());
+                sender.on_close(move |how| *place.borrow_mut() = Some(how));
+                if in_order {
+                    sender.close(CloseCode::POLICY, "").unwrap();
+                    assert_eq!(socket.read().await.unwrap(), None);
+                } else {
+                    socket = client(silent_server(), options).await;
+                    let place = end.clone();
+                    socket.sender().on_close(move |how| *place.borrow_mut() = Some(how));
+                    assert!(socket.read().await.is_err());
+                }
+                match (end.take().unwrap(), told) {
+                    (Ok(ended), Ok(code)) => assert_eq!(ended.code, Some(code)),
+                    (Err(error), Err(why)) => assert!(error.to_string().contains(why), "{error}"),
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        runtime.block_on(timer::timeout(Duration::from_secs(20), run)).unwrap().unwrap();
+    }
+}
+
+/// A server that ends each stream at once, without a farewell.
+fn silent_server() -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    listener.on_accept(|stream| stream.shutdown(std::net::Shutdown::Both)).unwrap();
+    addr
 }

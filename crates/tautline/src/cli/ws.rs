@@ -36,7 +36,8 @@ understood.
 Example:      tautline ws echo --listen 127.0.0.1:9001";
 
 const CONNECT: &str = "\
-When standard input ends, so does the connection, in order, unless --send, --count, --ping or
+When standard input ends, so does the connection, in order (a server may then leave out the answers that
+are still to come: say with --count how many there are), unless --send, --count, --ping or
 --close-after says that more is waited for. Names of messages, frames and times go to standard error, with -v.
 
 Exit codes: 0 closed in order, be it by either end; 1 it cannot be opened, it broke, or the peer closed

@@ -1,0 +1,143 @@
+"""Peers that no package of the system brings: installed once, into the folder of the build."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+from support import ROOT
+
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
+PEERS = TARGET / "peers"
+
+# What they are, exactly: a newer one is tried on purpose, not by chance.
+AUTOBAHN = "autobahntestsuite==25.10.1"
+WEBSOCKETS = "websockets==15.0.1"
+WS = "ws@8.18.3"
+
+# Seconds; packages may come over a slow network, and some are built.
+LONG_ENOUGH = 600
+
+
+class Missing(Exception):
+    """This machine has no such peer, and it cannot be installed."""
+
+
+def run(*command, **options):
+    """Runs a command that has to succeed."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        timeout=LONG_ENOUGH,
+        check=False,
+        **options,
+    )
+    if done.returncode != 0:
+        raise AssertionError(f"{' '.join(map(str, command))}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def _once(name, install):
+    """The folder of a peer, which `install` fills if it is not there: whole, or not at all."""
+    folder = PEERS / name
+    if folder.is_dir():
+        return folder
+    PEERS.mkdir(parents=True, exist_ok=True)
+    fresh = pathlib.Path(tempfile.mkdtemp(prefix=f"{name}-", dir=PEERS))
+    try:
+        install(fresh)
+        fresh.rename(folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return folder
+
+
+def skip(case, why):
+    """Skips a test, and has the summary of the lane say so; with CI set the test fails."""
+    if os.environ.get("CI"):
+        case.fail(why)
+    skips = os.environ.get("TAUTLINE_SKIPS")
+    if skips:
+        with open(skips, "a", encoding="utf-8") as file:
+            file.write(f"{why}\n")
+    case.skipTest(why)
+
+
+def _runs(python):
+    try:
+        done = subprocess.run([python, "-c", "import pip"], capture_output=True, timeout=60, check=False)
+    except OSError:
+        return False
+    return done.returncode == 0
+
+
+def python27():
+    """CPython 2.7 with its pip, from the path or from where pyenv keeps its versions."""
+    versions = pathlib.Path(os.environ.get("PYENV_ROOT", pathlib.Path.home() / ".pyenv")) / "versions"
+    found = sorted(versions.glob("2.7*/bin/python2.7"), reverse=True)
+    if (on_path := shutil.which("python2.7")) is not None:
+        found.append(pathlib.Path(on_path))
+    for python in found:
+        if _runs(python):
+            return python
+    raise Missing("there is no CPython 2.7 with pip, which Autobahn's suite needs (pyenv install 2.7.18)")
+
+
+def autobahn():
+    """Where Autobahn's suite lies."""
+    python = python27()
+
+    def install(folder):
+        run(python, "-m", "pip", "install", "-q", "--target", folder, AUTOBAHN, cwd=folder)
+        # A part of a name that others share: without this Python 2.7 does not look into it.
+        (folder / "zope/__init__.py").touch()
+
+    return _once("autobahn", install)
+
+
+def websockets():
+    """Where Python's `websockets` lies."""
+
+    def install(folder):
+        run(sys.executable, "-m", "pip", "install", "-q", "--target", folder, WEBSOCKETS)
+
+    return _once("websockets", install)
+
+
+def node_ws():
+    """Where Node's `ws` lies, as NODE_PATH has it."""
+    if shutil.which("npm") is None or shutil.which("node") is None:
+        raise Missing("there is no node with npm, with which ws is tested (packages nodejs and npm)")
+
+    def install(folder):
+        (folder / "package.json").write_text(json.dumps({"private": True}))
+        run("npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", WS, cwd=folder)
+
+    return _once("ws", install) / "node_modules"
+
+
+CERTIFICATE = """
+[req]
+distinguished_name = name
+x509_extensions = extensions
+prompt = no
+[name]
+CN = localhost
+[extensions]
+basicConstraints = critical, CA:FALSE
+subjectAltName = DNS:localhost, IP:127.0.0.1
+"""
+
+
+def certificate(folder):
+    """A certificate for this machine and its key, which nobody trusts who is not told to."""
+    folder = pathlib.Path(folder)
+    config, cert, key = (folder / name for name in ("req.cnf", "cert.pem", "key.pem"))
+    config.write_text(CERTIFICATE)
+    made = ["-keyout", key, "-out", cert, "-config", config]
+    run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *made)
+    return cert, key
