@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -15,7 +16,8 @@ import time
 import unittest
 
 import peers
-from support import HOST, PATIENCE, PROGRAM, Case, free_port, listener, wait_for, wait_listening
+from support import HOST, PATIENCE, PROGRAM, Case, dial, free_port, listener, read_exactly, wait_for
+from support import wait_listening
 
 LONG = bool(os.environ.get("LONG"))
 KIB, MIB = 1 << 10, 1 << 20
@@ -35,6 +37,11 @@ def payload(size):
     block = "".join(hashlib.sha256(str(at).encode()).hexdigest() for at in range(64))
     return (block * (size // len(block) + 1))[:size]
 
+
+OPENING = (
+    b"GET / HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 
 # A server that sends everything back, and a client that checks what comes back.
 NODE_SERVER = """
@@ -221,15 +228,23 @@ class OurServer(Interop):
         others are served meanwhile, and that nothing is lost when it reads on."""
         server, port = self.echo()
         message = payload(MIB - 100).encode()
-        slow = connect(f"ws://{HOST}:{port}/", compression=None, max_queue=1)
-        self.addCleanup(slow.close)
+        # By hand: a client of Python's cannot receive while it waits to send.
+        slow = self.keep(dial(port))
+        slow.sendall(OPENING)
+        while not read_exactly(slow, 1) + slow.recv(3, socket.MSG_PEEK) == b"\r\n\r\n":
+            pass
+        read_exactly(slow, 3)
+        # Of a client, with a mask that changes nothing; and as the server sends it back.
+        frame = b"\x82\xff" + struct.pack(">QI", len(message), 0) + message
+        answer = b"\x82\x7f" + struct.pack(">Q", len(message)) + message
         sent, stop = [], threading.Event()
 
         def push():
             while not stop.is_set() and len(sent) < 400:
-                slow.send(message)
+                slow.sendall(frame)
                 sent.append(1)
 
+        slow.settimeout(4 * PATIENCE)
         pusher = threading.Thread(target=push, daemon=True)
         pusher.start()
         stand = [-1, time.monotonic()]
@@ -246,12 +261,11 @@ class OurServer(Interop):
             other.send("here")
             self.assertEqual(other.recv(PATIENCE), "here")
         stop.set()
-        received = 0
-        while pusher.is_alive() or received < len(sent):
-            self.assertTrue(slow.recv(PATIENCE) == message)
-            received += 1
+        # The one that waits to be sent is the last.
+        for number in range(len(sent) + 1):
+            self.assertTrue(read_exactly(slow, len(answer)) == answer, f"message {number}")
         pusher.join(PATIENCE)
-        self.assertEqual(received, len(sent))
+        self.assertFalse(pusher.is_alive())
 
 
 def resident(process):

@@ -22,8 +22,9 @@ use crate::cli::EchoArgs;
 use crate::mcast::Session;
 use crate::table::quantity::{bytes, things};
 
-/// Bytes of a message that goes back as a whole; a longer one goes back in parts, as it comes.
-const WHOLE: u64 = 1 << 20;
+/// Bytes of a message that goes back when all of it is there: some peers read nothing until they have
+/// sent a message. A longer one goes back in parts, as it comes.
+const WHOLE: u64 = 64 << 20;
 
 /// Serves until the end, says farewell to everybody, and tells how much it was.
 pub(crate) fn echo(args: &EchoArgs) -> Result<(), Failure> {
@@ -73,7 +74,7 @@ impl House {
         let limits = Limits {
             max_message: args.max_message,
             max_frame: args.max_message,
-            whole: WHOLE,
+            whole: WHOLE.min(args.max_message),
             ..Limits::default()
         };
         let origins = match &args.origins[..] {
