@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use tautline_runtime::Runtime;
+use tautline_websocket::deflate::Config;
 use tautline_websocket::read::{Event, Limits};
 use tautline_websocket::{Client, Options, Sender, Server};
 
@@ -26,7 +27,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// The suite's messages have up to 16 MiB in 65,536 fragments.
 fn options() -> Options {
     let limits = Limits { max_message: 64 << 20, max_frame: 64 << 20, ..Limits::default() };
-    Options { limits, close_within: Duration::from_secs(2), ..Options::default() }
+    let deflate = Some(Config::default());
+    Options { limits, deflate, close_within: Duration::from_secs(2), ..Options::default() }
 }
 
 fn echo(sender: &Sender, event: Event<'_>) -> io::Result<()> {

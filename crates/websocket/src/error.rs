@@ -78,6 +78,12 @@ pub enum ProtocolError {
     /// A compressed message that cannot be inflated, RFC 7692 §7.2.2.
     #[error("a compressed message that is corrupt")]
     Corrupt,
+    /// There is no memory left to inflate a message with.
+    #[error(
+        "no memory to inflate a message with: raise `contexts` or `read_buffers`, or agree to no \
+         context takeover"
+    )]
+    NoContext,
 }
 
 impl ProtocolError {
@@ -87,6 +93,7 @@ impl ProtocolError {
             Self::Utf8 | Self::CloseReason | Self::Corrupt => CloseCode::INVALID,
             Self::FrameTooBig { .. } | Self::MessageTooBig { .. } => CloseCode::TOO_BIG,
             Self::TooManyFragments { .. } => CloseCode::TOO_BIG,
+            Self::NoContext => CloseCode::TRY_AGAIN,
             _ => CloseCode::PROTOCOL,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::deflate::{Config, PoolLimits};
 use crate::read::Limits;
 
 /// What connections are like: sizes, limits and deadlines, with defaults that are safe for a
@@ -29,6 +30,10 @@ pub struct Options {
     /// [`SendError::Full`](crate::SendError::Full), and a connection is not read from until less
     /// wait. Default 1 MiB.
     pub write_limit: usize,
+    /// How messages are compressed, where the peer agrees to that. Default: not at all.
+    pub deflate: Option<Config>,
+    /// How many contexts of compression connections may have together.
+    pub contexts: PoolLimits,
     /// How long the opening handshake may take. Default 10 s.
     pub handshake_within: Duration,
     /// How long the peer may take to answer a farewell. Default 5 s.
@@ -46,6 +51,8 @@ impl Default for Options {
             read_buffer: 64 << 10,
             read_buffers: 1 << 30,
             write_limit: 1 << 20,
+            deflate: None,
+            contexts: PoolLimits::default(),
             handshake_within: Duration::from_secs(10),
             close_within: Duration::from_secs(5),
             ping_every: Some(Duration::from_secs(30)),

@@ -7,13 +7,13 @@ use std::rc::Rc;
 use tautline_buffer::{LendError, Lent, Pool};
 
 use crate::frame::MaskKey;
-use crate::{Keys, Options};
+use crate::{Keys, Options, deflate};
 
 /// A larger ring is so many times as large as the next smaller.
 const STEP: usize = 8;
 
 /// What the connections of a thread share, so that an idle one has nothing of it: rings to read
-/// into and to write from, and keys to mask with. Cheap to clone; all clones are one stock.
+/// into and to write from, contexts of compression, and keys to mask with. Cheap to clone; all clones are one stock.
 #[derive(Clone)]
 pub struct Stock {
     shared: Rc<Shared>,
@@ -23,6 +23,7 @@ struct Shared {
     /// From the smallest to the one that the longest message fits into.
     rings: Vec<Pool>,
     keys: RefCell<Keys>,
+    contexts: deflate::Pool,
 }
 
 impl Stock {
@@ -45,7 +46,8 @@ impl Stock {
             size = size.saturating_mul(STEP).min(largest);
             rings.push(pool(size));
         }
-        Self { shared: Rc::new(Shared { rings, keys: RefCell::new(keys) }) }
+        let contexts = deflate::Pool::new(options.contexts);
+        Self { shared: Rc::new(Shared { rings, keys: RefCell::new(keys), contexts }) }
     }
 
     /// A ring of the smallest size.
@@ -66,6 +68,16 @@ impl Stock {
         let fitting = rings.iter().find(|pool| pool.size() >= room);
         let pool = fitting.unwrap_or(&rings[rings.len() - 1]);
         (pool, pool.lend())
+    }
+
+    /// Bytes of the largest rings.
+    pub(crate) fn largest(&self) -> usize {
+        self.shared.rings[self.shared.rings.len() - 1].size()
+    }
+
+    /// Contexts of compression.
+    pub fn contexts(&self) -> &deflate::Pool {
+        &self.shared.contexts
     }
 
     /// A key for the next frame of a client.

@@ -8,6 +8,7 @@ use tautline_runtime::timer;
 
 use super::OpenError;
 use super::talk::{Heard, say};
+use crate::deflate::Offer;
 use crate::handshake::{Answer, Connect, Proxied, Request, RequestError, Url};
 use crate::{Options, Role, Stock, WebSocket};
 
@@ -187,7 +188,12 @@ impl Client {
                 Answer::Opened(opened) => {
                     let leftover = &heard.bytes()[opened.used()..];
                     let (options, stock) = (self.options, &self.stock);
+                    let agreed = opened.deflate();
                     let socket = WebSocket::over(link, Role::Client, options, stock, leftover)?;
+                    let socket = match agreed {
+                        Some(agreed) => socket.deflated(&agreed),
+                        None => socket,
+                    };
                     return Ok(Asked::Opened(Box::new(socket)));
                 }
                 Answer::Redirect(redirect) => {
@@ -200,6 +206,9 @@ impl Client {
 
     fn request(&self, url: &Url, is_first_host: bool) -> Result<Request, OpenError> {
         let mut request = Request::new(url);
+        if let Some(config) = &self.options.deflate {
+            request = request.deflate(&[Offer::of(config)]);
+        }
         for name in &self.protocols {
             request = request.protocol(name)?;
         }

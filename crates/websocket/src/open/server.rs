@@ -10,6 +10,7 @@ use tautline_runtime::{Conn, task, timer};
 
 use super::OpenError;
 use super::talk::{Heard, say};
+use crate::deflate::Agreed;
 use crate::handshake::{self, Accept, Asked, Origins, Response, Upgrade};
 use crate::{Options, Role, Stock, WebSocket};
 
@@ -80,7 +81,7 @@ impl Server {
     }
 
     /// Has `rule` see each request that is in order: it may add to the answer, choose another
-    /// subprotocol, or refuse by an answer of its own.
+    /// subprotocol, or refuse by an answer of its own. Compression was agreed on by then.
     #[must_use]
     pub fn on_request<F>(mut self, rule: F) -> Self
     where
@@ -118,10 +119,14 @@ impl Server {
                     continue;
                 }
                 Ok(Asked::Upgrade(upgrade)) => match self.answer(&upgrade) {
-                    Ok(answer) => {
+                    Ok((answer, agreed)) => {
                         say(&mut link, &answer)?;
                         let leftover = &heard.bytes()[upgrade.used()..];
-                        return self.open(link, leftover);
+                        let socket = self.open(link, leftover)?;
+                        return Ok(match agreed {
+                            Some(agreed) => socket.deflated(&agreed),
+                            None => socket,
+                        });
                     }
                     Err(response) => {
                         let status = response.status().code();
@@ -142,9 +147,11 @@ impl Server {
         }
     }
 
-    fn answer(&self, upgrade: &Upgrade<'_>) -> Result<Vec<u8>, Response> {
+    fn answer(&self, upgrade: &Upgrade<'_>) -> Result<(Vec<u8>, Option<Agreed>), Response> {
         let known: Vec<&str> = self.protocols.iter().map(String::as_str).collect();
-        let accept = upgrade.accept();
+        let deflate = self.options.deflate.as_ref();
+        let agreed = deflate.and_then(|config| config.accept(upgrade.extensions()));
+        let accept = upgrade.accept().deflate(agreed);
         let accept = match upgrade.choose(&known) {
             // One that was offered is taken by every answer.
             Some(name) => accept.clone().protocol(Some(name)).unwrap_or(accept),
@@ -154,7 +161,7 @@ impl Server {
             Some(rule) => rule(upgrade, accept)?,
             None => accept,
         };
-        Ok(accept.bytes())
+        Ok((accept.bytes(), agreed))
     }
 
     fn open(&self, link: Link, leftover: &[u8]) -> Result<WebSocket, OpenError> {

@@ -119,6 +119,12 @@ pub(crate) enum What {
 }
 
 impl Place {
+    /// Whether it is a part of a compressed message.
+    #[inline]
+    pub(crate) fn is_compressed(&self) -> bool {
+        matches!(self.what, What::Part { compressed: true, .. })
+    }
+
     /// What was found, in the bytes that it was found in.
     #[inline]
     pub(crate) fn event<'b>(&self, bytes: &'b [u8]) -> Result<Event<'b>, ProtocolError> {

@@ -43,7 +43,7 @@ impl WebSocket {
     }
 
     fn give_to(self, handler: impl Handler + 'static) -> io::Result<Sender> {
-        let Self { shared, mut receiving } = self;
+        let Self { shared, mut receiving, .. } = self;
         let sender = Sender { shared: shared.clone() };
         let conn = shared.wire.borrow().link.conn().clone();
         let mut fresh = !receiving.is_empty();
@@ -163,6 +163,11 @@ impl<H: Handler> Sight for User<H> {
             Ok(()) => Ok(self.sender.shared.goes_on()),
             Err(error) => Err(Failure::Io(error)),
         }
+    }
+
+    #[inline(never)]
+    fn inflated(&mut self, message: Message<'_>) -> Result<bool, Failure> {
+        self.message(message)
     }
 
     #[inline(never)]

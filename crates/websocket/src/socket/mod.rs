@@ -2,6 +2,7 @@
 
 mod callbacks;
 mod error;
+mod inflating;
 mod receiving;
 mod sender;
 mod shared;
@@ -16,6 +17,7 @@ use tautline_net::Link;
 
 use self::receiving::Receiving;
 use self::shared::Shared;
+use crate::deflate::Agreed;
 use crate::{CloseCode, Options, Role, Stock};
 
 pub use self::{callbacks::Answer, error::SendError, sender::Sender};
@@ -24,6 +26,7 @@ pub use self::{callbacks::Answer, error::SendError, sender::Sender};
 pub struct WebSocket {
     shared: Rc<Shared>,
     receiving: Receiving,
+    ended: Option<Ended>,
 }
 
 /// How a connection has ended in order.
@@ -52,7 +55,27 @@ impl WebSocket {
             receiving.put(leftover)?;
         }
         let shared = Shared::new(link.into(), role, options, stock.clone());
-        Ok(Self { shared, receiving })
+        Ok(Self { shared, receiving, ended: None })
+    }
+
+    /// Compresses as both ends have agreed in the opening handshake, with the
+    /// [configuration](Options::deflate) that led to it.
+    #[must_use]
+    pub fn deflated(mut self, agreed: &Agreed) -> Self {
+        let (role, options) = (self.shared.role, *self.shared.options());
+        let (ours, theirs) = match role {
+            Role::Client => (agreed.client(), agreed.server()),
+            Role::Server => (agreed.server(), agreed.client()),
+        };
+        self.receiving = self.receiving.inflate(theirs, options.limits);
+        let config = options.deflate.unwrap_or_default();
+        self.shared.wire.borrow_mut().deflate(ours, &config);
+        self
+    }
+
+    /// What the peer has said in farewell, once [`read`](Self::read) has returned `None`.
+    pub fn ended(&self) -> Option<&Ended> {
+        self.ended.as_ref()
     }
 
     /// Sends on it, also while a message that was read is still looked at.

@@ -5,8 +5,10 @@ use std::io;
 use tautline_buffer::{Fifo, LendError, Lent, Pool};
 use tautline_net::{Link, Received};
 
+use super::inflating::{self, Inflating};
 use super::shared::Failure;
-use crate::read::{Event, Found, Limits, Next, Place, Reader, message_of};
+use crate::deflate::Terms;
+use crate::read::{Event, Found, Limits, Next, Part, Place, Reader, message_of};
 use crate::{Message, ProtocolError, Role, Stock};
 
 /// A ring while there are bytes that were not used up, and the reader that looks at them.
@@ -16,10 +18,31 @@ pub(super) struct Receiving {
     ring: Option<Lent>,
     /// Bytes of the last event, to be dropped before the next look.
     used: usize,
+    /// For compressed messages, if those were agreed on.
+    inflating: Option<Box<Inflating>>,
+    /// What of the ring is to be inflated, from the first byte that was not dropped on.
+    deflated: Option<Deflated>,
     /// A ring that was waited for.
     spare: Option<Lent>,
     /// The ring is to be exchanged for one that holds so many bytes.
     wants: Option<usize>,
+}
+
+/// A piece of a compressed message, where it lies.
+#[derive(Clone, Copy)]
+struct Deflated {
+    place: Place,
+    /// Bytes of it that were inflated.
+    used: usize,
+}
+
+/// Where something lies that was received.
+#[derive(Clone, Copy)]
+pub(super) enum Spot {
+    /// In the ring.
+    Ring(Place),
+    /// It was inflated.
+    Inflated(inflating::Found),
 }
 
 /// What [`Receiving::fill`] has found.
@@ -40,6 +63,9 @@ pub(super) trait Sight {
     /// A message. Whether it wants more.
     fn message(&mut self, message: Message<'_>) -> Result<bool, Failure>;
 
+    /// The same for one that was compressed: not at the place where most come from.
+    fn inflated(&mut self, message: Message<'_>) -> Result<bool, Failure>;
+
     /// Anything else. Whether it wants more.
     fn event(&mut self, event: Event<'_>) -> Result<bool, Failure>;
 }
@@ -47,7 +73,16 @@ pub(super) trait Sight {
 impl Receiving {
     pub(super) fn new(role: Role, limits: Limits, stock: Stock) -> Self {
         let reader = Reader::new(role, limits);
-        Self { reader, stock, ring: None, used: 0, spare: None, wants: None }
+        Self {
+            reader,
+            stock,
+            ring: None,
+            used: 0,
+            inflating: None,
+            deflated: None,
+            spare: None,
+            wants: None,
+        }
     }
 
     /// Bytes that came before anybody looked, such as those behind an opening handshake.
@@ -112,27 +147,67 @@ impl Receiving {
         }
     }
 
+    /// Compressed messages are to be inflated.
+    pub(super) fn inflate(mut self, terms: Terms, limits: Limits) -> Self {
+        self.reader = self.reader.compressed();
+        self.inflating = Some(Box::new(Inflating::new(terms, limits, &self.stock)));
+        self
+    }
+
     /// Where the next event lies; it stays there until the next look.
     #[inline]
-    pub(super) fn find(&mut self) -> Result<Option<Place>, ProtocolError> {
-        let Some(ring) = &mut self.ring else { return Ok(None) };
-        ring.consume(std::mem::take(&mut self.used));
-        match self.reader.find(ring.readable_mut())? {
-            Found::Event(place) => {
-                self.used = place.used;
-                Ok(Some(place))
+    pub(super) fn find(&mut self) -> Result<Option<Spot>, ProtocolError> {
+        loop {
+            if self.deflated.is_some()
+                && let Some(found) = self.inflate_more()?
+            {
+                return Ok(Some(Spot::Inflated(found)));
             }
-            Found::Needs { used, room } => {
-                self.settle(used, room);
-                Ok(None)
+            let Some(ring) = &mut self.ring else { return Ok(None) };
+            ring.consume(std::mem::take(&mut self.used));
+            match self.reader.find(ring.readable_mut())? {
+                Found::Event(place) => {
+                    self.used = place.used;
+                    if !place.is_compressed() {
+                        return Ok(Some(Spot::Ring(place)));
+                    }
+                    self.deflated = Some(Deflated { place, used: 0 });
+                }
+                Found::Needs { used, room } => {
+                    self.settle(used, room);
+                    return Ok(None);
+                }
             }
         }
     }
 
-    /// What lies at a place that [`find`](Self::find) has returned.
+    /// Goes on with what is to be inflated.
+    fn inflate_more(&mut self) -> Result<Option<inflating::Found>, ProtocolError> {
+        let (Some(deflated), Some(inflating), Some(ring)) =
+            (&mut self.deflated, &mut self.inflating, &self.ring)
+        else {
+            return Ok(None);
+        };
+        let Event::Part(mut part) = deflated.place.event(ring.readable())? else { return Ok(None) };
+        part.bytes = &part.bytes[deflated.used..];
+        let (used, found) = inflating.step(&part)?;
+        deflated.used += used;
+        if found.ends_piece() {
+            self.deflated = None;
+        }
+        Ok(found.is_something().then_some(found))
+    }
+
+    /// What lies at a spot that [`find`](Self::find) has returned.
     #[inline]
-    pub(super) fn event(&self, place: &Place) -> Result<Event<'_>, ProtocolError> {
-        place.event(self.ring.as_ref().map_or(&[], |ring| ring.readable()))
+    pub(super) fn event(&self, spot: &Spot) -> Result<Event<'_>, ProtocolError> {
+        match (spot, &self.inflating) {
+            (Spot::Ring(place), _) => {
+                place.event(self.ring.as_ref().map_or(&[], |ring| ring.readable()))
+            }
+            (Spot::Inflated(found), Some(inflating)) => inflating.event(*found),
+            (Spot::Inflated(_), None) => Err(ProtocolError::NoContext),
+        }
     }
 
     /// Has `sight` see every event that is there, until it says that it wants no more. Returns whether
@@ -161,6 +236,13 @@ impl Receiving {
                 match event {
                     Event::Text(text) => Message::Text(text),
                     Event::Binary(bytes) => Message::Binary(bytes),
+                    Event::Part(part) if part.compressed => {
+                        match inflate_all(self.inflating.as_deref_mut(), part, sight) {
+                            Ok(true) => continue,
+                            Ok(false) => break Ok(None),
+                            Err(failure) => break Err(failure),
+                        }
+                    }
                     other => match sight.event(other) {
                         Ok(true) => continue,
                         Ok(false) => break Ok(None),
@@ -225,6 +307,30 @@ impl Receiving {
     /// Forgets everything that was received: nobody is to see it any more.
     pub(super) fn forget(&mut self) {
         self.ring = None;
-        self.used = 0;
+        (self.used, self.deflated) = (0, None);
+    }
+}
+
+/// Has `sight` see all that comes of a piece of a compressed message. What comes of one piece is seen
+/// whole, whether more is wanted or not.
+#[inline(never)]
+fn inflate_all(
+    inflating: Option<&mut Inflating>,
+    mut part: Part<'_>,
+    sight: &mut impl Sight,
+) -> Result<bool, Failure> {
+    let Some(inflating) = inflating else { return Err(ProtocolError::Reserved(0x40).into()) };
+    let mut goes_on = true;
+    loop {
+        let (used, found) = inflating.step(&part)?;
+        part.bytes = &part.bytes[used..];
+        match found {
+            inflating::Found::Nothing => {}
+            inflating::Found::Message => goes_on = sight.inflated(inflating.whole()?)?,
+            inflating::Found::Part { .. } => goes_on = sight.event(inflating.event(found)?)?,
+        }
+        if found.ends_piece() {
+            return Ok(goes_on);
+        }
     }
 }

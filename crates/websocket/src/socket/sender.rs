@@ -32,6 +32,16 @@ impl Sender {
         self.shared.send(message.kind(), message.bytes())
     }
 
+    /// As [`send`](Self::send), but not compressed, whatever was agreed: for what is so already, or is
+    /// not to be seen through its length.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub fn send_plain<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
+        let message = message.into();
+        self.shared.send_plain(message.kind(), message.bytes())
+    }
+
     /// Sends the next fragment of a message, the first of which says what it is. Until the `last`,
     /// which may be empty, only pings, pongs and a farewell may be sent beside.
     ///

@@ -39,7 +39,7 @@ pub(super) struct Shared {
     pub(super) role: Role,
     options: Options,
     /// The message that is being sent in fragments.
-    sending: Cell<Option<Kind>>,
+    sending: Cell<Option<Sending>>,
     /// Something has come since the last look of the watch.
     heard: Cell<bool>,
     /// Looks whether the peer is alive, or has said farewell in time.
@@ -50,6 +50,13 @@ pub(super) struct Shared {
     pub(super) spare: RefCell<Option<Lent>>,
     /// Is told of it.
     on_close: RefCell<Option<OnClose>>,
+}
+
+/// A message that is being sent in fragments.
+#[derive(Clone, Copy)]
+struct Sending {
+    kind: Kind,
+    compressed: bool,
 }
 
 type OnClose = Box<dyn FnOnce(io::Result<Ended>)>;
@@ -75,6 +82,10 @@ impl Shared {
             shared.look_after(every, Self::see_whether_heard);
         }
         shared
+    }
+
+    pub(super) fn options(&self) -> &Options {
+        &self.options
     }
 
     /// Something has come.
@@ -115,7 +126,26 @@ impl Shared {
         if self.sending.get().is_some() {
             return Err(SendError::Order("a message in fragments is under way: end it first"));
         }
+        let header = Header::new(kind.opcode(), payload.len());
+        if self.wire.borrow().compresses(payload.len()) {
+            return self.put_deflated(header, payload);
+        }
+        self.put(header, payload)
+    }
+
+    /// The same, not compressed whatever was agreed.
+    pub(super) fn send_plain(&self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
+        self.check_open()?;
+        if self.sending.get().is_some() {
+            return Err(SendError::Order("a message in fragments is under way: end it first"));
+        }
         self.put(Header::new(kind.opcode(), payload.len()), payload)
+    }
+
+    fn put_deflated(&self, header: Header, payload: &[u8]) -> Result<(), SendError> {
+        let sent = self.wire.borrow_mut().put_deflated(header, payload);
+        self.take_stock();
+        sent
     }
 
     fn put(&self, header: Header, payload: &[u8]) -> Result<(), SendError> {
@@ -159,14 +189,17 @@ impl Shared {
         last: bool,
     ) -> Result<(), SendError> {
         self.check_open()?;
-        let opcode = match self.sending.get() {
-            None => kind.opcode(),
-            Some(begun) if begun == kind => Opcode::Continuation,
+        let (opcode, compressed) = match self.sending.get() {
+            None => (kind.opcode(), self.wire.borrow().compresses(payload.len())),
+            Some(sending) if sending.kind == kind => (Opcode::Continuation, sending.compressed),
             Some(_) => return Err(SendError::Order("another kind than the message began with")),
         };
         let header = Header { fin: last, ..Header::new(opcode, payload.len()) };
-        self.put(header, payload)?;
-        self.sending.set((!last).then_some(kind));
+        match compressed {
+            true => self.put_deflated(header, payload)?,
+            false => self.put(header, payload)?,
+        }
+        self.sending.set((!last).then_some(Sending { kind, compressed }));
         self.take_stock();
         Ok(())
     }

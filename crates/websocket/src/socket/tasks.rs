@@ -7,12 +7,13 @@ use tautline_runtime::fiber;
 
 use super::WebSocket;
 use super::receiving::Filled;
+use super::receiving::Spot;
 use super::shared::{Failure, State};
-use crate::read::{Event, Place};
+use crate::read::Event;
 
 /// What a look at a connection has come to.
 enum Step {
-    Found(Place),
+    Found(Spot),
     Again,
     Wait,
     Ring(Pool),
@@ -33,7 +34,7 @@ impl WebSocket {
             match self.step()? {
                 Step::Found(place) => break place,
                 Step::Again => {}
-                Step::Over => return self.farewell(),
+                Step::Over => return self.farewell().map(|()| None),
                 Step::Ring(pool) => {
                     let ring = pool.lending().await.map_err(io::Error::other)?;
                     self.receiving.give(ring);
@@ -56,23 +57,25 @@ impl WebSocket {
         fiber::wait_as("WebSocket::wait_read", self.read())?
     }
 
-    fn show(&self, place: &Place) -> io::Result<Option<Event<'_>>> {
-        match self.receiving.event(place) {
+    fn show(&self, spot: &Spot) -> io::Result<Option<Event<'_>>> {
+        match self.receiving.event(spot) {
             Ok(event) => Ok(Some(event)),
             Err(error) => {
                 self.shared.fail(Failure::Protocol(error));
-                self.farewell()
+                self.shared.take_end().map_or(Ok(None), |how| how.map(|_| None))
             }
         }
     }
 
-    fn farewell(&self) -> io::Result<Option<Event<'_>>> {
-        let Some(end) = self.shared.take_end() else { return Ok(None) };
+    /// It is over: with what was said, or why not in order. That is told once.
+    fn farewell(&mut self) -> io::Result<()> {
+        let Some(end) = self.shared.take_end() else { return Ok(()) };
         self.shared.tell(match &end {
             Ok(ended) => Ok(ended.clone()),
             Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
         });
-        end.map(|_| None)
+        self.ended = Some(end?);
+        Ok(())
     }
 
     /// Looks for an event in what has come, and then for more of that.

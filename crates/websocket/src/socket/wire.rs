@@ -6,6 +6,7 @@ use tautline_buffer::{Fifo, Lent};
 use tautline_net::Link;
 
 use super::SendError;
+use crate::deflate::{Config, Deflater, Part, Terms, bound};
 use crate::frame::{self, FIN, Header, LONGEST, MOST_CONTROL, Opcode};
 use crate::{Role, Stock};
 
@@ -33,6 +34,8 @@ pub(super) struct Wire {
     bare: bool,
     /// Staged frames wait until the stream takes more.
     blocked: bool,
+    /// For messages that are compressed, if that was agreed on.
+    deflater: Option<Box<Deflater>>,
 }
 
 impl Wire {
@@ -46,6 +49,7 @@ impl Wire {
             corked: false,
             bare: false,
             blocked: false,
+            deflater: None,
         }
     }
 
@@ -53,7 +57,7 @@ impl Wire {
     #[inline]
     pub(super) fn cork(&mut self) {
         self.corked = true;
-        self.bare = self.role == Role::Server;
+        self.bare = self.role == Role::Server && self.deflater.is_none();
     }
 
     /// The batch is over: what was staged leaves.
@@ -62,6 +66,17 @@ impl Wire {
         let flushed = self.flush();
         (self.corked, self.bare) = (false, false);
         flushed
+    }
+
+    /// Compresses messages from now on.
+    pub(super) fn deflate(&mut self, terms: Terms, config: &Config) {
+        let contexts = self.stock.contexts();
+        self.deflater = Some(Box::new(Deflater::new(contexts, terms, config)));
+    }
+
+    /// Whether a message of so many bytes, or one that begins with so many, is compressed.
+    pub(super) fn compresses(&self, length: usize) -> bool {
+        self.deflater.as_ref().is_some_and(|deflater| deflater.wants(length))
     }
 
     /// Whether the peer takes less than it is sent.
@@ -108,6 +123,44 @@ impl Wire {
         }
         self.written += frame::put(room, header, payload);
         true
+    }
+
+    /// Compresses a message, or the next fragment of one, and sends that. Where all contexts are in
+    /// use, a message is sent as it is.
+    //= RFC 7692 §7.2.1
+    pub(super) fn put_deflated(&mut self, header: Header, payload: &[u8]) -> Result<(), SendError> {
+        // What the peer would not get must not become part of the context: first there is to be room.
+        self.make_room(bound(payload.len()) + LONGEST)?;
+        let Some(deflater) = &mut self.deflater else { return self.put(header, payload) };
+        let (_, ring) = self.stock.ring_for(bound(payload.len()));
+        let mut ring = ring.map_err(io::Error::other)?;
+        let room = ring.claim(usize::MAX);
+        let part = if header.fin { Part::Last } else { Part::Flush };
+        let deflated = match deflater.deflate(payload, room, part) {
+            Ok(deflated) if deflated.is_done => deflated,
+            Ok(deflated) => {
+                let (length, room) = (payload.len(), deflated.consumed);
+                return Err(self.torn(room, length));
+            }
+            Err(_) => return self.put(header, payload),
+        };
+        ring.commit(deflated.produced);
+        let compressed = header.opcode != Opcode::Continuation;
+        let header = Header { compressed, length: deflated.produced as u64, ..header };
+        self.put(header, ring.readable()).map_err(|_| self.torn(0, payload.len()))
+    }
+
+    /// Sees to it that a frame of so many bytes will be taken.
+    fn make_room(&mut self, length: usize) -> Result<(), SendError> {
+        let staged = self.written + self.staged.as_ref().map_or(0, |staged| staged.used());
+        if !self.blocked && staged + length <= self.link.conn().room() {
+            return Ok(());
+        }
+        self.flush()?;
+        if self.blocked {
+            return Err(SendError::Full { queued: self.queued() });
+        }
+        self.check_room(length)
     }
 
     /// There is no room for the frame, or no ring.
