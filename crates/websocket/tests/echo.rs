@@ -134,3 +134,41 @@ fn silent_server() -> std::net::SocketAddr {
     listener.on_accept(|stream| stream.shutdown(std::net::Shutdown::Both)).unwrap();
     addr
 }
+
+/// An end that lies behind a message, both there before anybody looks, is told: the connection does not
+/// stay.
+#[test]
+fn an_end_right_behind_a_message_is_told() {
+    use std::io::Write;
+    for runtime in runtimes() {
+        let options = Options::default();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let mut raw = std::net::TcpStream::connect(addr).unwrap();
+        raw.write_all(b"\x81\x82\0\0\0\0hi").unwrap();
+        raw.shutdown(std::net::Shutdown::Write).unwrap();
+        let seen = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+        let (messages, ended) = (seen.clone(), seen.clone());
+        let stock = Stock::new(&options);
+        listener
+            .on_accept(move |stream| {
+                let socket = WebSocket::over(stream, Role::Server, options, &stock, b"")?;
+                let (messages, ended) = (messages.clone(), ended.clone());
+                let sender = socket.on_message(move |_, message| {
+                    messages.borrow_mut().push(format!("{message:?}"))
+                })?;
+                sender.on_close(move |how| {
+                    ended.borrow_mut().push(how.unwrap_err().kind().to_string());
+                });
+                std::io::Result::Ok(())
+            })
+            .unwrap();
+        let told = seen.clone();
+        let late = std::rc::Rc::new(std::cell::Cell::new(false));
+        let is_late = late.clone();
+        timer::after(Duration::from_secs(5), move || is_late.set(true)).unwrap();
+        runtime.run_until(|| late.get() || told.borrow().len() >= 2).unwrap();
+        drop(raw);
+        assert_eq!(seen.borrow()[..], ["Text(\"hi\")", "unexpected end of file"]);
+    }
+}

@@ -193,11 +193,11 @@ fn look(
         receiving.give(ring);
     }
     let filled = match left {
-        true => Ok(Filled::Bytes { more: true }),
+        true => Ok(Filled::Bytes),
         false => receiving.fill(&mut shared.wire.borrow_mut().link),
     };
-    let more = match filled {
-        Ok(Filled::Bytes { more }) => more,
+    match filled {
+        Ok(Filled::Bytes) => {}
         Ok(Filled::Nothing) => {
             receiving.rest();
             return Drained::Yes;
@@ -215,11 +215,12 @@ fn look(
             shared.drop_stream();
             return Drained::Yes;
         }
-    };
+    }
     shared.hear();
+    // More may be there even behind a receive that had room: an end, of which nobody tells again.
     if shared.state() == State::Over {
         receiving.forget();
-        return if more { Drained::No } else { Drained::Yes };
+        return Drained::No;
     }
     match answer(user, receiving) {
         Ok(seen) if !seen && user.sender.shared.state() != State::Over => {
@@ -227,8 +228,7 @@ fn look(
             conn.pause();
             Drained::Yes
         }
-        Ok(_) if more => Drained::No,
-        Ok(_) => Drained::Yes,
+        Ok(_) => Drained::No,
         Err(failure) => {
             user.sender.shared.fail(failure);
             receiving.forget();

@@ -47,8 +47,8 @@ pub(super) enum Spot {
 
 /// What [`Receiving::fill`] has found.
 pub(super) enum Filled {
-    /// Bytes; whether there may be more at once.
-    Bytes { more: bool },
+    /// Bytes; more may be there.
+    Bytes,
     /// Nothing is there.
     Nothing,
     /// The peer has ended its side.
@@ -113,9 +113,9 @@ impl Receiving {
         let Some(ring) = &mut self.ring else { return Ok(Filled::Nothing) };
         let received = link.receive(ring.claim(usize::MAX))?;
         Ok(match received {
-            Received::Bytes { count, more } => {
+            Received::Bytes { count, .. } => {
                 ring.commit(count);
-                Filled::Bytes { more }
+                Filled::Bytes
             }
             Received::Nothing => Filled::Nothing,
             Received::End => Filled::End,

@@ -112,7 +112,7 @@ impl WebSocket {
     fn fill(&mut self) -> io::Result<Step> {
         let filled = self.receiving.fill(&mut self.shared.wire.borrow_mut().link);
         match filled {
-            Ok(Filled::Bytes { .. }) => {
+            Ok(Filled::Bytes) => {
                 self.shared.hear();
                 Ok(Step::Again)
             }
