@@ -11,6 +11,7 @@
 //! - [`bus`]: messages between threads and processes: channels, broadcasts, requests, agents.
 //! - [`feed`]: numbered messages in packets, and a sequencer that survives loss.
 //! - [`log`]: log lines that cost the thread that writes them next to nothing, and outlast it.
+//! - [`websocket`]: clients and servers of RFC 6455, with compression.
 //! - [`buffer`]: byte buffers that wrap without a copy.
 //! - [`http`]: HTTP/1.1 and HTTP/2 as server and client, routers of `axum`.
 //! - [`relay`]: endpoints, framing, bounded subscriber queues and statistics of a live relay.
@@ -88,6 +89,7 @@ mod pages {
         tls: "docs/tls.md",
         http: "docs/http.md",
         waiting: "docs/waiting.md",
+        websocket: "docs/websocket.md",
         relay: "docs/relay.md",
         market: "docs/market.md",
     }
