@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::task::{Context, Poll};
 
 use tautline_runtime::time::Instant;
 use tautline_runtime::{Conn, Descriptor, Drained, Operation};
@@ -187,6 +188,19 @@ impl Link {
             return Ok(());
         }
         descriptor.blocking().deadline(deadline).readable()
+    }
+
+    /// Waits for a task until a write would take at least so many bytes.
+    ///
+    /// # Errors
+    /// When it was given to the loop; once sending has ended or failed.
+    pub fn poll_room(&self, cx: &mut Context<'_>, least: usize) -> Poll<io::Result<usize>> {
+        self.owned()?.poll_room(cx, least)
+    }
+
+    /// Whether its user holds it still, and not the loop.
+    pub fn is_owned(&self) -> bool {
+        self.descriptor.is_some()
     }
 
     fn holds(&self) -> bool {

@@ -22,11 +22,6 @@ impl Keys {
         Self { generator: ChaCha8Rng::from_os_rng() }
     }
 
-    /// From a seed, so that a run can be repeated: for simulations alone.
-    pub fn seeded(seed: u64) -> Self {
-        Self { generator: ChaCha8Rng::seed_from_u64(seed) }
-    }
-
     /// The next.
     //= RFC 6455 §5.3
     #[inline]

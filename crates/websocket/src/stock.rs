@@ -29,15 +29,6 @@ struct Shared {
 impl Stock {
     /// As large as the options say; rings are made when they are needed.
     pub fn new(options: &Options) -> Self {
-        Self::with_keys(options, Keys::new())
-    }
-
-    /// As [`new`](Self::new), with keys that can be foreseen: for simulations alone.
-    pub fn seeded(options: &Options, seed: u64) -> Self {
-        Self::with_keys(options, Keys::seeded(seed))
-    }
-
-    fn with_keys(options: &Options, keys: Keys) -> Self {
         let largest = with_slack(usize::try_from(options.limits.whole).unwrap_or(usize::MAX >> 8));
         let pool = |size: usize| Pool::new((options.read_buffers / size).max(1), size);
         let mut size = options.read_buffer.max(4096);
@@ -47,7 +38,7 @@ impl Stock {
             rings.push(pool(size));
         }
         let contexts = deflate::Pool::new(options.contexts);
-        Self { shared: Rc::new(Shared { rings, keys: RefCell::new(keys), contexts }) }
+        Self { shared: Rc::new(Shared { rings, keys: RefCell::new(Keys::new()), contexts }) }
     }
 
     /// A ring of the smallest size.

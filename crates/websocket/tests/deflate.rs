@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tautline_runtime::{Config, DriverChoice, Runtime, timer};
-use tautline_websocket::deflate::Config as Deflate;
+use tautline_websocket::deflate::{Config as Deflate, PoolLimits};
 use tautline_websocket::read::{Event, Kind};
 use tautline_websocket::{Client, CloseCode, Options, Server};
 
@@ -87,6 +87,79 @@ fn a_bomb_is_refused() {
             socket.sender().send(&vec![0; 8 << 20]).unwrap();
             assert_eq!(socket.read().await.unwrap(), None);
             assert_eq!(socket.ended().unwrap().code, Some(CloseCode::TOO_BIG));
+        };
+        runtime.block_on(timer::timeout(Duration::from_secs(20), run)).unwrap().unwrap();
+    }
+}
+
+/// Where all contexts are in use, messages and fragments are sent as they are, and nothing of them is
+/// taken for compressed; what was compressed leaves no ring behind.
+#[test]
+fn without_a_context_messages_are_sent_as_they_are() {
+    for runtime in runtimes() {
+        let options = Options {
+            contexts: PoolLimits { deflating: 1, ..PoolLimits::default() },
+            ..deflate(true, 15)
+        };
+        let server = Server::with(options);
+        let stock = server.stock().clone();
+        let addr = server
+            .listen("127.0.0.1:0", |socket| {
+                socket.on_message(|sender, message| sender.send(message)).map(drop)
+            })
+            .unwrap();
+        let run = async {
+            let client = Client::with(options);
+            let url = format!("ws://{addr}/");
+            let mut first = client.connect(&url).await.unwrap();
+            let mut second = client.connect(&url).await.unwrap();
+            let text = "again and again, ".repeat(100);
+            // The first keeps the only context of each side.
+            for socket in [&mut first, &mut second] {
+                let sender = socket.sender();
+                sender.send(&text).unwrap();
+                assert_eq!(socket.read().await.unwrap(), Some(Event::Text(&text)));
+                for (part, last) in [(&text, false), (&text, false), (&text, true)] {
+                    sender.send_part(Kind::Text, part.as_bytes(), last).unwrap();
+                }
+                assert_eq!(socket.read().await.unwrap(), Some(Event::Text(&text.repeat(3))));
+            }
+            assert_eq!(
+                (client.stock().contexts().deflating(), stock.contexts().deflating()),
+                (1, 1)
+            );
+            assert_eq!(stock.lent(), 0, "rings that nobody needs");
+        };
+        runtime.block_on(timer::timeout(Duration::from_secs(20), run)).unwrap().unwrap();
+    }
+}
+
+/// A message that is too long for any ring to be compressed into is sent as it is.
+#[test]
+fn a_message_too_long_to_be_compressed_is_sent_as_it_is() {
+    for runtime in runtimes() {
+        let addr = Server::with(deflate(true, 15))
+            .listen("127.0.0.1:0", |socket| {
+                socket.on_message(|sender, message| sender.send(message)).map(drop)
+            })
+            .unwrap();
+        let run = async {
+            let mut options = deflate(true, 15);
+            options.limits.whole = 10_000;
+            let mut socket = Client::with(options).connect(&format!("ws://{addr}/")).await.unwrap();
+            let text = "long, ".repeat(50_000);
+            socket.sender().send(&text).unwrap();
+            let mut came = Vec::new();
+            loop {
+                let Some(Event::Part(part)) = socket.read().await.unwrap() else {
+                    panic!("a message of that length comes in parts");
+                };
+                came.extend_from_slice(part.bytes);
+                if part.last {
+                    break;
+                }
+            }
+            assert_eq!(came, text.as_bytes());
         };
         runtime.block_on(timer::timeout(Duration::from_secs(20), run)).unwrap().unwrap();
     }

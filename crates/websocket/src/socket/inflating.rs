@@ -62,9 +62,7 @@ impl Inflating {
     /// Inflates a piece of a message, all that is left of it. Returns how many bytes were used; unless
     /// nothing was found, the rest is to be given again, but for the end of the message.
     pub(super) fn step(&mut self, piece: &Part<'_>) -> Result<(usize, Found), ProtocolError> {
-        if std::mem::take(&mut self.is_seen) {
-            self.ring = None;
-        }
+        self.rest();
         self.kind = piece.kind;
         let last = if piece.last { Piece::Last } else { Piece::Middle };
         let mut used = 0;
@@ -87,6 +85,13 @@ impl Inflating {
                 Next::Room if self.has_part() => return Ok((used, self.part(false))),
                 Next::Room => self.grow()?,
             }
+        }
+    }
+
+    /// What was found has been looked at: its ring goes back.
+    pub(super) fn rest(&mut self) {
+        if std::mem::take(&mut self.is_seen) {
+            self.ring = None;
         }
     }
 

@@ -87,9 +87,12 @@ impl Receiving {
 
     /// Bytes that came before anybody looked, such as those behind an opening handshake.
     pub(super) fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut ring = self.stock.ring().map_err(io::Error::other)?;
-        let taken = ring.put(bytes);
-        debug_assert_eq!(taken, bytes.len(), "a handshake is shorter than a ring");
+        let mut ring = self.stock.ring_for(bytes.len()).1.map_err(io::Error::other)?;
+        if ring.put(bytes) < bytes.len() {
+            let text =
+                format!("{} bytes came before frames were read: raise `read_buffer`", bytes.len());
+            return Err(io::Error::other(text));
+        }
         self.ring = Some(ring);
         Ok(())
     }
@@ -157,6 +160,9 @@ impl Receiving {
     /// Where the next event lies; it stays there until the next look.
     #[inline]
     pub(super) fn find(&mut self) -> Result<Option<Spot>, ProtocolError> {
+        if let Some(inflating) = &mut self.inflating {
+            inflating.rest();
+        }
         loop {
             if self.deflated.is_some()
                 && let Some(found) = self.inflate_more()?
@@ -330,6 +336,7 @@ fn inflate_all(
             inflating::Found::Part { .. } => goes_on = sight.event(inflating.event(found)?)?,
         }
         if found.ends_piece() {
+            inflating.rest();
             return Ok(goes_on);
         }
     }

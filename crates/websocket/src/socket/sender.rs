@@ -1,6 +1,7 @@
 //! What a connection is sent on.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 
@@ -81,6 +82,12 @@ impl Sender {
         self.shared.flush()?;
         self.shared.wire.borrow().link.conn().flush();
         Ok(())
+    }
+
+    /// Waits while so much waits that nothing more would be taken
+    /// ([`SendError::Full`]); it is over too when the connection is.
+    pub async fn ready(&self) {
+        poll_fn(|cx| self.shared.poll_ready(cx)).await;
     }
 
     /// Bytes that wait to be sent.

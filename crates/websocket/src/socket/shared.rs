@@ -1,12 +1,15 @@
 //! What the halves of a connection and its sender have in common.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tautline_buffer::Lent;
 use tautline_net::Link;
+use tautline_runtime::task;
 use tautline_runtime::timer::{self, Timer};
 
 use super::wire::Wire;
@@ -46,10 +49,14 @@ pub(super) struct Shared {
     watch: RefCell<Option<Timer>>,
     /// How it ended, until that was told.
     ended: RefCell<Option<io::Result<Ended>>>,
+    /// Is told how.
+    on_close: RefCell<Option<OnClose>>,
     /// A ring that came back for it, to be read into.
     pub(super) spare: RefCell<Option<Lent>>,
-    /// Is told of it.
-    on_close: RefCell<Option<OnClose>>,
+    /// Wait until more may be sent.
+    waiting: RefCell<Vec<Waker>>,
+    /// A task sends what the peer has not taken, when it does.
+    drains: Cell<bool>,
 }
 
 /// A message that is being sent in fragments.
@@ -63,9 +70,8 @@ type OnClose = Box<dyn FnOnce(io::Result<Ended>)>;
 
 impl Shared {
     pub(super) fn new(link: Link, role: Role, options: Options, stock: Stock) -> Rc<Self> {
-        link.conn().set_write_limit(options.write_limit);
         let shared = Rc::new(Self {
-            wire: RefCell::new(Wire::new(link, stock, role)),
+            wire: RefCell::new(Wire::new(link, stock, role, options.write_limit)),
             state: Cell::new(State::Open),
             sends: Cell::new(true),
             halted: Cell::new(false),
@@ -75,8 +81,10 @@ impl Shared {
             heard: Cell::new(false),
             watch: RefCell::new(None),
             ended: RefCell::new(None),
-            spare: RefCell::new(None),
             on_close: RefCell::new(None),
+            spare: RefCell::new(None),
+            waiting: RefCell::new(Vec::new()),
+            drains: Cell::new(false),
         });
         if let Some(every) = options.ping_every {
             shared.look_after(every, Self::see_whether_heard);
@@ -107,13 +115,56 @@ impl Shared {
     /// Something has changed on which it depends whether messages can be sent and looked at.
     fn take_stock(&self) {
         let state = self.state.get();
+        let blocked = self.wire.borrow().is_blocked();
         self.sends.set(state == State::Open && self.sending.get().is_none());
-        self.halted.set(state == State::Over || self.wire.borrow().is_blocked());
+        self.halted.set(state == State::Over || blocked);
+        if blocked && state != State::Over {
+            return;
+        }
+        if !self.waiting.borrow().is_empty() {
+            self.waiting.take().into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Waits until more may be sent, or nothing more will be.
+    pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let is_open = self.state.get() != State::Over && self.wire.borrow().link.conn().is_open();
+        if !(is_open && self.is_blocked()) {
+            return Poll::Ready(());
+        }
+        let mut waiting = self.waiting.borrow_mut();
+        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Sees to it that what the peer has not taken leaves when it does, where no handler of the loop
+    /// does so.
+    #[cold]
+    fn drain(self: &Rc<Self>) {
+        if self.drains.get() || !self.wire.borrow().link.is_owned() {
+            return;
+        }
+        let this = Rc::downgrade(self);
+        let drain = async move {
+            while poll_fn(|cx| poll_room(&this, cx)).await.is_ok() {
+                let Some(this) = this.upgrade() else { return };
+                if this.flush().is_err() || !this.is_blocked() {
+                    break;
+                }
+            }
+            if let Some(this) = this.upgrade() {
+                this.drains.set(false);
+            }
+        };
+        // Without a task it leaves with the next that is sent.
+        self.drains.set(task::spawn(drain).is_ok());
     }
 
     /// Sends a message in one frame.
     #[inline(always)]
-    pub(super) fn send(&self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
+    pub(super) fn send(self: &Rc<Self>, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
         if self.sends.get() && self.wire.borrow_mut().put_short(kind.opcode(), payload) {
             return Ok(());
         }
@@ -121,44 +172,56 @@ impl Shared {
     }
 
     #[inline(never)]
-    fn send_any(&self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
-        self.check_open()?;
-        if self.sending.get().is_some() {
-            return Err(SendError::Order("a message in fragments is under way: end it first"));
-        }
-        let header = Header::new(kind.opcode(), payload.len());
+    fn send_any(self: &Rc<Self>, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
         if self.wire.borrow().compresses(payload.len()) {
-            return self.put_deflated(header, payload);
+            self.check_whole()?;
+            return self.put_deflated(Header::new(kind.opcode(), payload.len()), payload).map(drop);
         }
-        self.put(header, payload)
+        self.send_plain(kind, payload)
     }
 
     /// The same, not compressed whatever was agreed.
-    pub(super) fn send_plain(&self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
-        self.check_open()?;
-        if self.sending.get().is_some() {
-            return Err(SendError::Order("a message in fragments is under way: end it first"));
-        }
+    pub(super) fn send_plain(self: &Rc<Self>, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
+        self.check_whole()?;
         self.put(Header::new(kind.opcode(), payload.len()), payload)
     }
 
-    fn put_deflated(&self, header: Header, payload: &[u8]) -> Result<(), SendError> {
+    /// Whether a message in one frame may be sent.
+    fn check_whole(&self) -> Result<(), SendError> {
+        self.check_open()?;
+        match self.sending.get() {
+            None => Ok(()),
+            Some(_) => Err(SendError::Order(
+                "a message in fragments is under way: send its last one first",
+            )),
+        }
+    }
+
+    /// Whether it was compressed.
+    fn put_deflated(self: &Rc<Self>, header: Header, payload: &[u8]) -> Result<bool, SendError> {
         let sent = self.wire.borrow_mut().put_deflated(header, payload);
-        self.take_stock();
+        self.after_sending();
         sent
     }
 
-    fn put(&self, header: Header, payload: &[u8]) -> Result<(), SendError> {
+    fn put(self: &Rc<Self>, header: Header, payload: &[u8]) -> Result<(), SendError> {
         let sent = self.wire.borrow_mut().put(header, payload);
-        self.take_stock();
+        self.after_sending();
         sent
     }
 
     /// Sends what waits, as far as it can be.
-    pub(super) fn flush(&self) -> io::Result<()> {
+    pub(super) fn flush(self: &Rc<Self>) -> io::Result<()> {
         let flushed = self.wire.borrow_mut().flush();
-        self.take_stock();
+        self.after_sending();
         flushed
+    }
+
+    fn after_sending(self: &Rc<Self>) {
+        self.take_stock();
+        if self.is_blocked() {
+            self.drain();
+        }
     }
 
     /// Whether what was sent waits for the peer to take some.
@@ -183,7 +246,7 @@ impl Shared {
     /// Sends the next fragment of a message.
     //= RFC 6455 §5.4
     pub(super) fn send_part(
-        &self,
+        self: &Rc<Self>,
         kind: Kind,
         payload: &[u8],
         last: bool,
@@ -192,20 +255,28 @@ impl Shared {
         let (opcode, compressed) = match self.sending.get() {
             None => (kind.opcode(), self.wire.borrow().compresses(payload.len())),
             Some(sending) if sending.kind == kind => (Opcode::Continuation, sending.compressed),
-            Some(_) => return Err(SendError::Order("another kind than the message began with")),
+            Some(_) => {
+                return Err(SendError::Order(
+                    "a fragment of another kind than the first of its message: give all the same",
+                ));
+            }
         };
         let header = Header { fin: last, ..Header::new(opcode, payload.len()) };
-        match compressed {
+        let compressed = match compressed {
             true => self.put_deflated(header, payload)?,
-            false => self.put(header, payload)?,
-        }
+            false => self.put(header, payload).map(|()| false)?,
+        };
         self.sending.set((!last).then_some(Sending { kind, compressed }));
         self.take_stock();
         Ok(())
     }
 
     /// Sends a ping or pong.
-    pub(super) fn control(&self, opcode: Opcode, payload: &[u8]) -> Result<(), SendError> {
+    pub(super) fn control(
+        self: &Rc<Self>,
+        opcode: Opcode,
+        payload: &[u8],
+    ) -> Result<(), SendError> {
         self.check_open()?;
         let payload = &payload[..payload.len().min(MOST_CONTROL)];
         self.put(Header::new(opcode, payload.len()), payload)
@@ -232,7 +303,7 @@ impl Shared {
         Ok(())
     }
 
-    fn say_farewell(&self, farewell: Option<Farewell<'_>>) -> Result<(), SendError> {
+    fn say_farewell(self: &Rc<Self>, farewell: Option<Farewell<'_>>) -> Result<(), SendError> {
         let mut room = [0; MOST_CONTROL];
         let length = farewell.map_or(0, |farewell| farewell.put(&mut room));
         self.put(Header::new(Opcode::Close, length), &room[..length])
@@ -261,7 +332,7 @@ impl Shared {
     //= RFC 6455 §5.5.2
     //= RFC 6455 §5.5.3
     #[cold]
-    fn answer_ping(&self, payload: &[u8]) -> Result<(), Failure> {
+    fn answer_ping(self: &Rc<Self>, payload: &[u8]) -> Result<(), Failure> {
         match self.control(Opcode::Pong, payload) {
             Ok(()) | Err(SendError::Closing | SendError::Full { .. }) => Ok(()),
             Err(error) => Err(Failure::Io(error.into())),
@@ -339,7 +410,8 @@ impl Shared {
 
     /// Has `handler` told how it ends.
     pub(super) fn on_close(&self, handler: OnClose) {
-        *self.on_close.borrow_mut() = Some(handler);
+        // Dropped when nothing is borrowed, for what it holds may call back.
+        drop(self.on_close.replace(Some(handler)));
     }
 
     /// Tells the handler how it has ended, if it has.
@@ -432,6 +504,14 @@ impl Shared {
         self.stop_watch();
         self.wire.borrow().link.conn().abort();
         self.tell_end();
+    }
+}
+
+/// Waits until the stream of a connection takes much more.
+fn poll_room(shared: &Weak<Shared>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    match shared.upgrade() {
+        Some(shared) => shared.wire.borrow().link.poll_room(cx, shared.options.write_limit / 2),
+        None => Poll::Ready(Ok(0)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice};
 
-use tautline_buffer::{Fifo, Lent};
+use tautline_buffer::{Fifo, LendError, Lent};
 use tautline_net::Link;
 
 use super::SendError;
@@ -23,6 +23,10 @@ pub(super) struct Wire {
     pub(super) link: Link,
     stock: Stock,
     role: Role,
+    /// Bytes that may wait in the queue of the stream. One frame may go beyond.
+    limit: usize,
+    /// The stream was told that more may wait, for the sake of that frame.
+    raised: bool,
     /// Frames that have not been handed to the stream. Absent while there are none, and none
     /// are expected.
     staged: Option<Lent>,
@@ -32,18 +36,21 @@ pub(super) struct Wire {
     corked: bool,
     /// The same, and what is sent is not masked.
     bare: bool,
-    /// Staged frames wait until the stream takes more.
+    /// So much waits that there is to be no more: staged frames do, or the queue is full.
     blocked: bool,
     /// For messages that are compressed, if that was agreed on.
     deflater: Option<Box<Deflater>>,
 }
 
 impl Wire {
-    pub(super) fn new(link: Link, stock: Stock, role: Role) -> Self {
+    pub(super) fn new(link: Link, stock: Stock, role: Role, limit: usize) -> Self {
+        link.conn().set_write_limit(limit);
         Self {
             link,
             stock,
             role,
+            limit,
+            raised: false,
             staged: None,
             written: 0,
             corked: false,
@@ -110,7 +117,9 @@ impl Wire {
         if self.put_staged(&header, payload) {
             return if self.corked { Ok(()) } else { Ok(self.flush()?) };
         }
-        self.put_slowly(&header, payload)
+        let sent = self.put_slowly(&header, payload);
+        self.settle();
+        sent
     }
 
     /// Writes a frame behind those that are staged. `false`: there is no room for it, or no ring.
@@ -125,29 +134,49 @@ impl Wire {
         true
     }
 
-    /// Compresses a message, or the next fragment of one, and sends that. Where all contexts are in
-    /// use, a message is sent as it is.
+    /// Compresses a message, or the next fragment of one, and sends that. Returns whether it did: a
+    /// message for which there is no memory, or that is too long for it, is sent as it is.
     //= RFC 7692 §7.2.1
-    pub(super) fn put_deflated(&mut self, header: Header, payload: &[u8]) -> Result<(), SendError> {
+    pub(super) fn put_deflated(
+        &mut self,
+        header: Header,
+        payload: &[u8],
+    ) -> Result<bool, SendError> {
+        let begins = header.opcode != Opcode::Continuation;
+        let most = bound(payload.len());
         // What the peer would not get must not become part of the context: first there is to be room.
-        self.make_room(bound(payload.len()) + LONGEST)?;
-        let Some(deflater) = &mut self.deflater else { return self.put(header, payload) };
-        let (_, ring) = self.stock.ring_for(bound(payload.len()));
-        let mut ring = ring.map_err(io::Error::other)?;
-        let room = ring.claim(usize::MAX);
-        let part = if header.fin { Part::Last } else { Part::Flush };
-        let deflated = match deflater.deflate(payload, room, part) {
-            Ok(deflated) if deflated.is_done => deflated,
-            Ok(deflated) => {
-                let (length, room) = (payload.len(), deflated.consumed);
-                return Err(self.torn(room, length));
-            }
-            Err(_) => return self.put(header, payload),
+        self.make_room(most + LONGEST)?;
+        let ring = self.stock.ring_for(most).1.ok().filter(|ring| ring.free() >= most);
+        let (Some(mut ring), Some(deflater)) = (ring, &mut self.deflater) else {
+            return self.put_as_it_is(header, payload, begins);
         };
+        let part = if header.fin { Part::Last } else { Part::Flush };
+        let Ok(deflated) = deflater.deflate(payload, ring.claim(most), part) else {
+            return self.put_as_it_is(header, payload, begins);
+        };
+        debug_assert!(deflated.is_done, "there was room for all of it");
         ring.commit(deflated.produced);
-        let compressed = header.opcode != Opcode::Continuation;
-        let header = Header { compressed, length: deflated.produced as u64, ..header };
-        self.put(header, ring.readable()).map_err(|_| self.torn(0, payload.len()))
+        let header = Header { compressed: begins, length: deflated.produced as u64, ..header };
+        match self.put(header, ring.readable()) {
+            Ok(()) => Ok(true),
+            Err(_) => Err(self.torn(0, payload.len())),
+        }
+    }
+
+    /// Only a whole message, or the first fragment of one, can do without being compressed.
+    fn put_as_it_is(
+        &mut self,
+        header: Header,
+        payload: &[u8],
+        begins: bool,
+    ) -> Result<bool, SendError> {
+        if !begins {
+            return Err(SendError::TooLong {
+                length: payload.len(),
+                room: self.stock.largest() / 2,
+            });
+        }
+        self.put(header, payload).map(|()| false)
     }
 
     /// Sees to it that a frame of so many bytes will be taken.
@@ -156,31 +185,25 @@ impl Wire {
         if !self.blocked && staged + length <= self.link.conn().room() {
             return Ok(());
         }
-        self.flush()?;
-        if self.blocked {
-            return Err(SendError::Full { queued: self.queued() });
-        }
+        self.hand_over()?;
         self.check_room(length)
     }
 
     /// There is no room for the frame, or no ring.
     #[cold]
     fn put_slowly(&mut self, header: &Header, payload: &[u8]) -> Result<(), SendError> {
-        self.flush()?;
+        self.hand_over()?;
         let length = header.length() + payload.len();
         if self.staged.is_none() && header.mask.is_none() && (!self.corked || length > LARGE) {
             return self.put_unmasked(header, payload);
         }
         self.stage()?;
         if !self.put_staged(header, payload) {
-            if self.blocked {
-                return Err(SendError::Full { queued: self.queued() });
-            }
             self.check_room(length)?;
             self.put_in_pieces(header, payload)?;
         }
         if !self.corked {
-            self.flush()?;
+            self.hand_over()?;
         }
         Ok(())
     }
@@ -198,15 +221,14 @@ impl Wire {
             return Ok(());
         }
         // The queue has room, but its memory is used up by others.
-        let torn = self.stage().is_ok_and(|staged| staged.free() < length - taken);
-        if torn {
-            return Err(self.torn(taken, length));
+        match self.stage() {
+            Ok(staged) if length - taken <= staged.free() => {
+                staged.put(&head[taken.min(head.len())..]);
+                staged.put(&payload[taken.saturating_sub(head.len())..]);
+                Ok(())
+            }
+            _ => Err(self.torn(taken, length)),
         }
-        let staged = self.stage()?;
-        staged.put(&head[taken.min(head.len())..]);
-        staged.put(&payload[taken.saturating_sub(head.len())..]);
-        self.blocked = true;
-        Ok(())
     }
 
     /// A frame that is longer than the ring, masked piece by piece.
@@ -228,8 +250,8 @@ impl Wire {
             staged.commit(n);
             rest = behind;
             if !rest.is_empty() {
-                self.flush()?;
-                if self.blocked {
+                self.hand_over()?;
+                if self.staged.is_some() {
                     return Err(self.torn(length - rest.len(), length));
                 }
             }
@@ -237,21 +259,41 @@ impl Wire {
         Ok(())
     }
 
-    /// Whether the queue of the stream takes all of a frame. One that is longer than may wait is
-    /// taken when nothing does.
+    /// Whether a frame will be taken whole. While no more waits than may, one that goes beyond is.
     fn check_room(&mut self, length: usize) -> Result<(), SendError> {
         let conn = self.link.conn();
-        if length <= conn.room() {
+        let staged = self.staged.as_ref().map_or(0, |staged| staged.used());
+        if staged == 0 && length <= conn.room() {
             return Ok(());
         }
-        match self.queued() {
-            0 => {
-                conn.set_write_limit(length);
-                let room = conn.room();
-                if length <= room { Ok(()) } else { Err(SendError::TooLong { length, room }) }
-            }
-            queued => Err(SendError::Full { queued }),
+        let waits = conn.queued();
+        if staged > 0 || waits >= self.limit {
+            return Err(SendError::Full { queued: waits + staged });
         }
+        // A layer may make more of it: of TLS that is less than a hundredth.
+        conn.set_write_limit(waits + length + length / 64 + 1024);
+        self.raised = true;
+        let room = conn.room();
+        match length <= room {
+            true => Ok(()),
+            false if waits == 0 => Err(SendError::TooLong { length, room }),
+            false => Err(SendError::Full { queued: waits }),
+        }
+    }
+
+    /// Something was handed to the stream, or was to be: sees whether there is to be more. If not,
+    /// the stream tells when there may be.
+    fn settle(&mut self) {
+        let conn = self.link.conn();
+        if std::mem::take(&mut self.raised) {
+            conn.set_write_limit(self.limit);
+        }
+        let waits = conn.queued();
+        let is_full = waits >= self.limit;
+        if is_full {
+            conn.fell_short(0, waits);
+        }
+        self.blocked = is_full || self.staged.as_ref().is_some_and(|staged| !staged.is_empty());
     }
 
     /// A part of a frame has left, and the rest never will: nothing can follow it.
@@ -262,16 +304,31 @@ impl Wire {
     }
 
     /// The ring that frames are written to.
-    fn stage(&mut self) -> io::Result<&mut Lent> {
+    fn stage(&mut self) -> Result<&mut Lent, SendError> {
         match &mut self.staged {
             Some(staged) => Ok(staged),
-            none => Ok(none.insert(self.stock.ring().map_err(io::Error::other)?)),
+            none => match self.stock.ring() {
+                Ok(ring) => Ok(none.insert(ring)),
+                Err(LendError::Exhausted { .. }) => {
+                    Err(SendError::Full { queued: self.link.conn().queued() })
+                }
+                Err(error) => Err(io::Error::other(error).into()),
+            },
         }
+    }
+
+    /// Sends what is staged, as far as the stream takes it.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        if self.staged.is_some() || self.blocked {
+            self.hand_over()?;
+            self.settle();
+        }
+        Ok(())
     }
 
     /// Hands what is staged to the stream: at once at the end of a batch, else for the end of the
     /// turn.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
+    fn hand_over(&mut self) -> io::Result<()> {
         let Some(staged) = &mut self.staged else { return Ok(()) };
         staged.commit(std::mem::take(&mut self.written));
         if !staged.is_empty() {
@@ -282,8 +339,7 @@ impl Wire {
             };
             staged.consume(taken);
         }
-        self.blocked = !staged.is_empty();
-        if !self.blocked {
+        if staged.is_empty() {
             self.staged = None;
         }
         Ok(())
