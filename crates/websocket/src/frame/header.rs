@@ -1,6 +1,5 @@
 //! The header of a frame.
 
-use crate::read::Kind;
 use crate::{ProtocolError, Role};
 
 /// Four bytes that a client's payload is combined with, RFC 6455 §5.3.
@@ -91,16 +90,6 @@ pub(crate) enum Parsed {
     Header(Header, usize),
     /// So many bytes are needed at least, from the beginning of the frame on.
     Needs(usize),
-}
-
-/// What a message is whose frame has that first byte, if it is its only one and not compressed.
-#[inline]
-pub(crate) const fn plain_kind(first: u8) -> Option<Kind> {
-    match first {
-        0x81 => Some(Kind::Text),
-        0x82 => Some(Kind::Binary),
-        _ => None,
-    }
 }
 
 /// The length of a frame that is told in at most two bytes more, and how many those are: by its

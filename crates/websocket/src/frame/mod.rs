@@ -2,7 +2,7 @@
 
 mod header;
 
-pub(crate) use header::{FIN, MASKED, Parsed, parse, plain_kind, short_length};
+pub(crate) use header::{FIN, MASKED, Parsed, parse, short_length};
 pub use header::{Header, LONGEST, MaskKey, Opcode, header_length};
 
 /// Bytes that the payload of a control frame may have at most, RFC 6455 §5.5.

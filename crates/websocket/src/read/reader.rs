@@ -4,7 +4,7 @@ use tautline_buffer::kernels::unmask;
 
 use super::{Event, Kind, Limits, Part};
 use crate::close::Farewell;
-use crate::frame::{Header, MASKED, MaskKey, Opcode, Parsed, parse, plain_kind, short_length};
+use crate::frame::{Header, MASKED, MaskKey, Opcode, Parsed, parse, short_length};
 use crate::utf8::{self, Utf8};
 use crate::{Message, ProtocolError, Role};
 
@@ -442,6 +442,16 @@ impl Begun {
     fn new(opcode: Opcode, compressed: bool) -> Self {
         let kind = if opcode == Opcode::Text { Kind::Text } else { Kind::Binary };
         Self { kind, compressed, parts: None, utf8: Utf8::default(), length: 0, frames: 0 }
+    }
+}
+
+/// What a message is whose frame has that first byte, if it is its only one and not compressed.
+#[inline]
+const fn plain_kind(first: u8) -> Option<Kind> {
+    match first {
+        0x81 => Some(Kind::Text),
+        0x82 => Some(Kind::Binary),
+        _ => None,
     }
 }
 
