@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::deflate::{Config, PoolLimits};
+use crate::handshake;
 use crate::read::Limits;
 
 /// What connections are like: sizes, limits and deadlines, with defaults that are safe for a
@@ -34,6 +35,8 @@ pub struct Options {
     pub deflate: Option<Config>,
     /// How many contexts of compression connections may have together.
     pub contexts: PoolLimits,
+    /// How large the head of the peer's opening handshake may be. Default 16 KiB, 100 headers.
+    pub head: handshake::Limits,
     /// How long the opening handshake may take. Default 10 s.
     pub handshake_within: Duration,
     /// How long the peer may take to answer a farewell. Default 5 s.
@@ -53,6 +56,7 @@ impl Default for Options {
             write_limit: 1 << 20,
             deflate: None,
             contexts: PoolLimits::default(),
+            head: handshake::Limits::default(),
             handshake_within: Duration::from_secs(10),
             close_within: Duration::from_secs(5),
             ping_every: Some(Duration::from_secs(30)),

@@ -154,7 +154,7 @@ impl Client {
         url: &Url,
         stream: TcpStream,
     ) -> Result<TcpStream, OpenError> {
-        let mut connect = Connect::new(url);
+        let mut connect = Connect::new(url).limits(self.options.head);
         if let Some((user, password)) = proxy.user() {
             connect = connect.authorization(user, password).map_err(RequestError::from)?;
         }
@@ -205,7 +205,7 @@ impl Client {
     }
 
     fn request(&self, url: &Url, is_first_host: bool) -> Result<Request, OpenError> {
-        let mut request = Request::new(url);
+        let mut request = Request::new(url).limits(self.options.head);
         if let Some(config) = &self.options.deflate {
             request = request.deflate(&[Offer::of(config)]);
         }
