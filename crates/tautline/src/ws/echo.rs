@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::json;
-use tautline_log::debug;
+use tautline_log::{debug, warn};
 use tautline_net::tls::Acceptor;
 use tautline_net::{Link, TcpListener, TcpStream};
 use tautline_runtime::task;
@@ -36,7 +36,10 @@ pub(crate) fn echo(args: &EchoArgs) -> Result<(), Failure> {
     let host = house.clone();
     let door = listener.on_accept(move |stream| {
         let house = host.clone();
-        task::spawn(async move { house.receive(stream).await }).map(drop).map_err(io::Error::from)
+        // An error would end the listener, for all who come later too.
+        if let Err(error) = task::spawn(async move { house.receive(stream).await }) {
+            warn!("a connection was dropped: {}", error);
+        }
     });
     let door = door.map_err(failed)?;
     tell_where(args, addr)?;

@@ -1,16 +1,10 @@
 //! Sending no faster than the peer takes: what waits is bounded.
 
 use std::io;
-use std::time::Duration;
 
-use tautline_runtime::timer;
 use tautline_websocket::read::{Event, Kind};
 use tautline_websocket::{Message, SendError, Sender};
 
-/// Bytes that may wait while more is sent.
-const WAITING: usize = 256 << 10;
-/// So often it is looked whether the peer has taken some.
-const LOOK: Duration = Duration::from_millis(1);
 /// Bytes of a frame at most: a longer message leaves in fragments.
 const FRAME: usize = 1 << 20;
 
@@ -45,19 +39,13 @@ pub(super) async fn answer(sender: &Sender, event: Event<'_>) -> io::Result<()> 
 async fn put(sender: &Sender, put: impl Fn() -> Result<(), SendError>) -> io::Result<()> {
     loop {
         match put() {
-            Ok(()) => return drain(sender, WAITING).await,
-            Err(SendError::Full { .. }) => drain(sender, 0).await?,
+            Err(SendError::Full { .. }) => sender.ready().await,
             Err(SendError::Closing) => return Ok(()),
-            Err(error) => return Err(error.into()),
+            other => {
+                other?;
+                sender.ready().await;
+                return Ok(());
+            }
         }
     }
-}
-
-/// Waits until no more than so many bytes wait, or the connection is no longer open.
-pub(super) async fn drain(sender: &Sender, most: usize) -> io::Result<()> {
-    while sender.queued() > most && sender.is_open() {
-        timer::sleep(LOOK).await?;
-        sender.flush()?;
-    }
-    Ok(())
 }

@@ -110,7 +110,8 @@ impl Server {
     }
 
     async fn greet(&self, mut link: Link) -> Result<WebSocket, OpenError> {
-        let mut server = handshake::Server::new().origins(self.origins.clone());
+        let server = handshake::Server::new().limits(self.options.head);
+        let mut server = server.origins(self.origins.clone());
         let mut heard = Heard::nothing();
         loop {
             let refusal = match server.parse(heard.bytes()) {
@@ -194,7 +195,7 @@ impl Server {
         let handler = Rc::new(std::cell::RefCell::new(handler));
         listener.on_accept(move |stream| {
             let (server, handler) = (self.clone(), handler.clone());
-            task::spawn(async move {
+            let open = async move {
                 let opened = match server.accept(stream).await {
                     Ok(socket) => (handler.borrow_mut())(socket),
                     Err(error) => Err(error.into()),
@@ -202,9 +203,11 @@ impl Server {
                 if let Err(error) = opened {
                     log::debug!("a connection was not opened: {error}");
                 }
-            })
-            .map(drop)
-            .map_err(io::Error::from)
+            };
+            // An error would end the listener, for all who come later too.
+            if let Err(error) = task::spawn(open) {
+                log::warn!("a connection was dropped: {error}");
+            }
         })
     }
 }
