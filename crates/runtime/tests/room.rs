@@ -150,3 +150,48 @@ fn a_handler_looks_again_when_it_is_asked_to() {
         assert_eq!(looks.get(), 3);
     });
 }
+
+/// What is taken of parts in a row is the beginning of them all, and leaves in that order, behind what
+/// was written before: whether they are short and queued or long and go to the kernel as they are.
+#[test]
+fn parts_leave_in_a_row() {
+    everywhere(|runtime| {
+        let (near, far) = Descriptor::pair().unwrap();
+        let mut random = fastrand::Rng::with_seed(11);
+        let (mut sent, mut came) = (Vec::new(), Vec::new());
+        let (mut whole, mut cut) = (0, 0);
+        let mut number = 0_u8;
+        for _ in 0..400 {
+            near.conn().set_write_limit(random.usize(1..200_000));
+            let long = random.u8(..4) == 0;
+            let most = if long { 60_000 } else { 200 };
+            let mut part = || {
+                number = number.wrapping_add(1);
+                vec![number; random.usize(0..most)]
+            };
+            let parts = [part(), part(), part()];
+            let all = parts.concat();
+            let slices = parts.each_ref().map(|part| io::IoSlice::new(part));
+            let taken = near.conn().write_vectored(&slices).unwrap();
+            assert!(taken <= all.len());
+            sent.extend_from_slice(&all[..taken]);
+            (whole, cut) =
+                (whole + usize::from(taken == all.len()), cut + usize::from(taken < all.len()));
+            runtime.poll().unwrap();
+            let mut buf = [0; 50_000];
+            if let Ok(n) = far.try_read(&mut buf[..random.usize(1..50_000)]) {
+                came.extend_from_slice(&buf[..n]);
+            }
+        }
+        near.conn().set_write_limit(1 << 20);
+        until(runtime, || {
+            let mut buf = [0; 50_000];
+            while let Ok(n @ 1..) = far.try_read(&mut buf) {
+                came.extend_from_slice(&buf[..n]);
+            }
+            came.len() >= sent.len()
+        });
+        assert!(came == sent, "{} and {} bytes", came.len(), sent.len());
+        assert!(whole > 100 && cut > 20, "{whole} were taken whole, {cut} were cut");
+    });
+}
