@@ -281,3 +281,25 @@ proptest! {
         prop_assert_eq!(seen, expected);
     }
 }
+
+/// What is kept of the target `websocket_frames`.
+#[test]
+fn frames_that_were_kept_are_read_as_they_were() {
+    crate::trial::replay("websocket_frames", crate::trial::frames);
+}
+
+proptest! {
+    /// Whatever bytes come, tungstenite says the same of them.
+    #[test]
+    fn bytes_are_what_tungstenite_takes_them_for(
+        bytes in proptest::collection::vec(
+            prop_oneof![
+                3 => any::<u8>(),
+                2 => proptest::sample::select(vec![0_u8, 1, 2, 0x80, 0x81, 0x82, 0x88, 0x89, 0x8a, 126, 127]),
+            ],
+            0..200,
+        ),
+    ) {
+        crate::trial::frames(&bytes);
+    }
+}

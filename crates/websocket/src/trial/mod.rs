@@ -5,12 +5,14 @@
 //! not as it should be. The targets are in `fuzz/`.
 
 mod deflate;
+mod frames;
 mod handshake;
 
 use std::fs;
 use std::path::PathBuf;
 
 pub use self::deflate::inflate;
+pub use self::frames::frames;
 pub use self::handshake::{WORDS, handshake};
 
 /// Plays all files that are kept for a target.
