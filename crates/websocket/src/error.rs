@@ -97,4 +97,15 @@ impl ProtocolError {
             _ => CloseCode::PROTOCOL,
         }
     }
+
+    /// What the peer is told of it: not what could be done at this end.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::FrameTooBig { limit, .. } => format!("a frame of more than {limit} bytes"),
+            Self::MessageTooBig { limit, .. } => format!("a message of more than {limit} bytes"),
+            Self::TooManyFragments { limit } => format!("a message in more than {limit} frames"),
+            Self::NoContext => "no memory to inflate a message with".to_owned(),
+            other => other.to_string(),
+        }
+    }
 }

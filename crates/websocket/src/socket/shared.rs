@@ -377,7 +377,7 @@ impl Shared {
         }
         let error = match failure {
             Failure::Protocol(error) => {
-                let reason = error.to_string();
+                let reason = error.reason();
                 if self.state.get() == State::Open {
                     let farewell = Farewell { code: error.code(), reason: &reason };
                     let _ = self.say_farewell(Some(farewell));

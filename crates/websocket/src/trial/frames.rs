@@ -189,9 +189,9 @@ fn is_stricter(error: &ProtocolError) -> bool {
     use ProtocolError as E;
     matches!(
         error,
-        // tungstenite takes lengths in more bytes than they need, takes close codes that may not be sent
-        // for others, and knows no limit on fragments.
-        E::LengthNotMinimal(_) | E::CloseCode(_) | E::TooManyFragments { .. }
+        // tungstenite takes lengths in more bytes than they need, of control frames too; takes close
+        // codes that may not be sent for others; and knows no limit on fragments.
+        E::LengthNotMinimal(_) | E::LongControl(_) | E::CloseCode(_) | E::TooManyFragments { .. }
     )
 }
 
