@@ -166,7 +166,11 @@ fn beside_tungstenite(
     let (told, end) = ours;
     let (their_told, their_end) = theirs(setting, input);
     let shared = told.len().min(their_told.len());
-    assert_eq!(told[..shared], their_told[..shared]);
+    for (told, theirs) in told.iter().zip(&their_told) {
+        // tungstenite does not know that code, which was registered after the RFC.
+        let is_new = matches!(told, Told::Close(Some((1014, _))));
+        assert!(told == theirs || is_new, "{told:?}, and for tungstenite {theirs:?}");
+    }
     assert_eq!(shared, told.len(), "tungstenite ends earlier: {their_end}");
     let is_over = matches!(told.last(), Some(Told::Close(_)));
     match end {

@@ -113,6 +113,7 @@ fn a_client_waits_for_the_server_to_end_the_stream() {
         peer.hears_farewell(1000).await;
         peer.hears_nothing().await;
         peer.end();
+        drop(socket);
         peer.hears_end().await;
     });
 }

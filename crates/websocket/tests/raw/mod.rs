@@ -111,6 +111,11 @@ impl Peer {
         self.stream.write_all(bytes.to_vec()).await.0.unwrap();
     }
 
+    /// The same to an end that may have closed: whether it has taken it.
+    pub async fn say_if_it_can(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes.to_vec()).await.0.is_ok()
+    }
+
     /// Says it one byte at a time, each in a turn of its own.
     pub async fn say_slowly(&mut self, bytes: &[u8]) {
         for byte in bytes {
