@@ -155,9 +155,10 @@ fn pings_without_end() {
         for _ in 0..60 {
             let said = timer::timeout(Duration::from_millis(100), peer.say(&pings));
             if said.await.is_err() {
-                return; // nothing more is taken
+                break; // nothing more is taken
             }
         }
+        peer.reset();
     });
 }
 

@@ -222,6 +222,11 @@ impl Peer {
         assert!(silent.is_err(), "{:x?}", self.heard);
     }
 
+    /// It is gone at once, whatever was under way.
+    pub fn reset(self) {
+        self.stream.reset().unwrap();
+    }
+
     /// It says nothing more.
     pub fn end(&self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
