@@ -55,11 +55,11 @@ pub(crate) const BENCHES: &[Bench] = &[
     Bench { name: "multicast", shares: 5, groups: multicast::groups },
     Bench { name: "sequence", shares: 6, groups: sequence::groups },
     Bench { name: "udp-relay", shares: 2, groups: udp_relay::groups },
-    Bench { name: "websocket", shares: 9, groups: websocket::groups },
+    Bench { name: "websocket", shares: 12, groups: websocket::groups },
 ];
 
 fn main() -> ExitCode {
-    if let Some(code) = ipc::second_process() {
+    if let Some(code) = ipc::second_process().or_else(websocket::second_process) {
         return code;
     }
     match cli::parse() {

@@ -4,13 +4,17 @@
 //! A server runs on a thread pinned to core 0 and is given connections whose opening handshake is
 //! over; the generator has core 1.
 
+mod deflate;
 mod generator;
+mod idle;
 mod limit;
 mod ours;
 mod parse;
 mod peers;
 mod pipe;
 mod rtt;
+
+pub(crate) use idle::second_process;
 
 use crate::echo::Serve;
 use crate::harness::{Group, Plan, Role};
@@ -33,5 +37,7 @@ fn servers() -> Vec<Server> {
 
 /// A group for each row of echo, and one for each of parsing.
 pub(crate) fn groups(plan: &Plan) -> Vec<Group> {
-    [rtt::groups(plan), pipe::groups(plan), parse::groups()].into_iter().flatten().collect()
+    let over_sockets = [rtt::groups(plan), pipe::groups(plan)];
+    let in_process = [parse::groups(), deflate::groups(), idle::groups()];
+    over_sockets.into_iter().chain(in_process).flatten().collect()
 }

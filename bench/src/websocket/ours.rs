@@ -5,6 +5,8 @@ use std::io;
 use std::rc::Rc;
 
 use tautline_runtime::{Config, Descriptor, DriverChoice, Runtime, WaitMode, stop, task};
+use tautline_websocket::deflate::{self, Offer};
+use tautline_websocket::handshake::Extension;
 use tautline_websocket::read::Event;
 use tautline_websocket::{Options, Role as End, Stock, WebSocket};
 
@@ -21,6 +23,11 @@ pub(super) fn servers() -> Vec<Server> {
     ]
 }
 
+/// The same with compression agreed on.
+pub(super) fn deflating() -> Server {
+    Server { name: "tautline-deflate", role: Role::Variant, serve: callbacks_deflating }
+}
+
 /// The default configuration but for the way to wait, which is that of all.
 fn runtime(driver: DriverChoice, wait: Wait) -> io::Result<Runtime> {
     let wait = match wait {
@@ -31,22 +38,32 @@ fn runtime(driver: DriverChoice, wait: Wait) -> io::Result<Runtime> {
 }
 
 fn callbacks(job: Job) -> io::Result<u64> {
-    by_callbacks(&runtime(DriverChoice::Auto, job.wait)?, job)
+    by_callbacks(&runtime(DriverChoice::Auto, job.wait)?, job, None)
+}
+
+fn callbacks_deflating(job: Job) -> io::Result<u64> {
+    by_callbacks(&runtime(DriverChoice::Auto, job.wait)?, job, Some(deflate::Config::default()))
 }
 
 fn callbacks_epoll(job: Job) -> io::Result<u64> {
-    by_callbacks(&runtime(DriverChoice::Readiness, job.wait)?, job)
+    by_callbacks(&runtime(DriverChoice::Readiness, job.wait)?, job, None)
 }
 
-fn by_callbacks(runtime: &Runtime, job: Job) -> io::Result<u64> {
+fn by_callbacks(runtime: &Runtime, job: Job, deflate: Option<deflate::Config>) -> io::Result<u64> {
     let echoed = Rc::new(Cell::new(0));
     let open = Rc::new(Cell::new(job.connections.len()));
-    let options = Options::default();
+    let options = Options { deflate, ..Options::default() };
     let stock = Stock::new(&options);
+    let offer = [Extension { name: Offer::NAME, params: Vec::new() }];
+    let agreed = deflate.and_then(|config| config.accept(&offer));
     for stream in job.connections {
         let (echoed, open) = (Rc::clone(&echoed), Rc::clone(&open));
         let stream = Descriptor::new(stream.into())?;
         let socket = WebSocket::over(stream, End::Server, options, &stock, b"")?;
+        let socket = match &agreed {
+            Some(agreed) => socket.deflated(agreed),
+            None => socket,
+        };
         let sender = socket.on_message(move |sender, message| {
             echoed.set(echoed.get() + 1);
             sender.send(message)
