@@ -448,7 +448,8 @@ fn a_handshake_with_long_keys_fits_a_small_stack() {
         let both = [client.join().unwrap(), server.join().unwrap()];
         let used = fiber::stacks()?[0].used.expect("it is measured");
         eprintln!("a handshake used {used} bytes of a stack");
-        assert!(used < 28 << 10, "{used} bytes");
+        // Frames of the address sanitizer are several times as large.
+        assert!(cfg!(asan) || used < 28 << 10, "{used} bytes");
         both.into_iter().collect::<io::Result<()>>()
     });
     both.unwrap().unwrap();
