@@ -6,7 +6,6 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
-use std::task::Waker;
 
 pub use self::lending::Lending;
 use self::lending::Queue;
@@ -129,12 +128,6 @@ impl Pool {
             None => self.shared.make()?,
         };
         Ok(Lent { ring: Some(ring), from: self.shared.clone() })
-    }
-
-    /// Wakes `waker` once, when a ring comes back; who waits longest is woken first. The ring is
-    /// there for whoever asks first then: [`lending`](Self::lending) has it kept.
-    pub fn wait(&self, waker: &Waker) {
-        self.shared.queue.borrow_mut().join(waker);
     }
 
     /// Bytes that each may hold, before rounding up to pages.

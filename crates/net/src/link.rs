@@ -4,7 +4,6 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 
-use tautline_runtime::time::Instant;
 use tautline_runtime::{Conn, Descriptor, Drained, Operation};
 
 use crate::{TcpStream, UnixStream, op};
@@ -73,7 +72,8 @@ pub enum Received {
     Bytes {
         /// How many; at least one.
         count: usize,
-        /// There may be more at once, of which nobody will tell: ask again.
+        /// There are more at once, as far as that is known: ask again before anything else. If not, an end
+        /// may still lie behind them of which nobody will tell: ask again when others had their turn.
         more: bool,
     },
     /// Nothing is there now. Whoever waits for readiness will be told.
@@ -176,18 +176,6 @@ impl Link {
     /// When it was given to the loop.
     pub fn readiness(&self) -> io::Result<Operation<op::Ready>> {
         Ok(self.owned()?.readable())
-    }
-
-    /// The same for fibers: the one that calls waits, at most until `deadline`.
-    ///
-    /// # Errors
-    /// When it was given to the loop; [`TimedOut`](io::ErrorKind::TimedOut); outside a fiber.
-    pub fn wait_readable(&self, deadline: Option<Instant>) -> io::Result<()> {
-        let descriptor = self.owned()?;
-        if self.holds() {
-            return Ok(());
-        }
-        descriptor.blocking().deadline(deadline).readable()
     }
 
     /// Waits for a task until a write would take at least so many bytes.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use common::{block, everywhere, run, until};
 use futures::{AsyncReadExt, AsyncWriteExt};
 use tautline_net::tls::{Error, State, TlsConn, TlsListener, Version, buffers_in_use};
-use tautline_net::{Drained, Received, TcpListener, TcpStream, UnixStream, fiber};
+use tautline_net::{Drained, Link, Received, TcpListener, TcpStream, UnixStream, fiber};
 use tautline_runtime::fiber::{Stack, spawn};
 use tautline_runtime::task;
 use tls_support::{authority, error_of, meet, pair, pattern};
@@ -185,7 +185,7 @@ fn a_link_is_given_what_had_arrived_before() {
             let mut buf = [0; 7];
             far.read_exact(&mut buf).await
         });
-        let mut link = far.into_link();
+        let mut link = Link::from(far);
         block(runtime, async {
             link.readable().await?;
             let mut buf = [0; 2];

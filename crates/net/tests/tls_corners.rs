@@ -14,7 +14,7 @@ use tautline_net::codec::{Framed, Lines};
 use tautline_net::tls::{
     Acceptor, Error, State, TlsConn, TlsListener, TlsStream, buffers_in_use, set_buffers,
 };
-use tautline_net::{TcpListener, TcpStream};
+use tautline_net::{TcpListener, TcpStream, UnixStream};
 use tautline_runtime::{Config, DriverChoice, Runtime, SocketOption, timer};
 use tls_support::{authority, error_of, pair, pattern};
 
@@ -40,12 +40,12 @@ fn what_comes_with_the_handshake_is_not_lost() {
                                 .push(String::from_utf8_lossy(bytes).trim().to_owned());
                         })
                         .map(drop),
-                    2 => Framed::new(stream.into_link(), Lines::new(100))
+                    2 => Framed::new(stream, Lines::new(100))
                         .on_item(move |_, line| told.borrow_mut().push(line.to_owned()))
                         .map(drop),
                     _ => {
                         let task = async move {
-                            let mut lines = Framed::new(stream.into_link(), Lines::new(100));
+                            let mut lines = Framed::new(stream, Lines::new(100));
                             while let Some(Ok(line)) = lines.next().await {
                                 told.borrow_mut().push(line.to_owned());
                             }
@@ -172,6 +172,76 @@ fn everything_arrives_with_hardly_any_chunks() {
             }
             futures::try_join!(send(a), receive(b), send(c), receive(d), send(e), receive(f))
                 .map(drop)
+        });
+    }
+}
+
+/// A handshake that finds no memory for what it has to say waits until there is some, and the loop goes on
+/// meanwhile.
+#[test]
+fn a_handshake_waits_for_chunks() {
+    for driver in [DriverChoice::Uring, DriverChoice::Readiness] {
+        let config = Config { driver, send_chunks: 3, send_chunk_size: 4096, ..small() };
+        let runtime = Runtime::new(config).unwrap();
+        block(&runtime, async {
+            let (hog, drain) = UnixStream::pair()?;
+            hog.conn().set_write_limit(1 << 20);
+            while hog.conn().write(&[0; 4096])? > 0 {
+                hog.conn().flush();
+            }
+            let authority = authority("one");
+            let (connector, acceptor) =
+                (authority.client().build().unwrap(), authority.server().build().unwrap());
+            let listener = TcpListener::bind("127.0.0.1:0")?;
+            let addr = listener.local_addr()?;
+            let serve = async { acceptor.accept(listener.accept().await?.0).await };
+            let connect = connector.connect_as(addr, "localhost");
+            let free = async {
+                timer::sleep(Duration::from_millis(30)).await?;
+                let (mut came, mut buf) = (0, vec![0; 1 << 16]);
+                while hog.conn().queued() > 0 || came == 0 {
+                    let (count, bytes) = drain.read(buf).await;
+                    (came, buf) = (came + count?, bytes);
+                }
+                io::Result::Ok(())
+            };
+            futures::try_join!(serve, connect, free).map(drop)
+        });
+    }
+}
+
+/// A stream that was cut off right behind its last bytes is told to be so, although both were there at
+/// once, and nobody tells of the end by itself: to a handler of bytes, and to one of items.
+#[test]
+fn an_end_right_behind_bytes_is_told() {
+    for by_items in [false, true] {
+        run(async || {
+            let (near, far) = pair().await;
+            let told = Rc::new(RefCell::new(None));
+            let seen = Rc::new(Cell::new(0));
+            near.write_all(b"a line\n").await?;
+            near.conn().flush();
+            drop(near.conn().try_read(&mut [0]));
+            near.conn().close();
+            timer::sleep(Duration::from_millis(20)).await?;
+            let (place, count) = (told.clone(), seen.clone());
+            if by_items {
+                let served = Framed::new(far, Lines::new(80)).on_item(move |_, line: &str| {
+                    count.set(count.get() + line.len() + 1);
+                })?;
+                served
+                    .on_close(move |how| *place.borrow_mut() = Some(how.map_err(io::Error::from)));
+            } else {
+                let conn = far.on_data(move |_, bytes| count.set(count.get() + bytes.len()))?;
+                conn.on_close(move |_, how| *place.borrow_mut() = Some(how));
+            }
+            while told.borrow().is_none() {
+                timer::sleep(Duration::from_millis(1)).await?;
+            }
+            assert_eq!(seen.get(), 7);
+            let error = told.take().unwrap().expect_err("it was cut off");
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{error}");
+            Ok(())
         });
     }
 }

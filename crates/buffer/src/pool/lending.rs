@@ -20,25 +20,19 @@ pub(super) struct Queue {
 }
 
 struct Waiting {
-    /// Absent for who is only woken, and takes his chance.
-    ticket: Option<u64>,
+    ticket: u64,
     waker: Waker,
 }
 
 impl Queue {
-    /// Joins as one who is only woken.
-    pub(super) fn join(&mut self, waker: &Waker) {
-        self.waiting.push_back(Waiting { ticket: None, waker: waker.clone() });
-    }
-
     /// A ring has come back: it is kept for the first, or is free for all. Returns whom to wake.
     pub(super) fn came_back(&mut self, ring: Mirrored, free: &mut Vec<Mirrored>) -> Option<Waker> {
-        let first = self.waiting.pop_front();
-        match first.as_ref().and_then(|first| first.ticket) {
-            Some(ticket) => self.granted.push((ticket, ring)),
-            None => free.push(ring),
-        }
-        Some(first?.waker)
+        let Some(first) = self.waiting.pop_front() else {
+            free.push(ring);
+            return None;
+        };
+        self.granted.push((first.ticket, ring));
+        Some(first.waker)
     }
 
     fn take_granted(&mut self, ticket: u64) -> Option<Mirrored> {
@@ -48,12 +42,12 @@ impl Queue {
 
     fn draw(&mut self, waker: &Waker) -> u64 {
         self.ticket += 1;
-        self.waiting.push_back(Waiting { ticket: Some(self.ticket), waker: waker.clone() });
+        self.waiting.push_back(Waiting { ticket: self.ticket, waker: waker.clone() });
         self.ticket
     }
 
     fn wait_on(&mut self, ticket: u64, waker: &Waker) {
-        let place = self.waiting.iter_mut().find(|waiting| waiting.ticket == Some(ticket));
+        let place = self.waiting.iter_mut().find(|waiting| waiting.ticket == ticket);
         if let Some(place) = place {
             place.waker.clone_from(waker);
         }
@@ -128,7 +122,7 @@ impl Drop for Lending {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket else { return };
         let mut queue = self.pool.shared.queue.borrow_mut();
-        queue.waiting.retain(|waiting| waiting.ticket != Some(ticket));
+        queue.waiting.retain(|waiting| waiting.ticket != ticket);
         let granted = queue.take_granted(ticket);
         drop(queue);
         if let Some(ring) = granted {

@@ -31,7 +31,7 @@ impl Wire {
     pub fn into_link(self) -> Link {
         match self {
             Self::Tcp(stream) => stream.into(),
-            Self::Tls(stream) => stream.into_link(),
+            Self::Tls(stream) => (*stream).into(),
         }
     }
 

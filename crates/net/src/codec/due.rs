@@ -25,14 +25,12 @@ impl Drop for Call {
     }
 }
 
-/// Sees to it that a stream is pushed with the next turn. False: there is no loop.
-pub(super) fn add(stream: Weak<RefCell<Shared>>) -> bool {
+/// Sees to it that a stream is pushed with the next turn; or now, where there is no loop.
+pub(super) fn add(stream: Weak<RefCell<Shared>>) {
     DUE.with_borrow_mut(|due| due.push_back(stream));
-    if CALLED.replace(true) || defer(Call, |_| push_all()).is_ok() {
-        return true;
+    if !CALLED.replace(true) && defer(Call, |_| push_all()).is_err() {
+        push_all();
     }
-    push_all();
-    false
 }
 
 /// Pushes all of them now: in the next turn, or because their buffers are needed.

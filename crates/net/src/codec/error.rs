@@ -110,7 +110,7 @@ pub enum SendError<E: StdError + 'static> {
 impl<E: StdError + 'static> SendError<E> {
     /// Whether it may be sent later, when the stream is ready.
     pub fn is_full(&self) -> bool {
-        matches!(self, Self::Full { .. } | Self::NoBuffer(_))
+        matches!(self, Self::Full { .. } | Self::NoBuffer(LendError::Exhausted { .. }))
     }
 }
 
@@ -119,7 +119,9 @@ impl<E: StdError + Send + Sync + 'static> From<SendError<E>> for io::Error {
         let kind = match error {
             SendError::Io(error) => return error,
             SendError::Encode(_) | SendError::TooLarge { .. } => io::ErrorKind::InvalidInput,
-            SendError::Full { .. } => io::ErrorKind::WouldBlock,
+            SendError::Full { .. } | SendError::NoBuffer(LendError::Exhausted { .. }) => {
+                io::ErrorKind::WouldBlock
+            }
             SendError::NoBuffer(_) => io::ErrorKind::OutOfMemory,
         };
         Self::new(kind, error)

@@ -135,6 +135,21 @@ impl Outlet {
         }
     }
 
+    /// Closes it in order, behind everything that waits.
+    pub(super) fn close(&self) {
+        let mut shared = self.get();
+        shared.hold(Hold::Ended);
+        shared.let_go();
+        if shared.broken.is_none() {
+            // Closing ends it too, but not what a layer has begun.
+            let _ = shared.link.finish();
+        }
+        let conn = shared.link.conn().clone();
+        drop(shared);
+        // Its handlers are dropped with it, and what they hold may use the stream.
+        conn.close();
+    }
+
     /// Waits until there is a ring with room in it. It is there for this turn.
     pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut shared = self.get();
@@ -325,8 +340,10 @@ impl Shared {
             if !self.full {
                 return Poll::Ready(Ok(()));
             }
-            if self.in_ring() == before && before > 0 {
-                // There is no chunk to queue it in: other streams have them all.
+            if self.in_ring() == before {
+                // There is no chunk to queue it in, since other streams have them all; or too little room
+                // for what a layer has to say.
+                ready!(self.link.poll_room(cx, 1))?;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -364,17 +381,6 @@ impl Shared {
                 finished
             }
         }
-    }
-
-    /// Closes it in order, behind everything that waits.
-    pub(super) fn close(&mut self) {
-        self.hold(Hold::Ended);
-        self.let_go();
-        if self.broken.is_none() {
-            // Closing ends it too, but not what a layer has begun.
-            let _ = self.link.finish();
-        }
-        self.link.conn().close();
     }
 
     /// Everything that waits goes to the link, whatever its mark says.

@@ -124,16 +124,6 @@ impl<D: Decode> Reader<D> {
         }
     }
 
-    /// The next item if it has been received whole already. `None`: it has not, or there is none.
-    ///
-    /// For what is done between all the items that one receive has brought and the next.
-    ///
-    /// # Errors
-    /// As [`next`](Self::next).
-    pub fn next_at_hand(&mut self) -> Option<Result<D::Item<'_>, Error<D::Error>>> {
-        self.at_hand().ok().flatten()
-    }
-
     /// All items as a [`Stream`], each made one that owns what it needs.
     pub fn map<T, F>(self, make: F) -> Items<D, F>
     where
@@ -268,7 +258,8 @@ impl<D: Decode> Reader<D> {
         }
         loop {
             if self.dry {
-                self.outlet.get().leave()?;
+                // Who sends next, or flushes, is told if it fails; what has come can still be read.
+                let _ = self.outlet.get().leave();
                 ready!(self.poll_readable(cx)).inspect_err(|_| self.state = State::Failed)?;
             }
             ready!(self.poll_ring(cx))?;
@@ -326,6 +317,12 @@ impl<D: Decode> Reader<D> {
             Err(error) => return Err(Error::NoBuffer(error)),
         }
         Ok(true)
+    }
+
+    /// The loop reads from now on: what was waited for is not waited for here. Its place in the queue
+    /// goes to the next, who would never get the ring that is kept for it.
+    pub(super) fn give_to_loop(&mut self) {
+        (self.waiting, self.lending) = (None, None);
     }
 
     /// A place in the queue for the ring that is needed.

@@ -69,13 +69,13 @@ where
         F: FnMut(&mut Writer<E>, D::Item<'_>) -> R + 'static,
         R: Handled,
     {
-        let Self { reader, writer } = self;
+        let Self { mut reader, writer } = self;
+        reader.give_to_loop();
         let outlet = reader.outlet().clone();
         let closing = Rc::new(RefCell::new(None));
-        let serving = Serving { reader, writer, handler, closing: closing.clone() };
-        let serving = RefCell::new(serving);
+        let mut serving = Serving { reader, writer, handler, closing: closing.clone() };
         let conn = outlet.conn();
-        if serving.borrow().reader.half_open {
+        if serving.reader.half_open {
             conn.keep_half_open();
         }
         let (told, weak) = (closing.clone(), outlet.downgrade());
@@ -87,8 +87,10 @@ where
         });
         let weak = outlet.downgrade();
         conn.on_writable(move |_| writable(&weak));
-        let given = outlet.get().link.on_readable(move |conn| serving.borrow_mut().turn(conn));
+        let given = outlet.get().link.on_readable(move |conn| serving.turn(conn));
         given?;
+        // What was received and not asked for is there although nothing more may ever come.
+        conn.look_again();
         Ok(Served { outlet, closing })
     }
 }
@@ -218,7 +220,7 @@ where
         self.outlet().get().hold(Hold::Ended);
         tell(&self.closing, result);
         if !stays && conn.is_open() {
-            self.outlet().get().close();
+            self.outlet().close();
         }
     }
 }
@@ -272,7 +274,7 @@ impl<D: Decode> Served<D> {
 
     /// Closes it: see [`Writer::close`].
     pub fn close(&self) {
-        self.outlet.get().close();
+        self.outlet.close();
     }
 
     /// Names the stream's descriptor.

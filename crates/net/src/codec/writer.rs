@@ -46,6 +46,8 @@ impl<E> Writer<E> {
     /// that; then nothing is refused, and memory is bounded by the buffer and the [high-water
     /// mark](super::Options::high_water).
     ///
+    /// One task waits at a time: of several with clones of one writer, the last that asks is woken.
+    ///
     /// # Errors
     /// What the stream says. When the stream was given to the loop: there, handlers wait by themselves.
     pub async fn ready(&mut self) -> io::Result<()> {
@@ -60,7 +62,7 @@ impl<E> Writer<E> {
         self.outlet.get().push()
     }
 
-    /// The same, and waits until the kernel has taken all of it.
+    /// The same, and waits until the kernel has taken all of it: one task at a time.
     ///
     /// # Errors
     /// As [`ready`](Self::ready).
@@ -103,7 +105,7 @@ impl<E> Writer<E> {
     /// Closes the stream, for both halves; what was sent still leaves, within
     /// `Config::drain_time`. The close handler is not called.
     pub fn close(&self) {
-        self.outlet.get().close();
+        self.outlet.close();
     }
 
     /// Names the stream's descriptor.

@@ -45,7 +45,7 @@ pub(super) fn lend() -> Result<Lent, Error> {
         POOL.with_borrow_mut(|pool| pool.get_or_insert_with(|| Pool::new(MOST.get(), SIZE)).lend());
     lent.map_err(|error| match error {
         LendError::Exhausted { count } => Error::Buffers { count },
-        LendError::Map(error) => Error::Config(format!("no memory for a TLS buffer: {error}")),
+        LendError::Map(error) => Error::Memory(error.to_string()),
     })
 }
 

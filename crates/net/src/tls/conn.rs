@@ -93,7 +93,7 @@ impl TlsConn {
                 Received::Bytes { count, more } => {
                     handler(self, &plain[..count]).into_result()?;
                     if !more {
-                        return Ok(Drained::Yes);
+                        break; // but for an end, maybe: the next look tells
                     }
                 }
             }

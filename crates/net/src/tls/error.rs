@@ -119,7 +119,7 @@ pub enum Error {
         when: String,
     },
     /// The peer's certificate is wrong in another way.
-    #[error("the certificate of the {whose} is not accepted: {reason}")]
+    #[error("the certificate of the {whose} is not accepted: {reason}; have it replaced")]
     BadCertificate {
         /// The peer: `server` or `client`.
         whose: &'static str,
@@ -127,10 +127,14 @@ pub enum Error {
         reason: String,
     },
     /// The client has none, and must have one.
-    #[error("the client has sent no certificate, and this server wants one")]
+    #[error(
+        "the client has sent no certificate, and this server wants one; give it one, or ask for none"
+    )]
     NoClientCertificate,
     /// None of the application protocols is known to both.
-    #[error("client and server have no application protocol (ALPN) in common; here: {offered}")]
+    #[error(
+        "client and server have no application protocol (ALPN) in common; here: {offered}; add one that the peer speaks"
+    )]
     NoCommonProtocol {
         /// What was offered or known here.
         offered: String,
@@ -177,7 +181,7 @@ pub enum Error {
         when: &'static str,
     },
     /// The peer has broken the rules of the protocol, or bytes were changed on their way.
-    #[error("TLS is broken: {reason}")]
+    #[error("TLS is broken: {reason}; connect again, and look at the peer if it stays so")]
     Broken {
         /// Which rule.
         reason: String,
@@ -190,11 +194,14 @@ pub enum Error {
         /// How many there may be.
         count: usize,
     },
+    /// The system grants no memory for a buffer.
+    #[error("no memory for a TLS buffer: {0}; have fewer of them with `tls::set_buffers`")]
+    Memory(String),
     /// Something was to be sent behind `close_notify`.
-    #[error("nothing can be sent any more: the stream was finished")]
+    #[error("nothing can be sent any more: the stream was finished; send before that")]
     Finished,
     /// The write limit of a stream is below that of a record.
-    #[error("a write limit of less than {least} bytes has no room for a TLS record")]
+    #[error("a write limit of less than {least} bytes has no room for a TLS record; raise it")]
     NoRoom {
         /// The least that will do.
         least: usize,
@@ -228,7 +235,7 @@ impl Error {
             Self::Alert { .. } => Kind::ConnectionAborted,
             Self::Timeout { .. } => Kind::TimedOut,
             Self::Truncated { .. } => Kind::UnexpectedEof,
-            Self::Buffers { .. } => Kind::OutOfMemory,
+            Self::Buffers { .. } | Self::Memory(_) => Kind::OutOfMemory,
             Self::Finished => Kind::BrokenPipe,
             _ => Kind::InvalidData,
         }

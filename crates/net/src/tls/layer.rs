@@ -86,7 +86,10 @@ impl Tls {
                 return Err(self.cut_off(" while the handshake went on").into());
             }
             match self.look(conn)? {
-                Look::Nothing => return Ok(false),
+                Look::Nothing => {
+                    self.pay(conn)?;
+                    return Ok(false);
+                }
                 Look::End | Look::Bytes { .. } => self.process(conn, &mut []).map(drop)?,
             }
         }
@@ -116,14 +119,16 @@ impl Tls {
         }
     }
 
-    /// Takes in what arrives now. Returns how many plain bytes were put out, and whether no more
-    /// arrives now.
+    /// Takes in what arrives now. Returns how many plain bytes were put out, and whether that does for
+    /// now. A short receive does only if it has brought plain bytes, for those who are given some ask
+    /// again: an end may lie behind it of which nobody tells.
     fn look_and_process(&mut self, conn: &Conn, into: &mut [u8]) -> io::Result<(usize, bool)> {
-        let all = match self.look(conn)? {
-            Look::Bytes { all } => all,
-            Look::Nothing | Look::End => true,
+        let (is_short, is_last) = match self.look(conn)? {
+            Look::Bytes { all } => (all, false),
+            Look::Nothing | Look::End => (true, true),
         };
-        Ok((self.process(conn, into)?, all))
+        let given = self.process(conn, into)?;
+        Ok((given, is_last || (is_short && given > 0)))
     }
 
     /// Whether the end, or a failure, is all that is left to be told.

@@ -186,12 +186,6 @@ impl TlsStream {
         poll_fn(|cx| self.poll_end(cx)).await
     }
 
-    /// For the protocols that stand on a [`Link`].
-    pub fn into_link(self) -> Link {
-        let Self { descriptor, tls, .. } = self;
-        Link::from(descriptor).with_layer(Box::new(tls.into_inner()))
-    }
-
     /// Gives the stream to the loop, which calls `handler` with plain bytes; what the handler
     /// returns may be nothing, a count or a result. At its end it is closed in order.
     ///
@@ -277,6 +271,14 @@ impl TlsStream {
         }
         ready!(self.poll_flush(cx))?;
         Poll::Ready(self.conn().shutdown_write())
+    }
+}
+
+/// For the protocols that stand on a [`Link`].
+impl From<TlsStream> for Link {
+    fn from(stream: TlsStream) -> Self {
+        let TlsStream { descriptor, tls, .. } = stream;
+        Self::from(descriptor).with_layer(Box::new(tls.into_inner()))
     }
 }
 

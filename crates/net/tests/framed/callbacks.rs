@@ -3,10 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tautline_net::UnixStream;
 use tautline_net::codec::{Error, Framed, LengthPrefix, LineError, Lines};
-use tautline_runtime::Runtime;
+use tautline_runtime::{Runtime, timer};
 
 use super::common::{block, until};
 use super::{frames, lines, on_every_driver, options, with_pools};
@@ -287,5 +288,60 @@ fn a_large_frame_waits_for_a_large_buffer() {
         assert_eq!(*seen.borrow(), [0x3000, 2]);
         runtime.run_for(std::time::Duration::from_millis(2)).unwrap();
         assert_eq!((read.lent(), large.lent()), (0, 0));
+    });
+}
+
+/// What a task has received and not asked for is handed to a handler that takes over, although nothing more
+/// comes; and a ring that the task waited for goes to others.
+#[test]
+fn a_handler_takes_over_from_a_task() {
+    on_every_driver(|runtime| {
+        let (options, read, _) = with_pools(1, 4096);
+        let (near, mut far) = block(runtime, lines(&options));
+        near.try_write(b"one\ntwo\nthree\n").unwrap();
+        let first = block(runtime, async {
+            let line = far.next().await.expect("it has not ended");
+            line.map(str::to_owned).map_err(io::Error::from)
+        });
+        assert_eq!(first, "one");
+        let (seen, log) = shared::<Vec<String>>();
+        // Another that waits for the only ring, and is given to the loop meanwhile.
+        let (other_near, mut other) = block(runtime, lines(&options));
+        other_near.try_write(b"four\n").unwrap();
+        block(runtime, async {
+            let waits = timer::timeout(Duration::from_millis(5), other.next()).await;
+            assert!(waits.is_err(), "there is no ring for it");
+            Ok(())
+        });
+        let logged = log.clone();
+        other.on_item(move |_, line| logged.borrow_mut().push(line.to_owned())).unwrap();
+        far.on_item(move |_, line| log.borrow_mut().push(line.to_owned())).unwrap();
+        until(runtime, || seen.borrow().len() == 3);
+        assert_eq!(*seen.borrow(), ["two", "three", "four"]);
+        until(runtime, || read.lent() == 0);
+    });
+}
+
+/// What a handler holds is dropped with the stream, and may use the stream then.
+#[test]
+fn what_a_handler_holds_may_use_the_stream_when_it_is_dropped() {
+    struct Looks(Rc<RefCell<Option<tautline_net::codec::Writer<Lines>>>>, Rc<Cell<bool>>);
+    impl Drop for Looks {
+        fn drop(&mut self) {
+            let waits = self.0.borrow().as_ref().map(|writer| writer.waiting());
+            self.1.set(waits.is_some());
+        }
+    }
+    on_every_driver(|runtime| {
+        let (_near, far) = block(runtime, lines(&options()));
+        let (reader, writer) = far.split();
+        let (place, looked) = (Rc::new(RefCell::new(None)), Rc::new(Cell::new(false)));
+        let looks = Looks(place.clone(), looked.clone());
+        let served = Framed::unite(reader, writer.clone()).on_item(move |_, _| {
+            let _ = &looks;
+        });
+        *place.borrow_mut() = Some(writer);
+        served.unwrap().close();
+        until(runtime, || looked.get());
     });
 }

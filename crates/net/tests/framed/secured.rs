@@ -24,8 +24,8 @@ fn talks(runtime: &Runtime, authority: &Authority, echo: Echo, name: &str) {
     let options: Options = options.high_water(20_000);
     block(runtime, async {
         let (near, far) = secured(authority).await?;
-        echo(framed(&options, far.into_link()))?;
-        talk(&options, near.into_link()).await
+        echo(framed(&options, far))?;
+        talk(&options, near).await
     });
     runtime.run_for(std::time::Duration::from_millis(50)).unwrap();
     assert_eq!((read.lent(), write.lent()), (0, 0), "by {name}");
@@ -63,7 +63,7 @@ fn a_stream_that_is_cut_off_is_an_error() {
             near.write_all(b"\x03one").await?;
             near.flush().await?;
             near.conn().shutdown_write()?;
-            let mut far = Options::default().open(far.into_link(), LengthPrefix::u8());
+            let mut far = Options::default().open(far, LengthPrefix::u8());
             assert_eq!(far.next().await.expect("a frame")?, b"one");
             let error = far.next().await.expect("an error").unwrap_err();
             assert!(matches!(error, Error::Io(_)), "{error}");

@@ -114,7 +114,7 @@ impl House {
 
     async fn open(&self, stream: TcpStream) -> io::Result<WebSocket> {
         let link = match &self.acceptor {
-            Some(acceptor) => acceptor.accept(stream.into_descriptor()).await?.into_link(),
+            Some(acceptor) => acceptor.accept(stream.into_descriptor()).await?.into(),
             None => Link::from(stream),
         };
         Ok(self.server.accept(link).await?)

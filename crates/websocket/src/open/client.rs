@@ -144,7 +144,7 @@ impl Client {
             Some(connector) => connector.clone(),
             None => Connector::new().map_err(io::Error::from)?,
         };
-        Ok(connector.wrap(stream.into_descriptor(), url.host()).await?.into_link())
+        Ok(connector.wrap(stream.into_descriptor(), url.host()).await?.into())
     }
 
     /// Asks a proxy to connect.
