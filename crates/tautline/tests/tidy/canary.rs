@@ -74,6 +74,19 @@ fn bare_manifests_and_lost_pages_are_found() {
     assert_eq!(found(&book), [("page", 1)]);
 }
 
+/// Proves that a clause without a test, or with one that is gone, is found.
+#[test]
+fn clauses_without_a_test_are_found() {
+    let page = "| § | demand | test |\n| §1 | one | `there` |\n| §2 | two | none |\n\
+                | §3 | three | `there`, `gone` |\n";
+    let book = [
+        ("docs/SUMMARY.md", "[c](conformance.md)\n"),
+        ("docs/conformance.md", page),
+        ("crates/relay/src/a.rs", "fn there() {}\n"),
+    ];
+    assert_eq!(found(&book), [("clause", 3), ("clause", 4)]);
+}
+
 /// Proves that a page whose examples nobody compiles is found.
 #[test]
 fn pages_with_examples_that_nobody_compiles_are_found() {

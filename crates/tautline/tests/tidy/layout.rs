@@ -45,6 +45,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
         if source.path.ends_with(".md") {
             findings.extend(links(tree, source));
             findings.extend(examples_compiled(tree, source));
+            findings.extend(clauses_tested(tree, source));
         }
     }
     findings.extend(safe_roots(tree));
@@ -130,6 +131,32 @@ fn examples_compiled(tree: &Tree, page: &Source) -> Option<Finding> {
 }
 
 /// What stands in `](..)`, less anchors and addresses of the web.
+/// Each clause of a page on conformance names tests, and all of them exist.
+fn clauses_tested(tree: &Tree, page: &Source) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if page.path != "docs/conformance.md" {
+        return findings;
+    }
+    let is_clause = |text: &str| {
+        text.strip_prefix("| §").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    for (line, text) in page.numbered().filter(|(_, text)| is_clause(text)) {
+        let tests = text.trim_end_matches([' ', '|']).rsplit('|').next().unwrap_or_default();
+        let names: Vec<_> = tests.split('`').skip(1).step_by(2).collect();
+        let is_there = |name: &&str| {
+            let head = format!("fn {name}(");
+            tree.sources.iter().any(|source| source.text.iter().any(|text| text.contains(&head)))
+        };
+        let lost: Vec<_> = names.iter().filter(|name| !is_there(name)).collect();
+        if names.is_empty() || !lost.is_empty() {
+            let mend =
+                format!("this clause has no test {lost:?}: name the one that holds us to it");
+            findings.push(finding("clause", page, line, mend));
+        }
+    }
+    findings
+}
+
 fn targets(text: &str) -> impl Iterator<Item = &str> {
     text.split("](").skip(1).filter_map(|rest| {
         let target = rest.split([')', '#', ' ']).next()?;
