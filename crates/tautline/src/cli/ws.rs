@@ -14,7 +14,7 @@ use super::{Refusal, Request};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum WsCommand {
-    /// Send everything that comes back: text as text, binary as binary, parts as parts.
+    /// Send everything that comes back: text as text, binary as binary.
     #[command(after_help = ECHO)]
     Echo(EchoArgs),
     /// Open a connection: each line of standard input is a message, each message a line of
@@ -71,6 +71,9 @@ pub(crate) struct EchoArgs {
     /// Its private key, a PEM file.
     #[arg(long, value_name = "FILE", requires = "tls")]
     pub(crate) key: Option<PathBuf>,
+    /// Compress messages (permessage-deflate) where the client offers that.
+    #[arg(long)]
+    pub(crate) deflate: bool,
     /// A subprotocol that is spoken; give it again for each further one.
     #[arg(long = "protocol", value_name = "NAME", value_parser = protocol)]
     pub(crate) protocols: Vec<String>,
@@ -97,6 +100,9 @@ pub(crate) struct ReachArgs {
     /// The server: ws://HOST:PORT/PATH or wss://HOST:PORT/PATH.
     #[arg(value_name = "URL", value_parser = url)]
     pub(crate) url: String,
+    /// Offer to compress messages (permessage-deflate).
+    #[arg(long)]
+    pub(crate) deflate: bool,
     /// Accept every certificate: for tests alone.
     #[arg(long, conflicts_with = "ca")]
     pub(crate) insecure: bool,

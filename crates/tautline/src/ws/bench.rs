@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde_json::json;
-use tautline_runtime::timer;
+use tautline_runtime::{task, timer};
 use tautline_websocket::read::{Event, Limits};
 use tautline_websocket::{Client, CloseCode, Options, SendError, Sender};
 
@@ -25,6 +25,10 @@ use crate::table::quantity::{bits, bytes, things};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// So often it is looked whether they have come.
 const LOOK: Duration = Duration::from_millis(1);
+/// So soon it stops when it is asked to.
+const STOP_WITHIN: Duration = Duration::from_millis(20);
+/// Messages that are sent in a row when they are overdue.
+const BATCH: usize = 64;
 /// The longest latency that is told apart from longer ones, in nanoseconds.
 const LONGEST: u64 = 60_000_000_000;
 
@@ -35,12 +39,16 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<(), Failure> {
     let load = Rc::new(Load::new(args, &session));
     let (loading, ending) = (load.clone(), session.ending().clone());
     session.spawn(async move {
-        loading.run(&client).await?;
+        let done = loading.run(&client).await;
+        loading.is_busy.set(false);
+        done?;
         ending.now();
         Ok(())
     })?;
     session.run()?;
+    // Whoever is asked to end hears what was so far.
     load.stop();
+    session.run_while(|| load.is_busy.get() && !session.has_failed())?;
     if session.has_failed() {
         return session.result();
     }
@@ -63,7 +71,11 @@ struct Load {
     pipeline: usize,
     time: Duration,
     clock: Box<dyn Fn() -> Duration>,
+    /// It is under way.
+    is_busy: Cell<bool>,
     lines: RefCell<Vec<Rc<Line>>>,
+    /// Connections on which messages are compressed.
+    deflated: Cell<u64>,
     pattern: RefCell<Pattern>,
     latency: RefCell<Histogram<u64>>,
     /// When the first message left, and when nothing more did.
@@ -95,7 +107,9 @@ impl Load {
             pipeline: args.pipeline(),
             time: args.seconds,
             clock: Box::new(session.clock()),
+            is_busy: Cell::new(true),
             lines: RefCell::default(),
+            deflated: Cell::default(),
             pattern: RefCell::new(Pattern::of(args.size)),
             latency: RefCell::new(latency),
             began: Cell::default(),
@@ -114,11 +128,9 @@ impl Load {
         self.began.set((self.clock)());
         match self.rate {
             Some(rate) => self.send_at(rate).await?,
-            None => {
-                self.fill();
-                timer::sleep(self.time).await.map_err(io::Error::from)?;
-            }
+            None => self.fill(),
         }
+        self.wait_until(self.began.get() + self.time).await?;
         self.stop();
         for _ in 0..PATIENCE.as_millis() / LOOK.as_millis() {
             if self.unanswered() == 0 {
@@ -139,6 +151,7 @@ impl Load {
         let line =
             Rc::new(Line { sender: socket.sender(), under_way: RefCell::new(UnderWay::default()) });
         self.lines.borrow_mut().push(line.clone());
+        self.deflated.set(self.deflated.get() + u64::from(socket.deflate().is_some()));
         let load = self.clone();
         let sender = socket.on_event(move |_, event| load.see(&line, event))?;
         let load = self.clone();
@@ -176,19 +189,37 @@ impl Load {
         }
     }
 
+    /// Waits until then, or until nothing more is to be sent.
+    async fn wait_until(&self, then: Duration) -> io::Result<()> {
+        while !self.is_stopped() {
+            let wait = then.saturating_sub((self.clock)());
+            if wait.is_zero() {
+                break;
+            }
+            timer::sleep(wait.min(STOP_WITHIN)).await?;
+        }
+        Ok(())
+    }
+
     /// Sends at a rate, on one connection after the other, until the time is over.
     async fn send_at(&self, rate: u64) -> Result<(), Failure> {
         let (mut pace, began) = (Pace::of_packets(rate as f64), self.began.get());
         let lines = self.lines.borrow().clone();
+        let mut sent_at_once = 0;
         for line in lines.iter().cycle() {
             let due = pace.next();
-            if due >= self.time {
+            if due >= self.time || self.is_stopped() {
                 break;
             }
-            let wait = (began + due).saturating_sub((self.clock)());
-            if !wait.is_zero() {
-                timer::sleep(wait).await.map_err(io::Error::from)?;
+            if (self.clock)() < began + due {
+                self.wait_until(began + due).await?;
+                sent_at_once = 0;
+            } else if sent_at_once == BATCH {
+                // Who is behind catches up, and still sees the answers.
+                task::yield_now().await;
+                sent_at_once = 0;
             }
+            sent_at_once += 1;
             pace.note_sent(1);
             self.send(line, began + due);
         }
@@ -251,7 +282,7 @@ impl Load {
             let us = |nanoseconds: u64| nanoseconds as f64 / 1e3;
             let object = json!({
                 "kind": "summary", "url": self.url, "elapsed_s": seconds,
-                "connections": self.connections, "size": size, "pipeline": args.rate.is_none().then_some(self.pipeline),
+                "connections": self.connections, "deflated": self.deflated.get(), "size": size, "pipeline": args.rate.is_none().then_some(self.pipeline),
                 "asked_messages_per_s": args.rate, "messages": answers, "messages_per_s": rate,
                 "latency_us": {
                     "p50": us(at(0.5)), "p90": us(at(0.9)), "p99": us(at(0.99)),
@@ -262,9 +293,13 @@ impl Load {
             });
             return writeln!(stdout, "{object}");
         }
+        let deflated = match self.deflated.get() {
+            0 => String::new(),
+            count => format!(" ({count} compressed)"),
+        };
         writeln!(
             stdout,
-            "{} of {size} B over {} in {seconds:.1} s: {} msg/s, {}/s each way",
+            "{} of {size} B over {}{deflated} in {seconds:.1} s: {} msg/s, {}/s each way",
             things(answers, "message"),
             things(self.connections as u64, "connection"),
             bits(rate),

@@ -103,7 +103,7 @@ impl Talk {
         let opened = client.connect(url).await;
         let mut socket =
             opened.map_err(|error| Error::Open { url: url.clone(), error: Box::new(error) })?;
-        self.teller.opened(url, (self.clock)().saturating_sub(begun));
+        self.teller.opened(url, (self.clock)().saturating_sub(begun), &socket);
         let sender = socket.sender();
         let ended = self.ended.clone();
         sender.on_close(move |how| *ended.borrow_mut() = how.ok());

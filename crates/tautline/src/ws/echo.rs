@@ -12,6 +12,7 @@ use tautline_log::{debug, warn};
 use tautline_net::tls::Acceptor;
 use tautline_net::{Link, TcpListener, TcpStream};
 use tautline_runtime::task;
+use tautline_websocket::deflate::Config;
 use tautline_websocket::handshake::Origins;
 use tautline_websocket::read::{Event, Limits};
 use tautline_websocket::{CloseCode, Options, Sender, Server, WebSocket};
@@ -85,7 +86,8 @@ impl House {
             some if some.iter().any(|origin| origin == "any") => Origins::Any,
             some => Origins::Listed(some.to_vec()),
         };
-        let server = Server::with(Options { limits, ..Options::default() });
+        let deflate = args.deflate.then(Config::default);
+        let server = Server::with(Options { limits, deflate, ..Options::default() });
         let acceptor = match (&args.cert, &args.key) {
             (Some(cert), Some(key)) => Some(Acceptor::from_pem_files(cert, key)),
             _ => None,

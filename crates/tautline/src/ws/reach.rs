@@ -1,6 +1,7 @@
 //! How a server is reached.
 
 use tautline_net::tls::{Connector, Roots};
+use tautline_websocket::deflate::Config;
 use tautline_websocket::{Client, Options};
 
 use super::Error;
@@ -11,13 +12,16 @@ use crate::cli::ReachArgs;
 /// # Errors
 /// [`Error::Tls`].
 pub(super) fn client(reach: &ReachArgs, options: Options) -> Result<Client, Error> {
-    let client = Client::with(options);
-    let builder = match &reach.ca {
+    let client = Client::with(Options { deflate: reach.deflate.then(Config::default), ..options });
+    let (argument, builder) = match &reach.ca {
         Some(file) => {
-            Connector::builder().roots(Roots::from_pem_file(file).map_err(Error::tls("--ca"))?)
+            let roots = Roots::from_pem_file(file).map_err(Error::tls("--ca"))?;
+            ("--ca", Connector::builder().roots(roots))
         }
-        None if reach.insecure => Connector::builder().dangerous_accept_any_certificate(),
+        None if reach.insecure => {
+            ("--insecure", Connector::builder().dangerous_accept_any_certificate())
+        }
         None => return Ok(client),
     };
-    Ok(client.tls(builder.build().map_err(Error::tls("--ca"))?))
+    Ok(client.tls(builder.build().map_err(Error::tls(argument))?))
 }

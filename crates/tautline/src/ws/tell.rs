@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tautline_net::Stdout;
-use tautline_websocket::Message;
+use tautline_websocket::deflate::Agreed;
+use tautline_websocket::{Message, WebSocket};
 
 use crate::Failure;
 use crate::cli::ConnectArgs;
@@ -99,9 +100,18 @@ impl Teller {
     }
 
     /// Tells that the connection is open.
-    pub(super) fn opened(&self, url: &str, took: Duration) {
-        let object = json!({ "kind": "open", "url": url, "open_s": took.as_secs_f64() });
-        self.note(false, &object, &format!("open after {}: {url}", time(took)));
+    pub(super) fn opened(&self, url: &str, took: Duration, socket: &WebSocket) {
+        let (protocol, deflate) = (socket.protocol(), socket.deflate().map(Agreed::to_string));
+        let object = json!({
+            "kind": "open", "url": url, "open_s": took.as_secs_f64(), "protocol": protocol,
+            "deflate": deflate,
+        });
+        let mut line = format!("open after {}: {url}", time(took));
+        for what in [protocol, deflate.as_deref()].into_iter().flatten() {
+            line.push_str(", ");
+            line.push_str(what);
+        }
+        self.note(false, &object, &line);
     }
 
     /// Tells how long a ping took to come back.

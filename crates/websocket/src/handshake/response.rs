@@ -211,6 +211,11 @@ impl<'u> Accept<'u> {
         Ok(self)
     }
 
+    /// The subprotocol that it speaks.
+    pub fn spoken(&self) -> Option<&str> {
+        self.protocol.as_deref()
+    }
+
     /// Compresses as was agreed by [`deflate::Config::accept`](crate::deflate::Config::accept), or
     /// not at all.
     #[must_use]

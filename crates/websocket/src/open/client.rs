@@ -1,6 +1,8 @@
 //! Connections that are asked for.
 
+use std::fmt;
 use std::io;
+use std::rc::Rc;
 
 use tautline_net::tls::Connector;
 use tautline_net::{Link, TcpStream};
@@ -9,12 +11,12 @@ use tautline_runtime::timer;
 use super::OpenError;
 use super::talk::{Heard, say};
 use crate::deflate::Offer;
-use crate::handshake::{Answer, Connect, Proxied, Request, RequestError, Url};
+use crate::handshake::{Answer, Connect, Opened, Proxied, Request, RequestError, Url};
 use crate::{Options, Role, Stock, WebSocket};
 
 /// Asks servers for connections. Cheap to clone; all clones share one [`Stock`]. An example is at
 /// [`Server`](crate::Server).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
     options: Options,
     stock: Stock,
@@ -23,7 +25,11 @@ pub struct Client {
     redirects: u8,
     proxy: Option<Url>,
     tls: Option<Connector>,
+    rule: Option<Rc<Rule>>,
 }
+
+/// Says whether an answer that opens a connection is the one that was wanted.
+type Rule = dyn Fn(&Opened<'_>) -> Result<(), String>;
 
 impl Default for Client {
     fn default() -> Self {
@@ -47,6 +53,7 @@ impl Client {
             redirects: 5,
             proxy: None,
             tls: None,
+            rule: None,
         }
     }
 
@@ -86,6 +93,18 @@ impl Client {
     #[must_use]
     pub fn tls(mut self, connector: Connector) -> Self {
         self.tls = Some(connector);
+        self
+    }
+
+    /// Has `rule` see each answer that opens a connection: its headers, and what was agreed on. If it
+    /// says why that is not what was wanted, the connection is closed, and that is the
+    /// [error](OpenError::Unwanted).
+    #[must_use]
+    pub fn on_response<F>(mut self, rule: F) -> Self
+    where
+        F: Fn(&Opened<'_>) -> Result<(), String> + 'static,
+    {
+        self.rule = Some(Rc::new(rule));
         self
     }
 
@@ -186,10 +205,14 @@ impl Client {
             match client.parse(heard.bytes())? {
                 Answer::Incomplete => {}
                 Answer::Opened(opened) => {
+                    if let Some(rule) = &self.rule {
+                        rule(&opened).map_err(|reason| OpenError::Unwanted { reason })?;
+                    }
                     let leftover = &heard.bytes()[opened.used()..];
                     let (options, stock) = (self.options, &self.stock);
                     let agreed = opened.deflate();
-                    let socket = WebSocket::over(link, Role::Client, options, stock, leftover)?;
+                    let socket = WebSocket::over(link, Role::Client, options, stock, leftover)?
+                        .speaking(opened.protocol());
                     let socket = match agreed {
                         Some(agreed) => socket.deflated(&agreed),
                         None => socket,
@@ -227,4 +250,10 @@ impl Client {
 enum Asked {
     Opened(Box<WebSocket>),
     Elsewhere(String),
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("options", &self.options).finish_non_exhaustive()
+    }
 }

@@ -27,6 +27,12 @@ pub enum OpenError {
         /// What was answered.
         status: u16,
     },
+    /// The client's own rule refused the answer.
+    #[error("the answer of the server is not what was wanted: {reason}")]
+    Unwanted {
+        /// What the rule has said.
+        reason: String,
+    },
     /// The client asks for a page; a server that has some is to be asked by HTTP.
     #[error("the client asks for {target:?} and not for a WebSocket")]
     Plain {

@@ -120,10 +120,10 @@ impl Server {
                     continue;
                 }
                 Ok(Asked::Upgrade(upgrade)) => match self.answer(&upgrade) {
-                    Ok((answer, agreed)) => {
-                        say(&mut link, &answer)?;
+                    Ok((accept, agreed)) => {
+                        say(&mut link, &accept.bytes())?;
                         let leftover = &heard.bytes()[upgrade.used()..];
-                        let socket = self.open(link, leftover)?;
+                        let socket = self.open(link, leftover)?.speaking(accept.spoken());
                         return Ok(match agreed {
                             Some(agreed) => socket.deflated(&agreed),
                             None => socket,
@@ -148,7 +148,10 @@ impl Server {
         }
     }
 
-    fn answer(&self, upgrade: &Upgrade<'_>) -> Result<(Vec<u8>, Option<Agreed>), Response> {
+    fn answer<'u>(
+        &self,
+        upgrade: &'u Upgrade<'u>,
+    ) -> Result<(Accept<'u>, Option<Agreed>), Response> {
         let known: Vec<&str> = self.protocols.iter().map(String::as_str).collect();
         let deflate = self.options.deflate.as_ref();
         let agreed = deflate.and_then(|config| config.accept(upgrade.extensions()));
@@ -162,7 +165,7 @@ impl Server {
             Some(rule) => rule(upgrade, accept)?,
             None => accept,
         };
-        Ok((accept.bytes(), agreed))
+        Ok((accept, agreed))
     }
 
     fn open(&self, link: Link, leftover: &[u8]) -> Result<WebSocket, OpenError> {

@@ -27,6 +27,8 @@ pub struct WebSocket {
     shared: Rc<Shared>,
     receiving: Receiving,
     ended: Option<Ended>,
+    protocol: Option<String>,
+    deflate: Option<Agreed>,
 }
 
 /// How a connection has ended in order.
@@ -55,7 +57,7 @@ impl WebSocket {
             receiving.put(leftover)?;
         }
         let shared = Shared::new(link.into(), role, options, stock.clone());
-        Ok(Self { shared, receiving, ended: None })
+        Ok(Self { shared, receiving, ended: None, protocol: None, deflate: None })
     }
 
     /// Compresses as both ends have agreed in the opening handshake, with the
@@ -70,7 +72,25 @@ impl WebSocket {
         self.receiving = self.receiving.inflate(theirs, options.limits);
         let config = options.deflate.unwrap_or_default();
         self.shared.wire.borrow_mut().deflate(ours, &config);
+        self.deflate = Some(*agreed);
         self
+    }
+
+    /// Speaks the subprotocol that both ends have agreed on in the opening handshake.
+    #[must_use]
+    pub fn speaking(mut self, protocol: Option<&str>) -> Self {
+        self.protocol = protocol.map(str::to_owned);
+        self
+    }
+
+    /// The subprotocol that both ends have agreed on, if there is one.
+    pub fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
+    }
+
+    /// How messages are compressed, if both ends have agreed to that.
+    pub fn deflate(&self) -> Option<&Agreed> {
+        self.deflate.as_ref()
     }
 
     /// What the peer has said in farewell, once [`read`](Self::read) has returned `None`.

@@ -175,3 +175,25 @@ fn a_client_fails_an_answer_out_of_order_and_closes() {
         }
     });
 }
+
+/// A client tells which subprotocol is spoken, and can refuse an answer for what its headers say.
+#[test]
+fn a_client_sees_what_was_answered() {
+    everywhere(async || {
+        let wanted = |opened: &tautline_websocket::handshake::Opened<'_>| match opened
+            .headers()
+            .text("X-Region")
+        {
+            Some("north") => Ok(()),
+            other => Err(format!("the region is {other:?}")),
+        };
+        let client = Client::new().protocol("chat").on_response(wanted);
+        let lines = "Sec-WebSocket-Protocol: chat\r\nX-Region: north\r\n";
+        let (socket, _peer) = asked(&client, |request| answer(request, lines)).await;
+        assert_eq!(socket.unwrap().protocol(), Some("chat"));
+        let (socket, mut peer) = asked(&client, |request| answer(request, "")).await;
+        let error = socket.unwrap_err();
+        assert!(error.to_string().contains("the region is None"), "{error}");
+        peer.hears_end().await;
+    });
+}
