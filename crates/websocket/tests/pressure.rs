@@ -1,5 +1,7 @@
 //! Peers that do not take what they are sent.
 
+mod raw;
+
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -156,6 +158,28 @@ fn a_message_longer_than_may_wait_is_sent() {
         };
         runtime.block_on(timer::timeout(Duration::from_secs(30), run)).unwrap().unwrap();
     }
+}
+
+/// A client that finds no ring to mask in sends all the same, whatever the length.
+#[test]
+fn a_client_without_a_ring_sends() {
+    raw::everywhere(async || {
+        let options = Options { read_buffer: 4096, read_buffers: 4096, ..Options::default() };
+        let client = Client::with(options);
+        let answer = |request: &str| raw::answer(request, "");
+        let (first, mut holder) = raw::asked(&client, answer).await;
+        let (second, mut peer) = raw::asked(&client, answer).await;
+        let mut first = first.unwrap();
+        holder.say(b"\x82\x7e\x01\0half of it").await;
+        let read = timer::timeout(Duration::from_millis(20), first.read()).await;
+        assert!(read.is_err(), "it is not whole");
+        assert_eq!(client.stock().lent(), 1, "the only one there is");
+        for length in [0, 1, 2033, 2034, 2035, 2048, 5000, 70_000] {
+            let bytes: Vec<u8> = (0..length).map(|at| (at * 7) as u8).collect();
+            second.as_ref().unwrap().sender().send(&bytes).unwrap();
+            peer.hears(0x82, &bytes).await;
+        }
+    });
 }
 
 /// A connection for which there is no task is dropped, and the server goes on listening.

@@ -13,6 +13,9 @@ use crate::{Role, Stock};
 /// A payload from this length on is not copied to be sent, where it can be sent as it is.
 const LARGE: usize = 32 << 10;
 
+/// Bytes that are masked at a time where there is no ring to do it in.
+const PIECE: usize = 2048;
+
 /// The stream of a connection, and what is to be sent on it.
 ///
 /// While a batch of received messages is answered, frames are written one behind the other into a
@@ -197,7 +200,11 @@ impl Wire {
         if self.staged.is_none() && header.mask.is_none() && (!self.corked || length > LARGE) {
             return self.put_unmasked(header, payload);
         }
-        self.stage()?;
+        match self.stage() {
+            // All rings are in use, maybe by messages that only wait for this one to be answered.
+            Err(SendError::Full { .. }) => return self.put_without_ring(header, payload),
+            staged => staged.map(drop)?,
+        }
         if !self.put_staged(header, payload) {
             self.check_room(length)?;
             self.put_in_pieces(header, payload)?;
@@ -206,6 +213,31 @@ impl Wire {
             self.hand_over()?;
         }
         Ok(())
+    }
+
+    /// Straight from where the payload lies, or masked piece by piece. Nothing is staged.
+    #[cold]
+    fn put_without_ring(&mut self, header: &Header, payload: &[u8]) -> Result<(), SendError> {
+        let Some(key) = header.mask else { return self.put_unmasked(header, payload) };
+        let mut piece = [0; PIECE];
+        let (mut at, length) = (header.put(&mut piece), header.length() + payload.len());
+        self.check_room(length)?;
+        let (mut rest, mut phase, mut sent) = (payload, 0, 0);
+        loop {
+            let (now, behind) = rest.split_at(rest.len().min(PIECE - at));
+            let room = &mut piece[at..at + now.len()];
+            room.copy_from_slice(now);
+            phase = tautline_buffer::kernels::unmask(room, key, phase);
+            let end = at + now.len();
+            sent += self.link.send(&[IoSlice::new(&piece[..end])])?;
+            if behind.is_empty() && sent == length {
+                return Ok(());
+            }
+            if behind.is_empty() || sent < length - behind.len() {
+                return Err(self.torn(sent, length));
+            }
+            (at, rest) = (0, behind);
+        }
     }
 
     /// Straight from where the payload lies.
