@@ -107,7 +107,10 @@ fn messages_pass_whole_and_as_what_they_are() {
         }
         let summary = relay.finish();
         assert!(summary.is_lossless());
-        assert_eq!((summary.endpoints[0].rates.packets, summary.endpoints[1].rates.packets), (5, 10));
+        assert_eq!(
+            (summary.endpoints[0].rates.packets, summary.endpoints[1].rates.packets),
+            (5, 10)
+        );
         for mut peer in subscribers.into_iter().chain([publisher]) {
             assert!(matches!(peer.read(), Ok(Message::Close(Some(_)))));
         }
@@ -246,5 +249,6 @@ fn strangers_are_refused() {
 fn a_missing_certificate_is_named() {
     let from = "wss-listen://127.0.0.1:0?cert=/nowhere/a.pem&key=/nowhere/b.pem";
     let error = Running::refused(config(DRIVERS[1], from, &["stdout:"])).to_string();
-    assert!(error.contains("/nowhere/a.pem"), "{error}");
+    assert!(error.contains("/nowhere/a.pem") && error.contains("check the path"), "{error}");
+    assert!(!error.contains("check the spelling"), "one remedy is enough: {error}");
 }

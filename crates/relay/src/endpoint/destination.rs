@@ -103,10 +103,7 @@ impl Destination {
     #[must_use]
     pub fn keeps_boundaries(&self) -> bool {
         use DestinationPlace::{Multicast, Shm, Udp, WebSocket, WebSocketListen};
-        match self.place {
-            Udp(_) | Multicast(_) | Shm(_) | WebSocket(_) | WebSocketListen(_) => true,
-            _ => false,
-        }
+        matches!(self.place, Udp(_) | Multicast(_) | Shm(_) | WebSocket(_) | WebSocketListen(_))
     }
 
     /// Whether many subscribers can be here at a time.

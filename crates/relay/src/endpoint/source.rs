@@ -124,10 +124,10 @@ impl Source {
     #[must_use]
     pub fn keeps_boundaries(&self) -> bool {
         use SourcePlace::{Demo, Multicast, Shm, Udp, WebSocket, WebSocketListen};
-        match self.place {
-            Udp(_) | Multicast(_) | Shm(_) | Demo(_) | WebSocket(_) | WebSocketListen(_) => true,
-            _ => false,
-        }
+        matches!(
+            self.place,
+            Udp(_) | Multicast(_) | Shm(_) | Demo(_) | WebSocket(_) | WebSocketListen(_)
+        )
     }
 
     fn apply(&mut self, key: &'static str, value: &str) -> Result<(), EndpointError> {

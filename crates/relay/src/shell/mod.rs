@@ -60,6 +60,7 @@ fn arrival() -> Nanos {
 /// What the system said, and what to do about it, in one line.
 pub(crate) fn explain(error: &io::Error) -> String {
     let told = tautline_net::Error::of(error).is_some()
+        || tautline_net::tls::Error::of(error).is_some()
         || tautline_net::multicast::Error::of(error).is_some();
     let remedy = if told { None } else { remedy(error) };
     remedy.map_or_else(|| error.to_string(), |remedy| format!("{error}; {remedy}"))
