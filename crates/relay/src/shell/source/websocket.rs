@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use tautline_runtime::{Descriptor, SocketOption, task};
 use tautline_websocket::read::{Event, Kind};
-use tautline_websocket::{CloseCode, Sender, WebSocket};
+use tautline_websocket::{CloseCode, Options, Sender, WebSocket};
 
 use super::Source;
 use crate::endpoint::{Source as Endpoint, WebSocketListener, WebSocketPeer};
@@ -124,6 +124,14 @@ impl Readers {
     }
 }
 
+/// What connections are like. One that stands still for a lossless destination hears no sign of its
+/// peer, who is not to be given up for that.
+fn patience(from: &Endpoint, fanout: &Fanout) -> Options {
+    let options = options(from.max_packet);
+    let ping_every = options.ping_every.filter(|_| !fanout.is_lossless());
+    Options { ping_every, ..options }
+}
+
 /// The connection to a server, or the attempts at one.
 struct Connection {
     readers: Readers,
@@ -138,7 +146,7 @@ pub(super) fn connect(
     peer: &WebSocketPeer,
     fanout: &Rc<Fanout>,
 ) -> io::Result<Rc<dyn Source>> {
-    let target = Target::new(peer, options(from.max_packet))?;
+    let target = Target::new(peer, patience(from, fanout))?;
     Ok(Rc::new_cyclic(|own| Connection {
         readers: Readers::new(fanout),
         target: RefCell::new(Some(target)),
@@ -216,7 +224,7 @@ pub(super) async fn listen(
     at: &WebSocketListener,
     fanout: &Rc<Fanout>,
 ) -> io::Result<Rc<dyn Source>> {
-    let greeter = Greeter::new(at, options(from.max_packet))?;
+    let greeter = Greeter::new(at, patience(from, fanout))?;
     let listener = listener::tcp(&at.address, fanout.source()).await?;
     fanout.source().set_state(EndpointState::Open);
     Ok(Rc::new_cyclic(|own| Publishers {
