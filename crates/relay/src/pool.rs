@@ -116,6 +116,8 @@ struct Slot {
     /// When a single packet was sent last; 0 as long as nobody has sent it.
     sent: Cell<Nanos>,
     arrival: Nanos,
+    /// It came as text, and leaves so where the two differ.
+    text: bool,
     home: Weak<Home>,
 }
 
@@ -146,6 +148,7 @@ impl Pool {
                 parts: Vec::new(),
                 sent: Cell::default(),
                 arrival: Nanos::default(),
+                text: false,
                 home: Rc::downgrade(&home),
             })
         };
@@ -166,6 +169,7 @@ impl Pool {
         };
         let mut claim = Claim(Run { slot, first: 0, count: 1 });
         claim.slot().parts.clear();
+        claim.slot().text = false;
         claim.slot().sent.set(Nanos::default());
         Ok(claim)
     }
@@ -243,6 +247,11 @@ impl Claim {
         &mut memory[PREFIX..end]
     }
 
+    /// Notes that the packet came as text.
+    pub fn mark_text(&mut self) {
+        self.slot().text = true;
+    }
+
     /// The finished packet: the first `len` bytes of the space (clamped to it), received at
     /// `arrival`.
     #[must_use]
@@ -316,6 +325,12 @@ impl Run {
     #[must_use]
     pub fn segment(&self) -> usize {
         if self.count == 1 { self.bytes().len() } else { self.slot.segment }
+    }
+
+    /// Whether the packet came as text.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        self.slot.text
     }
 
     /// When the packets were received.

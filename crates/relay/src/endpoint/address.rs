@@ -158,7 +158,7 @@ fn refuse_path(body: &str, why: &'static str, example: String) -> EndpointError 
 }
 
 /// Replaces each `%XX` by its byte.
-fn decode(text: &str) -> Result<Vec<u8>, &'static str> {
+pub(super) fn decode(text: &str) -> Result<Vec<u8>, &'static str> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {

@@ -11,6 +11,7 @@ use super::multicast::{self, MulticastDestination};
 use super::options;
 use super::source::alone;
 use super::url::{Parts, Role, Scheme, split};
+use super::websocket::{self, WebSocketListener, WebSocketPeer};
 use crate::framing::Framing;
 use crate::queue::{Limits, Policy};
 
@@ -55,6 +56,10 @@ pub enum DestinationPlace {
     Tcp(HostPort),
     /// Accept subscribers, who come and go.
     TcpListen(HostPort),
+    /// Connect to a WebSocket server and send; again, with back-off, when the connection ends.
+    WebSocket(WebSocketPeer),
+    /// Accept WebSocket subscribers, who come and go.
+    WebSocketListen(WebSocketListener),
     /// Accept subscribers on a Unix stream socket.
     UnixListen(UnixName),
     /// Send into a byte channel of the bus, whether its reader is there or not.
@@ -79,15 +84,16 @@ impl FromStr for Destination {
         let mut destination = Self {
             url: url.to_owned(),
             place: place(&parts)?,
-            framing: Framing::default(),
+            framing: if parts.scheme.sends_messages() { Framing::Raw } else { Framing::default() },
             limits: Limits::default(),
             policy: Policy::default(),
             subscribers: DEFAULT_SUBSCRIBERS,
             send_buffer: None,
         };
-        options::each(&parts, known_keys(parts.scheme), &[], |key, value| {
+        options::each(&parts, known_keys(parts.scheme), &["send"], |key, value| {
             destination.apply(parts.scheme, key, value)
         })?;
+        websocket::complete(&parts)?;
         Ok(destination)
     }
 }
@@ -96,14 +102,15 @@ impl Destination {
     /// Whether the system keeps packet boundaries, so that no prefix is needed.
     #[must_use]
     pub fn keeps_boundaries(&self) -> bool {
-        use DestinationPlace::{Multicast, Shm, Udp};
-        matches!(self.place, Udp(_) | Multicast(_) | Shm(_))
+        use DestinationPlace::{Multicast, Shm, Udp, WebSocket, WebSocketListen};
+        matches!(self.place, Udp(_) | Multicast(_) | Shm(_) | WebSocket(_) | WebSocketListen(_))
     }
 
     /// Whether many subscribers can be here at a time.
     #[must_use]
     pub fn listens(&self) -> bool {
-        matches!(self.place, DestinationPlace::TcpListen(_) | DestinationPlace::UnixListen(_))
+        use DestinationPlace::{TcpListen, UnixListen, WebSocketListen};
+        matches!(self.place, TcpListen(_) | UnixListen(_) | WebSocketListen(_))
     }
 
     fn apply(
@@ -126,6 +133,12 @@ impl Destination {
             ("loopback", DestinationPlace::Multicast(to)) => {
                 to.loopback = options::on_off(key, value)?
             }
+            ("send" | "ca" | "text", DestinationPlace::WebSocket(peer)) => {
+                peer.apply(key, value)?
+            }
+            ("cert" | "key" | "text", DestinationPlace::WebSocketListen(at)) => {
+                at.apply(key, value)?
+            }
             ("queue", _) => self.limits = options::queue(key, value)?,
             ("policy", _) => self.policy = options::policy(key, value, known_policies(scheme))?,
             ("subscribers", _) => self.subscribers = options::count(key, value)?,
@@ -145,6 +158,10 @@ fn place(parts: &Parts<'_>) -> Result<DestinationPlace, EndpointError> {
         Scheme::TcpListen => {
             DestinationPlace::TcpListen(host_port(scheme, body, PortZero::Allowed)?)
         }
+        Scheme::Ws | Scheme::Wss => DestinationPlace::WebSocket(WebSocketPeer::of(scheme, body)?),
+        Scheme::WsListen | Scheme::WssListen => {
+            DestinationPlace::WebSocketListen(WebSocketListener::of(scheme, body)?)
+        }
         Scheme::Unix | Scheme::UnixListen => DestinationPlace::UnixListen(unix_name(scheme, body)?),
         Scheme::Shm => DestinationPlace::Shm(channel(body)?),
         Scheme::File => DestinationPlace::File(file_path(body)?),
@@ -162,6 +179,10 @@ fn known_keys(scheme: Scheme) -> &'static [&'static str] {
         Scheme::TcpListen | Scheme::UnixListen => {
             &["framing", "queue", "policy", "buffer", "subscribers"]
         }
+        Scheme::Ws => &["send", "text", "queue", "policy"],
+        Scheme::Wss => &["send", "ca", "text", "queue", "policy"],
+        Scheme::WsListen => &["text", "queue", "policy", "buffer", "subscribers"],
+        Scheme::WssListen => &["cert", "key", "text", "queue", "policy", "buffer", "subscribers"],
         Scheme::Shm => &["queue", "policy", "capacity", "publishers"],
         _ => &["framing", "queue", "policy"],
     }
@@ -170,7 +191,13 @@ fn known_keys(scheme: Scheme) -> &'static [&'static str] {
 /// Only a connection can be cut; only a destination that says when it is full can be waited for.
 fn known_policies(scheme: Scheme) -> &'static [Policy] {
     match scheme {
-        Scheme::Tcp | Scheme::TcpListen | Scheme::UnixListen => {
+        Scheme::Tcp
+        | Scheme::TcpListen
+        | Scheme::UnixListen
+        | Scheme::Ws
+        | Scheme::Wss
+        | Scheme::WsListen
+        | Scheme::WssListen => {
             &[Policy::DropNew, Policy::DropOld, Policy::Disconnect, Policy::Wait]
         }
         Scheme::Udp | Scheme::Mcast => &[Policy::DropNew, Policy::DropOld],

@@ -80,6 +80,26 @@ pub enum EndpointError {
         /// What followed it.
         text: String,
     },
+    /// The address of a WebSocket was expected.
+    #[error("{text:?} is no address of a WebSocket ({why}); write for example {example}")]
+    WebSocket {
+        /// The URL without its options.
+        text: String,
+        /// What is wrong with it.
+        why: String,
+        /// A URL that would do.
+        example: String,
+    },
+    /// An option is missing that the scheme cannot do without.
+    #[error("{scheme} needs the option {key}; write for example {example}")]
+    MissingKey {
+        /// The scheme.
+        scheme: &'static str,
+        /// The key that is missing.
+        key: &'static str,
+        /// A URL that would do.
+        example: String,
+    },
     /// The option is not known for this scheme and direction.
     #[error("unknown option {key:?} for {scheme}; {known}")]
     UnknownKey {

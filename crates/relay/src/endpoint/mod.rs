@@ -6,6 +6,8 @@
 //! | `mcast://GROUP:PORT` | joins the group and receives | sends to it |
 //! | `tcp://HOST:PORT` | connects and reads | connects and writes |
 //! | `tcp-listen://HOST:PORT` | accepts and reads | accepts many subscribers |
+//! | `ws://`, `wss://` `HOST:PORT/PATH` | connects; a message is a packet | connects and sends |
+//! | `ws-listen://`, `wss-listen://` `HOST:PORT` | accepts and reads | accepts many subscribers |
 //! | `unix://PATH` | connects and reads | |
 //! | `unix-listen://PATH` | accepts and reads | accepts many subscribers |
 //! | `shm://NAMESPACE/NAME` | receives from a byte channel of the bus | sends into one |
@@ -26,6 +28,7 @@ mod multicast;
 mod options;
 mod source;
 mod url;
+mod websocket;
 
 pub use address::{Host, HostPort, UnixName};
 pub use channel::{DEFAULT_CAPACITY, ShmChannel};
@@ -33,3 +36,4 @@ pub use destination::{DEFAULT_SUBSCRIBERS, Destination, DestinationPlace};
 pub use error::EndpointError;
 pub use multicast::{InterfaceName, MulticastDestination, MulticastSource};
 pub use source::{DEFAULT_PUBLISHERS, DemoFeed, Source, SourcePlace};
+pub use websocket::{Certificate, WebSocketListener, WebSocketPeer};

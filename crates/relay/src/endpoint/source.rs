@@ -10,6 +10,7 @@ use super::error::EndpointError;
 use super::multicast::MulticastSource;
 use super::options;
 use super::url::{Parts, Role, Scheme, split};
+use super::websocket::{self, WebSocketListener, WebSocketPeer};
 use crate::demo;
 use crate::framing::{Framing, MAX_PACKET};
 
@@ -51,6 +52,10 @@ pub enum SourcePlace {
     Tcp(HostPort),
     /// Accept connections and read from each.
     TcpListen(HostPort),
+    /// Connect to a WebSocket server; again, with back-off, when the connection ends.
+    WebSocket(WebSocketPeer),
+    /// Accept WebSocket connections and read from each.
+    WebSocketListen(WebSocketListener),
     /// Connect to a Unix stream socket and read; again, with back-off, when it ends.
     Unix(UnixName),
     /// Accept Unix stream connections and read from each.
@@ -100,8 +105,9 @@ impl FromStr for Source {
             publishers: DEFAULT_PUBLISHERS,
             receive_buffer: None,
         };
-        let (known, several) = (known_keys(parts.scheme), &["iface", "source"]);
+        let (known, several) = (known_keys(parts.scheme), &["iface", "source", "send"]);
         options::each(&parts, known, several, |key, value| source.apply(key, value))?;
+        websocket::complete(&parts)?;
         Ok(source)
     }
 }
@@ -110,14 +116,18 @@ impl Source {
     /// Whether many publishers can be here at a time.
     #[must_use]
     pub fn listens(&self) -> bool {
-        matches!(self.place, SourcePlace::TcpListen(_) | SourcePlace::UnixListen(_))
+        use SourcePlace::{TcpListen, UnixListen, WebSocketListen};
+        matches!(self.place, TcpListen(_) | UnixListen(_) | WebSocketListen(_))
     }
 
     /// Whether packets of this source arrive with their boundaries kept by the system.
     #[must_use]
     pub fn keeps_boundaries(&self) -> bool {
-        use SourcePlace::{Demo, Multicast, Shm, Udp};
-        matches!(self.place, Udp(_) | Multicast(_) | Shm(_) | Demo(_))
+        use SourcePlace::{Demo, Multicast, Shm, Udp, WebSocket, WebSocketListen};
+        matches!(
+            self.place,
+            Udp(_) | Multicast(_) | Shm(_) | Demo(_) | WebSocket(_) | WebSocketListen(_)
+        )
     }
 
     fn apply(&mut self, key: &'static str, value: &str) -> Result<(), EndpointError> {
@@ -128,6 +138,8 @@ impl Source {
             }
             ("iface", SourcePlace::Multicast(from)) => from.add_interface(key, value)?,
             ("source", SourcePlace::Multicast(from)) => from.add_source(key, value)?,
+            ("send" | "ca", SourcePlace::WebSocket(peer)) => peer.apply(key, value)?,
+            ("cert" | "key", SourcePlace::WebSocketListen(at)) => at.apply(key, value)?,
             ("size", _) => self.max_packet = options::size(key, value, 1)?,
             ("publishers", SourcePlace::Shm(channel)) => {
                 channel.publishers = options::count(key, value)?
@@ -150,6 +162,10 @@ fn place(parts: &Parts<'_>) -> Result<SourcePlace, EndpointError> {
         Scheme::Mcast => SourcePlace::Multicast(MulticastSource::of(body)?),
         Scheme::Tcp => SourcePlace::Tcp(host_port(scheme, body, PortZero::Refused)?),
         Scheme::TcpListen => SourcePlace::TcpListen(host_port(scheme, body, PortZero::Allowed)?),
+        Scheme::Ws | Scheme::Wss => SourcePlace::WebSocket(WebSocketPeer::of(scheme, body)?),
+        Scheme::WsListen | Scheme::WssListen => {
+            SourcePlace::WebSocketListen(WebSocketListener::of(scheme, body)?)
+        }
         Scheme::Unix => SourcePlace::Unix(unix_name(scheme, body)?),
         Scheme::UnixListen => SourcePlace::UnixListen(unix_name(scheme, body)?),
         Scheme::Shm => SourcePlace::Shm(channel(body)?),
@@ -185,6 +201,10 @@ fn known_keys(scheme: Scheme) -> &'static [&'static str] {
         Scheme::Mcast => &["iface", "source", "size", "buffer"],
         Scheme::Tcp | Scheme::Unix => &["framing", "size", "buffer"],
         Scheme::TcpListen | Scheme::UnixListen => &["framing", "size", "buffer", "publishers"],
+        Scheme::Ws => &["send", "size"],
+        Scheme::Wss => &["send", "ca", "size"],
+        Scheme::WsListen => &["size", "buffer", "publishers"],
+        Scheme::WssListen => &["cert", "key", "size", "buffer", "publishers"],
         Scheme::Shm => &["size", "capacity", "publishers"],
         Scheme::File | Scheme::Stdin | Scheme::Stdout => &["framing", "size"],
         Scheme::Demo => &["rate", "size"],

@@ -20,11 +20,18 @@ impl Role {
     /// All schemes of this direction, in the order in which messages list them.
     fn schemes(self) -> &'static [Scheme] {
         use Scheme::{
-            Demo, File, Mcast, Shm, Stdin, Stdout, Tcp, TcpListen, Udp, Unix, UnixListen,
+            Demo, File, Mcast, Shm, Stdin, Stdout, Tcp, TcpListen, Udp, Unix, UnixListen, Ws,
+            WsListen, Wss, WssListen,
         };
         match self {
-            Self::Source => &[Udp, Mcast, Tcp, TcpListen, Unix, UnixListen, Shm, File, Stdin, Demo],
-            Self::Destination => &[Udp, Mcast, Tcp, TcpListen, UnixListen, Shm, File, Stdout],
+            Self::Source => &[
+                Udp, Mcast, Tcp, TcpListen, Ws, Wss, WsListen, WssListen, Unix, UnixListen, Shm,
+                File, Stdin, Demo,
+            ],
+            Self::Destination => &[
+                Udp, Mcast, Tcp, TcpListen, Ws, Wss, WsListen, WssListen, UnixListen, Shm, File,
+                Stdout,
+            ],
         }
     }
 
@@ -41,6 +48,10 @@ pub(super) enum Scheme {
     Mcast,
     Tcp,
     TcpListen,
+    Ws,
+    Wss,
+    WsListen,
+    WssListen,
     Unix,
     UnixListen,
     Shm,
@@ -58,6 +69,10 @@ impl Scheme {
             Self::Mcast => "mcast",
             Self::Tcp => "tcp",
             Self::TcpListen => "tcp-listen",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+            Self::WsListen => "ws-listen",
+            Self::WssListen => "wss-listen",
             Self::Unix => "unix",
             Self::UnixListen => "unix-listen",
             Self::Shm => "shm",
@@ -68,6 +83,11 @@ impl Scheme {
         }
     }
 
+    /// Whether packets are messages of a WebSocket, without a prefix of ours.
+    pub(super) fn sends_messages(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss | Self::WsListen | Self::WssListen)
+    }
+
     /// How a URL of this scheme looks.
     fn form(self) -> &'static str {
         match self {
@@ -75,6 +95,10 @@ impl Scheme {
             Self::Mcast => "mcast://GROUP:PORT",
             Self::Tcp => "tcp://HOST:PORT",
             Self::TcpListen => "tcp-listen://HOST:PORT",
+            Self::Ws => "ws://HOST:PORT/PATH",
+            Self::Wss => "wss://HOST:PORT/PATH",
+            Self::WsListen => "ws-listen://HOST:PORT",
+            Self::WssListen => "wss-listen://HOST:PORT",
             Self::Unix => "unix://PATH",
             Self::UnixListen => "unix-listen://PATH",
             Self::Shm => "shm://NAMESPACE/NAME",

@@ -13,7 +13,7 @@ use crate::queue::{Offer, Queue, Wire};
 /// stands still.
 ///
 /// Invariant: one that holds packets is counted as stalled.
-pub(super) struct Backlog {
+pub(crate) struct Backlog {
     queue: RefCell<Queue<Run>>,
     /// The packets that did not fit.
     held: RefCell<Option<Run>>,
@@ -23,7 +23,7 @@ pub(super) struct Backlog {
 
 impl Backlog {
     /// An empty one with the bounds and the policy of `to`.
-    pub(super) fn new(to: &Endpoint, fanout: &Rc<Fanout>, tally: &Rc<Tally>) -> Self {
+    pub(crate) fn new(to: &Endpoint, fanout: &Rc<Fanout>, tally: &Rc<Tally>) -> Self {
         Self {
             queue: RefCell::new(Queue::new(to.limits, to.policy, to.framing)),
             held: RefCell::new(None),
@@ -33,33 +33,33 @@ impl Backlog {
     }
 
     /// The packets in order, without those that did not fit.
-    pub(super) fn queue(&self) -> RefMut<'_, Queue<Run>> {
+    pub(crate) fn queue(&self) -> RefMut<'_, Queue<Run>> {
         self.queue.borrow_mut()
     }
 
     /// Packets queued.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.queue.borrow().len()
     }
 
     /// Whether nothing is queued that could be sent now.
-    pub(super) fn has_none_to_send(&self) -> bool {
+    pub(crate) fn has_none_to_send(&self) -> bool {
         self.queue.borrow().is_empty()
     }
 
     /// Whether nothing waits.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.has_none_to_send() && self.held.borrow().is_none()
     }
 
     /// Whether all of `run` fits.
-    pub(super) fn has_room_for(&self, run: &Run) -> bool {
+    pub(crate) fn has_room_for(&self, run: &Run) -> bool {
         self.queue.borrow().has_room_for(run)
     }
 
     /// Takes `run`, or does what the policy says; false if that is to cut the receiver off.
     #[must_use = "the receiver may have to be cut off"]
-    pub(super) fn offer(&self, run: &Run) -> bool {
+    pub(crate) fn offer(&self, run: &Run) -> bool {
         let outcome = self.queue.borrow_mut().offer(run.clone());
         self.tally.count_offer(&outcome);
         match outcome {
@@ -78,7 +78,7 @@ impl Backlog {
     }
 
     /// Queues what did not fit, as far as it fits now: to be called when the queue has moved.
-    pub(super) fn take_back(&self) {
+    pub(crate) fn take_back(&self) {
         let Some(held) = self.held.take() else { return };
         let outcome = self.queue.borrow_mut().offer(held);
         self.tally.count_offer(&outcome);
@@ -89,7 +89,7 @@ impl Backlog {
     }
 
     /// Drops everything; counts it as lost.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         let mut lost = self.queue.borrow_mut().clear();
         if let Some(held) = self.held.take() {
             self.fanout.stall(false);

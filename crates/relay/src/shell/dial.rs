@@ -24,23 +24,43 @@ pub(crate) enum Target {
 const FLOOR: Duration = Duration::from_millis(100);
 const CAP: Duration = Duration::from_secs(5);
 
+/// What can be connected to.
+pub(crate) trait Connect: 'static {
+    /// What a connection is.
+    type Connection: 'static;
+
+    /// Tries once.
+    async fn connect(&self) -> io::Result<Self::Connection>;
+}
+
+impl Connect for Target {
+    type Connection = Descriptor;
+
+    async fn connect(&self) -> io::Result<Descriptor> {
+        match self {
+            Self::Tcp(address) => sockets::connect_tcp(address).await,
+            Self::Unix(name) => sockets::connect_unix(name).await,
+        }
+    }
+}
+
 /// Keeps one endpoint connected.
-pub(crate) struct Dialer {
-    target: Target,
+pub(crate) struct Dialer<T: Connect = Target> {
+    target: T,
     tally: Rc<Tally>,
     backoff: RefCell<Backoff>,
-    connected: Box<dyn Fn(Descriptor)>,
+    connected: Box<dyn Fn(T::Connection)>,
     /// When the last connection was made.
     since: Cell<Nanos>,
     stopped: Cell<bool>,
 }
 
-impl Dialer {
+impl<T: Connect> Dialer<T> {
     /// Connects, and hands the socket to `connected`; again after each [`again`](Self::again).
     pub(crate) fn start(
-        target: Target,
+        target: T,
         tally: &Rc<Tally>,
-        connected: impl Fn(Descriptor) + 'static,
+        connected: impl Fn(T::Connection) + 'static,
     ) -> io::Result<Rc<Self>> {
         let seed = super::clock().0;
         let dialer = Rc::new(Self {
@@ -84,7 +104,7 @@ impl Dialer {
             {
                 return self.tally.note(&error);
             }
-            match self.connect().await {
+            match self.target.connect().await {
                 Ok(socket) => return self.hand_over(socket),
                 Err(error) => self.tally.note(&super::explain(&error)),
             }
@@ -92,17 +112,10 @@ impl Dialer {
         }
     }
 
-    fn hand_over(&self, socket: Descriptor) {
+    fn hand_over(&self, socket: T::Connection) {
         if !self.stopped.get() {
             self.since.set(super::clock());
             (self.connected)(socket);
-        }
-    }
-
-    async fn connect(&self) -> io::Result<Descriptor> {
-        match &self.target {
-            Target::Tcp(address) => sockets::connect_tcp(address).await,
-            Target::Unix(name) => sockets::connect_unix(name).await,
         }
     }
 }

@@ -152,6 +152,21 @@ impl Fanout {
         }
     }
 
+    /// The same for a message of a WebSocket, which remembers whether it is text.
+    pub(crate) fn publish_message(&self, bytes: &[u8], is_text: bool, arrival: Nanos) {
+        self.source.count(1, bytes.len() as u64);
+        match self.pool.claim() {
+            Ok(mut claim) => {
+                claim.space(bytes.len()).copy_from_slice(bytes);
+                if is_text {
+                    claim.mark_text();
+                }
+                self.deliver(claim.freeze(bytes.len(), arrival));
+            }
+            Err(error) => self.count_refused(error),
+        }
+    }
+
     /// The same for a packet that is written where it will stay: `write` gets `len` bytes of room
     /// and says how many it used.
     pub(crate) fn publish_with(

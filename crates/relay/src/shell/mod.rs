@@ -6,6 +6,7 @@
 //! | `fanout` | a packet is stored once and offered to every destination |
 //! | `destination`, `link`, `backlog` | queues drain into sockets, files and pipes; one file a sort |
 //! | `dial`, `listener`, `sockets`, `files`, `segments` | opening, and opening again |
+//! | `websocket` | opening WebSockets, from either end |
 //! | `conflict` | endpoints that cannot be together |
 //! | `relay` | opens everything, runs the loop, reports, ends in order |
 //! | `ending`, `signals`, `report` | how far the end has come; counters and snapshots |
@@ -32,6 +33,7 @@ mod segments;
 mod signals;
 mod sockets;
 mod source;
+mod websocket;
 
 use std::io;
 
@@ -58,6 +60,7 @@ fn arrival() -> Nanos {
 /// What the system said, and what to do about it, in one line.
 pub(crate) fn explain(error: &io::Error) -> String {
     let told = tautline_net::Error::of(error).is_some()
+        || tautline_net::tls::Error::of(error).is_some()
         || tautline_net::multicast::Error::of(error).is_some();
     let remedy = if told { None } else { remedy(error) };
     remedy.map_or_else(|| error.to_string(), |remedy| format!("{error}; {remedy}"))

@@ -277,8 +277,9 @@ impl HostConfig {
             // Each peer is watched, and may be waited for; sources and newcomers have the rest.
             descriptors: peers + SPARE,
             operations: 2 * peers + SPARE,
-            timers: SPARE,
-            tasks: SPARE,
+            // Each WebSocket has a timer for its pings, and may have a task.
+            timers: peers + SPARE,
+            tasks: peers + SPARE,
             drain_time: LINGER,
             ..Config::default()
         }

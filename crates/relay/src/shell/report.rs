@@ -31,7 +31,7 @@ pub(crate) enum Needs {
 impl From<&SourcePlace> for Needs {
     fn from(place: &SourcePlace) -> Self {
         match place {
-            SourcePlace::Tcp(_) | SourcePlace::Unix(_) => Self::Host,
+            SourcePlace::Tcp(_) | SourcePlace::Unix(_) | SourcePlace::WebSocket(_) => Self::Host,
             _ => Self::Nobody,
         }
     }
@@ -41,7 +41,7 @@ impl From<&DestinationPlace> for Needs {
     fn from(place: &DestinationPlace) -> Self {
         match place {
             DestinationPlace::Udp(_) | DestinationPlace::Multicast(_) => Self::Route,
-            DestinationPlace::Tcp(_) => Self::Host,
+            DestinationPlace::Tcp(_) | DestinationPlace::WebSocket(_) => Self::Host,
             DestinationPlace::Shm(_) => Self::Reader,
             _ => Self::Nobody,
         }

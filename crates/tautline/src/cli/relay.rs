@@ -74,11 +74,15 @@ pub(super) struct HostArgs {
 
 const ENDPOINTS: &str = "\
 Sources:      udp://HOST:PORT  mcast://GROUP:PORT  tcp://HOST:PORT  tcp-listen://HOST:PORT
+              ws://HOST:PORT/PATH  wss://...  ws-listen://HOST:PORT  wss-listen://HOST:PORT
               unix://PATH  unix-listen://PATH  shm://NAMESPACE/NAME  file:PATH  stdin:  demo:
 Destinations: udp://HOST:PORT  mcast://GROUP:PORT  tcp://HOST:PORT  tcp-listen://HOST:PORT
+              ws://HOST:PORT/PATH  wss://...  ws-listen://HOST:PORT  wss-listen://HOST:PORT
               unix-listen://PATH  shm://NAMESPACE/NAME  file:PATH  stdout:
 Options:      ?framing=rfc4571|raw  ?queue=PACKETS,BYTES  ?subscribers=N  ?publishers=N
               ?buffer=BYTES  ?policy=drop-old|drop-new|disconnect|wait  ?size=BYTES  ?rate=N (demo:)
+              ?send=MESSAGE (ws:, wss:; percent-encoded)  ?text (WebSockets as destination)
+              ?ca=FILE (wss:)  ?cert=FILE&key=FILE (wss-listen:, which needs both)
               ?capacity=BYTES (shm:, as its other users have it)
               ?iface=NAME|ADDRESS  ?source=ADDRESS  ?hops=N  ?loopback=on|off (mcast:)
 Each destination has queue=1024,4MiB and policy=drop-old unless its URL says otherwise; only

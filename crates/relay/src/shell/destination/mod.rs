@@ -6,6 +6,7 @@ mod file;
 mod listen;
 mod messages;
 mod shm;
+mod websocket;
 
 use std::io;
 use std::rc::Rc;
@@ -58,6 +59,8 @@ pub(crate) async fn open(
         Place::Tcp(address) => connect::open(to, address, fanout, tally)?,
         Place::TcpListen(address) => listen::tcp(to, address, fanout, tally).await?,
         Place::UnixListen(name) => listen::unix(to, name, fanout, tally)?,
+        Place::WebSocket(peer) => websocket::connect(to, peer, fanout, tally)?,
+        Place::WebSocketListen(at) => websocket::listen(to, at, fanout, tally).await?,
         Place::Shm(channel) => shm::open(to, channel, fanout, tally)?,
         Place::File(path) => file::open(to, path, fanout, tally)?,
         Place::Stdout => file::stdout(to, fanout, tally)?,

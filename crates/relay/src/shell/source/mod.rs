@@ -6,6 +6,7 @@ mod feed;
 mod intake;
 mod listen;
 mod shm;
+mod websocket;
 
 use std::io;
 use std::rc::Rc;
@@ -40,6 +41,8 @@ pub(crate) async fn open(from: &Endpoint, fanout: &Rc<Fanout>) -> io::Result<Rc<
         Place::Unix(name) => connect::unix(from, name, fanout),
         Place::TcpListen(address) => listen::tcp(from, address, fanout).await?,
         Place::UnixListen(name) => listen::unix(from, name, fanout)?,
+        Place::WebSocket(peer) => websocket::connect(from, peer, fanout)?,
+        Place::WebSocketListen(at) => websocket::listen(from, at, fanout).await?,
         Place::Shm(channel) => shm::open(from, channel, fanout)?,
         Place::File(path) => intake::whole(from, files::open_source(path)?, fanout),
         Place::Stdin => intake::whole(from, files::stdin()?, fanout),
