@@ -4,6 +4,7 @@ use super::head::{self, HeadError, RequestHead, Scanner};
 use super::list::{self, Extension, ListError, lossy};
 use super::url::parse::host_and_port;
 use super::{Accept, Headers, Limits, OriginError, Origins, Repeated, Response, Status, key};
+use crate::deflate::{Agreed, Config};
 
 /// A server that waits for a request.
 ///
@@ -368,6 +369,24 @@ impl<'b> Upgrade<'b> {
     /// The answer that opens the WebSocket; others are made with [`Response`].
     pub fn accept(&self) -> Accept<'_> {
         Accept::new(self)
+    }
+
+    /// The answer that opens the WebSocket with the subprotocol that the client likes best of those
+    /// that are known, compressed as `deflate` and the client agree.
+    pub fn grant(
+        &self,
+        known: &[String],
+        deflate: Option<&Config>,
+    ) -> (Accept<'_>, Option<Agreed>) {
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let agreed = deflate.and_then(|config| config.accept(&self.extensions));
+        let accept = self.accept().deflate(agreed);
+        let accept = match self.choose(&known) {
+            // One that was offered is taken by every answer.
+            Some(name) => accept.clone().protocol(Some(name)).unwrap_or(accept),
+            None => accept,
+        };
+        (accept, agreed)
     }
 
     /// What proves that the key was understood.
