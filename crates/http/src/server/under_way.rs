@@ -61,16 +61,18 @@ impl Busy {
         stalled.into_iter().chain(waits).min()
     }
 
-    /// Calls `turn`, and wakes whoever calls when something changes between two calls.
-    pub(super) fn looking<T>(&self, cx: &Context<'_>, turn: impl FnOnce() -> T) -> T {
+    /// Whoever keeps the deadlines is about to look, once what it lets happen now has happened.
+    pub(super) fn looks(&self, cx: &Context<'_>) {
+        self.looking.set(true);
         match &mut *self.watch.borrow_mut() {
             Some(waker) => waker.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
         }
-        self.looking.set(true);
-        let done = turn();
+    }
+
+    /// It looks now, and is woken when something changes from here on.
+    pub(super) fn looked(&self) {
         self.looking.set(false);
-        done
     }
 
     fn changed(&self) {

@@ -72,7 +72,6 @@ impl<'s> Watched<'s> {
         mut self,
         mut turn: impl FnMut(Ask<'_, '_>) -> Poll<hyper::Result<()>>,
     ) -> End {
-        let busy = self.busy.clone();
         poll_fn(|cx| {
             match self.part.poll_phase(cx) {
                 Phase::Cut => return Poll::Ready(End::Cut),
@@ -82,8 +81,9 @@ impl<'s> Watched<'s> {
                 _ => {}
             }
             loop {
-                let waker = cx.waker().clone();
-                let done = busy.looking(&Context::from_waker(&waker), || turn(Ask::Poll(cx)));
+                self.busy.looks(cx);
+                let done = turn(Ask::Poll(cx));
+                self.busy.looked();
                 if let Poll::Ready(done) = done {
                     return Poll::Ready(End::Done(done));
                 }

@@ -373,6 +373,21 @@ impl<'b> Upgrade<'b> {
 
     /// The answer that opens the WebSocket with the subprotocol that the client likes best of those
     /// that are known, compressed as `deflate` and the client agree.
+    ///
+    /// ```
+    /// use tautline_websocket::{deflate::Config, handshake::{Asked, Refusal, Server}};
+    /// let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+    ///     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    ///     Sec-WebSocket-Protocol: c, a, b\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+    /// let mut server = Server::new();
+    /// let Asked::Upgrade(upgrade) = server.parse(request)? else { panic!("it is one") };
+    /// let (accept, agreed) = upgrade.grant(&["b".into(), "a".into()], Some(&Config::default()));
+    /// assert!(agreed.is_some());
+    /// let head = String::from_utf8(accept.bytes()).unwrap_or_default();
+    /// assert!(head.contains("Sec-WebSocket-Protocol: a\r\n"), "{head}");
+    /// assert!(upgrade.grant(&[], None).1.is_none());
+    /// # Ok::<(), Refusal>(())
+    /// ```
     pub fn grant(
         &self,
         known: &[String],
