@@ -33,6 +33,8 @@ pub struct Body {
     fault: Option<SendWrapper<Rc<Cell<Fault>>>>,
     /// A client's connection, which goes back to the pool at the end.
     lease: Option<SendWrapper<Lease>>,
+    /// It has ended by an error, behind which nothing comes.
+    failed: bool,
 }
 
 /// How much may come, and how slowly.
@@ -51,7 +53,7 @@ pub(crate) enum Fault {
     Stalled,
 }
 
-/// Why a body ends early.
+/// Why a body ends early. Behind one of them nothing more comes.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BodyError {
@@ -83,7 +85,7 @@ pub enum BodyError {
 impl Body {
     pub(crate) fn new(incoming: Incoming, bounds: Bounds) -> Self {
         let left = bounds.most;
-        Self { incoming, left, bounds, waiting: None, fault: None, lease: None }
+        Self { incoming, left, bounds, waiting: None, fault: None, lease: None, failed: false }
     }
 
     pub(crate) fn with_fault(mut self, fault: Rc<Cell<Fault>>) -> Self {
@@ -118,6 +120,9 @@ impl Body {
     }
 
     fn fails(&mut self, fault: Fault) -> BodyError {
+        self.failed = true;
+        // What was lent is closed, as the rest will not be read.
+        drop(self.lease.take());
         if let Some(noted) = &self.fault {
             noted.set(fault);
         }
@@ -151,6 +156,9 @@ impl HttpBody for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        if this.failed {
+            return Poll::Ready(None);
+        }
         let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) else {
             if this.overdue(cx) {
                 return Poll::Ready(Some(Err(this.fails(Fault::Stalled))));
@@ -158,7 +166,7 @@ impl HttpBody for Body {
             return Poll::Pending;
         };
         this.waiting = None;
-        let Some(frame) = frame.transpose()? else {
+        let Some(frame) = frame.transpose().inspect_err(|_| this.failed = true)? else {
             this.at_end();
             return Poll::Ready(None);
         };
@@ -174,7 +182,7 @@ impl HttpBody for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.failed || self.incoming.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -79,7 +79,7 @@ impl Upgrade {
         self
     }
 
-    /// As [`upgrade`]: every check of RFC 6455 §4.2.1 is made, and each has its answer.
+    /// As [`upgrade`]: compression is agreed on as the options say, every check of RFC 6455 §4.2.1 is made, and each has its answer.
     pub fn answer<B, F>(&self, request: &Request<B>, handler: F) -> Response<Full<Bytes>>
     where
         F: FnOnce(WebSocket) -> io::Result<()> + 'static,
@@ -87,15 +87,11 @@ impl Upgrade {
         let way = request.extensions().get::<Way>();
         let head = written(request);
         let mut server = handshake::Server::new().origins(self.origins.clone());
-        let granted = match (server.parse(&head), way) {
+        let deflate = self.options.deflate.as_ref();
+        let (granted, agreed) = match (server.parse(&head), way) {
             (Ok(Asked::Upgrade(upgrade)), Some(_)) => {
-                let known: Vec<&str> = self.protocols.iter().map(String::as_str).collect();
-                let accept = upgrade.accept();
-                match upgrade.choose(&known) {
-                    // One that was offered is taken by every answer.
-                    Some(name) => accept.clone().protocol(Some(name)).unwrap_or(accept).bytes(),
-                    None => accept.bytes(),
-                }
+                let (accept, agreed) = upgrade.grant(&self.protocols, deflate);
+                (accept.bytes(), agreed)
             }
             (Err(refusal), _) => return read(&refusal.response().bytes()),
             _ => return read(&handshake::Response::upgrade_required().bytes()),
@@ -108,7 +104,12 @@ impl Upgrade {
                     let text = format!("{many} bytes came with the request: raise `read_buffer`");
                     return Err(io::Error::other(text));
                 }
-                handler(WebSocket::over(link, Role::Server, options, &stock(options), beyond)?)
+                let stock = stock(options);
+                let socket = WebSocket::over(link, Role::Server, options, &stock, beyond)?;
+                handler(match agreed {
+                    Some(agreed) => socket.deflated(&agreed),
+                    None => socket,
+                })
             });
         }
         read(&granted)
@@ -171,7 +172,7 @@ fn read(bytes: &[u8]) -> Response<Full<Bytes>> {
 }
 
 /// Gets a connection, and the bytes that were read of it beyond the request.
-type Taker = Box<dyn FnOnce(Link, &[u8]) -> io::Result<()>>;
+pub(crate) type Taker = Box<dyn FnOnce(Link, &[u8]) -> io::Result<()>>;
 
 /// Who takes a connection over once its answer has been written.
 #[derive(Default)]

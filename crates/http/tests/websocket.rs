@@ -121,6 +121,34 @@ fn an_upgrade_that_is_not_answered_is_none() {
     });
 }
 
+/// Compression is agreed on where both have it, and messages come back whole.
+#[test]
+fn compression_is_agreed_on() {
+    on_each_driver(|| async {
+        let options = Options { deflate: Some(Default::default()), ..Options::default() };
+        let live = async move |request: Request| websocket::upgrade(&request, options, echo);
+        let app = Router::new().route("/live", get(live));
+        let addr = Server::new().listen("127.0.0.1:0", router(app)).unwrap().local_addr();
+        for options in [options, Options::default()] {
+            let client = tautline_websocket::Client::with(options);
+            let mut socket = client.connect(&format!("ws://{addr}/live")).await.unwrap();
+            let said = "the same again and again, ".repeat(1000);
+            socket.sender().send(said.as_str()).unwrap();
+            assert_eq!(socket.read().await.unwrap(), Some(Event::Text(&said)));
+        }
+        let head = format!("{HEAD}sec-websocket-extensions: permessage-deflate\r\n\r\n");
+        let heard = blocking(move || {
+            let mut stream = connect(addr);
+            stream.write_all(&[head.as_bytes(), b"\x88\x80\0\0\0\0"].concat()).unwrap();
+            let mut heard = Vec::new();
+            stream.read_to_end(&mut heard).unwrap();
+            String::from_utf8_lossy(&heard).to_ascii_lowercase()
+        });
+        let heard = heard.await;
+        assert!(heard.contains("sec-websocket-extensions: permessage-deflate"), "{heard}");
+    });
+}
+
 /// The first subprotocol that the client offers is chosen of those that are spoken.
 #[test]
 fn a_subprotocol_is_chosen() {

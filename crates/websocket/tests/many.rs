@@ -109,7 +109,8 @@ fn until(runtime: &Runtime, mut done: impl FnMut() -> bool) {
     // What other processes do is no event of the loop.
     let look = timer::every(Duration::from_millis(5), || ()).unwrap();
     runtime.run_until(|| late.get() || done()).unwrap();
-    (alarm.cancel(), look.cancel());
+    alarm.cancel();
+    look.cancel();
     assert!(!late.get(), "it is not done in time");
 }
 

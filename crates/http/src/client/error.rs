@@ -35,6 +35,22 @@ pub enum ClientError {
         /// How long it may take.
         within: Duration,
     },
+    /// The server sends the client on and on.
+    #[error("redirected more than {limit} times, the last time to {location:?}: raise `redirects`")]
+    Redirects {
+        /// How often is allowed.
+        limit: u8,
+        /// Where it was to go next.
+        location: String,
+    },
+    /// The server sends the client from TLS to plain.
+    #[error(
+        "redirected from https to {location:?}, where anybody could listen: ask for that yourself"
+    )]
+    Downgrade {
+        /// Where it was to go.
+        location: String,
+    },
     /// The connection has failed, or what came is no HTTP.
     #[error("{target} gave no answer: {source}")]
     Failed {

@@ -3,6 +3,7 @@
 mod dial;
 mod error;
 mod pool;
+mod redirect;
 mod target;
 
 use std::cell::OnceCell;
@@ -17,6 +18,7 @@ use tautline_net::tls::Connector;
 use tautline_runtime::timer;
 
 use self::pool::{Exchange, Pool, Sender};
+use self::redirect::Trail;
 use self::target::Target;
 use crate::body::Bounds;
 use crate::{ALPN, Body, BoxError};
@@ -28,7 +30,7 @@ pub(crate) use self::pool::Lease;
 /// unless [`prior_knowledge`](Self::prior_knowledge) says otherwise. Connections are kept and used
 /// again. Cheap to clone; all clones share them.
 ///
-/// Redirects are answers like any other: they are not followed.
+/// It goes where servers send it, a few times: see [`redirects`](Self::redirects).
 ///
 /// ```no_run
 /// use tautline_http::Client;
@@ -43,6 +45,7 @@ pub(crate) use self::pool::Lease;
 pub struct Client {
     limits: ClientLimits,
     prior_knowledge: bool,
+    redirects: u8,
     /// Made with the roots of the system when it is first needed.
     connector: Rc<OnceCell<Connector>>,
     pool: Rc<Pool>,
@@ -56,7 +59,7 @@ pub struct ClientLimits {
     pub connect_within: Duration,
     /// How long the head of an answer may take once there is a connection. Default 30 s.
     pub answer_within: Duration,
-    /// How long the next piece of a body may take. Default 30 s.
+    /// How long the next piece of a body may take, in either direction. Default 30 s.
     pub progress_within: Duration,
     /// Bytes of the head of an answer; at least 8,192, which less is taken for. Default 64 KiB.
     pub header_bytes: usize,
@@ -66,8 +69,12 @@ pub struct ClientLimits {
     pub body_bytes: u64,
     /// Idle connections that are kept for each server. Default 8.
     pub idle_connections: usize,
-    /// How long they are kept. Default 30 s.
+    /// How long they are kept, and those of HTTP/2. Default 30 s.
     pub idle_within: Duration,
+    /// How often a server of HTTP/2 is asked for a sign of life (a PING). Default 20 s.
+    pub ping_every: Duration,
+    /// How long it may take to give it; then the connection has failed. Default 10 s.
+    pub ping_within: Duration,
 }
 
 impl Default for ClientLimits {
@@ -81,6 +88,8 @@ impl Default for ClientLimits {
             body_bytes: 64 << 20,
             idle_connections: 8,
             idle_within: Duration::from_secs(30),
+            ping_every: Duration::from_secs(20),
+            ping_within: Duration::from_secs(10),
         }
     }
 }
@@ -100,6 +109,7 @@ impl Client {
         Self {
             limits: ClientLimits::default(),
             prior_knowledge: false,
+            redirects: 5,
             connector: Rc::default(),
             pool: Rc::default(),
         }
@@ -123,6 +133,19 @@ impl Client {
     #[must_use]
     pub fn prior_knowledge(mut self, on: bool) -> Self {
         self.prior_knowledge = on;
+        self
+    }
+
+    /// How often it goes where a server sends it (301, 302, 303, 307, 308). Default 5; by 0 such
+    /// answers are like any other.
+    ///
+    /// By 303, and a POST by 301 or 302, it goes on with GET and without a body. An answer that
+    /// asks for a body again is handed back, since the body has gone. `Authorization`, `Cookie` and
+    /// `Proxy-Authorization` are not taken to another scheme, host or port, and from TLS it never
+    /// goes to plain.
+    #[must_use]
+    pub fn redirects(mut self, most: u8) -> Self {
+        self.redirects = most;
         self
     }
 
@@ -150,14 +173,31 @@ impl Client {
         B: HttpBody<Data = Bytes> + 'static,
         B::Error: Into<BoxError>,
     {
-        let target = Target::of(request.uri())?;
         let outgoing = |body: B| -> Outgoing { Box::pin(body.map_err(Into::into)) };
         let mut request = request.map(outgoing);
+        if self.redirects == 0 {
+            return self.ask(request).await;
+        }
+        let mut left = self.redirects;
         loop {
-            let (sender, kept) = match self.pool.take(&target).await {
-                Some(sender) => (sender, true),
-                None => (self.open(&target).await?, false),
+            let trail = Trail::of(&request);
+            let answer = self.ask(request).await?;
+            let Some(next) = trail.next(&answer)? else { return Ok(answer) };
+            let too_many = || ClientError::Redirects {
+                limit: self.redirects,
+                location: next.uri().to_string(),
             };
+            left = left.checked_sub(1).ok_or_else(too_many)?;
+            redirect::forget(answer.into_body()).await;
+            request = next;
+        }
+    }
+
+    /// Once.
+    async fn ask(&self, mut request: Request<Outgoing>) -> Result<Response<Body>, ClientError> {
+        let target = Target::of(request.uri())?;
+        loop {
+            let (sender, kept) = self.connection(&target).await?;
             let is_h2 = sender.is_h2();
             target.address(&mut request, is_h2)?;
             match self.exchange(&target, sender, request).await? {
@@ -191,10 +231,7 @@ impl Client {
         let ClientLimits { body_bytes: most, progress_within: within, .. } = self.limits;
         let lease = self.pool.lease(sender, target, &self.limits);
         let body = |incoming| Body::new(incoming, Bounds { most, within });
-        Ok(Exchange::Answer(match lease {
-            Some(lease) => answer.map(|incoming| body(incoming).with_lease(lease)),
-            None => answer.map(body),
-        }))
+        Ok(Exchange::Answer(answer.map(|incoming| body(incoming).with_lease(lease))))
     }
 
     fn tls(&self) -> Result<&Connector, tautline_net::tls::Error> {

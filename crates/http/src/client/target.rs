@@ -73,7 +73,7 @@ impl Target {
         Ok(())
     }
 
-    fn authority(&self) -> Result<Authority, String> {
+    pub(super) fn authority(&self) -> Result<Authority, String> {
         let usual = if self.secure { 443 } else { 80 };
         let host = match self.host.contains(':') {
             true => format!("[{}]", self.host),

@@ -6,6 +6,7 @@
 mod clock;
 mod executor;
 mod io;
+mod queue;
 mod wire;
 
 pub use self::{
@@ -14,4 +15,4 @@ pub use self::{
     io::Io,
     wire::Wire,
 };
-pub(crate) use io::Ledger;
+pub(crate) use self::{io::Ledger, queue::Queue};

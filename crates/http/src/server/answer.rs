@@ -11,12 +11,12 @@ use hyper::body::{Body as HttpBody, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::service::Service;
 use hyper::{Request, Response, StatusCode, Version};
-use tautline_runtime::time::Instant;
 
+use super::under_way::{Answer, Busy, Piece, UnderWay};
 use super::{Limits, Peer};
 use crate::body::Fault;
 use crate::rt::Ledger;
-use crate::websocket::{Slot, Way};
+use crate::websocket::{Slot, Taker, Way};
 use crate::{Body, BoxError};
 
 /// What the requests of a connection share.
@@ -26,79 +26,34 @@ pub(super) struct Requests<S> {
     pub(super) service: Rc<S>,
     pub(super) ledger: Rc<Ledger>,
     pub(super) busy: Rc<Busy>,
-    pub(super) slot: Rc<Slot>,
-}
-
-/// How many requests are under way on a connection, and since when there is none.
-pub(super) struct Busy {
-    count: Cell<usize>,
-    since: Cell<Instant>,
-}
-
-impl Busy {
-    pub(super) fn new(now: Instant) -> Rc<Self> {
-        Rc::new(Self { count: Cell::new(0), since: Cell::new(now) })
-    }
-
-    /// Since when there is no request.
-    pub(super) fn idle(&self) -> Option<Instant> {
-        (self.count.get() == 0).then(|| self.since.get())
-    }
-}
-
-/// A request that is under way until this is dropped, which its response does at its end.
-struct UnderWay {
-    busy: Rc<Busy>,
-    ledger: Rc<Ledger>,
-}
-
-impl UnderWay {
-    fn new<S>(requests: &Requests<S>) -> Self {
-        let (busy, ledger) = (requests.busy.clone(), requests.ledger.clone());
-        busy.count.set(busy.count.get() + 1);
-        Self { busy, ledger }
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.busy.count.set(self.busy.count.get() - 1);
-        let since = self.busy.since.get();
-        self.busy.since.set(tautline_runtime::now().unwrap_or(since));
-        // What is heard from now on is the next head.
-        self.ledger.heard.set(None);
-    }
+    /// Who gets the connection once the answer that is being written has left.
+    pub(super) heir: Cell<Option<Taker>>,
 }
 
 /// Has the service answer, unless the request is beyond the limits.
 pub(super) async fn answer<S, B>(
     requests: Rc<Requests<S>>,
     request: Request<Incoming>,
-) -> Result<Response<impl HttpBody<Data = Bytes, Error = BoxError>>, Infallible>
+) -> Result<Response<impl HttpBody<Data = Piece, Error = BoxError>>, Infallible>
 where
     S: Service<Request<Body>, Response = Response<B>>,
     S::Error: Into<BoxError>,
     B: HttpBody<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    let under_way = UnderWay::new(&requests);
+    let under_way = UnderWay::new(&requests.busy);
     let answered = match beyond(&requests.limits, &request) {
         Some(refusal) => Err(refusal),
         None => ask(&requests, request).await,
     };
-    Ok(match answered {
-        Ok(response) => response.map(|body| {
-            Either::Left(body.map_err(move |error| {
-                // Held by the body, which is dropped when it has been sent.
-                let _ = &under_way;
-                error.into()
-            }))
-        }),
+    let response = match answered {
+        Ok(response) => response.map(|body| Either::Left(body.map_err(Into::into))),
         Err(status) => {
             requests.ledger.refused.set(true);
             short(status).map(Either::Right)
         }
-    })
+    };
+    Ok(response.map(|body| Answer::new(body, under_way)))
 }
 
 /// Why a request is refused unread.
@@ -122,19 +77,20 @@ where
     let bounds = requests.limits.bounds();
     let mut request = request.map(|incoming| Body::new(incoming, bounds).with_fault(fault.clone()));
     request.extensions_mut().insert(Peer(requests.peer));
+    // Its own: nobody gets a connection by the request before.
+    let slot = Rc::new(Slot::default());
     if request.version() < Version::HTTP_2 {
-        request.extensions_mut().insert(Way::new(requests.slot.clone()));
+        request.extensions_mut().insert(Way::new(slot.clone()));
     }
     let answered = requests.service.call(request).await;
-    if !matches!(&answered, Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS) {
-        // Nobody gets a connection by an answer that was thrown away.
-        drop(requests.slot.take());
-    }
     // Whatever the service makes of half a body, it is not what was asked for.
     match fault.get() {
         Fault::TooLong => return Err(StatusCode::PAYLOAD_TOO_LARGE),
         Fault::Stalled => return Err(StatusCode::REQUEST_TIMEOUT),
         Fault::None => {}
+    }
+    if matches!(&answered, Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS) {
+        requests.heir.set(slot.take());
     }
     answered.map_err(|error| {
         let error: BoxError = error.into();

@@ -1,11 +1,12 @@
 //! A connection, from its first byte to its last.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,15 +15,16 @@ use hyper::body::Body as HttpBody;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use tautline_net::TcpStream;
-use tautline_runtime::time::Instant;
 use tautline_runtime::timer;
 
-use super::answer::{Busy, Requests, answer};
+use super::answer::{Requests, answer};
 use super::limits::Missed;
 use super::shared::{Part, Phase, unless};
 use super::sniff::sniff;
+use super::under_way::Busy;
+use super::watched::{Ask, End, Watched};
 use super::{Accepted, Limits};
-use crate::rt::{Clock, Executor, Io, Ledger, Sleep, Wire};
+use crate::rt::{Clock, Executor, Io, Wire};
 use crate::{Body, BoxError, Request};
 
 /// What is told to a connection that is one too many.
@@ -41,21 +43,6 @@ pub(super) struct Serving<S> {
     pub(super) peer: SocketAddr,
     pub(super) part: Part,
     pub(super) service: Rc<S>,
-}
-
-/// How a connection came to its end.
-enum End {
-    Done(hyper::Result<()>),
-    Missed(Missed),
-    Cut,
-}
-
-/// What is asked of a connection of either protocol.
-enum Ask<'a, 'b> {
-    /// To go on.
-    Poll(&'a mut Context<'b>),
-    /// To begin nothing more.
-    Finish,
 }
 
 /// Answers 503 without a service, and gives the client a moment to read it. At the end
@@ -105,8 +92,8 @@ where
             peer: self.peer,
             service: self.service.clone(),
             ledger: io.ledger().clone(),
-            busy: Busy::new(tautline_runtime::now()?),
-            slot: Rc::default(),
+            busy: Busy::new(io.ledger().clone(), tautline_runtime::now()?),
+            heir: Cell::default(),
         });
         match h2 {
             true => self.speak_h2(io, requests).await,
@@ -116,14 +103,15 @@ where
 
     async fn speak_h1(self, io: Io<Wire>, requests: Rc<Requests<S>>) -> Result<(), BoxError> {
         let (ledger, busy) = (requests.ledger.clone(), requests.busy.clone());
-        let slot = requests.slot.clone();
-        let service = service_fn(move |request| answer(requests.clone(), request));
+        let held = io.get_ref().conn().clone();
+        let asked = requests.clone();
+        let service = service_fn(move |request| answer(asked.clone(), request));
         let mut conn = http1::Builder::new()
             .half_close(true)
             .max_buf_size(self.limits.head_bytes())
             .max_headers(self.limits.header_count)
             .serve_connection(io, service);
-        let watched = Watched::new(&self, ledger.clone(), busy, true);
+        let watched = Watched::new(self.limits, &self.part, held, ledger.clone(), busy).heads();
         let end = watched
             .run(|ask| match ask {
                 Ask::Poll(cx) => Pin::new(&mut conn).poll(cx),
@@ -136,7 +124,7 @@ where
         let parts = conn.into_parts();
         let io = parts.io;
         match end {
-            End::Done(Ok(())) if let Some(take) = slot.take() => {
+            End::Done(Ok(())) if let Some(take) = requests.heir.take() => {
                 let (wire, ahead) = io.into_parts();
                 let beyond = [&parts.read_buf[..], &ahead[..]].concat();
                 Ok(take(wire.into_link(), &beyond)?)
@@ -169,8 +157,10 @@ where
             .timer(Clock::new()?)
             .max_header_list_size(head)
             .max_concurrent_streams(self.limits.streams)
+            .keep_alive_interval(self.limits.ping_every)
+            .keep_alive_timeout(self.limits.ping_within)
             .serve_connection(io, service);
-        let watched = Watched::new(&self, ledger, busy, false);
+        let watched = Watched::new(self.limits, &self.part, held.clone(), ledger, busy);
         let end = watched
             .run(|ask| match ask {
                 Ask::Poll(cx) => Pin::new(&mut conn).poll(cx),
@@ -182,8 +172,7 @@ where
             .await;
         match end {
             End::Done(done) => Ok(done?),
-            End::Missed(Missed::Idle | Missed::Header) => Ok(()),
-            End::Missed(Missed::Progress) | End::Cut => {
+            End::Missed(_) | End::Cut => {
                 held.abort();
                 Ok(())
             }
@@ -194,9 +183,8 @@ where
     /// so that it reads its answer before it is reset.
     async fn linger(&self, mut io: Io<Wire>) -> Result<(), BoxError> {
         let until = if io.ledger().refused.get() { Phase::Cut } else { Phase::Draining };
-        let finish = poll_fn(|cx| hyper::rt::Write::poll_shutdown(Pin::new(&mut io), cx));
-        let finished = timer::timeout(self.limits.progress_within, finish);
-        let Some(Ok(finished)) = unless(self.part.reached(Phase::Cut), finished).await else {
+        let finished = unless(self.part.reached(Phase::Cut), self.finish(&mut io)).await;
+        let Some(Some(finished)) = finished else {
             io.get_ref().conn().abort();
             return Ok(());
         };
@@ -205,6 +193,21 @@ where
         let heard = timer::timeout(LINGER, hear_out(&mut io));
         let _ = unless(self.part.reached(until), heard).await;
         Ok(())
+    }
+
+    /// Ends the writing side once everything has left. `None`: the peer takes nothing any more.
+    async fn finish(&self, io: &mut Io<Wire>) -> Option<io::Result<()>> {
+        let mut before = usize::MAX;
+        loop {
+            let finish = poll_fn(|cx| hyper::rt::Write::poll_shutdown(Pin::new(&mut *io), cx));
+            if let Ok(finished) = timer::timeout(self.limits.progress_within, finish).await {
+                return Some(finished);
+            }
+            let queued = io.get_ref().conn().queued();
+            if std::mem::replace(&mut before, queued) <= queued {
+                return None;
+            }
+        }
     }
 }
 
@@ -231,58 +234,4 @@ async fn begin(accepted: Accepted) -> io::Result<Option<(Io<Wire>, bool)>> {
     }
     let Some(begun) = sniff(&mut io).await? else { return Ok(None) };
     Ok(Some((io.with_ahead(begun.bytes), begun.h2)))
-}
-
-/// A connection whose deadlines are kept, and that is told when the server ends.
-struct Watched<'s, S> {
-    serving: &'s Serving<S>,
-    ledger: Rc<Ledger>,
-    busy: Rc<Busy>,
-    /// Whatever is heard without a request is the head of one.
-    heads: bool,
-    armed: Option<(Instant, Sleep)>,
-    finishing: bool,
-}
-
-impl<'s, S> Watched<'s, S> {
-    fn new(serving: &'s Serving<S>, ledger: Rc<Ledger>, busy: Rc<Busy>, heads: bool) -> Self {
-        Self { serving, ledger, busy, heads, armed: None, finishing: false }
-    }
-
-    async fn run(mut self, mut turn: impl FnMut(Ask<'_, '_>) -> Poll<hyper::Result<()>>) -> End {
-        poll_fn(|cx| {
-            match self.serving.part.poll_phase(cx) {
-                Phase::Cut => return Poll::Ready(End::Cut),
-                Phase::Draining if !std::mem::replace(&mut self.finishing, true) => {
-                    let _ = turn(Ask::Finish);
-                }
-                _ => {}
-            }
-            if let Poll::Ready(done) = turn(Ask::Poll(cx)) {
-                return Poll::Ready(End::Done(done));
-            }
-            self.poll_missed(cx).map(End::Missed)
-        })
-        .await
-    }
-
-    /// Looks after the deadline that is next. A timer that is early is only looked at again, so
-    /// that a busy connection moves none.
-    fn poll_missed(&mut self, cx: &mut Context<'_>) -> Poll<Missed> {
-        loop {
-            let due = self.serving.limits.due(&self.ledger, self.busy.idle(), self.heads);
-            let Some((due, missed)) = due else { return Poll::Pending };
-            if self.armed.as_ref().is_none_or(|(armed, _)| due < *armed) {
-                self.armed = Some((due, Sleep::new(timer::sleep_until(due))));
-            }
-            let Some((armed, sleep)) = &mut self.armed else { return Poll::Pending };
-            if Pin::new(sleep).poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            if due <= *armed {
-                return Poll::Ready(missed);
-            }
-            self.armed = None;
-        }
-    }
 }

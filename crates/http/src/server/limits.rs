@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tautline_runtime::time::Instant;
 
+use super::under_way::Busy;
 use crate::body::Bounds;
 use crate::rt::Ledger;
 
@@ -24,7 +25,8 @@ pub struct Limits {
     pub header_count: usize,
     /// Bytes of the body of a request; more is answered 413. Default 2 MiB.
     pub body_bytes: u64,
-    /// Connections at a time, those in their handshake included. Default 1,024.
+    /// Connections at a time, those in their handshake included. One that has become a WebSocket
+    /// belongs to whoever got it, and is none any more. Default 1,024.
     pub connections: usize,
     /// What becomes of the one too many. Default: it waits.
     pub when_full: WhenFull,
@@ -36,8 +38,14 @@ pub struct Limits {
     /// How long a connection may be kept without a request. Default 60 s.
     pub idle_within: Duration,
     /// How long the next piece of a body may take: of a request, which is then answered 408, and
-    /// of a response that its peer does not take, which is then cut off. Default 30 s.
+    /// of a response that its peer does not take, which is then cut off with its connection: on
+    /// HTTP/2 when nothing of any response is taken, be it that no window is granted. What waits
+    /// in the queue of the stream is looked at once in this time. Default 30 s.
     pub progress_within: Duration,
+    /// How often a client of HTTP/2 is asked for a sign of life (a PING). Default 20 s.
+    pub ping_every: Duration,
+    /// How long it may take to give it; then the connection is closed. Default 10 s.
+    pub ping_within: Duration,
 }
 
 /// What becomes of a connection when there are as many as [`Limits::connections`] already.
@@ -62,6 +70,8 @@ impl Default for Limits {
             header_within: Duration::from_secs(10),
             idle_within: Duration::from_secs(60),
             progress_within: Duration::from_secs(30),
+            ping_every: Duration::from_secs(20),
+            ping_within: Duration::from_secs(10),
         }
     }
 }
@@ -83,19 +93,23 @@ impl Limits {
         Bounds { most: self.body_bytes, within: self.progress_within }
     }
 
-    /// What will be missed first. `idle` is since when there is no request; what a connection of
-    /// HTTP/2 hears need not be a head.
+    /// What will be missed first, and whether it is a head that is late: what a connection of
+    /// HTTP/2 hears need not be one. While an answer waits to be taken nothing else counts: the
+    /// peer cannot see yet that it is its turn.
     pub(super) fn due(
         &self,
         ledger: &Ledger,
-        idle: Option<Instant>,
+        busy: &Busy,
         heads: bool,
     ) -> Option<(Instant, Missed)> {
-        let stalled = ledger.stalled.get().map(|at| (at + self.progress_within, Missed::Progress));
-        let heard = ledger.heard.get().filter(|_| heads && idle.is_some());
-        let head = heard.map(|at| (at + self.header_within, Missed::Header));
-        let idle = idle.map(|at| (at + self.idle_within, Missed::Idle));
-        let waited = head.or(idle);
-        stalled.into_iter().chain(waited).min_by_key(|(due, _)| *due)
+        if let Some(since) = busy.waits() {
+            return Some((since + self.progress_within, Missed::Progress));
+        }
+        let since = busy.idle()?;
+        match ledger.heard.get() {
+            Some(heard) if heads => Some((heard + self.header_within, Missed::Header)),
+            None if busy.is_new() => Some((since + self.header_within, Missed::Idle)),
+            _ => Some((since + self.idle_within, Missed::Idle)),
+        }
     }
 }

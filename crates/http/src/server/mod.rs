@@ -6,6 +6,8 @@ mod limits;
 mod router;
 mod shared;
 mod sniff;
+mod under_way;
+mod watched;
 
 use std::fmt;
 use std::future::Future;
@@ -219,7 +221,8 @@ impl Handle {
         self.addr
     }
 
-    /// Connections that are open, those in their handshake included.
+    /// Connections that are open, those in their handshake included; not those that have become a
+    /// WebSocket.
     pub fn connections(&self) -> usize {
         self.shared.open()
     }

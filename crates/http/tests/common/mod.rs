@@ -38,6 +38,16 @@ pub(crate) fn echo_server(limits: Limits) -> Handle {
     Server::new().limits(limits).listen("127.0.0.1:0", service_fn(echo)).unwrap()
 }
 
+/// Answers every request with as many zeros.
+pub(crate) fn serve_bytes(limits: Limits, length: usize) -> Handle {
+    let zeros = Bytes::from(vec![0; length]);
+    let service = service_fn(move |_| {
+        let answer = Response::new(Full::new(zeros.clone()));
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    Server::new().limits(limits).listen("127.0.0.1:0", service).unwrap()
+}
+
 /// A certificate for `localhost`, made now: what the server has, whom the client trusts, and the
 /// certificate as PEM.
 pub(crate) fn certificate() -> (Acceptor, Connector, String) {

@@ -70,7 +70,7 @@ impl Greeter {
     /// Both handshakes.
     pub(super) async fn greet(self, socket: Descriptor) -> io::Result<WebSocket> {
         let link = match &self.tls {
-            Some(tls) => tls.accept(socket).await?.into_link(),
+            Some(tls) => tls.accept(socket).await?.into(),
             None => Link::from(socket),
         };
         Ok(self.server.accept(link).await?)

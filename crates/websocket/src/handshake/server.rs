@@ -4,6 +4,7 @@ use super::head::{self, HeadError, RequestHead, Scanner};
 use super::list::{self, Extension, ListError, lossy};
 use super::url::parse::host_and_port;
 use super::{Accept, Headers, Limits, OriginError, Origins, Repeated, Response, Status, key};
+use crate::deflate::{Agreed, Config};
 
 /// A server that waits for a request.
 ///
@@ -368,6 +369,39 @@ impl<'b> Upgrade<'b> {
     /// The answer that opens the WebSocket; others are made with [`Response`].
     pub fn accept(&self) -> Accept<'_> {
         Accept::new(self)
+    }
+
+    /// The answer that opens the WebSocket with the subprotocol that the client likes best of those
+    /// that are known, compressed as `deflate` and the client agree.
+    ///
+    /// ```
+    /// use tautline_websocket::{deflate::Config, handshake::{Asked, Refusal, Server}};
+    /// let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+    ///     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    ///     Sec-WebSocket-Protocol: c, a, b\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+    /// let mut server = Server::new();
+    /// let Asked::Upgrade(upgrade) = server.parse(request)? else { panic!("it is one") };
+    /// let (accept, agreed) = upgrade.grant(&["b".into(), "a".into()], Some(&Config::default()));
+    /// assert!(agreed.is_some());
+    /// let head = String::from_utf8(accept.bytes()).unwrap_or_default();
+    /// assert!(head.contains("Sec-WebSocket-Protocol: a\r\n"), "{head}");
+    /// assert!(upgrade.grant(&[], None).1.is_none());
+    /// # Ok::<(), Refusal>(())
+    /// ```
+    pub fn grant(
+        &self,
+        known: &[String],
+        deflate: Option<&Config>,
+    ) -> (Accept<'_>, Option<Agreed>) {
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let agreed = deflate.and_then(|config| config.accept(&self.extensions));
+        let accept = self.accept().deflate(agreed);
+        let accept = match self.choose(&known) {
+            // One that was offered is taken by every answer.
+            Some(name) => accept.clone().protocol(Some(name)).unwrap_or(accept),
+            None => accept,
+        };
+        (accept, agreed)
     }
 
     /// What proves that the key was understood.

@@ -152,15 +152,7 @@ impl Server {
         &self,
         upgrade: &'u Upgrade<'u>,
     ) -> Result<(Accept<'u>, Option<Agreed>), Response> {
-        let known: Vec<&str> = self.protocols.iter().map(String::as_str).collect();
-        let deflate = self.options.deflate.as_ref();
-        let agreed = deflate.and_then(|config| config.accept(upgrade.extensions()));
-        let accept = upgrade.accept().deflate(agreed);
-        let accept = match upgrade.choose(&known) {
-            // One that was offered is taken by every answer.
-            Some(name) => accept.clone().protocol(Some(name)).unwrap_or(accept),
-            None => accept,
-        };
+        let (accept, agreed) = upgrade.grant(&self.protocols, self.options.deflate.as_ref());
         let accept = match &self.rule {
             Some(rule) => rule(upgrade, accept)?,
             None => accept,
