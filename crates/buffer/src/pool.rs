@@ -217,7 +217,7 @@ mod tests {
     use super::*;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
+    use std::task::{Context, Wake};
 
     struct Count(AtomicUsize);
 
@@ -246,11 +246,16 @@ mod tests {
         let ring = pool.lend().unwrap();
         assert!(matches!(pool.lend(), Err(LendError::Exhausted { count: 1 })));
         let counts = [(); 2].map(|()| Arc::new(Count(AtomicUsize::new(0))));
-        counts.iter().for_each(|count| pool.wait(&count.clone().into()));
+        let mut waiting = [pool.lending(), pool.lending()].map(Box::pin);
+        for (lending, count) in waiting.iter_mut().zip(&counts) {
+            let waker = count.clone().into();
+            assert!(lending.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
         let woken = || counts.each_ref().map(|count| count.0.load(Ordering::Relaxed));
         drop(ring);
         assert_eq!(woken(), [1, 0]);
-        drop(pool.lend().unwrap());
-        assert_eq!((woken(), pool.refused()), ([1, 1], 1));
+        // The ring that was kept for the first, who has gone, is kept for the second.
+        drop(waiting);
+        assert_eq!((woken(), pool.refused()), ([1, 1], 3));
     }
 }
