@@ -60,7 +60,7 @@ pub struct Lent {
 /// Why no ring was lent.
 #[derive(Debug)]
 pub enum LendError {
-    /// All are in use: [`Pool::wait`], or make the pool larger.
+    /// All are in use: wait by [`Pool::lending`], or make the pool larger.
     Exhausted {
         /// Rings of the pool.
         count: usize,
