@@ -13,7 +13,7 @@ use tautline_net::TcpListener;
 use tautline_runtime::{Config, DriverChoice, Runtime, timer};
 use tautline_websocket::frame::{Header, Opcode, header_length, put};
 use tautline_websocket::read::{Event, Limits};
-use tautline_websocket::{Client, Options, Role, SendError, Server, Stock, WebSocket};
+use tautline_websocket::{Client, CloseCode, Options, Role, SendError, Server, Stock, WebSocket};
 
 const MESSAGES: usize = 300;
 
@@ -157,6 +157,47 @@ fn a_message_longer_than_may_wait_is_sent() {
             assert_eq!(socket.read().await.unwrap(), Some(Event::Binary(&bytes)));
         };
         runtime.block_on(timer::timeout(Duration::from_secs(30), run)).unwrap().unwrap();
+    }
+}
+
+/// Who is sent more than he takes hears the farewell behind it when he reads on; and is cut off if he does
+/// not.
+#[test]
+fn a_farewell_is_said_to_who_reads_too_slowly() {
+    for reads_on in [true, false] {
+        raw::everywhere(async || {
+            let options = Options {
+                write_limit: 64 << 10,
+                close_within: Duration::from_millis(400),
+                ..Options::default()
+            };
+            let addr = Server::with(options)
+                .listen("127.0.0.1:0", |socket| {
+                    let sender = socket.on_event(|_, _| ())?;
+                    while sender.send(&[7; 5000]).is_ok() {}
+                    assert!(matches!(sender.send("more"), Err(SendError::Full { .. })));
+                    sender.close(CloseCode::POLICY, "too slow").expect("it is open");
+                    assert!(!sender.is_open());
+                    Ok(())
+                })
+                .unwrap();
+            let mut peer = raw::Peer::ask(addr).await;
+            if !reads_on {
+                timer::sleep(Duration::from_millis(900)).await.unwrap();
+                peer.hears_the_rest().await;
+                return;
+            }
+            loop {
+                let heard = peer.hear().await;
+                if heard.first == 0x88 {
+                    assert_eq!(heard.payload, b"\x03\xf0too slow");
+                    break;
+                }
+                assert_eq!(heard.payload, [7; 5000]);
+            }
+            peer.send(0x88, b"\x03\xf0").await;
+            peer.hears_end().await;
+        });
     }
 }
 

@@ -68,7 +68,8 @@ impl Sender {
         self.shared.control(Opcode::Pong, payload)
     }
 
-    /// Says farewell. What the peer has sent is still received, until it answers: within
+    /// Says farewell, behind everything that waits, however much that is. What the peer has sent is
+    /// still received, until it answers: within
     /// [`Options::close_within`](crate::Options::close_within), or the connection is cut.
     ///
     /// # Errors

@@ -297,7 +297,11 @@ impl Shared {
     //= RFC 6455 §7.1.2
     pub(super) fn close(self: &Rc<Self>, farewell: Option<Farewell<'_>>) -> Result<(), SendError> {
         self.check_open()?;
-        self.say_farewell(farewell)?;
+        match self.say_farewell(farewell) {
+            // There is no memory to say it in: the peer is cut off when its time is over.
+            Ok(()) | Err(SendError::Full { .. }) => {}
+            Err(error) => return Err(error),
+        }
         self.set_state(State::Closing);
         self.look_after(self.options.close_within, Self::give_up);
         Ok(())
@@ -306,7 +310,10 @@ impl Shared {
     fn say_farewell(self: &Rc<Self>, farewell: Option<Farewell<'_>>) -> Result<(), SendError> {
         let mut room = [0; MOST_CONTROL];
         let length = farewell.map_or(0, |farewell| farewell.put(&mut room));
-        self.put(Header::new(Opcode::Close, length), &room[..length])
+        let header = Header::new(Opcode::Close, length);
+        let said = self.wire.borrow_mut().put_last(header, &room[..length]);
+        self.after_sending();
+        said
     }
 
     /// Does what a frame of control asks for. What is left is for the user.

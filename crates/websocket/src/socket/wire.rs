@@ -125,6 +125,24 @@ impl Wire {
         sent
     }
 
+    /// Sends the last frame there is: behind everything that waits, though that is as much as may.
+    pub(super) fn put_last(&mut self, header: Header, payload: &[u8]) -> Result<(), SendError> {
+        match self.put(header, payload) {
+            Err(SendError::Full { .. }) => {}
+            done => return done,
+        }
+        let waits = self.queued() + header.length() + payload.len();
+        // A layer may make more of it.
+        self.link.conn().set_write_limit(waits + waits / 64 + 1024);
+        self.raised = true;
+        let sent = self.hand_over().map_err(SendError::from).and_then(|()| {
+            let mask = (self.role == Role::Client).then(|| self.stock.key());
+            self.put_without_ring(&Header { mask, ..header }, payload)
+        });
+        self.settle();
+        sent
+    }
+
     /// Writes a frame behind those that are staged. `false`: there is no room for it, or no ring.
     #[inline]
     fn put_staged(&mut self, header: &Header, payload: &[u8]) -> bool {

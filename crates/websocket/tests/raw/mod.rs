@@ -216,6 +216,11 @@ impl Peer {
         assert!(self.heard.is_empty(), "it goes on with {:x?}", self.heard);
     }
 
+    /// Whatever still comes, it ends.
+    pub async fn hears_the_rest(&mut self) {
+        while self.more().await {}
+    }
+
     /// Nothing comes for a while.
     pub async fn hears_nothing(&mut self) {
         let silent = timer::timeout(Duration::from_millis(30), self.more()).await;
