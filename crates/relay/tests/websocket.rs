@@ -194,7 +194,7 @@ fn policies_hold_for_slow_subscribers() {
             .map(|policy| format!("{}?{options}&policy={policy}", any("ws-listen")));
         let to: Vec<&str> = to.iter().map(String::as_str).collect();
         let relay = Running::start(config(driver, &any("ws-listen"), &to));
-        let _stuck = [1, 2, 3].map(|at| client(relay.port(at)));
+        let mut stuck = [1, 2, 3].map(|at| client(relay.port(at)));
         relay.until(|report| report.endpoints[1..].iter().all(|to| to.peers == 1));
         let mut publisher = client(relay.port(0));
         for _ in 0..2_000 {
@@ -203,9 +203,17 @@ fn policies_hold_for_slow_subscribers() {
         let report = relay.until(|report| report.endpoints[0].rates.packets == 2_000);
         assert_eq!((report.endpoints[1].disconnects, report.endpoints[1].peers), (1, 0));
         assert!(report.endpoints[2].drops.new > 0 && report.endpoints[3].drops.old > 0);
+        // Who was cut off is told so, behind what had left by then.
+        let farewell = loop {
+            match stuck[0].read().unwrap() {
+                Message::Close(farewell) => break farewell.unwrap(),
+                packet => assert_eq!(packet.len(), 8_000),
+            }
+        };
+        assert_eq!((u16::from(farewell.code), farewell.reason.as_str()), (1008, "too slow"));
         // The end of a drain: nobody reads, and it is given up.
         drop(publisher);
-        drop(_stuck);
+        drop(stuck);
         relay.finish();
 
         let to = format!("{}?{options}&policy=wait", any("ws-listen"));

@@ -6,6 +6,7 @@ mod file;
 mod listen;
 mod messages;
 mod shm;
+mod subscribers;
 mod websocket;
 
 use std::io;

@@ -6,17 +6,17 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::{Rc, Weak};
 
-use tautline_runtime::{Descriptor, SocketOption, task};
+use tautline_runtime::{Descriptor, task};
 use tautline_websocket::WebSocket;
 
 use self::outlet::{Outlet, Owner};
 use super::Destination;
+use super::subscribers::{Door, Seat, Subscribers};
 use crate::endpoint::{Destination as Endpoint, WebSocketListener, WebSocketPeer};
 use crate::pool::Run;
-use crate::queue::Policy;
 use crate::shell::dial::Dialer;
 use crate::shell::fanout::Fanout;
-use crate::shell::listener::{self, Listener};
+use crate::shell::listener;
 use crate::shell::report::Tally;
 use crate::shell::websocket::{Greeter, Target, options};
 use crate::stats::EndpointState;
@@ -93,22 +93,11 @@ impl Destination for Connection {
     }
 }
 
-/// All subscribers of one listening socket.
-struct Subscribers {
-    to: Endpoint,
+/// Whoever connects is a subscriber once his handshakes are over.
+struct Guarded {
     text: bool,
-    fanout: Rc<Fanout>,
-    tally: Rc<Tally>,
     greeter: Greeter,
-    outlets: RefCell<Vec<Rc<Outlet>>>,
-    /// Newcomers whose handshake is not over.
     coming: Cell<usize>,
-    /// Outlets whose connection has gone are still among `outlets`.
-    gone: Cell<bool>,
-    /// Newcomers that were turned away since there were too many.
-    turned_away: Cell<u64>,
-    listener: RefCell<Option<Rc<Listener>>>,
-    own: Weak<Self>,
 }
 
 /// Listens for subscribers.
@@ -119,126 +108,77 @@ pub(super) async fn listen(
     tally: &Rc<Tally>,
 ) -> io::Result<Rc<dyn Destination>> {
     let greeter = Greeter::new(at, options(IN_PARTS))?;
-    let listener = listener::tcp(&at.address, tally).await?;
-    let subscribers = Rc::new_cyclic(|own| Subscribers {
-        to: to.clone(),
-        text: at.text,
-        fanout: fanout.clone(),
-        tally: tally.clone(),
-        greeter,
-        outlets: RefCell::default(),
-        coming: Cell::new(0),
-        gone: Cell::new(false),
-        turned_away: Cell::new(0),
-        listener: RefCell::new(None),
-        own: own.clone(),
-    });
-    tally.set_state(EndpointState::Open);
-    let newcomers = subscribers.clone();
-    let listener = listener.serve(tally, move |socket| newcomers.clone().welcome(socket));
-    subscribers.listener.replace(Some(listener));
-    Ok(subscribers)
+    let door = Guarded { text: at.text, greeter, coming: Cell::new(0) };
+    Ok(Subscribers::start(to, fanout, tally, listener::tcp(&at.address, tally).await?, door))
 }
 
-impl Subscribers {
-    fn welcome(self: Rc<Self>, socket: Descriptor) {
-        self.reap();
-        if self.outlets.borrow().len() + self.coming.get() >= self.to.subscribers as usize {
-            return self.turn_away();
-        }
-        // Best effort: the connection works without either.
-        let _ = socket.set_option(SocketOption::NoDelay(true));
-        if let Some(bytes) = self.to.send_buffer {
-            let _ = socket.set_option(SocketOption::SendBuffer(bytes as usize));
-        }
+impl Door for Guarded {
+    type Seat = Outlet;
+
+    fn admit(&self, host: &Rc<Subscribers<Self>>, socket: Descriptor) {
         self.coming.set(self.coming.get() + 1);
-        let host = self.clone();
+        let (own, greeter) = (host.clone(), self.greeter.clone());
         let greet = async move {
-            let opened = host.greeter.clone().greet(socket).await;
-            host.coming.set(host.coming.get() - 1);
+            let opened = greeter.greet(socket).await;
+            own.door.coming.set(own.door.coming.get() - 1);
             match opened {
-                Ok(socket) => host.seat(socket),
-                Err(error) => host.tally.note(&format!("a subscriber did not come in: {error}")),
+                Ok(socket) => own.attach(socket),
+                Err(error) => own.tally.note(&format!("a subscriber did not come in: {error}")),
             }
         };
         if let Err(error) = task::spawn(greet) {
             self.coming.set(self.coming.get() - 1);
-            self.tally.note(&error);
+            host.tally.note(&error);
         }
     }
 
-    fn seat(&self, socket: WebSocket) {
-        if self.listener.borrow().is_none() {
-            return;
-        }
-        let outlet = Outlet::new(&self.to, self.text, &self.fanout, &self.tally, self.own.clone());
-        self.tally.peer_came();
-        self.outlets.borrow_mut().push(outlet.clone());
-        outlet.attach(socket);
-    }
-
-    fn turn_away(&self) {
-        let (count, limit) = (self.turned_away.get() + 1, self.to.subscribers);
-        self.turned_away.set(count);
-        self.tally.note(&format!(
-            "{count} turned away: {limit} subscribers are here; raise ?subscribers="
-        ));
-    }
-
-    /// Forgets the outlets whose connections have gone.
-    fn reap(&self) {
-        if self.gone.take() {
-            self.outlets.borrow_mut().retain(|outlet| outlet.is_attached());
-        }
+    fn coming(&self) -> usize {
+        self.coming.get()
     }
 }
 
-impl Owner for Subscribers {
+impl Subscribers<Guarded> {
+    fn attach(self: &Rc<Self>, socket: WebSocket) {
+        if self.is_closed() {
+            return;
+        }
+        let owner: Weak<Self> = Rc::downgrade(self);
+        let outlet = Outlet::new(&self.to, self.door.text, &self.fanout, &self.tally, owner);
+        self.seat(&outlet);
+        outlet.attach(socket);
+    }
+}
+
+impl Owner for Subscribers<Guarded> {
     fn lost(&self, outlet: &Outlet, why: &str) {
         self.tally.note(&format!("a subscriber went: {why}"));
         outlet.forget();
-        self.tally.peer_went();
-        self.gone.set(true);
+        self.note_gone();
     }
 }
 
-impl Destination for Subscribers {
-    fn deliver(&self, run: &Run) {
-        self.outlets.borrow().iter().for_each(|outlet| {
-            if outlet.is_attached() {
-                outlet.deliver(run);
-            }
-        });
+impl Seat for Outlet {
+    fn deliver(self: &Rc<Self>, run: &Run) {
+        Outlet::deliver(self, run);
     }
 
-    fn flush(&self) {
-        self.outlets.borrow().iter().for_each(Outlet::flush);
-        self.reap();
+    fn flush(self: &Rc<Self>) {
+        Outlet::flush(self);
+    }
+
+    fn is_attached(&self) -> bool {
+        Outlet::is_attached(self)
     }
 
     fn is_idle(&self) -> bool {
-        self.outlets.borrow().iter().all(|outlet| outlet.is_idle())
-    }
-
-    fn is_attended(&self) -> bool {
-        self.to.policy != Policy::Wait || self.tally.peers() > 0
-    }
-
-    fn close(&self) {
-        if let Some(listener) = self.listener.take() {
-            listener.close();
-        }
-        for outlet in self.outlets.take() {
-            outlet.close();
-        }
-        self.tally.set_state(EndpointState::Ended);
+        Outlet::is_idle(self)
     }
 
     fn queued(&self) -> usize {
-        self.outlets.borrow().iter().map(|outlet| outlet.queued()).max().unwrap_or(0)
+        Outlet::queued(self)
     }
 
-    fn tally(&self) -> &Tally {
-        &self.tally
+    fn close(&self) {
+        Outlet::close(self);
     }
 }
