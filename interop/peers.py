@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import unittest
 
 from support import ROOT
 
@@ -41,8 +42,9 @@ def run(*command, **options):
     return done.stdout
 
 
-def _once(name, install):
-    """The folder of a peer, which `install` fills if it is not there: whole, or not at all."""
+def _once(pin, install):
+    """The folder of a peer of that version, which `install` fills if it is not there: whole, or not at all."""
+    name = pin.replace("==", "-").replace("@", "-")
     folder = PEERS / name
     if folder.is_dir():
         return folder
@@ -56,15 +58,29 @@ def _once(name, install):
     return folder
 
 
-def skip(case, why):
-    """Skips a test, and has the summary of the lane say so; with CI set the test fails."""
+def _tell_skip(why):
+    """Has the summary of the lane say so; with CI set nothing is skipped."""
     if os.environ.get("CI"):
-        case.fail(why)
+        raise AssertionError(why)
     skips = os.environ.get("TAUTLINE_SKIPS")
     if skips:
         with open(skips, "a", encoding="utf-8") as file:
             file.write(f"{why}\n")
+
+
+def skip(case, why):
+    """Skips a test; with CI set it fails."""
+    _tell_skip(why)
     case.skipTest(why)
+
+
+def needed(peer):
+    """A peer without which a file has no tests: they are all skipped; with CI set they fail."""
+    try:
+        return peer()
+    except Missing as missing:
+        _tell_skip(str(missing))
+        raise unittest.SkipTest(str(missing)) from None
 
 
 def _runs(python):
@@ -96,16 +112,18 @@ def autobahn():
         # A part of a name that others share: without this Python 2.7 does not look into it.
         (folder / "zope/__init__.py").touch()
 
-    return _once("autobahn", install)
+    return _once(AUTOBAHN, install)
 
 
 def websockets():
     """Where Python's `websockets` lies."""
+    if not _runs(sys.executable):
+        raise Missing("there is no pip, with which Python's websockets is installed (package python3-pip)")
 
     def install(folder):
         run(sys.executable, "-m", "pip", "install", "-q", "--target", folder, WEBSOCKETS)
 
-    return _once("websockets", install)
+    return _once(WEBSOCKETS, install)
 
 
 def node_ws():
@@ -117,7 +135,7 @@ def node_ws():
         (folder / "package.json").write_text(json.dumps({"private": True}))
         run("npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", WS, cwd=folder)
 
-    return _once("ws", install) / "node_modules"
+    return _once(WS, install) / "node_modules"
 
 
 CERTIFICATE = """

@@ -12,7 +12,7 @@ import unittest
 import peers
 from support import HOST, PATIENCE, PROGRAM, free_port, wait_for, wait_listening
 
-sys.path.insert(0, str(peers.websockets()))
+sys.path.insert(0, str(peers.needed(peers.websockets)))
 from websockets.asyncio.client import connect  # noqa: E402
 from websockets.exceptions import ConnectionClosed  # noqa: E402
 

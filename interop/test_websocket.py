@@ -24,7 +24,7 @@ LONG = bool(os.environ.get("LONG"))
 KIB, MIB = 1 << 10, 1 << 20
 SIZES = [0, 1, 125, 126, 65535, 65536, MIB, 16 * MIB] + ([64 * MIB] if LONG else [])
 
-sys.path.insert(0, str(peers.websockets()))
+sys.path.insert(0, str(peers.needed(peers.websockets)))
 from websockets.asyncio.client import connect as async_connect  # noqa: E402
 from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 from websockets.sync.client import connect  # noqa: E402

@@ -79,7 +79,8 @@ impl Upgrade {
         self
     }
 
-    /// As [`upgrade`]: compression is agreed on as the options say, every check of RFC 6455 §4.2.1 is made, and each has its answer.
+    /// As [`upgrade`]: compression is agreed on as the options say, every check of RFC 6455 §4.2.1 is
+    /// made, and each has its answer.
     pub fn answer<B, F>(&self, request: &Request<B>, handler: F) -> Response<Full<Bytes>>
     where
         F: FnOnce(WebSocket) -> io::Result<()> + 'static,
@@ -88,10 +89,10 @@ impl Upgrade {
         let head = written(request);
         let mut server = handshake::Server::new().origins(self.origins.clone());
         let deflate = self.options.deflate.as_ref();
-        let (granted, agreed) = match (server.parse(&head), way) {
+        let (granted, agreed, protocol) = match (server.parse(&head), way) {
             (Ok(Asked::Upgrade(upgrade)), Some(_)) => {
                 let (accept, agreed) = upgrade.grant(&self.protocols, deflate);
-                (accept.bytes(), agreed)
+                (accept.bytes(), agreed, accept.spoken().map(str::to_owned))
             }
             (Err(refusal), _) => return read(&refusal.response().bytes()),
             _ => return read(&handshake::Response::upgrade_required().bytes()),
@@ -105,7 +106,8 @@ impl Upgrade {
                     return Err(io::Error::other(text));
                 }
                 let stock = stock(options);
-                let socket = WebSocket::over(link, Role::Server, options, &stock, beyond)?;
+                let socket = WebSocket::over(link, Role::Server, options, &stock, beyond)?
+                    .speaking(protocol.as_deref());
                 handler(match agreed {
                     Some(agreed) => socket.deflated(&agreed),
                     None => socket,

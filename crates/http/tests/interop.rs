@@ -1,6 +1,8 @@
 //! Peers that others have written: curl, Python's own HTTP and Node's HTTP/2.
 
 mod common;
+#[path = "../../runtime/tests/common/skips.rs"]
+mod skips;
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -31,10 +33,7 @@ async fn foreign(program: &'static str, args: Vec<String>) -> Option<String> {
 /// What is not tested goes into the summary of `scripts/test`; with `CI` set it is a failure.
 fn skipped(what: &str) {
     assert!(std::env::var_os("CI").is_none(), "a peer is missing: {what}");
-    eprintln!("skipped: {what}");
-    let Some(path) = std::env::var_os("TAUTLINE_SKIPS") else { return };
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(path);
-    log.and_then(|mut log| writeln!(log, "{what}")).expect("the list of skips can be written");
+    skips::skip_in_part(what);
 }
 
 fn args(list: &[&str]) -> Vec<String> {

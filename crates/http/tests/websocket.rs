@@ -18,6 +18,13 @@ fn echo(socket: WebSocket) -> std::io::Result<()> {
     socket.on_message(|sender, message| sender.send(message)).map(drop)
 }
 
+/// Says first which subprotocol is spoken.
+fn tell_protocol(socket: WebSocket) -> std::io::Result<()> {
+    let spoken = socket.protocol().unwrap_or("none").to_owned();
+    socket.sender().send(&spoken)?;
+    echo(socket)
+}
+
 fn app() -> Router {
     let upgrade = async |request: Request| websocket::upgrade(&request, Options::default(), echo);
     let forgetful = async |request: Request| {
@@ -25,7 +32,7 @@ fn app() -> Router {
         "no thanks"
     };
     let spoken = async |request: Request| {
-        Upgrade::new(Options::default()).protocols(["b", "a"]).answer(&request, echo)
+        Upgrade::new(Options::default()).protocols(["b", "a"]).answer(&request, tell_protocol)
     };
     Router::new()
         .route("/", get(async || "a page"))
@@ -149,7 +156,8 @@ fn compression_is_agreed_on() {
     });
 }
 
-/// The first subprotocol that the client offers is chosen of those that are spoken.
+/// The first subprotocol that the client offers is chosen of those that are spoken, and told to whoever
+/// gets the WebSocket.
 #[test]
 fn a_subprotocol_is_chosen() {
     on_each_driver(|| async {
@@ -166,5 +174,6 @@ fn a_subprotocol_is_chosen() {
         });
         let heard = heard.await;
         assert!(heard.contains("sec-websocket-protocol: a\r\n"), "{heard}");
+        assert!(heard.contains("\r\n\r\n\u{fffd}\u{1}a"), "{heard:?}");
     });
 }

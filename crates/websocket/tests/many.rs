@@ -158,7 +158,8 @@ fn ten_thousand_wait_for_a_thousand_rings() {
 
         tell.write_all(b"half\n").unwrap();
         until(&runtime, || {
-            stock.lent() == RINGS.min(count) && stock.waits() as usize >= count - RINGS
+            stock.lent() == RINGS.min(count)
+                && stock.waits() as usize >= count.saturating_sub(RINGS)
         });
         assert_eq!((opened.1.get(), seen.get()), (count, count), "nobody was cut off or answered");
         tell.write_all(b"rest\n").unwrap();
