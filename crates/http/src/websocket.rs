@@ -1,17 +1,21 @@
 //! From HTTP to WebSocket: a request that asks for one is answered 101, and its connection goes
 //! over to the crate `websocket`.
 //!
-//! It gets the stream itself and what was read of it beyond the request, so that messages are read
-//! and written as on any other WebSocket, with no copy between. This is HTTP/1.1 alone: a client
-//! that asks by HTTP/2 is answered 426.
+//! By HTTP/1.1 it gets the stream itself and what was read of it beyond the request, so that messages
+//! are read and written as on any other WebSocket, with no copy between. By HTTP/2 (RFC 8441) it gets
+//! one end of a pair of sockets, and the bytes are carried between the other end and a stream of the
+//! connection, two more copies each way: what it costs that a page and its WebSockets share a
+//! connection. Such a request has the method CONNECT, which a route must let through:
+//! [`axum::routing::any`] does, `get` does not. Its connection belongs to the server as long as the
+//! WebSocket is open, and is cut off where a [`shutdown`](crate::Handle::shutdown) ends.
 //!
 //! ```
-//! use axum::{Router, extract::Request, routing::get};
+//! use axum::{Router, extract::Request, routing::any};
 //! use tautline_http::{Server, router, websocket};
 //! use tautline_websocket::{Client, Options, read::Event};
 //!
 //! # let runtime = tautline_runtime::Runtime::new(Default::default())?;
-//! let app = Router::new().route("/live", get(async |request: Request| {
+//! let app = Router::new().route("/live", any(async |request: Request| {
 //!     websocket::upgrade(&request, Options::default(), |socket| {
 //!         socket.on_message(|sender, message| sender.send(message)).map(drop)
 //!     })
@@ -28,16 +32,18 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::rc::Rc;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::ext::Protocol;
+use hyper::header::{
+    CONNECTION, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
+};
 use hyper::{Request, Response, StatusCode, Version};
-use send_wrapper::SendWrapper;
-use tautline_net::Link;
 use tautline_websocket::handshake::{self, Asked, Origins};
 use tautline_websocket::{Options, Role, Stock, WebSocket};
+
+use crate::server::{Way, short};
 
 /// Grants a WebSocket to programs and to pages of the same host, or says why not: [`Upgrade`] has
 /// the choices. The response must be that of the service; `handler` gets the WebSocket once it has
@@ -86,35 +92,45 @@ impl Upgrade {
         F: FnOnce(WebSocket) -> io::Result<()> + 'static,
     {
         let way = request.extensions().get::<Way>();
-        let head = written(request);
+        let streamed = request.extensions().get::<Protocol>();
+        if streamed.is_some_and(|protocol| protocol.as_str() != "websocket") {
+            return short(StatusCode::NOT_IMPLEMENTED);
+        }
+        let head = match streamed {
+            Some(_) => written_anew(request),
+            None => written(request),
+        };
         let mut server = handshake::Server::new().origins(self.origins.clone());
         let deflate = self.options.deflate.as_ref();
-        let (granted, agreed, protocol) = match (server.parse(&head), way) {
-            (Ok(Asked::Upgrade(upgrade)), Some(_)) => {
+        let (way, granted, agreed, protocol) = match (server.parse(&head), way) {
+            (Ok(Asked::Upgrade(upgrade)), Some(way)) => {
                 let (accept, agreed) = upgrade.grant(&self.protocols, deflate);
-                (accept.bytes(), agreed, accept.spoken().map(str::to_owned))
+                (way, accept.bytes(), agreed, accept.spoken().map(str::to_owned))
             }
             (Err(refusal), _) => return read(&refusal.response().bytes()),
             _ => return read(&handshake::Response::upgrade_required().bytes()),
         };
-        if let Some(Way(slot)) = way {
-            let options = self.options;
-            slot.fill(move |link, beyond| {
-                if beyond.len() > options.read_buffer {
-                    let many = beyond.len();
-                    let text = format!("{many} bytes came with the request: raise `read_buffer`");
-                    return Err(io::Error::other(text));
-                }
-                let stock = stock(options);
-                let socket = WebSocket::over(link, Role::Server, options, &stock, beyond)?
-                    .speaking(protocol.as_deref());
-                handler(match agreed {
-                    Some(agreed) => socket.deflated(&agreed),
-                    None => socket,
-                })
-            });
+        let options = self.options;
+        let given = way.give(Box::new(move |link, beyond| {
+            if beyond.len() > options.read_buffer {
+                let many = beyond.len();
+                let text = format!("{many} bytes came with the request: raise `read_buffer`");
+                return Err(io::Error::other(text));
+            }
+            let stock = stock(options);
+            let socket = WebSocket::over(link, Role::Server, options, &stock, beyond)?
+                .speaking(protocol.as_deref());
+            handler(match agreed {
+                Some(agreed) => socket.deflated(&agreed),
+                None => socket,
+            })
+        }));
+        if let Err(error) = given {
+            log::warn!("a WebSocket was refused: {error}");
+            return short(StatusCode::SERVICE_UNAVAILABLE);
         }
-        read(&granted)
+        let response = read(&granted);
+        if streamed.is_some() { granted_on_stream(response) } else { response }
     }
 }
 
@@ -143,14 +159,44 @@ fn stock(options: Options) -> Stock {
 fn written<B>(request: &Request<B>) -> Vec<u8> {
     let version = if request.version() == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" };
     let mut head = format!("{} {} {version}\r\n", request.method(), request.uri()).into_bytes();
-    for (name, value) in request.headers() {
-        head.extend_from_slice(name.as_str().as_bytes());
-        head.extend_from_slice(b": ");
-        head.extend_from_slice(value.as_bytes());
-        head.extend_from_slice(b"\r\n");
-    }
+    request.headers().iter().for_each(|(name, value)| write_field(&mut head, name, value));
     head.extend_from_slice(b"\r\n");
     head
+}
+
+fn write_field(head: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+    for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+        head.extend_from_slice(part);
+    }
+}
+
+/// The same of a request on a stream of HTTP/2, which has no key and names its host elsewhere, as it
+/// would be on a connection of its own: so it goes through every check.
+//= RFC 8441 §5
+fn written_anew<B>(request: &Request<B>) -> Vec<u8> {
+    let uri = request.uri();
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let host = uri.authority().map_or("", |authority| authority.as_str());
+    let mut head = format!(
+        "GET {path} HTTP/1.1\r\nhost: {host}\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+         sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+    )
+    .into_bytes();
+    let own = [HOST, UPGRADE, CONNECTION, SEC_WEBSOCKET_KEY];
+    let kept = request.headers().iter().filter(|(name, _)| !own.contains(name));
+    kept.for_each(|(name, value)| write_field(&mut head, name, value));
+    head.extend_from_slice(b"\r\n");
+    head
+}
+
+/// An answer that grants a WebSocket, for a stream: what speaks of the connection is left out.
+//= RFC 8441 §5.1
+fn granted_on_stream(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    *response.status_mut() = StatusCode::OK;
+    for name in [UPGRADE, CONNECTION, SEC_WEBSOCKET_ACCEPT] {
+        response.headers_mut().remove(name);
+    }
+    response
 }
 
 /// A response of the crate `websocket`, which has written it, as one of `http`.
@@ -171,35 +217,4 @@ fn read(bytes: &[u8]) -> Response<Full<Bytes>> {
         }
     }
     response
-}
-
-/// Gets a connection, and the bytes that were read of it beyond the request.
-pub(crate) type Taker = Box<dyn FnOnce(Link, &[u8]) -> io::Result<()>>;
-
-/// Who takes a connection over once its answer has been written.
-#[derive(Default)]
-pub(crate) struct Slot {
-    taker: RefCell<Option<Taker>>,
-}
-
-impl Slot {
-    fn fill(&self, taker: impl FnOnce(Link, &[u8]) -> io::Result<()> + 'static) {
-        let old = self.taker.replace(Some(Box::new(taker)));
-        drop(old);
-    }
-
-    pub(crate) fn take(&self) -> Option<Taker> {
-        self.taker.take()
-    }
-}
-
-/// In the extensions of a request: the way to its connection. Requests can be named where `Send` is
-/// asked for; used on another thread, it panics.
-#[derive(Clone)]
-pub(crate) struct Way(SendWrapper<Rc<Slot>>);
-
-impl Way {
-    pub(crate) fn new(slot: Rc<Slot>) -> Self {
-        Self(SendWrapper::new(slot))
-    }
 }

@@ -4,11 +4,19 @@ mod common;
 #[path = "../../runtime/tests/common/skips.rs"]
 mod skips;
 
+use std::cell::RefCell;
+use std::convert::Infallible;
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use common::{blocking, certificate, echo_server, on_each_driver, tls_echo_server};
-use tautline_http::{Client, ClientLimits, Full, Limits, Request};
+use common::{blocking, certificate, echo_server, live, on_each_driver, tls_echo_server};
+use tautline_http::{
+    Body, Bytes, Client, ClientLimits, Full, Limits, Method, Request, Response, Server, Version,
+    service_fn,
+};
+use tautline_net::tls::TlsListener;
+use tautline_runtime::timer;
 
 /// Runs a program that others have written; its output, or `None` where it is not installed, which
 /// is said, and on the machine that decides is a failure.
@@ -211,8 +219,8 @@ fn node_answers() {
         let mut line = String::new();
         let mut said = std::io::BufReader::new(child.stdout.take().unwrap());
         std::io::BufRead::read_line(&mut said, &mut line).unwrap();
-        let every = std::time::Duration::from_millis(50);
-        let within = std::time::Duration::from_secs(5);
+        let every = Duration::from_millis(50);
+        let within = Duration::from_secs(5);
         let limits =
             ClientLimits { ping_every: every, ping_within: within, ..ClientLimits::default() };
         let client = Client::new().prior_knowledge(true).limits(limits);
@@ -247,11 +255,147 @@ for (let n = 0; n < 20; n++) {
 #[test]
 fn node_asks() {
     on_each_driver(|| async {
-        let every = std::time::Duration::from_millis(50);
+        let every = Duration::from_millis(50);
         let limits = Limits { ping_every: every, ..Limits::default() };
         let server = echo_server(limits);
         let url = format!("http://{}", server.local_addr());
         let Some(said) = foreign("node", args(&["-e", NODE_ASKS, &url])).await else { return };
         assert_eq!(said.trim(), "done");
     });
+}
+
+const NODE_CONNECTS: &str = r#"
+const http2 = require("node:http2");
+const session = http2.connect(process.argv[1]);
+// A text frame, masked by zeros, with a length of 16 bits.
+const frame = (text) => {
+  const head = Buffer.from([0x81, 0xfe, 0, 0, 0, 0, 0, 0]);
+  head.writeUInt16BE(text.length, 2);
+  return Buffer.concat([head, Buffer.from(text)]);
+};
+session.on("remoteSettings", (settings) => {
+  if (!settings.enableConnectProtocol) throw new Error("no extended CONNECT");
+  let left = 10;
+  for (let n = 0; n < 10; n++) {
+    const stream = session.request({
+      ":method": "CONNECT", ":protocol": "websocket", ":path": "/live",
+      "sec-websocket-version": "13", "sec-websocket-protocol": "a",
+    }, { endStream: false });
+    const said = `${n}`.repeat(20000 + n);
+    let heard = Buffer.alloc(0);
+    stream.on("response", (headers) => {
+      if (headers[":status"] !== 200) throw new Error(JSON.stringify(headers));
+      if (headers["sec-websocket-protocol"] !== "a") throw new Error(JSON.stringify(headers));
+      stream.write(frame(said));
+    });
+    stream.on("data", (piece) => {
+      heard = Buffer.concat([heard, piece]);
+      if (heard.length < 4 + said.length) return;
+      if (heard.subarray(4, 4 + said.length).toString() !== said) throw new Error("not what was said");
+      if (heard.length === 4 + said.length) stream.end(Buffer.from([0x88, 0x82, 0, 0, 0, 0, 3, 232]));
+    });
+    stream.on("end", () => {
+      if (heard.subarray(-4).toString("hex") !== "880203e8") throw new Error(heard.subarray(-4).toString("hex"));
+      if (--left === 0) session.close(() => console.log("done"));
+    });
+  }
+});
+"#;
+
+/// Node opens ten WebSockets on one connection of HTTP/2.
+#[test]
+fn node_opens_websockets() {
+    on_each_driver(|| async {
+        let server = Server::new().listen("127.0.0.1:0", service_fn(live)).unwrap();
+        let url = format!("http://{}", server.local_addr());
+        let Some(said) = foreign("node", args(&["-e", NODE_CONNECTS, &url])).await else { return };
+        assert_eq!(said.trim(), "done");
+    });
+}
+
+/// A page whose script opens a WebSocket, and shows what it has heard.
+const PAGE: &str = r#"<!doctype html><p id="heard">nothing</p><script>
+const socket = new WebSocket(`wss://${location.host}/live`, "a");
+const said = ["hi", "x".repeat(100000), "\u{1f980}"];
+let heard = 0;
+socket.onopen = () => said.forEach((text) => socket.send(text));
+socket.onmessage = ({ data }) => {
+  if (data !== said[heard++]) heard = -1000;
+  if (heard === said.length) socket.close(1000);
+};
+socket.onclose = ({ code, wasClean }) => {
+  const text = `${heard} ${code} ${wasClean} ${socket.protocol}`;
+  document.getElementById("heard").textContent = text;
+  fetch("/told", { method: "POST", body: text });
+};
+</script>"#;
+
+thread_local! {
+    /// What the browser has told, and the methods of its requests by HTTP/2.
+    static TOLD: RefCell<(Option<String>, Vec<Method>)> = RefCell::default();
+}
+
+async fn page(request: Request<Body>) -> Result<Response<Full<Bytes>>, Infallible> {
+    if request.version() == Version::HTTP_2 {
+        TOLD.with_borrow_mut(|told| told.1.push(request.method().clone()));
+    }
+    match request.uri().path() {
+        "/live" => live(request).await,
+        "/told" => {
+            let text = request.into_body().text().await.unwrap_or_default();
+            TOLD.with_borrow_mut(|told| told.0 = Some(text));
+            Ok(Response::default())
+        }
+        _ => {
+            let page = Response::builder().header("content-type", "text/html");
+            Ok(page.body(Full::from(PAGE)).unwrap())
+        }
+    }
+}
+
+/// Chromium opens a WebSocket through TLS on the connection of HTTP/2 that its page came by.
+#[test]
+fn chromium_opens_a_websocket() {
+    let runtime = tautline_runtime::Runtime::new(Default::default()).unwrap();
+    let told = runtime.block_on(async {
+        let (acceptor, _, _) = certificate();
+        let listener = TlsListener::bind("127.0.0.1:0", acceptor).unwrap();
+        let server = Server::new().serve_tls(listener, service_fn(page)).unwrap();
+        let port = server.local_addr().port();
+        let profile = tempfile::tempdir().unwrap();
+        let spawned = Command::new("chromium")
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-first-run",
+            ])
+            .args(["--disable-background-networking", "--disable-component-update"])
+            .args(["--disable-sync", "--ignore-certificate-errors", "--remote-debugging-port=0"])
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .arg(format!("https://localhost:{port}/"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut child = match spawned {
+            Ok(child) => child,
+            Err(error) => {
+                skipped(&format!("chromium: {error}"));
+                return None;
+            }
+        };
+        for _ in 0..600 {
+            if TOLD.with_borrow(|told| told.0.is_some()) {
+                break;
+            }
+            timer::sleep(Duration::from_millis(50)).await.unwrap();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        Some(TOLD.take())
+    });
+    let Some((heard, methods)) = told.unwrap() else { return };
+    assert_eq!(heard.as_deref(), Some("3 1000 true a"));
+    assert!(methods.contains(&Method::CONNECT) && methods.contains(&Method::GET), "{methods:?}");
 }

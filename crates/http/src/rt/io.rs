@@ -14,10 +14,13 @@ use tautline_runtime::time::Instant;
 /// Bytes that one read takes in.
 const PIECE: usize = 16 << 10;
 
-thread_local! {
-    /// Where all reads of the thread land. `hyper` lends memory that may hold nothing yet, which
-    /// safe code can only copy into; what one read brings goes there before the next is made.
-    static PIECES: RefCell<Box<[u8]>> = RefCell::new(vec![0; PIECE].into_boxed_slice());
+/// Lends where all reads of the thread land. `hyper` lends memory that may hold nothing yet, which
+/// safe code can only copy into; what one read brings goes on before the next is made.
+pub(crate) fn with_piece<T>(call: impl FnOnce(&mut [u8]) -> T) -> T {
+    thread_local! {
+        static PIECES: RefCell<Box<[u8]>> = RefCell::new(vec![0; PIECE].into_boxed_slice());
+    }
+    PIECES.with_borrow_mut(|piece| call(piece))
 }
 
 /// A stream with the traits of `futures-io`, with those of `hyper`.
@@ -86,7 +89,7 @@ impl<S: AsyncRead + Unpin> Io<S> {
         most: usize,
         take: impl FnOnce(&[u8]),
     ) -> Poll<io::Result<usize>> {
-        PIECES.with_borrow_mut(|piece| {
+        with_piece(|piece| {
             let most = most.min(piece.len());
             let read = Pin::new(&mut self.stream).poll_read(cx, &mut piece[..most]);
             let count = ready!(read)?;

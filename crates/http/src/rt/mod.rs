@@ -15,4 +15,7 @@ pub use self::{
     io::Io,
     wire::Wire,
 };
-pub(crate) use self::{io::Ledger, queue::Queue};
+pub(crate) use self::{
+    io::{Ledger, with_piece},
+    queue::Queue,
+};

@@ -10,13 +10,13 @@ use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Body as HttpBody, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::service::Service;
-use hyper::{Request, Response, StatusCode, Version};
+use hyper::{Request, Response, StatusCode};
 
 use super::under_way::{Answer, Busy, Piece, UnderWay};
+use super::way::{Slot, Taker, Way};
 use super::{Limits, Peer};
 use crate::body::Fault;
 use crate::rt::Ledger;
-use crate::websocket::{Slot, Taker, Way};
 use crate::{Body, BoxError};
 
 /// What the requests of a connection share.
@@ -44,7 +44,7 @@ where
     let under_way = UnderWay::new(&requests.busy);
     let answered = match beyond(&requests.limits, &request) {
         Some(refusal) => Err(refusal),
-        None => ask(&requests, request).await,
+        None => ask(&requests, request, &under_way).await,
     };
     let response = match answered {
         Ok(response) => response.map(|body| Either::Left(body.map_err(Into::into))),
@@ -68,6 +68,7 @@ fn beyond(limits: &Limits, request: &Request<Incoming>) -> Option<StatusCode> {
 async fn ask<S, B>(
     requests: &Requests<S>,
     request: Request<Incoming>,
+    under_way: &Rc<UnderWay>,
 ) -> Result<Response<B>, StatusCode>
 where
     S: Service<Request<Body>, Response = Response<B>>,
@@ -79,8 +80,8 @@ where
     request.extensions_mut().insert(Peer(requests.peer));
     // Its own: nobody gets a connection by the request before.
     let slot = Rc::new(Slot::default());
-    if request.version() < Version::HTTP_2 {
-        request.extensions_mut().insert(Way::new(slot.clone()));
+    if let Some(way) = Way::of(&request, &slot, under_way) {
+        request.extensions_mut().insert(way);
     }
     let answered = requests.service.call(request).await;
     // Whatever the service makes of half a body, it is not what was asked for.
@@ -100,7 +101,7 @@ where
 }
 
 /// An answer that says its status alone.
-fn short(status: StatusCode) -> Response<Full<Bytes>> {
+pub(crate) fn short(status: StatusCode) -> Response<Full<Bytes>> {
     let text = format!("{status}\n");
     let length = HeaderValue::from(text.len());
     let mut response = Response::new(Full::from(text));

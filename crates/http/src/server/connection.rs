@@ -37,6 +37,11 @@ const LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\nconte
 /// before the connection is reset.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// Bytes of a stream, and of all streams of a connection, that a client of HTTP/2 may send before
+/// a service has read them: one that is not read leaves room for the others.
+const STREAM_WINDOW: u32 = 128 << 10;
+const CONNECTION_WINDOW: u32 = 2 << 20;
+
 /// One connection and what it needs.
 pub(super) struct Serving<S> {
     pub(super) limits: Limits,
@@ -157,6 +162,9 @@ where
             .timer(Clock::new()?)
             .max_header_list_size(head)
             .max_concurrent_streams(self.limits.streams)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .enable_connect_protocol()
             .keep_alive_interval(self.limits.ping_every)
             .keep_alive_timeout(self.limits.ping_within)
             .serve_connection(io, service);

@@ -1,6 +1,7 @@
 //! Servers.
 
 mod answer;
+mod carry;
 mod connection;
 mod limits;
 mod router;
@@ -8,6 +9,7 @@ mod shared;
 mod sniff;
 mod under_way;
 mod watched;
+mod way;
 
 use std::fmt;
 use std::future::Future;
@@ -28,6 +30,7 @@ use self::connection::Serving;
 use self::shared::{Phase, Shared, unless};
 use crate::{Body, BoxError};
 
+pub(crate) use self::{answer::short, way::Way};
 pub use self::{
     limits::{Limits, WhenFull},
     router::{RouterService, router},

@@ -7,11 +7,13 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use tautline_http::websocket::Upgrade;
 use tautline_http::{
     ALPN, Body, Bytes, Full, Handle, Limits, Request, Response, Server, service_fn,
 };
 use tautline_net::tls::{Acceptor, Connector, Identity, Roots, TlsListener};
 use tautline_runtime::{Config, DriverChoice, Runtime, timer};
+use tautline_websocket::Options;
 
 /// Longer than any test takes.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
@@ -36,6 +38,14 @@ pub(crate) async fn echo(request: Request<Body>) -> Result<Response<Full<Bytes>>
 
 pub(crate) fn echo_server(limits: Limits) -> Handle {
     Server::new().limits(limits).listen("127.0.0.1:0", service_fn(echo)).unwrap()
+}
+
+/// Says back every message of a WebSocket, which speaks the subprotocol `a` where it may.
+pub(crate) async fn live(request: Request<Body>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let options = Options { deflate: Some(Default::default()), ..Options::default() };
+    Ok(Upgrade::new(options).protocols(["a"]).answer(&request, |socket| {
+        socket.on_message(|sender, message| sender.send(message)).map(drop)
+    }))
 }
 
 /// Answers every request with as many zeros.
