@@ -1,5 +1,7 @@
 //! Compressed messages over real sockets.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tautline_runtime::{Config, DriverChoice, Runtime, timer};
@@ -160,6 +162,47 @@ fn a_message_too_long_to_be_compressed_is_sent_as_it_is() {
                 }
             }
             assert_eq!(came, text.as_bytes());
+        };
+        runtime.block_on(timer::timeout(Duration::from_secs(20), run)).unwrap().unwrap();
+    }
+}
+
+/// A task that has read a part of a message may give the connection to the loop: the handler gets
+/// the rest of it, though nothing more arrives, and what follows.
+#[test]
+fn a_handler_goes_on_within_a_message() {
+    const LENGTH: usize = 250_000;
+    for runtime in runtimes() {
+        let addr = Server::with(deflate(true, 15))
+            .listen("127.0.0.1:0", |socket| {
+                let sender = socket.sender();
+                sender.send(&[7; LENGTH][..])?;
+                sender.send("end")?;
+                socket.on_event(|_, _| ()).map(drop)
+            })
+            .unwrap();
+        let run = async {
+            let mut options = deflate(true, 15);
+            options.limits.whole = 1000;
+            let client = Client::with(options);
+            let mut socket = client.connect(&format!("ws://{addr}/")).await.unwrap();
+            // With the first part everything has arrived.
+            timer::sleep(Duration::from_millis(50)).await.unwrap();
+            let Some(Event::Part(part)) = socket.read().await.unwrap() else { panic!("no part") };
+            assert!(part.first && !part.last && part.bytes.len() > 4096, "it is compressed");
+            let heard = Rc::new(Cell::new(part.bytes.len()));
+            let ended = Rc::new(Cell::new(false));
+            let (hears, ends) = (heard.clone(), ended.clone());
+            socket
+                .on_event(move |_, event| match event {
+                    Event::Part(part) => hears.set(hears.get() + part.bytes.len()),
+                    other => ends.set(other == Event::Text("end")),
+                })
+                .unwrap();
+            while !ended.get() {
+                timer::sleep(Duration::from_millis(1)).await.unwrap();
+            }
+            assert_eq!(heard.get(), LENGTH);
         };
         runtime.block_on(timer::timeout(Duration::from_secs(20), run)).unwrap().unwrap();
     }

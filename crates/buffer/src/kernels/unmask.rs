@@ -20,7 +20,7 @@ const WIDE_FROM: usize = 64;
 /// assert_eq!(&bytes, b"Hello");
 /// ```
 //= RFC 6455 §5.3
-#[inline]
+#[inline(always)] // of a short one the call would be a fifth
 pub fn unmask(bytes: &mut [u8], key: [u8; 4], phase: usize) -> usize {
     let next = next_phase(bytes, phase);
     let key = rotated(key, phase);
@@ -76,47 +76,49 @@ fn wide(bytes: &mut [u8], key: [u8; 4]) {
     by_words(bytes, key);
 }
 
-/// Eight bytes at a time, then four, then one.
-#[inline]
+/// Eight bytes at a time, then as few.
+#[cfg(any(test, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
 fn by_words(bytes: &mut [u8], key: [u8; 4]) {
-    let half = u32::from_ne_bytes(key);
-    let word = u64::from(half) | u64::from(half) << 32;
     let (words, tail) = bytes.as_chunks_mut::<8>();
     for chunk in words {
-        *chunk = (u64::from_ne_bytes(*chunk) ^ word).to_ne_bytes();
+        *chunk = masked(*chunk, key);
     }
-    let (halves, tail) = tail.as_chunks_mut::<4>();
-    for chunk in halves {
-        *chunk = (u32::from_ne_bytes(*chunk) ^ half).to_ne_bytes();
-    }
-    for (byte, key) in tail.iter_mut().zip(key) {
-        *byte ^= key;
-    }
+    narrow(tail, key);
 }
 
-/// For a few bytes.
-#[inline]
+/// For fewer than [`WIDE_FROM`] bytes: the first and the last of them in one piece each, which
+/// overlap, with no loop. Who copies the result finds it in pieces as wide as those of the copy;
+/// narrower ones would have to leave the store buffer first.
+#[inline(always)]
 fn narrow(bytes: &mut [u8], key: [u8; 4]) {
-    #[cfg(target_arch = "x86_64")]
-    by_registers(bytes, key);
-    #[cfg(not(target_arch = "x86_64"))]
-    by_words(bytes, key);
+    match bytes.len() {
+        0..4 => bytes.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key),
+        4..8 => both_ends::<4>(bytes, key),
+        8..16 => both_ends::<8>(bytes, key),
+        16..32 => both_ends::<16>(bytes, key),
+        _ => both_ends::<32>(bytes, key),
+    }
 }
 
-/// Sixteen bytes at a time, then as words. Who copies the result finds it in pieces as wide as those
-/// of the copy; narrower ones would have to leave the store buffer first.
-#[cfg(target_arch = "x86_64")]
-#[inline]
-fn by_registers(bytes: &mut [u8], key: [u8; 4]) {
-    // SAFETY: the processor has SSE2, as the target requires.
-    let mask = unsafe { _mm_set1_epi32(i32::from_ne_bytes(key)) };
-    let (parts, tail) = bytes.as_chunks_mut::<16>();
-    for part in parts {
-        let at = part.as_mut_ptr().cast::<__m128i>();
-        // SAFETY: `part` is 16 bytes that are ours alone; neither call needs alignment.
-        unsafe { _mm_storeu_si128(at, _mm_xor_si128(_mm_loadu_si128(at), mask)) };
+/// `N` to `2 N` bytes. Both pieces are read before either is written.
+#[inline(always)]
+fn both_ends<const N: usize>(bytes: &mut [u8], key: [u8; 4]) {
+    let (Some(&first), Some(&last)) = (bytes.first_chunk::<N>(), bytes.last_chunk::<N>()) else {
+        return;
+    };
+    let phase = bytes.len() - N;
+    let (first, last) = (masked(first, key), masked(last, rotated(key, phase)));
+    bytes[..N].copy_from_slice(&first);
+    bytes[phase..].copy_from_slice(&last);
+}
+
+/// A few bytes in registers, as wide as the compiler has them.
+#[inline(always)]
+fn masked<const N: usize>(mut bytes: [u8; N], key: [u8; 4]) -> [u8; N] {
+    for chunk in bytes.as_chunks_mut::<4>().0 {
+        *chunk = (u32::from_ne_bytes(*chunk) ^ u32::from_ne_bytes(key)).to_ne_bytes();
     }
-    by_words(tail, key);
+    bytes
 }
 
 /// Blocks of 64 bytes in four registers of SSE2, which every x86-64 processor has.
@@ -132,7 +134,7 @@ fn by_sse2(bytes: &mut [u8], key: [u8; 4]) {
             unsafe { _mm_storeu_si128(at, _mm_xor_si128(_mm_loadu_si128(at), mask)) };
         }
     }
-    by_words(tail, key);
+    narrow(tail, key);
 }
 
 /// Blocks of 64 bytes in two registers of AVX2.
@@ -148,7 +150,7 @@ fn by_avx2(bytes: &mut [u8], key: [u8; 4]) {
             unsafe { _mm256_storeu_si256(at, _mm256_xor_si256(_mm256_loadu_si256(at), mask)) };
         }
     }
-    by_words(tail, key);
+    narrow(tail, key);
 }
 
 /// Blocks of 64 bytes in four registers of NEON, which every AArch64 processor has.
@@ -165,7 +167,7 @@ fn by_neon(bytes: &mut [u8], key: [u8; 4]) {
             unsafe { vst1q_u8(at, veorq_u8(vld1q_u8(at), mask)) };
         }
     }
-    by_words(tail, key);
+    narrow(tail, key);
 }
 
 #[cfg(test)]
@@ -177,8 +179,7 @@ mod tests {
 
     /// Every kernel that this processor can run, by name.
     fn kernels() -> Vec<(&'static str, Kernel)> {
-        let mut all: Vec<(&'static str, Kernel)> =
-            vec![("words", by_words), ("narrow", narrow), ("wide", wide)];
+        let mut all: Vec<(&'static str, Kernel)> = vec![("words", by_words), ("wide", wide)];
         #[cfg(target_arch = "x86_64")]
         {
             all.push(("sse2", by_sse2));
@@ -208,6 +209,20 @@ mod tests {
         let mut bytes = *b"\x7f\x9f\x4d\x51\x58";
         assert_eq!(unmask_scalar(&mut bytes, key, 0), 1);
         assert_eq!(&bytes, b"Hello");
+    }
+
+    /// The same for what is too short for them.
+    #[test]
+    fn short_ones_equal_the_scalar_twin_at_each_length_and_alignment() {
+        let original: Vec<u8> = (0..96).map(|i| (i * 7) as u8).collect();
+        let key = [0x12, 0x34, 0x56, 0x78];
+        for (from, len) in (0..32).flat_map(|from| (0..WIDE_FROM).map(move |len| (from, len))) {
+            let mut bytes = original.clone();
+            let expected = expected(&bytes[..from + len], from, key, 0);
+            narrow(&mut bytes[from..from + len], key);
+            assert_eq!(bytes[..from + len], expected, "from {from}, {len} long");
+            assert_eq!(bytes[from + len..], original[from + len..], "from {from}, {len} long");
+        }
     }
 
     /// Every kernel equals the scalar twin for every length up to 300 at every alignment to 32.

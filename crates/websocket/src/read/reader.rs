@@ -94,6 +94,26 @@ pub enum Next<'b> {
     },
 }
 
+/// What [`Reader::next`] returns, found out of line: a type of its own, so that what is found in line
+/// stays in registers. It would be written where this function writes, and how far to go on would be
+/// read from there, in the way of the next frame.
+enum Slow<'b> {
+    Event(usize, Event<'b>),
+    Needs(usize, usize),
+    Error(ProtocolError),
+}
+
+impl<'b> Slow<'b> {
+    #[inline(always)]
+    fn into_next(self) -> Result<Next<'b>, ProtocolError> {
+        match self {
+            Self::Event(used, event) => Ok(Next::Event { used, event }),
+            Self::Needs(used, room) => Ok(Next::Needs { used, room }),
+            Self::Error(error) => Err(error),
+        }
+    }
+}
+
 /// The same without its bytes: for who looks at them later.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Found {
@@ -171,25 +191,26 @@ impl Reader {
     ///
     /// # Errors
     /// What the peer has done wrong. Nothing more can be read then.
-    #[inline]
+    #[inline(always)] // the short way alone; what comes back through memory is in the way of the next
     pub fn next<'b>(&mut self, bytes: &'b mut [u8]) -> Result<Next<'b>, ProtocolError> {
         if let Some((kind, start, end)) = self.plain(bytes) {
             let message = message_of(kind, &bytes[start..end])?;
             return Ok(Next::Event { used: end, event: message.into() });
         }
-        self.next_slowly(bytes)
+        self.next_slowly(bytes).into_next()
     }
 
     /// The same for what is not [plain](Self::plain).
     #[inline(never)]
-    pub(crate) fn next_slowly<'b>(
-        &mut self,
-        bytes: &'b mut [u8],
-    ) -> Result<Next<'b>, ProtocolError> {
-        Ok(match self.find_slowly(bytes)? {
-            Found::Event(place) => Next::Event { used: place.used, event: place.event(bytes)? },
-            Found::Needs { used, room } => Next::Needs { used, room },
-        })
+    fn next_slowly<'b>(&mut self, bytes: &'b mut [u8]) -> Slow<'b> {
+        match self.find_slowly(bytes) {
+            Ok(Found::Event(place)) => match place.event(bytes) {
+                Ok(event) => Slow::Event(place.used, event),
+                Err(error) => Slow::Error(error),
+            },
+            Ok(Found::Needs { used, room }) => Slow::Needs(used, room),
+            Err(error) => Slow::Error(error),
+        }
     }
 
     /// Where the next event lies.

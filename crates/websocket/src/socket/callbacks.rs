@@ -47,7 +47,7 @@ impl WebSocket {
         let sender = Sender { shared: shared.clone() };
         let conn = shared.wire.borrow().link.conn().clone();
         let mut fresh = !receiving.is_empty();
-        let mut user = User { sender: sender.clone(), handler };
+        let mut user = User { sender: sender.clone(), handler, failed: None };
         let ready = move |conn: &Conn| {
             let drained = look(&mut user, &mut receiving, &mut fresh, conn);
             user.sender.shared.tell_end();
@@ -154,20 +154,20 @@ where
 struct User<H> {
     sender: Sender,
     handler: H,
+    /// What it said of the last message, if that was an error.
+    failed: Option<io::Error>,
 }
 
 impl<H: Handler> Sight for User<H> {
     #[inline(always)]
-    fn message(&mut self, message: Message<'_>) -> Result<bool, Failure> {
+    fn message(&mut self, message: Message<'_>) -> bool {
         match self.handler.message(&self.sender, message) {
-            Ok(()) => Ok(self.sender.shared.goes_on()),
-            Err(error) => Err(Failure::Io(error)),
+            Ok(()) => self.sender.shared.goes_on(),
+            Err(error) => {
+                self.failed = Some(error);
+                false
+            }
         }
-    }
-
-    #[inline(never)]
-    fn inflated(&mut self, message: Message<'_>) -> Result<bool, Failure> {
-        self.message(message)
     }
 
     #[inline(never)]
@@ -245,6 +245,9 @@ fn answer(user: &mut User<impl Handler>, receiving: &mut Receiving) -> Result<bo
     let seen = receiving.each(user);
     let flushed = user.sender.shared.uncork();
     let seen = seen?;
+    if let Some(error) = user.failed.take() {
+        return Err(error.into());
+    }
     flushed?;
     Ok(seen && user.sender.shared.goes_on())
 }

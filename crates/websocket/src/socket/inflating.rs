@@ -5,7 +5,7 @@ use tautline_buffer::{Fifo, LendError, Lent};
 use crate::deflate::{InflateError, Inflater, Next, Part as Piece, Terms};
 use crate::read::{Event, Kind, Limits, Part, message_of};
 use crate::utf8::Utf8;
-use crate::{Message, ProtocolError, Stock};
+use crate::{ProtocolError, Stock};
 
 /// Inflates the messages of a connection, into a ring that it has only while one is under way.
 pub(super) struct Inflating {
@@ -140,14 +140,8 @@ impl Inflating {
                 let kind = self.kind;
                 Ok(Event::Part(Part { kind, first, last, compressed: false, bytes }))
             }
-            Found::Message | Found::Nothing => self.whole().map(Into::into),
+            Found::Message | Found::Nothing => message_of(self.kind, bytes).map(Into::into),
         }
-    }
-
-    /// The message that the last step has found.
-    pub(super) fn whole(&self) -> Result<Message<'_>, ProtocolError> {
-        let bytes = self.ring.as_ref().map_or(&[][..], |ring| ring.readable());
-        message_of(self.kind, bytes)
     }
 }
 

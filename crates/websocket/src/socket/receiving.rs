@@ -8,7 +8,7 @@ use tautline_net::{Link, Received};
 use super::inflating::{self, Inflating};
 use super::shared::Failure;
 use crate::deflate::Terms;
-use crate::read::{Event, Found, Limits, Next, Part, Place, Reader, message_of};
+use crate::read::{Event, Found, Limits, Next, Place, Reader, message_of};
 use crate::{Message, ProtocolError, Role, Stock};
 
 /// A ring while there are bytes that were not used up, and the reader that looks at them.
@@ -36,6 +36,23 @@ struct Deflated {
     used: usize,
 }
 
+impl Deflated {
+    /// Inflates what is left of it; `bytes` are those that it was found in.
+    fn step(
+        &mut self,
+        inflating: &mut Inflating,
+        bytes: &[u8],
+    ) -> Result<inflating::Found, ProtocolError> {
+        let Event::Part(mut part) = self.place.event(bytes)? else {
+            return Ok(inflating::Found::Nothing);
+        };
+        part.bytes = &part.bytes[self.used..];
+        let (used, found) = inflating.step(&part)?;
+        self.used += used;
+        Ok(found)
+    }
+}
+
 /// Where something lies that was received.
 #[derive(Clone, Copy)]
 pub(super) enum Spot {
@@ -60,11 +77,9 @@ pub(super) enum Filled {
 /// Sees what was received. What most of it is has a call of its own, so that it goes from hand to
 /// hand in registers.
 pub(super) trait Sight {
-    /// A message. Whether it wants more.
-    fn message(&mut self, message: Message<'_>) -> Result<bool, Failure>;
-
-    /// The same for one that was compressed: not at the place where most come from.
-    fn inflated(&mut self, message: Message<'_>) -> Result<bool, Failure>;
+    /// A message. Whether it wants more; not when it has failed, which it remembers: a result would
+    /// be taken apart for each message.
+    fn message(&mut self, message: Message<'_>) -> bool;
 
     /// Anything else. Whether it wants more.
     fn event(&mut self, event: Event<'_>) -> Result<bool, Failure>;
@@ -99,7 +114,7 @@ impl Receiving {
 
     /// Whether there are bytes that were not looked at, or not understood.
     pub(super) fn is_empty(&self) -> bool {
-        self.ring.as_ref().is_none_or(|ring| ring.used() == self.used)
+        self.deflated.is_none() && self.ring.as_ref().is_none_or(|ring| ring.used() == self.used)
     }
 
     /// A ring that was waited for, to be read into next.
@@ -194,10 +209,7 @@ impl Receiving {
         else {
             return Ok(None);
         };
-        let Event::Part(mut part) = deflated.place.event(ring.readable())? else { return Ok(None) };
-        part.bytes = &part.bytes[deflated.used..];
-        let (used, found) = inflating.step(&part)?;
-        deflated.used += used;
+        let found = deflated.step(inflating, ring.readable())?;
         if found.ends_piece() {
             self.deflated = None;
         }
@@ -217,23 +229,31 @@ impl Receiving {
     }
 
     /// Has `sight` see every event that is there, until it says that it wants no more. Returns whether
-    /// it has seen them all.
+    /// it has seen them all. A message is handed on in one place alone, so that its handler becomes a
+    /// part of this loop.
     #[inline]
     pub(super) fn each(&mut self, sight: &mut impl Sight) -> Result<bool, Failure> {
         let Some(ring) = &mut self.ring else { return Ok(true) };
-        ring.consume(std::mem::take(&mut self.used));
+        let used = std::mem::take(&mut self.used);
+        let mut inflates = self.deflated.is_some();
+        if !inflates {
+            ring.consume(used);
+        }
         let bytes = ring.readable_mut();
         let mut at = 0;
         let seen = loop {
             let rest = &mut bytes[at..];
-            let message = if let Some((kind, start, end)) = self.reader.plain(rest) {
+            let message = if !inflates && let Some((kind, start, end)) = self.reader.plain(rest) {
                 at += end;
                 match message_of(kind, &rest[start..end]) {
                     Ok(message) => message,
                     Err(error) => break Err(error.into()),
                 }
             } else {
-                let (used, event) = match self.reader.next_slowly(rest) {
+                let inflating = self.inflating.as_deref_mut();
+                let next = slowly(&mut self.reader, inflating, &mut self.deflated, rest);
+                inflates = self.deflated.is_some();
+                let (used, event) = match next {
                     Ok(Next::Event { used, event }) => (used, event),
                     Ok(Next::Needs { used, room }) => break Ok(Some((at + used, room))),
                     Err(error) => break Err(error.into()),
@@ -242,13 +262,6 @@ impl Receiving {
                 match event {
                     Event::Text(text) => Message::Text(text),
                     Event::Binary(bytes) => Message::Binary(bytes),
-                    Event::Part(part) if part.compressed => {
-                        match inflate_all(self.inflating.as_deref_mut(), part, sight) {
-                            Ok(true) => continue,
-                            Ok(false) => break Ok(None),
-                            Err(failure) => break Err(failure),
-                        }
-                    }
                     other => match sight.event(other) {
                         Ok(true) => continue,
                         Ok(false) => break Ok(None),
@@ -256,12 +269,13 @@ impl Receiving {
                     },
                 }
             };
-            match sight.message(message) {
-                Ok(true) => {}
-                Ok(false) => break Ok(None),
-                Err(failure) => break Err(failure),
+            if !sight.message(message) {
+                break Ok(None);
             }
         };
+        if let Some(inflating) = &mut self.inflating {
+            inflating.rest();
+        }
         match seen? {
             Some((used, room)) => {
                 self.settle(used, room);
@@ -269,6 +283,7 @@ impl Receiving {
             }
             None => {
                 ring.consume(at);
+                self.used = self.deflated.map_or(0, |deflated| deflated.place.used);
                 Ok(false)
             }
         }
@@ -317,27 +332,39 @@ impl Receiving {
     }
 }
 
-/// Has `sight` see all that comes of a piece of a compressed message. What comes of one piece is seen
-/// whole, whether more is wanted or not.
+/// What comes next in `bytes`, or of the piece at their beginning that is being inflated.
 #[inline(never)]
-fn inflate_all(
-    inflating: Option<&mut Inflating>,
-    mut part: Part<'_>,
-    sight: &mut impl Sight,
-) -> Result<bool, Failure> {
-    let Some(inflating) = inflating else { return Err(ProtocolError::Reserved(0x40).into()) };
-    let mut goes_on = true;
-    loop {
-        let (used, found) = inflating.step(&part)?;
-        part.bytes = &part.bytes[used..];
-        match found {
-            inflating::Found::Nothing => {}
-            inflating::Found::Message => goes_on = sight.inflated(inflating.whole()?)?,
-            inflating::Found::Part { .. } => goes_on = sight.event(inflating.event(found)?)?,
+fn slowly<'b>(
+    reader: &mut Reader,
+    mut inflating: Option<&'b mut Inflating>,
+    deflated: &mut Option<Deflated>,
+    bytes: &'b mut [u8],
+) -> Result<Next<'b>, ProtocolError> {
+    let mut base = 0;
+    let found = loop {
+        if let Some(piece) = deflated {
+            let inflating = inflating.as_deref_mut().ok_or(ProtocolError::NoContext)?;
+            let found = piece.step(inflating, &bytes[base..])?;
+            if found.ends_piece() {
+                base += piece.place.used;
+                *deflated = None;
+            }
+            if found.is_something() {
+                break found;
+            }
+            continue;
         }
-        if found.ends_piece() {
-            inflating.rest();
-            return Ok(goes_on);
+        match reader.find(&mut bytes[base..])? {
+            Found::Event(place) if place.is_compressed() => {
+                *deflated = Some(Deflated { place, used: 0 });
+            }
+            Found::Event(place) => {
+                let event = place.event(&bytes[base..])?;
+                return Ok(Next::Event { used: base + place.used, event });
+            }
+            Found::Needs { used, room } => return Ok(Next::Needs { used: base + used, room }),
         }
-    }
+    };
+    let inflating = inflating.ok_or(ProtocolError::NoContext)?;
+    Ok(Next::Event { used: base, event: inflating.event(found)? })
 }

@@ -34,8 +34,6 @@ pub(super) enum State {
 pub(super) struct Shared {
     pub(super) wire: RefCell<Wire>,
     state: Cell<State>,
-    /// Messages can be sent: it is open, and none is under way in fragments.
-    sends: Cell<bool>,
     /// No more messages are to be looked at: it is over, or what was sent in answer to the last
     /// ones has not left.
     halted: Cell<bool>,
@@ -73,7 +71,6 @@ impl Shared {
         let shared = Rc::new(Self {
             wire: RefCell::new(Wire::new(link, stock, role, options.write_limit)),
             state: Cell::new(State::Open),
-            sends: Cell::new(true),
             halted: Cell::new(false),
             role,
             options,
@@ -116,7 +113,8 @@ impl Shared {
     fn take_stock(&self) {
         let state = self.state.get();
         let blocked = self.wire.borrow().is_blocked();
-        self.sends.set(state == State::Open && self.sending.get().is_none());
+        let sends = state == State::Open && self.sending.get().is_none();
+        self.wire.borrow_mut().let_send(sends);
         self.halted.set(state == State::Over || blocked);
         if blocked && state != State::Over {
             return;
@@ -165,7 +163,7 @@ impl Shared {
     /// Sends a message in one frame.
     #[inline(always)]
     pub(super) fn send(self: &Rc<Self>, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
-        if self.sends.get() && self.wire.borrow_mut().put_short(kind.opcode(), payload) {
+        if self.wire.borrow_mut().put_short(kind.opcode(), payload) {
             return Ok(());
         }
         self.send_any(kind, payload)

@@ -37,8 +37,11 @@ pub(super) struct Wire {
     written: usize,
     /// A batch is being answered.
     corked: bool,
-    /// The same, and what is sent is not masked.
-    bare: bool,
+    /// A message may be sent: the connection is open, and none is under way in fragments.
+    sends: bool,
+    /// Messages of fewer bytes are sent the short way: within a batch, by a server, that compresses
+    /// nothing. 0 where a message may not be sent.
+    short: usize,
     /// So much waits that there is to be no more: staged frames do, or the queue is full.
     blocked: bool,
     /// For messages that are compressed, if that was agreed on.
@@ -57,7 +60,8 @@ impl Wire {
             staged: None,
             written: 0,
             corked: false,
-            bare: false,
+            sends: true,
+            short: 0,
             blocked: false,
             deflater: None,
         }
@@ -67,14 +71,26 @@ impl Wire {
     #[inline]
     pub(super) fn cork(&mut self) {
         self.corked = true;
-        self.bare = self.role == Role::Server && self.deflater.is_none();
+        self.choose_way();
+    }
+
+    /// Messages may be sent from now on, or no more.
+    pub(super) fn let_send(&mut self, sends: bool) {
+        self.sends = sends;
+        self.choose_way();
+    }
+
+    #[inline]
+    fn choose_way(&mut self) {
+        let bare = self.role == Role::Server && self.deflater.is_none();
+        self.short = if self.corked && bare && self.sends { MOST_CONTROL + 1 } else { 0 };
     }
 
     /// The batch is over: what was staged leaves.
     #[inline]
     pub(super) fn uncork(&mut self) -> io::Result<()> {
         let flushed = self.flush();
-        (self.corked, self.bare) = (false, false);
+        (self.corked, self.short) = (false, 0);
         flushed
     }
 
@@ -99,15 +115,15 @@ impl Wire {
     /// none, or there is no room.
     #[inline(always)]
     pub(super) fn put_short(&mut self, opcode: Opcode, payload: &[u8]) -> bool {
-        let short = payload.len() <= MOST_CONTROL && self.bare;
-        let (true, Some(staged)) = (short, &mut self.staged) else { return false };
-        let room = staged.claim(usize::MAX);
-        let (start, end) = (self.written + 2, self.written + 2 + payload.len());
-        if end > room.len() {
+        let length = payload.len();
+        let (true, Some(staged)) = (length < self.short, &mut self.staged) else { return false };
+        let end = self.written + 2 + length;
+        let room = staged.claim(usize::MAX).get_mut(self.written..end);
+        let Some((head, place)) = room.and_then(|room| room.split_first_chunk_mut()) else {
             return false;
-        }
-        (room[start - 2], room[start - 1]) = (FIN | opcode.bits(), payload.len() as u8);
-        frame::copy(&mut room[start..end], payload);
+        };
+        *head = [FIN | opcode.bits(), length as u8];
+        frame::copy(place, payload);
         self.written = end;
         true
     }
