@@ -1,22 +1,27 @@
 //! The command line.
 
-use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
 use tautline::relay::units;
 
+use crate::connection::Place;
+use crate::exchange::Over;
+
 /// Rebuilds order books from the depth streams of exchanges.
 ///
-/// Each connection brings increments and snapshots as Binance publishes them, one JSON document a
-/// line. Without an address, a simulated exchange runs for three seconds and loses, repeats and
-/// swaps what it sends; in the end its books are compared with ours.
+/// Each connection brings increments and snapshots as Binance publishes them: over a WebSocket, to
+/// which it subscribes, or one JSON document a line. Without an address, a simulated exchange runs
+/// for three seconds and loses, repeats and swaps what it sends; in the end its books are compared
+/// with ours.
 #[derive(Debug, Parser)]
 #[command(name = "orderbook", max_term_width = 100)]
 pub(crate) struct Cli {
-    /// Where an exchange listens, such as 127.0.0.1:7000; one connection for each.
-    #[arg(value_name = "ADDRESS", value_parser = address)]
-    pub(crate) addresses: Vec<SocketAddr>,
+    /// Where an exchange listens, such as ws://127.0.0.1:7000/stream, or 127.0.0.1:7000 for lines;
+    /// one connection for each.
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) places: Vec<Place>,
     /// A symbol to follow on each connection; may be given again [default: BTCUSDT, and ETHUSDT
     /// in the simulation].
     #[arg(long = "symbol", value_name = "SYMBOL", value_parser = symbol)]
@@ -25,15 +30,21 @@ pub(crate) struct Cli {
     #[arg(long = "for", value_name = "DURATION", value_parser = units::parse_duration)]
     pub(crate) run_for: Option<Duration>,
     /// What the simulation is drawn from.
-    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "addresses")]
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "places")]
     pub(crate) seed: u64,
+    /// How the simulation is spoken to.
+    #[arg(long, value_name = "HOW", default_value = "lines", conflicts_with = "places")]
+    pub(crate) over: Over,
+    /// Whom to trust over wss://: certificates as PEM [default: the roots of the system].
+    #[arg(long, value_name = "FILE", requires = "places")]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 impl Cli {
     /// What to follow, each once.
     pub(crate) fn symbols(&self) -> Vec<String> {
         if self.symbols.is_empty() {
-            let symbols = if self.addresses.is_empty() { 2 } else { 1 };
+            let symbols = if self.places.is_empty() { 2 } else { 1 };
             return ["BTCUSDT", "ETHUSDT"].map(str::to_owned)[..symbols].to_vec();
         }
         let mut symbols = Vec::new();
@@ -44,10 +55,6 @@ impl Cli {
         }
         symbols
     }
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "write an IP address and a port, such as 127.0.0.1:7000".to_owned())
 }
 
 fn symbol(text: &str) -> Result<String, String> {
@@ -80,6 +87,10 @@ mod tests {
         for (arguments, input, remedy) in [
             (&["localhost"][..], "localhost", "such as 127.0.0.1:7000"),
             (&["127.0.0.1:99999"], "127.0.0.1:99999", "such as 127.0.0.1:7000"),
+            (&["ws://"], "ws://", "ws://host"),
+            (&["--over", "pigeons"], "pigeons", "wss"),
+            (&["--ca", "roots.pem"], "--ca", "ADDRESS"),
+            (&["127.0.0.1:7000", "--over", "ws"], "--over", "--help"),
             (&["--symbol", "BTC\""], "BTC\"", "such as BTCUSDT"),
             (&["--for", "soon"], "soon", "such as 500ms"),
             (&["--loud"], "--loud", "--help"),

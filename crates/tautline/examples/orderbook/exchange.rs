@@ -1,15 +1,20 @@
 //! A simulated exchange on threads of its own: one socket and one thread a connection.
 
+mod channel;
 mod session;
 mod walk;
 
-use std::io::{self, BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::io;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use tautline::net::tls::{Connector, Roots};
+
+use self::channel::{Certificate, Channel};
+use crate::connection::Place;
 use crate::latency::since_1970;
+pub(crate) use channel::Over;
 pub(crate) use session::{Course, Dealt, Faults, OwnBook, Session};
 
 /// A client that does nothing for so long has been lost.
@@ -21,7 +26,7 @@ const TICK: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(crate) struct Account {
     /// Where the client connected.
-    pub(crate) address: SocketAddr,
+    pub(crate) place: Place,
     pub(crate) books: Vec<OwnBook>,
     pub(crate) dealt: Dealt,
 }
@@ -29,31 +34,51 @@ pub(crate) struct Account {
 /// It ends when each connection has had its updates, and its client has gone.
 #[derive(Debug)]
 pub(crate) struct Exchange {
-    addresses: Vec<SocketAddr>,
+    places: Vec<Place>,
+    certificate: Option<Certificate>,
     connections: Vec<JoinHandle<io::Result<Account>>>,
 }
 
 impl Exchange {
-    /// Waits for so many clients on loopback, one at each address, and publishes `rate` updates a
+    /// Waits for so many clients on loopback, one at each place, and publishes `rate` updates a
     /// second to each.
-    pub(crate) fn start(course: &Course, connections: u64, rate: u64) -> io::Result<Self> {
-        let mut exchange = Self { addresses: Vec::new(), connections: Vec::new() };
+    pub(crate) fn start(
+        course: &Course,
+        connections: u64,
+        rate: u64,
+        over: Over,
+    ) -> io::Result<Self> {
+        let certificate = (over == Over::Wss).then(Certificate::new).transpose()?;
+        let mut exchange = Self { places: Vec::new(), certificate, connections: Vec::new() };
         for number in 0..connections {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
             let address = listener.local_addr()?;
+            let place = match over {
+                Over::Lines => Place::Lines(address),
+                Over::Ws => Place::WebSocket(format!("ws://{address}/stream")),
+                Over::Wss => Place::WebSocket(format!("wss://localhost:{}/stream", address.port())),
+            };
             let session = Session::new(course, number);
-            let serve = move || serve(&listener, address, session, rate);
-            exchange.addresses.push(address);
+            let (certificate, at) = (exchange.certificate.clone(), place.clone());
+            let serve = move || serve(&listener, at, over, certificate.as_ref(), session, rate);
+            exchange.places.push(place);
             exchange.connections.push(thread::Builder::new().spawn(serve)?);
         }
         Ok(exchange)
     }
 
-    pub(crate) fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    pub(crate) fn places(&self) -> &[Place] {
+        &self.places
     }
 
-    /// Waits for the end. The accounts are in the order of the addresses.
+    /// How a client speaks TLS that trusts this exchange.
+    pub(crate) fn tls(&self) -> io::Result<Option<Connector>> {
+        let Some(certificate) = &self.certificate else { return Ok(None) };
+        let roots = Roots::from_pem(certificate.chain.clone())?;
+        Ok(Some(Connector::builder().roots(roots).build()?))
+    }
+
+    /// Waits for the end. The accounts are in the order of the places.
     pub(crate) fn finish(self) -> io::Result<Vec<Account>> {
         let ends = self.connections.into_iter().map(JoinHandle::join);
         ends.map(|end| end.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
@@ -62,18 +87,18 @@ impl Exchange {
 
 fn serve(
     listener: &TcpListener,
-    address: SocketAddr,
+    place: Place,
+    over: Over,
+    certificate: Option<&Certificate>,
     mut session: Session,
     rate: u64,
 ) -> io::Result<Account> {
-    let stream = accept(listener)?;
-    let requests = requests(stream.try_clone()?)?;
-    let end = publish(&stream, &requests, &mut session, rate)
-        .and_then(|()| answer(&stream, &requests, &mut session));
-    // Ends the thread that reads, if the client has not.
-    let _ = stream.shutdown(Shutdown::Both);
-    end.map_err(|error| io::Error::new(error.kind(), format!("exchange, {address}: {error}")))?;
-    Ok(Account { address, books: session.books(), dealt: *session.dealt() })
+    let mut channel = Channel::open(accept(listener)?, over, certificate)?;
+    let end =
+        publish(&mut channel, &mut session, rate).and_then(|()| answer(&mut channel, &mut session));
+    channel.close();
+    end.map_err(|error| io::Error::new(error.kind(), format!("exchange, {place}: {error}")))?;
+    Ok(Account { place, books: session.books(), dealt: *session.dealt() })
 }
 
 /// Waits for a client, but not for ever.
@@ -95,54 +120,39 @@ fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
     }
 }
 
-/// The client's lines, until it has gone.
-fn requests(stream: TcpStream) -> io::Result<Receiver<String>> {
-    let (sender, receiver) = channel();
-    let read = move || {
-        let lines = BufReader::new(stream).lines();
-        lines.map_while(Result::ok).try_for_each(|line| sender.send(line))
-    };
-    thread::Builder::new().spawn(read)?;
-    Ok(receiver)
-}
-
-/// Publishes all updates, and the end.
-fn publish(
-    mut stream: &TcpStream,
-    requests: &Receiver<String>,
-    session: &mut Session,
-    rate: u64,
-) -> io::Result<()> {
+/// Publishes all updates, and the end, once the client has said what it wants to hear.
+fn publish(channel: &mut Channel, session: &mut Session, rate: u64) -> io::Result<()> {
+    if matches!(channel, Channel::Messages { .. }) {
+        while !session.is_subscribed() {
+            let request = channel.receive(PATIENCE)?;
+            session.request(&request.ok_or_else(|| lost("the client never subscribed"))?);
+        }
+    }
     let start = Instant::now();
     while !session.is_done() {
-        match requests.recv_timeout(TICK) {
-            Ok(line) => session.request(&line),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Err(lost("the client left early")),
+        if let Some(request) = channel.receive(TICK)? {
+            session.request(&request);
         }
         let due = (start.elapsed().as_secs_f64() * rate as f64) as u64;
         while session.dealt().updates < due && !session.is_done() {
             session.publish(since_1970());
         }
-        stream.write_all(session.take_output().as_bytes())?;
+        channel.send(&session.take_output())?;
     }
     session.conclude();
-    stream.write_all(session.take_output().as_bytes())
+    channel.send(&session.take_output())
 }
 
 /// Answers until the client has gone.
-fn answer(
-    mut stream: &TcpStream,
-    requests: &Receiver<String>,
-    session: &mut Session,
-) -> io::Result<()> {
+fn answer(channel: &mut Channel, session: &mut Session) -> io::Result<()> {
     loop {
-        match requests.recv_timeout(PATIENCE) {
-            Ok(line) => session.request(&line),
-            Err(RecvTimeoutError::Timeout) => return Err(lost("the client never left")),
-            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        match channel.receive(PATIENCE) {
+            Ok(Some(request)) => session.request(&request),
+            Ok(None) => return Err(lost("the client never left")),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            Err(error) => return Err(error),
         }
-        stream.write_all(session.take_output().as_bytes())?;
+        channel.send(&session.take_output())?;
     }
 }
 

@@ -3,6 +3,8 @@
 use std::mem;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use crate::book::{Book, Levels};
 use crate::latency::Latency;
 use crate::message::{Message, MessageError};
@@ -10,6 +12,8 @@ use crate::sequence::{Counters, Ids, Join, Sequence, Step, UpdateId};
 
 /// Questions in a row that may lead to no progress.
 const TRIES: u32 = 100;
+/// Levels of each side that a snapshot is asked for where one says how many.
+const DEPTH: u32 = 5000;
 /// Characters of a line that an error shows.
 const SHOWN: usize = 60;
 
@@ -101,6 +105,15 @@ impl Latencies {
     }
 }
 
+/// How an exchange is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// Its streams come without being asked for.
+    Lines,
+    /// One subscribes to them.
+    WebSocket,
+}
+
 /// What one connection has brought.
 #[derive(Debug)]
 pub(crate) struct Feed {
@@ -108,6 +121,10 @@ pub(crate) struct Feed {
     latencies: Latencies,
     /// Events that were applied since [`Feed::applied_at`].
     applied: Vec<(Arrival, Duration)>,
+    /// How questions are put.
+    dialect: Dialect,
+    /// The question that has subscribed to all streams.
+    subscription: Option<u64>,
     /// Questions that are still to be sent.
     requests: String,
     /// The number of the last question.
@@ -125,12 +142,14 @@ pub(crate) struct Feed {
 impl Feed {
     /// A connection that shall bring these symbols, and holds back at most `limit` increments of
     /// each. Its first requests are due at once.
-    pub(crate) fn new(symbols: &[String], limit: usize) -> Self {
+    pub(crate) fn new(symbols: &[String], limit: usize, dialect: Dialect) -> Self {
         let markets = symbols.iter().map(|symbol| Market::new(symbol, limit)).collect();
         let mut feed = Self {
             markets,
             latencies: Latencies::new(),
             applied: Vec::new(),
+            dialect,
+            subscription: None,
             requests: String::new(),
             asked: 0,
             lines: 0,
@@ -138,8 +157,11 @@ impl Feed {
             strangers: 0,
             broken: false,
         };
-        for market in &mut feed.markets {
-            ask(market, &mut feed.asked, &mut feed.requests);
+        if dialect == Dialect::WebSocket {
+            feed.subscribe();
+        }
+        for at in 0..feed.markets.len() {
+            feed.ask_for(at);
         }
         feed
     }
@@ -193,6 +215,12 @@ impl Feed {
     pub(crate) fn line(&mut self, line: &[u8]) -> Result<(), FeedError> {
         self.lines += 1;
         let message = Message::parse(line).map_err(|problem| self.not_understood(line, problem))?;
+        if let Message::Done { id } = message
+            && self.markets.iter().any(|market| market.question == Some(id))
+        {
+            let problem = MessageError::Missing { kind: "answer", field: "result" };
+            return Err(self.not_understood(line, problem));
+        }
         self.message(message)?;
         self.bytes += line.len() as u64;
         Ok(())
@@ -212,6 +240,10 @@ impl Feed {
                 let Some(at) = self.of_symbol(&symbol) else { return Ok(()) };
                 let step = self.markets[at].sequence.end(last);
                 self.step(at, step, Arrival::Live)
+            }
+            Message::Done { id } => {
+                self.strangers += u64::from(self.subscription != Some(id));
+                Ok(())
             }
             Message::Refusal { code, reason } => Err(self.refused(code, &reason)),
         }
@@ -274,8 +306,37 @@ impl Feed {
             let symbol = market.symbol.clone();
             return Err(FeedError::NeverMeets { line: self.lines, symbol });
         }
-        ask(market, &mut self.asked, &mut self.requests);
+        self.ask_for(at);
         Ok(())
+    }
+
+    /// Asks for a snapshot. An earlier question is given up.
+    fn ask_for(&mut self, at: usize) {
+        let symbol = self.markets[at].symbol.clone();
+        let params = match self.dialect {
+            Dialect::Lines => json!([symbol]),
+            Dialect::WebSocket => json!({"symbol": symbol, "limit": DEPTH}),
+        };
+        let id = self.question("depth", &params);
+        let market = &mut self.markets[at];
+        market.tries += 1;
+        market.question = Some(id);
+    }
+
+    /// Asks for the increments of all symbols.
+    fn subscribe(&mut self) {
+        let stream = |market: &Market| format!("{}@depth@100ms", market.symbol.to_lowercase());
+        let streams: Vec<_> = self.markets.iter().map(stream).collect();
+        self.subscription = Some(self.question("SUBSCRIBE", &json!(streams)));
+    }
+
+    /// Puts a question, whose number it returns.
+    fn question(&mut self, method: &str, params: &Value) -> u64 {
+        self.asked += 1;
+        let question = json!({"method": method, "params": params, "id": self.asked});
+        self.requests.push_str(&question.to_string());
+        self.requests.push('\n');
+        self.asked
     }
 
     fn not_understood(&self, line: &[u8], problem: MessageError) -> FeedError {
@@ -292,16 +353,6 @@ impl Feed {
     }
 }
 
-/// Asks for a snapshot. An earlier question is given up.
-fn ask(market: &mut Market, asked: &mut u64, requests: &mut String) {
-    *asked += 1;
-    market.tries += 1;
-    market.question = Some(*asked);
-    let request = serde_json::json!({"method": "depth", "params": [market.symbol], "id": *asked});
-    requests.push_str(&request.to_string());
-    requests.push('\n');
-}
-
 /// When an increment that is applied has come.
 #[derive(Debug, Clone, Copy)]
 enum Arrival {
@@ -314,7 +365,11 @@ mod tests {
     use super::*;
 
     fn feed(symbols: &[&str]) -> Feed {
-        Feed::new(&symbols.iter().map(|&symbol| symbol.to_owned()).collect::<Vec<_>>(), 4)
+        Feed::new(
+            &symbols.iter().map(|&symbol| symbol.to_owned()).collect::<Vec<_>>(),
+            4,
+            Dialect::Lines,
+        )
     }
 
     fn increment(symbol: &str, ids: std::ops::RangeInclusive<u64>) -> String {

@@ -4,7 +4,9 @@
 //!
 //! ```sh
 //! cargo run --release --example orderbook                 # against a simulated exchange
+//! cargo run --release --example orderbook -- --over wss   # the same through WebSocket and TLS
 //! cargo run --release --example orderbook -- 127.0.0.1:7000 127.0.0.1:7001 --symbol BTCUSDT
+//! cargo run --release --example orderbook -- ws://127.0.0.1:7000/stream --symbol BTCUSDT
 //! ```
 //!
 //! - `decimal`, `book`: exact prices, and what is bid and asked at each.
@@ -34,14 +36,15 @@ mod shell;
 mod tests;
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use cli::Cli;
-use connection::{Connection, Orders};
+use connection::{Connection, Orders, Place};
 use exchange::{Course, Exchange, Faults};
+use tautline::net::tls::{Connector, Roots};
 
 /// Increments of one symbol that may wait for a snapshot.
 const HOLD: usize = 4096;
@@ -52,7 +55,7 @@ const TIME: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let end = if cli.addresses.is_empty() { simulate(&cli) } else { follow(&cli) };
+    let end = if cli.places.is_empty() { simulate(&cli) } else { follow(&cli) };
     match end {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -67,8 +70,15 @@ fn main() -> ExitCode {
 
 /// Follows the exchanges that were named. Whether all went well.
 fn follow(cli: &Cli) -> io::Result<bool> {
-    let connections = connections(cli, cli.addresses.clone(), cli.run_for)?;
+    let tls = cli.ca.as_deref().map(trusting).transpose()?;
+    let connections = connections(cli, cli.places.clone(), tls, cli.run_for)?;
     Ok(connections.iter().all(|connection| connection.end.is_ok()))
+}
+
+/// Trusts the certificates in a file.
+fn trusting(path: &Path) -> io::Result<Connector> {
+    let roots = Roots::from_pem_file(path)?;
+    Ok(Connector::builder().roots(roots).build()?)
 }
 
 /// Follows the built-in exchange. Whether every book is the exchange's own.
@@ -76,8 +86,9 @@ fn simulate(cli: &Cli) -> io::Result<bool> {
     let faults = Faults { drop: 0.005, repeat: 0.01, swap: 0.005 };
     let updates = (cli.run_for.unwrap_or(TIME).as_secs_f64() * RATE as f64) as u64;
     let course = Course { seed: cli.seed, symbols: cli.symbols(), updates, faults };
-    let exchange = Exchange::start(&course, CONNECTIONS, RATE)?;
-    let connections = connections(cli, exchange.addresses().to_vec(), None)?;
+    let exchange = Exchange::start(&course, CONNECTIONS, RATE, cli.over)?;
+    let (places, tls) = (exchange.places().to_vec(), exchange.tls()?);
+    let connections = connections(cli, places, tls, None)?;
     if connections.iter().any(|connection| connection.end.is_err()) {
         return Ok(false);
     }
@@ -88,14 +99,15 @@ fn simulate(cli: &Cli) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Follows these addresses, and says what came of it.
+/// Follows these places, and says what came of it.
 fn connections(
     cli: &Cli,
-    addresses: Vec<SocketAddr>,
+    places: Vec<Place>,
+    tls: Option<Connector>,
     run_for: Option<Duration>,
 ) -> io::Result<Vec<Connection>> {
     let symbols = cli.symbols();
-    let orders = Orders { addresses, symbols, hold: HOLD, run_for, tables: true };
+    let orders = Orders { places, symbols, hold: HOLD, run_for, tls, tables: true };
     let connections = shell::follow_all(orders)?;
     io::stdout().write_all(report::summary(&connections).as_bytes())?;
     Ok(connections)

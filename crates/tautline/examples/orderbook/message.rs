@@ -1,6 +1,8 @@
 //! What an exchange says, one JSON document a line, in the words in which Binance publishes
 //! depth: increments (`depthUpdate`), and snapshots as answers to the method `depth`.
 //!
+//! Over a WebSocket an event may come in an envelope, which names the stream that it is of.
+//!
 //! Two words are added: `"T"`, the nanoseconds by which an event was later than its `"E"`, and
 //! the event `end`, which says where a stream that ends has ended.
 
@@ -27,6 +29,8 @@ pub(crate) enum Message<'a> {
     Snapshot { id: u64, last: UpdateId, levels: Levels },
     /// An answer that holds no snapshot.
     Refusal { code: i64, reason: Cow<'a, str> },
+    /// The answer to a question that asks for nothing back, such as a subscription.
+    Done { id: u64 },
     /// Nothing will change any more.
     End { symbol: Cow<'a, str>, last: UpdateId },
 }
@@ -72,6 +76,9 @@ struct Words<'a> {
     id: Option<u64>,
     result: Option<Depth>,
     error: Option<Problem<'a>>,
+    /// What is in an envelope.
+    #[serde(borrow)]
+    data: Option<Box<Words<'a>>>,
 }
 
 /// Borrowed unless something in it is escaped.
@@ -98,6 +105,9 @@ impl<'a> Message<'a> {
     pub(crate) fn parse(line: &'a [u8]) -> Result<Self, MessageError> {
         let mut words: Words =
             serde_json::from_slice(line).map_err(|error| without_line(&error))?;
+        if let Some(data) = words.data.take() {
+            words = *data;
+        }
         match words.e.take() {
             None => words.answer(),
             Some(Text(event)) if event == "depthUpdate" => words.increment(),
@@ -133,7 +143,7 @@ impl<'a> Words<'a> {
             return Ok(Message::Refusal { code, reason });
         }
         let id = self.id.ok_or(MessageError::NoKind)?;
-        let Depth { last, bids, asks } = given(self.result, "answer", "result")?;
+        let Some(Depth { last, bids, asks }) = self.result else { return Ok(Message::Done { id }) };
         Ok(Message::Snapshot { id, last, levels: Levels { bids, asks } })
     }
 }
@@ -220,7 +230,11 @@ mod tests {
         let reason = Cow::Borrowed(r#"Invalid "symbol"."#);
         assert_eq!(Message::parse(refusal), Ok(Message::Refusal { code: -1121, reason }));
 
+        assert_eq!(Message::parse(br#"{"result":null,"id":7}"#), Ok(Message::Done { id: 7 }));
+
         let end = Message::End { symbol: Cow::Borrowed("BNBBTC"), last: UpdateId(160) };
+        let enveloped = br#"{"stream":"x@depth","data":{"e":"end","s":"BNBBTC","u":160}}"#;
+        assert_eq!(Message::parse(enveloped).as_ref(), Ok(&end));
         assert_eq!(Message::parse(br#"{"e":"end","s":"BNBBTC","u":160}"#), Ok(end));
     }
 
@@ -235,7 +249,6 @@ mod tests {
         assert_eq!(increment(r#""U":1,"u":1"#), missing("depthUpdate", "E"));
         let backwards = MessageError::Backwards { first: 2, last: 1 };
         assert_eq!(increment(r#""U":2,"u":1,"E":1"#), backwards);
-        assert_eq!(refused(r#"{"id":7,"result":null}"#), missing("answer", "result"));
         assert_eq!(refused("{}"), MessageError::NoKind);
         assert_eq!(refused(r#"{"e":"trade"}"#), MessageError::UnknownEvent("trade".into()));
 

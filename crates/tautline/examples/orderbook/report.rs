@@ -1,33 +1,31 @@
 //! What the program prints.
 
 use std::fmt::Write;
-use std::net::SocketAddr;
 
 use crate::book::Level;
-use crate::connection::Connection;
+use crate::connection::{Connection, Place};
 use crate::exchange::{Account, Dealt};
 use crate::feed::{Feed, Latencies, Market};
 use crate::latency::Latency;
 use crate::sequence::Counters;
 
 /// The top of each book of one connection, a line each.
-pub(crate) fn rows(address: SocketAddr, feed: &Feed) -> String {
+pub(crate) fn rows(place: &Place, feed: &Feed) -> String {
     let state = |market: &Market| match market.position() {
         _ if feed.is_broken() => "  failed",
         None => "  awaits a snapshot",
         Some(_) => "",
     };
-    feed.markets().iter().map(|market| row(address, market, state(market))).collect()
+    feed.markets().iter().map(|market| row(place, market, state(market))).collect()
 }
 
-fn row(address: SocketAddr, market: &Market, state: &str) -> String {
+fn row(place: &Place, market: &Market, state: &str) -> String {
     let (symbol, book) = (market.symbol(), market.book());
     let (bid_size, bid) = cells(book.best_bid());
     let (ask_size, ask) = cells(book.best_ask());
     let Counters { applied, gaps, .. } = market.counters();
-    let address = address.to_string();
     format!(
-        "{address:<21} {symbol:<10} {bid_size:>12} {bid:>12} | {ask:<12} {ask_size:<12} \
+        "{place:<28} {symbol:<10} {bid_size:>12} {bid:>12} | {ask:<12} {ask_size:<12} \
          {applied:>9} {gaps:>6}{state}\n"
     )
 }
@@ -41,7 +39,7 @@ fn cells(best: Option<Level>) -> (String, String) {
 /// Rows with their headings. `when` tells of which moment.
 pub(crate) fn table(when: &str, rows: impl Iterator<Item = String>) -> String {
     let mut text = format!(
-        "{when:<21} {:<10} {:>12} {:>12} | {:<12} {:<12} {:>9} {:>6}\n",
+        "{when:<28} {:<10} {:>12} {:>12} | {:<12} {:<12} {:>9} {:>6}\n",
         "symbol", "bid size", "bid", "ask", "ask size", "applied", "gaps"
     );
     text.extend(rows);
@@ -59,7 +57,7 @@ pub(crate) fn summary(connections: &[Connection]) -> String {
         lines += feed.lines();
         strangers += feed.strangers();
     }
-    let rows = connections.iter().map(|connection| rows(connection.address, &connection.feed));
+    let rows = connections.iter().map(|connection| rows(&connection.place, &connection.feed));
     let table = table("at the end", rows);
     format!("{table}{}\n{}", happened(&all, lines, strangers), late(&latencies))
 }
@@ -120,7 +118,7 @@ pub(crate) fn differences(account: &Account, feed: &Feed) -> Vec<String> {
             }
             Some(_) => return None,
         };
-        Some(format!("{} {}: {what}", account.address, own.symbol))
+        Some(format!("{} {}: {what}", account.place, own.symbol))
     });
     found.collect()
 }
@@ -130,14 +128,15 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::feed::Dialect;
 
     /// Proves that a row shows the top of the book, and why there may be none.
     #[test]
     fn rows_show_the_top_and_the_state() {
-        let mut feed = Feed::new(&["BTCUSDT".to_owned()], 1);
-        let address = SocketAddr::from(([127, 0, 0, 1], 7000));
+        let mut feed = Feed::new(&["BTCUSDT".to_owned()], 1, Dialect::Lines);
+        let place = Place::Lines(([127, 0, 0, 1], 7000).into());
         let words = |feed: &Feed| -> Vec<String> {
-            rows(address, feed).split_whitespace().map(str::to_owned).collect()
+            rows(&place, feed).split_whitespace().map(str::to_owned).collect()
         };
         let top = ["127.0.0.1:7000", "BTCUSDT", "-", "-", "|", "-", "-", "0", "0"];
         assert_eq!(words(&feed), [&top[..], &["awaits", "a", "snapshot"]].concat());

@@ -67,6 +67,8 @@ pub(crate) struct OwnBook {
 #[derive(Debug)]
 struct Market {
     symbol: String,
+    /// The stream that was subscribed to: its events come in envelopes with that name.
+    stream: Option<String>,
     walk: Walk,
     /// A line that goes after the next.
     swapped: Option<String>,
@@ -89,8 +91,17 @@ struct Answer {
 #[derive(Deserialize)]
 struct Request {
     method: String,
-    params: Vec<String>,
+    params: Params,
     id: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Params {
+    /// One symbol, or streams.
+    Names(Vec<String>),
+    /// Of a depth.
+    Depth { symbol: String },
 }
 
 /// One connection, without the connection.
@@ -111,6 +122,7 @@ impl Session {
         let mut rng = Rng::with_seed(course.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let market = |symbol: &String| Market {
             symbol: symbol.clone(),
+            stream: None,
             walk: Walk::new(rng.fork()),
             swapped: None,
             recent: VecDeque::new(),
@@ -162,7 +174,7 @@ impl Session {
     pub(crate) fn publish(&mut self, now: Duration) {
         let market = self.rng.usize(..self.markets.len());
         let event = self.markets[market].walk.step();
-        let line = increment(&self.markets[market].symbol, &event, now);
+        let line = self.markets[market].increment(&event, now);
         self.dealt.updates += 1;
         self.transmit(market, line);
         self.answer();
@@ -175,9 +187,10 @@ impl Session {
             self.output.extend(market.swapped.take());
         }
         self.answer();
-        for Market { symbol, walk, .. } in &self.markets {
-            let end = format!("{{\"e\":\"end\",\"s\":\"{symbol}\",\"u\":{}}}\n", walk.last());
-            self.output.push_str(&end);
+        for market in &self.markets {
+            let (symbol, last) = (&market.symbol, market.walk.last());
+            let end = format!(r#"{{"e":"end","s":"{symbol}","u":{last}}}"#);
+            self.output.push_str(&market.line(&end));
         }
     }
 
@@ -186,10 +199,14 @@ impl Session {
         let Ok(Request { method, params, id }) = serde_json::from_str(line) else {
             return self.refuse("null", -32700, "Malformed request.");
         };
-        if method != "depth" {
-            return self.refuse(&id.to_string(), -32601, "Unknown method.");
-        }
-        let market = self.markets.iter().position(|market| params == [market.symbol.as_str()]);
+        let symbol = match (method.as_str(), params) {
+            ("SUBSCRIBE", Params::Names(streams)) => return self.subscribe(id, streams),
+            ("depth", Params::Names(mut symbols)) if symbols.len() == 1 => symbols.remove(0),
+            ("depth", Params::Depth { symbol }) => symbol,
+            ("depth", _) => String::new(),
+            _ => return self.refuse(&id.to_string(), -32601, "Unknown method."),
+        };
+        let market = self.markets.iter().position(|market| market.symbol == symbol);
         let Some(market) = market else {
             return self.refuse(&id.to_string(), -1121, "Invalid symbol.");
         };
@@ -199,6 +216,25 @@ impl Session {
         if self.ended {
             self.answer();
         }
+    }
+
+    /// From now on the events of these streams come in envelopes.
+    fn subscribe(&mut self, id: u64, streams: Vec<String>) {
+        for stream in streams {
+            let (symbol, _) = stream.split_once('@').unwrap_or((&stream, ""));
+            let market =
+                self.markets.iter_mut().find(|market| market.symbol.eq_ignore_ascii_case(symbol));
+            let Some(market) = market else {
+                return self.refuse(&id.to_string(), -1121, "Invalid symbol.");
+            };
+            market.stream = Some(stream);
+        }
+        self.output.push_str(&format!("{{\"result\":null,\"id\":{id}}}\n"));
+    }
+
+    /// Whether there is a stream that was asked for.
+    pub(crate) fn is_subscribed(&self) -> bool {
+        self.markets.iter().any(|market| market.stream.is_some())
     }
 
     /// As of some time before, as of now, or none: as of when it goes.
@@ -260,13 +296,23 @@ impl Session {
     }
 }
 
-fn increment(symbol: &str, event: &Event, now: Duration) -> String {
-    let (millis, nanos) = (now.as_millis(), now.subsec_nanos() % 1_000_000);
-    let (first, last, lists) = (event.first, event.last, event.json());
-    format!(
-        "{{\"e\":\"depthUpdate\",\"E\":{millis},\"T\":{nanos},\"s\":\"{symbol}\",\
-         \"U\":{first},\"u\":{last},{lists}}}\n"
-    )
+impl Market {
+    fn increment(&self, event: &Event, now: Duration) -> String {
+        let (millis, nanos) = (now.as_millis(), now.subsec_nanos() % 1_000_000);
+        let (symbol, first, last, lists) = (&self.symbol, event.first, event.last, event.json());
+        self.line(&format!(
+            "{{\"e\":\"depthUpdate\",\"E\":{millis},\"T\":{nanos},\"s\":\"{symbol}\",\
+             \"U\":{first},\"u\":{last},{lists}}}"
+        ))
+    }
+
+    /// An event as a line, in its envelope if there is one.
+    fn line(&self, event: &str) -> String {
+        match &self.stream {
+            Some(stream) => format!("{{\"stream\":\"{stream}\",\"data\":{event}}}\n"),
+            None => format!("{event}\n"),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -352,6 +398,15 @@ mod tests {
         session.take_output();
         for (request, answer) in [
             (r#"{"method":"depth","params":["A"],"id":7}"#, r#"{"id":7,"result":{"lastUp"#),
+            (
+                r#"{"method":"depth","params":{"symbol":"A","limit":5000},"id":7}"#,
+                r#"{"id":7,"result":{"#,
+            ),
+            (
+                r#"{"method":"SUBSCRIBE","params":["b@depth"],"id":8}"#,
+                r#"{"id":8,"error":{"code":-1121,"#,
+            ),
+            (r#"{"method":"SUBSCRIBE","params":["a@depth"],"id":8}"#, r#"{"result":null,"id":8}"#),
             (r#"{"method":"depth","params":["B"],"id":8}"#, r#"{"id":8,"error":{"code":-1121,"#),
             (r#"{"method":"sing","params":[],"id":9}"#, r#"{"id":9,"error":{"code":-32601,"#),
             ("hello", r#"{"id":null,"error":{"code":-32700,"#),

@@ -8,12 +8,14 @@ use fastrand::Rng;
 use super::faults;
 use crate::book::Levels;
 use crate::exchange::{Course, Session};
-use crate::feed::Feed;
+use crate::feed::{Dialect, Feed};
 use crate::sequence::Counters;
 
 /// Increments while there are faults, and at most until all is well when they have stopped.
 const FAULTY: u64 = 500;
 const SOUND: u64 = 500;
+
+const DIALECTS: [Dialect; 2] = [Dialect::Lines, Dialect::WebSocket];
 
 struct Pair {
     seed: u64,
@@ -40,7 +42,7 @@ impl Pair {
         let mut pair = Self {
             seed,
             session: Session::new(&course, 0),
-            feed: Feed::new(&symbols, rng.usize(8..64)),
+            feed: Feed::new(&symbols, rng.usize(8..64), DIALECTS[rng.usize(..2)]),
             to_feed: VecDeque::new(),
             to_session: VecDeque::new(),
             step: 0,

@@ -1,13 +1,13 @@
 //! The program's own shell against the simulated exchange, over real sockets.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 use std::thread;
 use std::time::Duration;
 
 use super::faults;
-use crate::connection::{Connection, Failure, Orders};
-use crate::exchange::{Account, Course, Exchange, Faults};
+use crate::connection::{Connection, Failure, Orders, Place};
+use crate::exchange::{Account, Course, Exchange, Faults, Over};
 use crate::report::differences;
 use crate::sequence::Counters;
 use crate::shell::follow_all;
@@ -15,9 +15,12 @@ use crate::shell::follow_all;
 const CONNECTIONS: u64 = 16;
 const SYMBOLS: [&str; 2] = ["BTCUSDT", "ETHUSDT"];
 
-fn orders(addresses: &[SocketAddr]) -> Orders {
+const OVERS: [Over; 3] = [Over::Lines, Over::Ws, Over::Wss];
+
+fn orders(places: &[Place]) -> Orders {
     Orders {
-        addresses: addresses.to_vec(),
+        places: places.to_vec(),
+        tls: None,
         symbols: SYMBOLS.map(str::to_owned).to_vec(),
         hold: 4096,
         run_for: Some(Duration::from_secs(60)),
@@ -30,11 +33,13 @@ fn course(seed: u64, updates: u64, faults: Faults) -> Course {
 }
 
 /// Both sides of each connection when all is over.
-fn run(course: &Course, rate: u64) -> Vec<(Account, Connection)> {
-    let exchange = Exchange::start(course, CONNECTIONS, rate).expect("sockets on loopback");
-    let connections = follow_all(orders(exchange.addresses())).expect("threads and sockets");
-    for Connection { address, end, .. } in &connections {
-        assert!(end.is_ok(), "{address}: {end:?}");
+fn run(course: &Course, rate: u64, over: Over) -> Vec<(Account, Connection)> {
+    let exchange = Exchange::start(course, CONNECTIONS, rate, over).expect("sockets on loopback");
+    let tls = exchange.tls().expect("a certificate");
+    let connections = follow_all(Orders { tls, ..orders(exchange.places()) });
+    let connections = connections.expect("threads and sockets");
+    for Connection { place, end, .. } in &connections {
+        assert!(end.is_ok(), "{place}: {end:?}");
     }
     exchange.finish().expect("all clients stay to the end").into_iter().zip(connections).collect()
 }
@@ -46,8 +51,9 @@ fn counters(connection: &Connection) -> Counters {
 }
 
 /// Every line that the exchange sent was read, and every increment applied has a latency.
-fn check_accounts(Account { dealt, .. }: &Account, connection: &Connection) {
-    let sent = dealt.updates - dealt.dropped + dealt.repeated + dealt.snapshots;
+fn check_accounts(Account { place, dealt, .. }: &Account, connection: &Connection) {
+    let subscribed = u64::from(matches!(place, Place::WebSocket(_)));
+    let sent = dealt.updates - dealt.dropped + dealt.repeated + dealt.snapshots + subscribed;
     assert_eq!(connection.feed.lines(), sent + SYMBOLS.len() as u64);
     let latencies = connection.feed.latencies();
     let recorded = latencies.live.count() + latencies.held.count();
@@ -58,10 +64,10 @@ fn check_accounts(Account { dealt, .. }: &Account, connection: &Connection) {
 /// exactly the exchange's books, and that there was something to repair on each of them.
 #[test]
 fn every_book_is_the_exchanges_own() {
-    for seed in [11, 12, 13] {
+    for (seed, over) in [11, 12, 13].into_iter().zip(OVERS) {
         let faults = Faults { drop: 0.01, repeat: 0.02, swap: 0.01 };
         let mut all_duplicates = 0;
-        for (account, connection) in run(&course(seed, 3000, faults), 3000) {
+        for (account, connection) in run(&course(seed, 3000, faults), 3000, over) {
             let found = differences(&account, &connection.feed);
             assert!(found.is_empty(), "seed {seed}: {found:?}");
             let dealt = account.dealt;
@@ -80,7 +86,8 @@ fn every_book_is_the_exchanges_own() {
 /// increment is taken for lost or repeated.
 #[test]
 fn a_sound_stream_needs_one_snapshot() {
-    for (account, connection) in run(&course(14, 2000, Faults::default()), u64::MAX) {
+    let course = course(14, 2000, Faults::default());
+    for (account, connection) in OVERS.iter().flat_map(|over| run(&course, u64::MAX, *over)) {
         assert_eq!(differences(&account, &connection.feed), [""; 0]);
         let Counters { duplicates, gaps, overlaps, overflows, snapshots, .. } =
             counters(&connection);
@@ -94,7 +101,7 @@ fn a_sound_stream_needs_one_snapshot() {
 #[test]
 fn wrong_books_are_found() {
     let faults = faults(&mut fastrand::Rng::with_seed(3));
-    for (mut account, connection) in run(&course(15, 20, faults), u64::MAX) {
+    for (mut account, connection) in run(&course(15, 20, faults), u64::MAX, Over::Lines) {
         assert_eq!(differences(&account, &connection.feed), [""; 0]);
         account.books[0].levels.bids.pop();
         assert_eq!(differences(&account, &connection.feed).len(), 1);
@@ -105,7 +112,7 @@ fn wrong_books_are_found() {
 }
 
 /// A peer that sends this and closes, when it has had the first requests.
-fn peer(text: &'static [u8]) -> SocketAddr {
+fn peer(text: &'static [u8]) -> Place {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let address = listener.local_addr().expect("a bound socket");
     thread::spawn(move || {
@@ -114,24 +121,25 @@ fn peer(text: &'static [u8]) -> SocketAddr {
         // The client may have closed in the middle of it.
         let _ = stream.write_all(text);
     });
-    address
+    Place::Lines(address)
 }
 
 /// Where nobody listens.
-fn nobody() -> SocketAddr {
+fn nobody() -> Place {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("a bound socket")
+    Place::Lines(listener.local_addr().expect("a bound socket"))
 }
 
 /// Proves that a connection that is refused, closed, broken off in a line or fed with garbage
 /// ends with an error that names the line, and that the others go on to their end.
 #[test]
 fn failures_end_their_own_connection_alone() {
-    let exchange = Exchange::start(&course(16, 200, Faults::default()), 2, 1000).expect("sockets");
+    let course = course(16, 200, Faults::default());
+    let exchange = Exchange::start(&course, 2, 1000, Over::Lines).expect("sockets");
     const LINE: &[u8] = b"{\"e\":\"end\",\"s\":\"BTCUSDT\",\"u\":5}\n{\"e\"";
-    let mut addresses = exchange.addresses().to_vec();
-    addresses.extend([nobody(), peer(&LINE[..33]), peer(LINE), peer(b"HTTP/1.1 400 No\n")]);
-    let connections = follow_all(orders(&addresses)).expect("threads and sockets");
+    let mut places = exchange.places().to_vec();
+    places.extend([nobody(), peer(&LINE[..33]), peer(LINE), peer(b"HTTP/1.1 400 No\n")]);
+    let connections = follow_all(orders(&places)).expect("threads and sockets");
     for (account, connection) in exchange.finish().expect("clients stay").iter().zip(&connections) {
         assert_eq!(differences(account, &connection.feed), [""; 0]);
     }
@@ -150,6 +158,47 @@ fn failures_end_their_own_connection_alone() {
     assert!(garbage.to_string().starts_with("line 1 (byte 0)"), "{garbage}");
 }
 
+/// A server that opens a WebSocket, has the first request, says this and closes in order.
+fn web_peer(said: &'static str) -> Place {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let address = listener.local_addr().expect("a bound socket");
+    thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("a client");
+        let mut socket = tungstenite::accept(stream).expect("a WebSocket");
+        socket.read().expect("a request");
+        // The client may have closed in the middle of it.
+        let _ = socket.send(tungstenite::Message::text(said));
+        let _ = socket.close(None);
+        while socket.read().is_ok() {}
+    });
+    Place::WebSocket(format!("ws://{address}/"))
+}
+
+/// Proves that the same holds for WebSockets, and for what is none.
+#[test]
+fn failures_of_websockets_are_named() {
+    let web = |place| match place {
+        Place::Lines(address) => Place::WebSocket(format!("ws://{address}/")),
+        web @ Place::WebSocket(_) => web,
+    };
+    let places = [
+        web(nobody()),
+        web(peer(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")),
+        web_peer(r#"{"result":null,"id":1}"#),
+        web_peer("<html>"),
+        web_peer(r#"{"id":2,"error":{"code":-1121,"msg":"Invalid symbol."}}"#),
+    ];
+    let ends: Vec<String> = follow_all(orders(&places))
+        .expect("threads and sockets")
+        .into_iter()
+        .map(|connection| connection.end.expect_err("a failure").to_string())
+        .collect();
+    let expected = ["Connection refused", "404", "after line 1", "line 1 (byte 0)", "-1121"];
+    for (end, expected) in ends.iter().zip(expected) {
+        assert!(end.contains(expected), "{end}: {expected}");
+    }
+}
+
 /// Proves that a line without an end is given up instead of being kept.
 #[test]
 fn endless_lines_are_given_up() {
@@ -159,7 +208,8 @@ fn endless_lines_are_given_up() {
         let (mut stream, _) = listener.accept().expect("a client");
         while stream.write_all(&[b'['; 1 << 16]).is_ok() {}
     });
-    let mut connections = follow_all(orders(&[address])).expect("threads and sockets");
+    let mut connections =
+        follow_all(orders(&[Place::Lines(address)])).expect("threads and sockets");
     let end = connections.pop().expect("one connection").end;
     assert!(matches!(end, Err(Failure::TooLong { line: 1 })), "{end:?}");
 }
@@ -173,10 +223,11 @@ fn the_time_ends_everything() {
     let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let listeners = [bind(), bind(), bind(), bind()];
     let address = |listener: &TcpListener| listener.local_addr().expect("a bound socket");
-    let addresses: Vec<_> = listeners.iter().flat_map(|one| [address(one); EACH]).collect();
+    let places: Vec<_> =
+        listeners.iter().flat_map(|one| vec![Place::Lines(address(one)); EACH]).collect();
     let run_for = Some(Duration::from_millis(500));
-    let connections = follow_all(Orders { run_for, ..orders(&addresses) }).expect("sockets");
-    assert_eq!(connections.len(), addresses.len());
+    let connections = follow_all(Orders { run_for, ..orders(&places) }).expect("sockets");
+    assert_eq!(connections.len(), places.len());
     for Connection { feed, end, .. } in &connections {
         assert!(end.is_ok() && !feed.is_complete(), "{end:?}");
     }
