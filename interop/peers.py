@@ -18,6 +18,7 @@ PEERS = TARGET / "peers"
 AUTOBAHN = "autobahntestsuite==25.10.1"
 WEBSOCKETS = "websockets==15.0.1"
 WS = "ws@8.18.3"
+PROMETHEUS = "prometheus_client==0.23.1"
 
 # Seconds; packages may come over a slow network, and some are built.
 LONG_ENOUGH = 600
@@ -124,6 +125,25 @@ def websockets():
         run(sys.executable, "-m", "pip", "install", "-q", "--target", folder, WEBSOCKETS)
 
     return _once(WEBSOCKETS, install)
+
+
+def prometheus():
+    """Where Python's client of Prometheus lies, which reads what is to be collected."""
+    if not _runs(sys.executable):
+        raise Missing("there is no pip, with which prometheus_client is installed (package python3-pip)")
+
+    def install(folder):
+        run(sys.executable, "-m", "pip", "install", "-q", "--target", folder, PROMETHEUS)
+
+    return _once(PROMETHEUS, install)
+
+
+def chromium():
+    """A browser."""
+    found = shutil.which("chromium")
+    if found is None:
+        raise Missing("there is no chromium, in which the page is looked at (package chromium)")
+    return found
 
 
 def node_ws():

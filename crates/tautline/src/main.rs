@@ -16,6 +16,7 @@ mod mcast;
 mod notice;
 mod output;
 mod screen;
+mod serve;
 mod table;
 mod writer;
 mod ws;
@@ -62,6 +63,9 @@ enum Failure {
     /// A tool for multicast cannot go on.
     #[error(transparent)]
     Mcast(#[from] mcast::Error),
+    /// There is no page.
+    #[error(transparent)]
+    Serve(#[from] serve::Error),
     /// A tool for WebSockets cannot go on.
     #[error(transparent)]
     Ws(#[from] ws::Error),
@@ -87,7 +91,7 @@ fn main() -> ExitCode {
 
 fn answer() -> ExitCode {
     match cli::parse(std::env::args_os().collect()) {
-        Ok(Asked { request, log }) => finish(begin(&request, &log).and_then(|()| serve(&request))),
+        Ok(Asked { request, log }) => finish(begin(&request, &log).and_then(|()| run(&request))),
         Err(Refusal::Told(text)) => finish(write!(io::stdout(), "{text}").map_err(Failure::from)),
         Err(Refusal::Wrong(line)) => {
             notice::say(line);
@@ -103,6 +107,7 @@ fn begin(request: &Request, log: &LogArgs) -> Result<(), Failure> {
         request,
         Request::Relay { .. }
             | Request::Demo { .. }
+            | Request::Serve(_)
             | Request::Exchange { .. }
             | Request::Gateway { .. }
             | Request::WsEcho(_)
@@ -133,7 +138,7 @@ fn finish(result: Result<(), Failure>) -> ExitCode {
     }
 }
 
-fn serve(request: &Request) -> Result<(), Failure> {
+fn run(request: &Request) -> Result<(), Failure> {
     match request {
         Request::Doctor { json } => examine(*json),
         Request::LogRecover(args) => recover(args),
@@ -155,6 +160,7 @@ fn serve(request: &Request) -> Result<(), Failure> {
             let end = tautline_relay::run(config, &mut |snapshot| output.snapshot(snapshot));
             conclude(&mut output, end).map(drop)
         }
+        Request::Serve(args) => serve::serve(args),
         Request::Demo { config, json } => {
             let mut output = Output::for_destinations(&[], *json);
             let end = tautline_relay::run_demo(config, &mut |snapshot| output.snapshot(snapshot));

@@ -250,6 +250,11 @@ impl Fanout {
         work(&mut room)
     }
 
+    /// By powers of two, of what the next sample will tell.
+    pub(crate) fn latency_buckets(&self) -> Vec<u64> {
+        self.pool.latencies().buckets()
+    }
+
     pub(crate) fn sample_latency(&self) -> LatencySnapshot {
         self.pool.latencies().sample()
     }

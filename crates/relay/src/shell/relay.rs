@@ -209,6 +209,7 @@ impl<'r> Relay<'r> {
             endpoints: std::iter::once(source)
                 .chain(self.destinations().iter().map(sample))
                 .collect(),
+            latency_buckets: self.fanout.latency_buckets(),
             latency: self.fanout.sample_latency(),
             turns: self.turns.borrow_mut().sample(self.runtime),
         }

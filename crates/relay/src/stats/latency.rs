@@ -16,6 +16,9 @@ const LONGEST: u64 = 60_000_000_000;
 #[derive(Debug, Clone)]
 pub struct Latency(Histogram<u64>);
 
+/// Powers of two of a microsecond that a distribution is told in: the last is about 4 s.
+const POWERS: usize = 23;
+
 /// The points of a latency distribution, in nanoseconds; all 0 if nothing was recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct LatencySnapshot {
@@ -71,6 +74,20 @@ impl Latency {
         self.0.reset();
     }
 
+    /// Values by powers of two: at position `n` those up to 2^n µs that are at no position before,
+    /// and at the last all that are longer.
+    #[must_use]
+    pub fn buckets(&self) -> Vec<u64> {
+        let mut buckets = vec![0; POWERS + 1];
+        for step in self.0.iter_recorded() {
+            let value = self.0.lowest_equivalent(step.value_iterated_to());
+            let micros = value.div_ceil(1_000);
+            let power = micros.next_power_of_two().trailing_zeros() as usize;
+            buckets[power.min(POWERS)] += step.count_since_last_iteration();
+        }
+        buckets
+    }
+
     /// The distribution so far.
     #[must_use]
     pub fn snapshot(&self) -> LatencySnapshot {
@@ -99,6 +116,12 @@ impl Latencies {
     /// `packets` packets came at `arrival` and were sent for the last time at `sent`.
     pub fn record(&mut self, arrival: Nanos, sent: Nanos, packets: u64) {
         self.interval.record_many(sent.since(arrival), packets);
+    }
+
+    /// What [`Snapshot::latency_buckets`](super::Snapshot) tells of the interval since the last
+    /// sample.
+    pub fn buckets(&self) -> Vec<u64> {
+        self.interval.buckets()
     }
 
     /// The interval since the last call.
@@ -134,6 +157,20 @@ mod tests {
             assert!(found.abs_diff(exact) * 1_000 <= exact * 8, "{found} is not {exact}");
         }
         assert_eq!(points.count, 1_000);
+    }
+
+    /// Proves that each value is in the bucket of the power of two that it does not exceed.
+    #[test]
+    fn buckets_are_powers_of_two() {
+        let mut latency = Latency::new();
+        for micros in [1, 2, 3, 4, 5, 1_000, 50_000_000] {
+            latency.record(Duration::from_micros(micros));
+        }
+        latency.record(Duration::from_nanos(10));
+        let buckets = latency.buckets();
+        assert_eq!(&buckets[..4], [2, 1, 2, 1]);
+        assert_eq!((buckets[10], buckets[POWERS], buckets.len()), (1, 1, POWERS + 1));
+        assert_eq!(buckets.iter().sum::<u64>(), 8);
     }
 
     /// Proves that nothing recorded reads as zeros and that extremes saturate instead of failing.

@@ -115,6 +115,9 @@ pub struct Snapshot {
     pub endpoints: Vec<EndpointSnapshot>,
     /// From receive to last send, over this interval.
     pub latency: LatencySnapshot,
+    /// The same by powers of two: at position `n` packets that took up to 2^n µs and are at no
+    /// position before, at the last all that took longer.
+    pub latency_buckets: Vec<u64>,
     /// Turns over this interval.
     #[serde(rename = "loop")]
     pub turns: LoopSnapshot,

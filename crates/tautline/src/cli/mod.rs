@@ -3,7 +3,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `relay` | the arguments of `relay`, `demo` and `doctor` |
-//! | `log`, `bus`, `mcast`, `ws` | those of the command of that name |
+//! | `log`, `bus`, `mcast`, `serve`, `ws` | those of the command of that name |
 //! | `market` | those of `exchange` and `gateway` |
 //! | `values` | what arguments of several commands have as value |
 //! | `refusal` | one line for a command line that cannot be understood |
@@ -14,6 +14,7 @@ mod market;
 mod mcast;
 mod refusal;
 mod relay;
+mod serve;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -23,6 +24,7 @@ pub(crate) use self::bus::{StatArgs, TapArgs};
 pub(crate) use self::log::RecoverArgs;
 pub(crate) use self::mcast::{DumpArgs, JoinArgs, Origin, RateArgs, RecvArgs, SendArgs};
 pub(crate) use self::refusal::Refusal;
+pub(crate) use self::serve::ServeArgs;
 pub(crate) use self::ws::{BenchArgs, ConnectArgs, EchoArgs, ReachArgs};
 
 use std::ffi::OsString;
@@ -36,6 +38,7 @@ use self::log::LogCommand;
 use self::market::{ExchangeArgs, GatewayArgs};
 use self::mcast::McastCommand;
 use self::relay::{DemoArgs, DoctorArgs, RelayArgs};
+use self::serve::ServeCommand;
 use self::ws::WsCommand;
 use crate::notice::LogArgs;
 
@@ -55,6 +58,8 @@ enum Command {
     Relay(RelayArgs),
     /// Relay a built-in feed to checking subscribers over loopback (the default).
     Demo(DemoArgs),
+    /// Relay one feed, and show on a page how it stands.
+    Serve(ServeCommand),
     /// Tell what this machine grants, with the remedy for what it does not.
     Doctor(DoctorArgs),
     /// Tell what is in the log of a program that was killed.
@@ -107,6 +112,8 @@ pub(crate) enum Request {
         /// Whether to speak JSON.
         json: bool,
     },
+    /// Run a relay and its page.
+    Serve(ServeArgs),
     /// Examine the machine.
     Doctor {
         /// Whether to speak JSON.
@@ -221,6 +228,7 @@ fn request(command: Command) -> Result<Request, Refusal> {
     Ok(match command {
         Command::Relay(args) => args.into(),
         Command::Demo(args) => args.into(),
+        Command::Serve(args) => args.into(),
         Command::Doctor(args) => args.into(),
         Command::Log { command: LogCommand::Recover(args) } => Request::LogRecover(args),
         Command::Bus { command } => bus::request(command),

@@ -72,7 +72,7 @@ pub(super) struct HostArgs {
     core: Option<usize>,
 }
 
-const ENDPOINTS: &str = "\
+pub(super) const ENDPOINTS: &str = "\
 Sources:      udp://HOST:PORT  mcast://GROUP:PORT  tcp://HOST:PORT  tcp-listen://HOST:PORT
               ws://HOST:PORT/PATH  wss://...  ws-listen://HOST:PORT  wss-listen://HOST:PORT
               unix://PATH  unix-listen://PATH  shm://NAMESPACE/NAME  file:PATH  stdin:  demo:
@@ -124,7 +124,7 @@ fn core(text: &str) -> Result<usize, String> {
     ranged(units::parse_count(text), 0..=65_535, "as the core's number")
 }
 
-fn slots(text: &str) -> Result<usize, String> {
+pub(super) fn slots(text: &str) -> Result<usize, String> {
     ranged(units::parse_count(text), 64..=1 << 20, "packets")
 }
 

@@ -335,3 +335,21 @@ fn market_arguments_reach_exchange_and_gateway() {
     assert_eq!((config.replay.as_str(), config.gateway.orders), ("feed.example:7", 50));
     assert_eq!(config.gateway.sequence.deadline, Duration::from_millis(100));
 }
+
+/// Proves that `serve` has the feed, the address and the token's place as defaults, and names what
+/// cannot be.
+#[test]
+fn serve_has_defaults() {
+    let Ok(Request::Serve(args)) = parsed("tautline serve") else { panic!("serve") };
+    assert_eq!(args.listen, ([127, 0, 0, 1], 8080).into());
+    assert_eq!((args.token_file, args.hosts.len(), args.config.to.len()), (None, 0, 0));
+    assert_eq!(args.config.from.url, "demo:");
+    for (line, input, remedy) in [
+        ("tautline serve --listen here", "here", "--listen"),
+        ("tautline serve --host a:80", "a:80", "without scheme and port"),
+        ("tautline serve --from nowhere:", "nowhere", "--from"),
+    ] {
+        let told = wrong(line);
+        assert!(told.contains(input) && told.contains(remedy), "{told}");
+    }
+}

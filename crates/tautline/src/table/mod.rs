@@ -302,7 +302,9 @@ pub(crate) mod testing {
 
     /// A second of a healthy demonstration.
     pub(crate) fn snapshot() -> Snapshot {
-        Snapshot { elapsed_s: 1.0, endpoints: endpoints(), latency: points(), turns: turns() }
+        let latency_buckets = vec![600, 300, 99, 0, 1];
+        let (endpoints, latency, turns) = (endpoints(), points(), turns());
+        Snapshot { elapsed_s: 1.0, endpoints, latency, latency_buckets, turns }
     }
 
     /// The end of a healthy demonstration.
