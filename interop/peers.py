@@ -116,26 +116,25 @@ def autobahn():
     return _once(AUTOBAHN, install)
 
 
-def websockets():
-    """Where Python's `websockets` lies."""
+def _package(pin):
+    """Where a package of Python lies."""
     if not _runs(sys.executable):
-        raise Missing("there is no pip, with which Python's websockets is installed (package python3-pip)")
+        raise Missing(f"there is no pip, with which {pin} is installed (package python3-pip)")
 
     def install(folder):
-        run(sys.executable, "-m", "pip", "install", "-q", "--target", folder, WEBSOCKETS)
+        run(sys.executable, "-m", "pip", "install", "-q", "--target", folder, pin)
 
-    return _once(WEBSOCKETS, install)
+    return _once(pin, install)
+
+
+def websockets():
+    """Where Python's `websockets` lies."""
+    return _package(WEBSOCKETS)
 
 
 def prometheus():
     """Where Python's client of Prometheus lies, which reads what is to be collected."""
-    if not _runs(sys.executable):
-        raise Missing("there is no pip, with which prometheus_client is installed (package python3-pip)")
-
-    def install(folder):
-        run(sys.executable, "-m", "pip", "install", "-q", "--target", folder, PROMETHEUS)
-
-    return _once(PROMETHEUS, install)
+    return _package(PROMETHEUS)
 
 
 def chromium():

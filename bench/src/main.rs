@@ -14,12 +14,14 @@ mod echo;
 mod fibers;
 mod gateway;
 mod harness;
+mod http;
 mod ipc;
 mod log;
 mod multicast;
 mod post;
 mod sequence;
 mod timers;
+mod tls;
 mod turn;
 mod udp_relay;
 mod websocket;
@@ -50,12 +52,14 @@ pub(crate) const BENCHES: &[Bench] = &[
     Bench { name: "buffers", shares: 9, groups: buffers::groups },
     Bench { name: "bus", shares: 16, groups: bus::groups },
     Bench { name: "gateway", shares: 1, groups: gateway::groups },
+    Bench { name: "http", shares: 3, groups: http::groups },
     Bench { name: "ipc", shares: 5, groups: ipc::groups },
     Bench { name: "log", shares: 2, groups: log::groups },
     Bench { name: "multicast", shares: 5, groups: multicast::groups },
     Bench { name: "sequence", shares: 6, groups: sequence::groups },
+    Bench { name: "tls", shares: 4, groups: tls::groups },
     Bench { name: "udp-relay", shares: 2, groups: udp_relay::groups },
-    Bench { name: "websocket", shares: 12, groups: websocket::groups },
+    Bench { name: "websocket", shares: 24, groups: websocket::groups },
 ];
 
 fn main() -> ExitCode {

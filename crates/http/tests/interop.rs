@@ -372,7 +372,7 @@ fn chromium_opens_a_websocket() {
                 "--no-first-run",
             ])
             .args(["--disable-background-networking", "--disable-component-update"])
-            .args(["--disable-sync", "--ignore-certificate-errors", "--remote-debugging-port=0"])
+            .args(["--disable-sync", "--ignore-certificate-errors", "--disable-dev-shm-usage"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg(format!("https://localhost:{port}/"))
             .stdout(Stdio::null())
