@@ -24,7 +24,7 @@ const ROWS: [(&str, usize); 5] = [
 ];
 
 pub(super) fn groups(plan: &Plan) -> Vec<Group> {
-    let window = Duration::from_millis(if plan.quick { 40 } else { 200 });
+    let window = Duration::from_millis(if plan.quick { 25 } else { 200 });
     ROWS.iter().map(|&(name, length)| group(name, length, window)).collect()
 }
 

@@ -14,7 +14,7 @@ const ROWS: [(&str, usize); 2] = [("rtt-16-p50", 16), ("rtt-16k-p50", 16 << 10)]
 const WARM_UP: usize = 500;
 
 pub(super) fn groups(plan: &Plan) -> Vec<Group> {
-    let trips = if plan.quick { 2000 } else { 10_000 };
+    let trips = if plan.quick { 1500 } else { 10_000 };
     ROWS.iter().map(|&(name, length)| group(name, length, trips)).collect()
 }
 
