@@ -69,9 +69,12 @@ impl Between {
             let mut buf = ReadBuf::new(&mut piece[..room.min(most)]);
             ready!(Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, buf.unfilled()))?;
             let came = buf.filled();
-            let taken = match came.is_empty() {
-                true => 0,
-                false => self.near.conn().write(came)?,
+            if came.is_empty() {
+                return Poll::Ready(Ok((0, Vec::new())));
+            }
+            let taken = match self.near.poll_write(cx, came) {
+                Poll::Ready(taken) => taken?,
+                Poll::Pending => 0,
             };
             Poll::Ready(Ok((came.len(), came[taken..].to_vec())))
         })
