@@ -13,7 +13,7 @@ use tautline_http::header::{
     ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE,
 };
 use tautline_http::{Body, Bytes, Full, Method, Request, Response, StatusCode, websocket};
-use tautline_log::debug;
+use tautline_log::{debug, error};
 use tautline_net::UnixStream;
 use tautline_relay::stats::Snapshot;
 use tautline_runtime::time::Instant;
@@ -91,7 +91,11 @@ impl Control {
     }
 
     /// The relay has reported.
-    pub(super) fn hear(&self, snapshot: Snapshot, json: String) {
+    pub(super) fn hear(&self, snapshot: Snapshot) {
+        let json = match serde_json::to_string(&snapshot) {
+            Ok(json) => json,
+            Err(error) => return error!("a report has no JSON form: {}", error),
+        };
         let mut known = self.known.borrow_mut();
         let count = snapshot.latency_buckets.len().max(known.buckets.len());
         known.buckets.resize(count, 0);
@@ -226,8 +230,9 @@ impl Control {
             let _ = page.send(self.known.borrow().json.as_str());
         }
         self.pages.borrow_mut().push(page);
-        if !self.taps.replace(true) {
-            task::spawn(self.clone().watch()).map_err(io::Error::other).map(drop)?;
+        if !self.taps.get() {
+            drop(task::spawn(self.clone().watch()).map_err(io::Error::other)?);
+            self.taps.set(true);
         }
         Ok(())
     }

@@ -151,8 +151,7 @@ impl Seat {
 
     /// A full mailbox means that the report before is still unread.
     fn report(&self, snapshot: Snapshot) {
-        let Ok(json) = serde_json::to_string(&snapshot) else { return };
-        let _ = self.remote.post(move || with(|control, _| control.hear(snapshot, json)));
+        let _ = self.remote.post(move || with(|control, _| control.hear(snapshot)));
     }
 
     /// Pages are told, and what is under way is answered.
