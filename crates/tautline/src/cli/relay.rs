@@ -18,6 +18,13 @@ pub(super) struct RelayArgs {
     /// Where it goes; give it again for each further destination.
     #[arg(long, value_name = "URL", required = true, value_parser = |url: &str| url.parse::<Destination>())]
     to: Vec<Destination>,
+    #[command(flatten)]
+    running: RunningArgs,
+}
+
+/// How a relay runs, whatever it relays.
+#[derive(Clone, Debug, Args)]
+pub(super) struct RunningArgs {
     /// End after this time [default: run until Ctrl-C or the end of the source].
     #[arg(long = "for", value_name = "DURATION", value_parser = run_time)]
     run_for: Option<Duration>,
@@ -28,7 +35,15 @@ pub(super) struct RelayArgs {
     host: HostArgs,
     /// One JSON object a second, and a summary object last.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
+}
+
+impl RunningArgs {
+    /// A relay between these.
+    pub(super) fn relay(self, from: Source, to: Vec<Destination>) -> RelayConfig {
+        let Self { run_for, slots, host, json: _ } = self;
+        RelayConfig { from, to, run_for, host: host.into(), slots }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -93,9 +108,9 @@ Example:      tautline relay --from udp://0.0.0.0:5000 --to 'tcp-listen://0.0.0.
 
 impl From<RelayArgs> for Request {
     fn from(args: RelayArgs) -> Self {
-        let RelayArgs { from, to, run_for, slots, host, json } = args;
-        let config = RelayConfig { from, to, run_for, host: host.into(), slots };
-        Self::Relay { config, json }
+        let RelayArgs { from, to, running } = args;
+        let json = running.json;
+        Self::Relay { config: running.relay(from, to), json }
     }
 }
 
@@ -124,7 +139,7 @@ fn core(text: &str) -> Result<usize, String> {
     ranged(units::parse_count(text), 0..=65_535, "as the core's number")
 }
 
-pub(super) fn slots(text: &str) -> Result<usize, String> {
+fn slots(text: &str) -> Result<usize, String> {
     ranged(units::parse_count(text), 64..=1 << 20, "packets")
 }
 

@@ -2,15 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 use tautline_relay::RelayConfig;
 use tautline_relay::endpoint::{Destination, Source};
 
 use super::Request;
-use super::relay::{ENDPOINTS, HostArgs, slots};
-use super::values::run_time;
+use super::relay::{ENDPOINTS, RunningArgs};
 
 const AFTER: &str = "\
 The page is at http://127.0.0.1:8080/ unless --listen says otherwise. Beside it: /metrics for Prometheus,
@@ -41,17 +39,8 @@ pub(super) struct ServeCommand {
     /// Where it goes; give it again for each further destination [default: only to the page].
     #[arg(long, value_name = "URL", value_parser = |url: &str| url.parse::<Destination>())]
     to: Vec<Destination>,
-    /// End after this time [default: run until Ctrl-C or the end of the source].
-    #[arg(long = "for", value_name = "DURATION", value_parser = run_time)]
-    run_for: Option<Duration>,
-    /// Packets that can be held at a time, over all queues together.
-    #[arg(long, value_name = "N", default_value = "8192", value_parser = slots)]
-    slots: usize,
     #[command(flatten)]
-    relay: HostArgs,
-    /// One JSON object a second, and a summary object last.
-    #[arg(long)]
-    json: bool,
+    running: RunningArgs,
 }
 
 /// What `serve` is to do.
@@ -66,9 +55,9 @@ pub(crate) struct ServeArgs {
 
 impl From<ServeCommand> for Request {
     fn from(args: ServeCommand) -> Self {
-        let ServeCommand { listen, hosts, token_file, from, to, run_for, slots, relay, json } =
-            args;
-        let config = RelayConfig { from, to, run_for, host: relay.into(), slots };
+        let ServeCommand { listen, hosts, token_file, from, to, running } = args;
+        let json = running.json;
+        let config = running.relay(from, to);
         Self::Serve(ServeArgs { listen, hosts, token_file, config, json })
     }
 }
