@@ -23,9 +23,12 @@ struct Connection {
 fn bare(listener: TcpListener, stop: Arc<AtomicBool>) -> io::Result<u64> {
     listener.set_nonblocking(true)?;
     let (mut connections, mut plain) = (Vec::<Connection>::new(), vec![0; 64 << 10]);
-    let mut echoed = 0;
+    let (mut echoed, mut looks) = (0, 0_u32);
     while !stop.load(Ordering::Relaxed) {
-        if let Ok((stream, _)) = listener.accept() {
+        looks += 1;
+        if (connections.is_empty() || looks.is_multiple_of(256))
+            && let Ok((stream, _)) = listener.accept()
+        {
             stream.set_nonblocking(true)?;
             stream.set_nodelay(true)?;
             let session = ServerConnection::new(certificate().server.clone());
